@@ -1,0 +1,1 @@
+"""FinanceLake Pro: the dashboard, which reads gold with delta-rs and never waits for a JVM."""

@@ -1,0 +1,1 @@
+"""What drives the lake: sensors on Kafka offsets and schedules, thin shells around pure decisions."""

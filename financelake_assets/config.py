@@ -1,0 +1,188 @@
+"""The one typed settings tree of a lake.
+
+Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
+``FINANCELAKE_KAFKA__PORT=19092``). Leaves: a validated, frozen ``Settings``. Everything that a lake writes
+lies under ``data_dir``; every port is shifted by ``port_offset``, so that two lakes run side by side.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+AssetClass = Literal["stock", "crypto", "commodity"]
+ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
+
+STREAMS_SESSION_ID = "5d1f0c1e-7a51-4b0e-9c1c-f1a9ce1a4e00"
+"""The fixed Spark Connect session that owns the continuous queries, so that any client finds them again."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Group):
+    """The broker and the bronze topics."""
+
+    port: int = Field(9092, ge=1, le=65535, description="client port of the lake's own broker")
+    controller_port: int = Field(9093, ge=1, le=65535, description="KRaft controller port of the own broker")
+    bootstrap: str | None = Field(None, description="an existing cluster's host:port list; no own broker is started")
+    heap: str = Field("512m", pattern=r"^\d+[mg]$", description="Java heap of the own broker")
+    partitions: int = Field(2, ge=1, description="partitions of each bronze topic")
+    replication: int = Field(1, ge=1, description="replicas of each bronze topic")
+    retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
+    retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
+
+
+class SparkSettings(_Group):
+    """The Spark Connect server and what runs in it."""
+
+    port: int = Field(15002, ge=1, le=65535, description="port of the lake's own Spark Connect server")
+    remote: str | None = Field(None, description="an existing sc://host:port; no own server is started")
+    master: str = Field("local[*]", description="spark.master of the own server")
+    driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Java heap of the own server")
+    shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
+    trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
+    max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+
+
+class DagsterSettings(_Group):
+    """Dagster's webserver and code location."""
+
+    port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver")
+    code_port: int = Field(4266, ge=1, le=65535, description="port of the code location's gRPC server")
+
+
+class DashboardSettings(_Group):
+    """FinanceLake Pro."""
+
+    port: int = Field(8050, ge=1, le=65535, description="port of the dashboard")
+    refresh_seconds: float = Field(1.0, ge=0.2, description="how often an open page asks for new data")
+
+
+class FeedSettings(_Group):
+    """What `up` publishes to bronze by itself."""
+
+    provider: Literal["replay", "none"] = Field("replay", description="replay of packaged real history, or nothing")
+    bars_per_second: float = Field(
+        2.0, ge=0, description="speed of the replay's live part over all symbols; 0 is as fast as possible"
+    )
+    live_days: int = Field(365, ge=0, description="the last days of each symbol that are played as live")
+
+
+class ModelSettings(_Group):
+    """The random forest. Chosen for small data and a laptop, not tuned on any test period."""
+
+    interval: str = Field("1d", description="the bars that the model learns from")
+    horizon: int = Field(1, ge=1, description="how many bars ahead a prediction looks")
+    trees: int = Field(40, ge=1)
+    depth: int = Field(5, ge=1, le=20)
+    min_instances_per_node: int = Field(50, ge=1)
+    subsampling_rate: float = Field(0.5, gt=0, le=1)
+    seed: int = 20_001
+    holdout_fraction: float = Field(
+        0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
+    )
+    coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
+    min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
+    retrain_rows: int = Field(5_000, ge=100, description="new silver rows since the last training that start the next")
+    max_age_days: float = Field(90, gt=0, description="older champions give no signals")
+
+
+class SignalSettings(_Group):
+    """When a prediction becomes BUY or SELL. Costs are one-way, in basis points of the price."""
+
+    cost_bps: dict[AssetClass, float] = {"stock": 2.0, "crypto": 5.0, "commodity": 3.0}
+    min_confidence: float = Field(
+        0.5, ge=0.0, le=1, description="probability of the predicted direction below which to HOLD"
+    )
+
+    @field_validator("cost_bps")
+    @classmethod
+    def _every_class_has_a_cost(cls, value: dict[AssetClass, float]) -> dict[AssetClass, float]:
+        missing = set(ASSET_CLASSES) - set(value)
+        if missing:
+            raise ValueError(f"no cost for {', '.join(sorted(missing))}")
+        if any(cost < 0 for cost in value.values()):
+            raise ValueError("a cost is negative")
+        return value
+
+
+class Settings(BaseSettings):
+    """Every setting of one lake; see the groups for what each means."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FINANCELAKE_", env_nested_delimiter="__", frozen=True, extra="ignore", validate_default=True
+    )
+
+    data_dir: Path = Field(Path(".financelake"), description="holds everything that the lake writes")
+    host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
+    port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
+    kafka: KafkaSettings = KafkaSettings()
+    spark: SparkSettings = SparkSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    feed: FeedSettings = FeedSettings()
+    model: ModelSettings = ModelSettings()
+    signals: SignalSettings = SignalSettings()
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    # -- addresses ---------------------------------------------------------------------------------
+    @property
+    def kafka_bootstrap(self) -> str:
+        """``host:port`` that Kafka clients connect to."""
+        return self.kafka.bootstrap or f"{self.host}:{self.kafka.port + self.port_offset}"
+
+    @property
+    def spark_port(self) -> int:
+        """Port of the lake's own Spark Connect server, shifted by the offset."""
+        return self.spark.port + self.port_offset
+
+    @property
+    def spark_remote(self) -> str:
+        """Spark Connect URL for short jobs, each with a session of its own."""
+        return self.spark.remote or f"sc://{self.host}:{self.spark_port}"
+
+    @property
+    def streams_remote(self) -> str:
+        """Spark Connect URL of the fixed session that owns the continuous queries."""
+        separator = "" if "/;" in self.spark_remote else "/"
+        return f"{self.spark_remote}{separator};session_id={STREAMS_SESSION_ID}"
+
+    @property
+    def dagster_url(self) -> str:
+        """URL of the Dagster UI."""
+        return f"http://{self.host}:{self.dagster.port + self.port_offset}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """URL of FinanceLake Pro."""
+        return f"http://{self.host}:{self.dashboard.port + self.port_offset}"
+
+    # -- folders -----------------------------------------------------------------------------------
+    def table(self, layer: str, name: str) -> str:
+        """Folder of the Delta table ``layer/name``."""
+        return str(self.data_dir / "delta" / layer / name)
+
+    def checkpoint(self, query: str) -> str:
+        """Checkpoint folder of the continuous query ``query``."""
+        return str(self.data_dir / "checkpoints" / query)
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the model artifacts, one sub-folder a version."""
+        return self.data_dir / "models"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process's environment, read once."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Gold: predictions, signals and how good they turned out, as Delta tables."""

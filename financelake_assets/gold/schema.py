@@ -1,0 +1,125 @@
+"""The gold tables, declared once. Returns are log returns over the horizon; prices are unadjusted."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from financelake_assets.resources.delta import TIMESTAMP, TableSpec, columns
+
+_BAR = {
+    "symbol": pa.string(),
+    "asset_class": pa.string(),
+    "interval": pa.string(),
+    "event_time": TIMESTAMP,
+    "horizon": pa.int32(),
+    "close": pa.float64(),
+}
+_KEY = ("symbol", "interval", "event_time", "horizon", "model_version")
+
+PREDICTIONS = TableSpec(
+    layer="gold",
+    name="predictions",
+    key=_KEY,
+    description="What the champion model expected of the next bars, made when the bar was first seen.",
+    schema=columns(
+        {
+            **_BAR,
+            "predicted_return": pa.float64(),
+            "predicted_close": pa.float64(),
+            "lower": pa.float64(),
+            "upper": pa.float64(),
+            "coverage": pa.float64(),
+            "volatility": pa.float64(),
+            "probability_up": pa.float64(),
+            "model_version": pa.string(),
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "as_of": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time", "model_version"),
+    ),
+)
+
+SIGNALS = TableSpec(
+    layer="gold",
+    name="signals",
+    key=_KEY,
+    description="BUY, SELL or HOLD for every prediction, with the reason for abstaining and the costs assumed.",
+    schema=columns(
+        {
+            **_BAR,
+            "signal": pa.string(),
+            "strength": pa.float64(),
+            "confidence": pa.float64(),
+            "reason": pa.string(),
+            "cost_bps": pa.float64(),
+            "model_version": pa.string(),
+            "as_of": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time", "model_version"),
+    ),
+)
+
+MODELS = TableSpec(
+    layer="gold",
+    name="models",
+    key=("model_version",),
+    description="The model registry: one row a trained version, with what it saw and whether it is the champion.",
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "status": pa.string(),
+            "status_reason": pa.string(),
+            "verdict": pa.string(),
+            "trained_at": TIMESTAMP,
+            "silver_version": pa.int64(),
+            "silver_rows": pa.int64(),
+            "train_start": TIMESTAMP,
+            "train_end": TIMESTAMP,
+            "horizon": pa.int32(),
+            "interval": pa.string(),
+            "features": pa.string(),
+            "parameters": pa.string(),
+            "importance": pa.string(),
+            "residual_quantiles": pa.string(),
+        },
+        required=("model_version",),
+    ),
+)
+
+MODEL_METRICS = TableSpec(
+    layer="gold",
+    name="model_metrics",
+    key=("model_version", "fold", "symbol"),
+    description="Out-of-sample metrics of a version, by fold and symbol (or ALL), each beside the naive baseline's.",
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "fold": pa.int32(),
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "rows": pa.int64(),
+            "start": TIMESTAMP,
+            "end": TIMESTAMP,
+            "r2_price": pa.float64(),
+            "r2_price_naive": pa.float64(),
+            "skill": pa.float64(),
+            "skill_low": pa.float64(),
+            "skill_high": pa.float64(),
+            "mase": pa.float64(),
+            "oos_r2_return": pa.float64(),
+            "hit_rate": pa.float64(),
+            "hit_rate_low": pa.float64(),
+            "hit_rate_high": pa.float64(),
+            "majority_rate": pa.float64(),
+            "ic": pa.float64(),
+            "rank_ic": pa.float64(),
+            "coverage": pa.float64(),
+            "coverage_nominal": pa.float64(),
+            "interval_width": pa.float64(),
+            "verdict": pa.string(),
+        },
+        required=("model_version", "symbol"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The random forest: features, labels, walk-forward evaluation, training, registry."""

@@ -1,0 +1,1 @@
+"""Edges shared by all stages: Delta tables, Kafka, Spark Connect, continuous queries."""

@@ -1,0 +1,73 @@
+"""Delta tables as the lake declares them: one ``TableSpec`` each, created and inspected without Spark.
+
+Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables on disk and cheap facts about them
+(rows, version, newest event). Creation is idempotent and safe when several processes race for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from financelake_assets.config import Settings
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A Delta table: where it lies, its columns, its unique key, and its table properties."""
+
+    layer: str
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    description: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """``layer/name``, as in paths, asset keys and status."""
+        return f"{self.layer}/{self.name}"
+
+    def path(self, settings: Settings) -> str:
+        """Folder of the table in this lake."""
+        return settings.table(self.layer, self.name)
+
+    def ensure(self, settings: Settings) -> DeltaTable:
+        """Open the table, creating it empty where it does not exist.
+
+        Raises:
+            DeltaError: the folder holds something that is not a readable Delta table.
+        """
+        path = self.path(settings)
+        try:
+            return DeltaTable(path)
+        except TableNotFoundError:
+            pass
+        try:
+            return DeltaTable.create(
+                path,
+                schema=self.schema,
+                mode="error",
+                description=self.description,
+                configuration=dict(self.properties) or None,
+            )
+        except DeltaError:
+            return DeltaTable(path)  # another process created it in between
+
+    def open(self, settings: Settings) -> DeltaTable | None:
+        """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""
+        try:
+            return DeltaTable(self.path(settings))
+        except TableNotFoundError:
+            return None
+
+
+def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -> pa.Schema:
+    """An Arrow schema from names and types; those named in ``required`` are not nullable."""
+    return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in fields.items()])

@@ -1,0 +1,1 @@
+"""Silver: bronze messages parsed, validated and deduplicated into historised Delta tables."""

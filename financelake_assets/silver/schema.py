@@ -1,0 +1,100 @@
+"""The silver tables, declared once. Bars are unique by (symbol, interval, event_time).
+
+Every message on bronze ends in exactly one place, so the ledger can be read from the tables themselves:
+``rows in = sum(bars.messages) + sum(bars.duplicates) + rows in quarantine``.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from financelake_assets.resources.delta import TIMESTAMP, TableSpec, columns
+
+LINEAGE = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
+
+BARS = TableSpec(
+    layer="silver",
+    name="bars",
+    key=("symbol", "interval", "event_time"),
+    description="Typed, validated bars, unique by symbol, interval and event_time (UTC start of the bar).",
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "open": pa.float64(),
+            "high": pa.float64(),
+            "low": pa.float64(),
+            "close": pa.float64(),
+            "adj_close": pa.float64(),
+            "volume": pa.float64(),
+            "imputed": pa.string(),
+            "messages": pa.int64(),
+            "duplicates": pa.int64(),
+            **LINEAGE,
+            "provider": pa.string(),
+            "ingested_at": TIMESTAMP,
+            "processed_at": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time"),
+    ),
+    properties={"delta.enableChangeDataFeed": "true"},
+)
+
+TICKS = TableSpec(
+    layer="silver",
+    name="ticks",
+    key=("symbol", "event_time", "trade_id"),
+    description="Single trades, unique by symbol, event_time and trade_id; the source of the 1m bars.",
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "event_time": TIMESTAMP,
+            "trade_id": pa.string(),
+            "price": pa.float64(),
+            "size": pa.float64(),
+            "duplicates": pa.int64(),
+            **LINEAGE,
+            "provider": pa.string(),
+            "ingested_at": TIMESTAMP,
+            "processed_at": TIMESTAMP,
+        },
+        required=("symbol", "event_time", "trade_id"),
+    ),
+)
+
+QUARANTINE = TableSpec(
+    layer="silver",
+    name="quarantine",
+    key=("topic", "partition", "offset"),
+    description="Messages that could not become a bar: the raw bytes, the reason and where they came from.",
+    schema=columns(
+        {
+            "raw": pa.binary(),
+            "reason": pa.string(),
+            **LINEAGE,
+            "key": pa.binary(),
+            "provider": pa.string(),
+            "ingested_at": TIMESTAMP,
+            "quarantined_at": TIMESTAMP,
+        }
+    ),
+)
+
+UNIVERSE = TableSpec(
+    layer="reference",
+    name="universe",
+    key=("symbol",),
+    description="The symbols that this lake knows; messages about any other go to quarantine.",
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "provider": pa.string(),
+            "added_at": TIMESTAMP,
+        },
+        required=("symbol", "asset_class"),
+    ),
+)
