@@ -1,7 +1,8 @@
 """The silver tables, declared once. Bars are unique by (symbol, interval, event_time).
 
-Every message on bronze ends in exactly one place, so the ledger can be read from the tables themselves:
-``rows in = sum(bars.messages) + sum(bars.duplicates) + rows in quarantine``.
+Every message on bronze ends in exactly one place, so the ledger can be read from the tables themselves (``ledger.py``):
+a bar message in ``bars.messages`` or ``bars.duplicates``, a trade as a row of ``ticks`` or in ``ticks.duplicates`` (the
+1-minute bars built from trades say how many in ``bars.trades``), any other as a row of ``quarantine``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ BARS = TableSpec(
             "imputed": pa.string(),
             "messages": pa.int64(),
             "duplicates": pa.int64(),
+            "trades": pa.int64(),
             **LINEAGE,
             "provider": pa.string(),
             "ingested_at": TIMESTAMP,

@@ -1,0 +1,54 @@
+"""Spark Connect clients: one that shares the streams' fixed session, and a wait that avoids gRPC's back-off.
+
+Enters: settings. Leaves: sessions. Nobody calls ``stop()`` on the streams' session: that would close it on the server
+and end its queries. A client that merely exits leaves them running.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from urllib.parse import urlsplit
+
+from pyspark.sql import SparkSession
+
+from financelake_assets.config import Settings
+
+
+class SparkUnavailableError(ConnectionError):
+    """No Spark Connect server listens where the settings say."""
+
+
+def await_server(settings: Settings, seconds: float = 60.0) -> None:
+    """Wait until the Spark Connect port accepts connections.
+
+    A client that connects too early waits in gRPC's back-off for up to 20 s, so look before connecting.
+
+    Raises:
+        SparkUnavailableError: nothing listened for ``seconds``.
+    """
+    address = urlsplit(settings.spark_remote.split("/;")[0])
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((address.hostname, address.port or 15002), timeout=2):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SparkUnavailableError(
+                    f"no Spark Connect server at {address.netloc} ({error}). Start the lake with `financelake up`, "
+                    "or set FINANCELAKE_SPARK__REMOTE to a server that runs."
+                ) from error
+            time.sleep(0.25)
+
+
+def streams_session(settings: Settings) -> SparkSession:
+    """A new client of the session that owns the continuous queries; the queries survive the client."""
+    await_server(settings)
+    return SparkSession.builder.remote(settings.streams_remote).create()  # type: ignore[attr-defined, no-any-return]
+
+
+def job_session(settings: Settings) -> SparkSession:
+    """A client with a session of its own, for work that begins and ends."""
+    await_server(settings)
+    return SparkSession.builder.remote(settings.spark_remote).create()  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,167 @@
+"""The continuous queries: started, found again, stopped and described.
+
+Enters: settings and a query's name. Leaves: a query that runs in the Spark Connect server's fixed session, whoever
+started it. Starting is idempotent: a query that runs is adopted, one that does not goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from financelake_assets.config import Settings
+from financelake_assets.gold import query as gold
+from financelake_assets.resources.spark import streams_session
+from financelake_assets.silver import query as silver
+
+
+@dataclass(frozen=True)
+class ContinuousQuery:
+    """How to start one continuous query, and what it has to wait for."""
+
+    name: str
+    start: Callable[[SparkSession, Settings], StreamingQuery]
+    waits_for: Callable[[Settings], str | None]
+
+
+QUERIES: dict[str, ContinuousQuery] = {
+    silver.QUERY: ContinuousQuery(silver.QUERY, silver.start, lambda _: None),
+    gold.QUERY: ContinuousQuery(gold.QUERY, gold.start, gold.waits_for),
+}
+
+
+class Streams:
+    """A client of the session that owns the continuous queries. Cheap to keep, reconnects by itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: SparkSession | None = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[SparkSession]:
+        """The session; forgotten when using it fails, because a restarted server knows no old client."""
+        if self._session is None:
+            self._session = streams_session(self._settings)
+        try:
+            yield self._session
+        except Exception:
+            self._session = None
+            raise
+
+    def active(self) -> dict[str, StreamingQuery]:
+        """The running queries of this lake by name."""
+        with self._connected() as spark:
+            return {query.name: query for query in spark.streams.active if query.name in QUERIES}
+
+    def ensure(self, name: str) -> bool:
+        """Make sure that the query runs; true when it had to be started.
+
+        Raises:
+            Exception: what Spark said when the query could not be started.
+        """
+        running = self.active()
+        if name in running:
+            return False
+        with self._connected() as spark:
+            QUERIES[name].start(spark, self._settings)
+        return True
+
+    def stop(self, name: str) -> bool:
+        """Stop the query after the micro-batch's current step; true when it was running."""
+        query = self.active().get(name)
+        if query is None:
+            return False
+        query.stop()
+        return True
+
+    def status(self) -> list[dict[str, Any]]:
+        """One entry a query: name, running, waiting for what, and its last progress."""
+        running = self.active()
+        return [_describe(name, running.get(name), self._settings) for name in QUERIES]
+
+
+def stream_status(settings: Settings) -> list[dict[str, Any]]:
+    """The state of each continuous query, as ``financelake status`` shows it."""
+    return Streams(settings).status()
+
+
+def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> dict[str, Any]:
+    progress = _progress(query) if query is not None else {}
+    failure = last_failure(settings, name)
+    return {
+        "name": name,
+        "running": query is not None,
+        "waits_for": None if query is not None else QUERIES[name].waits_for(settings),
+        "batch_id": progress.get("batchId"),
+        "input_rows": progress.get("numInputRows"),
+        "input_rows_per_second": progress.get("inputRowsPerSecond"),
+        "processed_rows_per_second": progress.get("processedRowsPerSecond"),
+        "batch_duration_ms": progress.get("durationMs", {}).get("triggerExecution"),
+        "last_progress_at": progress.get("timestamp"),
+        "failures": failure.count,
+        "error": failure.error if query is None else None,
+    }
+
+
+def _progress(query: StreamingQuery) -> dict[str, Any]:
+    progress = query.lastProgress
+    return dict(json.loads(progress.json)) if progress is not None else {}
+
+
+# -- failures, kept where `status` finds them -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Consecutive failures of a query, the last one's message and time (seconds since the epoch)."""
+
+    count: int = 0
+    error: str | None = None
+    at: float = 0.0
+
+    def back_off_seconds(self) -> float:
+        """How long to wait before the next start: 0, 2, 4 … at most 120 s."""
+        return 0.0 if self.count == 0 else min(120.0, 2.0**self.count)
+
+
+def last_failure(settings: Settings, name: str) -> Failure:
+    """What is remembered of the query's failures since it last ran well."""
+    try:
+        return Failure(**json.loads(_failure_file(settings, name).read_text()))
+    except FileNotFoundError:
+        return Failure()
+
+
+def record_failure(settings: Settings, name: str, error: str) -> Failure:
+    """Remember one more failure of the query."""
+    failure = Failure(last_failure(settings, name).count + 1, error, time.time())
+    file = _failure_file(settings, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(failure.__dict__))
+    partial.replace(file)
+    return failure
+
+
+def forget_failures(settings: Settings, name: str) -> None:
+    """The query runs well again."""
+    _failure_file(settings, name).unlink(missing_ok=True)
+
+
+def _failure_file(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "run" / f"stream-{name}.failure.json"
+
+
+def utc_now() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)

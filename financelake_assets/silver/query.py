@@ -1,0 +1,143 @@
+"""The silver query: every bronze topic → silver.bars, silver.ticks, silver.quarantine, continuously.
+
+Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once (see ``merging.py``).
+Loss by Kafka's retention stops the query loudly; bad input never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.silver import merging, schema
+from financelake_assets.silver.checkpoint import QUERY
+from financelake_assets.silver.cleaning import TICK, clean
+
+TABLES = (schema.BARS, schema.TICKS, schema.QUARANTINE, schema.UNIVERSE)
+_MOST_SYMBOLS_IN_A_PREDICATE = 200
+
+
+def topic_of(asset_class: str) -> str:
+    """Name of the bronze topic of an asset class."""
+    return f"bronze.{asset_class}"
+
+
+def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
+    """Start the silver query from its checkpoint, or from the topics' beginning when it has none.
+
+    Args:
+        spark: the session that will own the query.
+        settings: the lake; its topics must exist.
+    """
+    for table in TABLES:
+        table.ensure(settings)
+    messages = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", ",".join(topic_of(asset_class) for asset_class in ASSET_CLASSES))
+        .option("startingOffsets", "earliest")
+        .option("failOnDataLoss", "true")
+        .option("includeHeaders", "true")
+        .option("kafka.isolation.level", "read_committed")
+        .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
+        .load()
+    )
+    return (
+        messages.writeStream.queryName(QUERY)
+        .foreachBatch(batch_writer(settings))
+        .option("checkpointLocation", settings.checkpoint(QUERY))
+        .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
+        .start()
+    )
+
+
+def batch_writer(settings: Settings) -> Callable[[DataFrame, int], None]:
+    """The function that Spark calls with each micro-batch, for this lake."""
+    plain = settings.model_dump_json()
+
+    def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
+        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages)
+
+    return write
+
+
+def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame) -> None:
+    """Clean a bounded set of messages and merge it into silver. Doing it again changes nothing.
+
+    Args:
+        spark: the session of ``messages``.
+        settings: the lake.
+        messages: rows as Spark's Kafka source gives them, headers included.
+    """
+    universe = spark.read.format("delta").load(schema.UNIVERSE.path(settings))
+    cleaned = clean(messages, universe).persist()
+    try:
+        facts = _facts(cleaned)
+        good = cleaned.where(F.col("reason").isNull())
+        if facts.bars:
+            bars = merging.fold_bars(good.where(F.col("interval") != TICK))
+            within = _within(facts, facts.first_bar, facts.last_bar)
+            merging.merge_bars(spark, settings, bars, within)
+        if facts.ticks:
+            ticks = good.where(F.col("interval") == TICK)
+            within = _within(facts, facts.first_tick, facts.last_tick)
+            merging.merge_ticks(spark, settings, ticks, within)
+        if facts.bad:
+            bad = cleaned.where(F.col("reason").isNotNull())
+            merging.merge_quarantine(spark, settings, bad, facts.lowest_bad_offset)
+    finally:
+        cleaned.unpersist()
+
+
+class _Facts(NamedTuple):
+    """What one pass over a cleaned batch tells, in the order in which ``_facts`` asks for it."""
+
+    bad: int
+    lowest_bad_offset: int
+    bars: int
+    first_bar: datetime
+    last_bar: datetime
+    ticks: int
+    first_tick: datetime
+    last_tick: datetime
+    symbols: list[str]
+
+
+def _facts(cleaned: DataFrame) -> _Facts:
+    bad = F.col("reason").isNotNull()
+    tick = ~bad & (F.col("interval") == TICK)
+    bar = ~bad & (F.col("interval") != TICK)
+
+    def where(condition: Column, name: str) -> Column:
+        return F.when(condition, F.col(name))
+
+    row = cleaned.agg(
+        F.count_if(bad),
+        F.min(where(bad, "offset")),
+        F.count_if(bar),
+        F.min(where(bar, "event_time")),
+        F.max(where(bar, "event_time")),
+        F.count_if(tick),
+        F.date_trunc("minute", F.min(where(tick, "event_time"))),
+        F.date_trunc("minute", F.max(where(tick, "event_time"))) + F.expr("INTERVAL 1 MINUTE"),
+        F.collect_set(where(~bad, "symbol")),
+    ).collect()[0]
+    return _Facts(*row)
+
+
+def _within(facts: _Facts, first: datetime, last: datetime) -> str:
+    """A predicate on the target ``t`` that holds for every key of the batch, for Delta to skip files by."""
+    # whole seconds outwards: bounds are only there to prune
+    first, last = first.replace(microsecond=0), last.replace(microsecond=0) + timedelta(seconds=1)
+    bounds = f"t.event_time BETWEEN TIMESTAMP '{first:%Y-%m-%d %H:%M:%S}' AND TIMESTAMP '{last:%Y-%m-%d %H:%M:%S}'"
+    if len(facts.symbols) > _MOST_SYMBOLS_IN_A_PREDICATE:
+        return bounds
+    # symbols passed the universe, but a literal is quoted all the same
+    literals = ", ".join("'" + symbol.replace("\\", "\\\\").replace("'", "\\'") + "'" for symbol in facts.symbols)
+    return f"{bounds} AND t.symbol IN ({literals})"

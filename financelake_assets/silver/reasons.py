@@ -1,0 +1,48 @@
+"""Why a message went to quarantine: the closed list, in the order in which a message is judged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The first thing found wrong with a message. The value is what silver/quarantine stores."""
+
+    NULL_VALUE = "null_value"
+    INVALID_UTF8 = "invalid_utf8"
+    NOT_JSON = "not_json"
+    MISSING_SYMBOL = "missing_symbol"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    WRONG_ASSET_CLASS = "wrong_asset_class"
+    MISSING_INTERVAL = "missing_interval"
+    UNKNOWN_INTERVAL = "unknown_interval"
+    MISSING_EVENT_TIME = "missing_event_time"
+    WRONG_EVENT_TIME = "wrong_event_time"
+    FUTURE_EVENT_TIME = "future_event_time"
+    MISSING_PRICE = "missing_price"
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    NON_POSITIVE_PRICE = "non_positive_price"
+    NEGATIVE_VOLUME = "negative_volume"
+    INCONSISTENT_RANGE = "inconsistent_range"
+
+
+DESCRIPTIONS: dict[Reason, str] = {
+    Reason.NULL_VALUE: "the message has no value",
+    Reason.INVALID_UTF8: "the value is not UTF-8 text",
+    Reason.NOT_JSON: "the value is not one JSON object",
+    Reason.MISSING_SYMBOL: "symbol is absent or empty",
+    Reason.UNKNOWN_SYMBOL: "symbol is not in this lake's universe",
+    Reason.WRONG_ASSET_CLASS: "the message's asset class or topic is not the symbol's",
+    Reason.MISSING_INTERVAL: "interval is absent",
+    Reason.UNKNOWN_INTERVAL: "interval is not tick or a whole number of m, h, d or w",
+    Reason.MISSING_EVENT_TIME: "event_time is absent",
+    Reason.WRONG_EVENT_TIME: "event_time is not an ISO 8601 time of 1800 or later",
+    Reason.FUTURE_EVENT_TIME: "event_time is later than the message by more than the accepted skew",
+    Reason.MISSING_PRICE: "close is absent",
+    Reason.WRONG_TYPE: "a price or volume is not a number",
+    Reason.NOT_FINITE: "a price or volume is NaN or infinite",
+    Reason.NON_POSITIVE_PRICE: "a price is zero or negative where the asset class does not allow it",
+    Reason.NEGATIVE_VOLUME: "volume is negative",
+    Reason.INCONSISTENT_RANGE: "high is below, or low above, another price of the bar",
+}
