@@ -86,6 +86,7 @@ MODELS = TableSpec(
         },
         required=("model_version",),
     ),
+    time_column="trained_at",
 )
 
 MODEL_METRICS = TableSpec(
@@ -122,4 +123,5 @@ MODEL_METRICS = TableSpec(
         },
         required=("model_version", "symbol"),
     ),
+    time_column="end",
 )

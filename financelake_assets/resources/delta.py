@@ -10,9 +10,11 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -29,7 +31,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A Delta table: where it lies, its columns, its unique key, and its table properties."""
+    """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age."""
 
     layer: str
     name: str
@@ -37,6 +39,7 @@ class TableSpec:
     key: tuple[str, ...]
     description: str
     properties: Mapping[str, str] = field(default_factory=dict)
+    time_column: str = "event_time"
 
     @property
     def full_name(self) -> str:
@@ -75,6 +78,29 @@ class TableSpec:
             return DeltaTable(self.path(settings))
         except TableNotFoundError:
             return None
+
+    def facts(self, settings: Settings) -> TableFacts | None:
+        """Rows, version and newest times from the table's log alone; ``None`` where it does not exist yet."""
+        table = self.open(settings)
+        if table is None:
+            return None
+        added = pa.table(table.get_add_actions(flatten=True))
+        newest = f"max.{self.time_column}"
+        known = newest in added.column_names
+        return TableFacts(
+            rows=pc.sum(added["num_records"]).as_py() or 0,
+            version=table.version(),
+            newest=pc.max(added[newest]).as_py() if known else None,
+        )
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What a table's log says of it: rows, Delta version, and the newest value of its time column (UTC)."""
+
+    rows: int
+    version: int
+    newest: datetime | None
 
 
 def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -> pa.Schema:

@@ -7,7 +7,6 @@ Loss by Kafka's retention stops the query loudly; bad input never does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -96,16 +95,16 @@ def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame) ->
 
 
 class _Facts(NamedTuple):
-    """What one pass over a cleaned batch tells, in the order in which ``_facts`` asks for it."""
+    """What one pass over a cleaned batch tells, in the order that ``_facts`` asks for; times in µs since 1970."""
 
     bad: int
     lowest_bad_offset: int
     bars: int
-    first_bar: datetime
-    last_bar: datetime
+    first_bar: int
+    last_bar: int
     ticks: int
-    first_tick: datetime
-    last_tick: datetime
+    first_tick: int
+    last_tick: int
     symbols: list[str]
 
 
@@ -121,21 +120,19 @@ def _facts(cleaned: DataFrame) -> _Facts:
         F.count_if(bad),
         F.min(where(bad, "offset")),
         F.count_if(bar),
-        F.min(where(bar, "event_time")),
-        F.max(where(bar, "event_time")),
+        F.unix_micros(F.min(where(bar, "event_time"))),
+        F.unix_micros(F.max(where(bar, "event_time"))),
         F.count_if(tick),
-        F.date_trunc("minute", F.min(where(tick, "event_time"))),
-        F.date_trunc("minute", F.max(where(tick, "event_time"))) + F.expr("INTERVAL 1 MINUTE"),
+        F.unix_micros(F.date_trunc("minute", F.min(where(tick, "event_time")))),
+        F.unix_micros(F.date_trunc("minute", F.max(where(tick, "event_time"))) + F.expr("INTERVAL 1 MINUTE")),
         F.collect_set(where(~bad, "symbol")),
     ).collect()[0]
     return _Facts(*row)
 
 
-def _within(facts: _Facts, first: datetime, last: datetime) -> str:
+def _within(facts: _Facts, first: int, last: int) -> str:
     """A predicate on the target ``t`` that holds for every key of the batch, for Delta to skip files by."""
-    # whole seconds outwards: bounds are only there to prune
-    first, last = first.replace(microsecond=0), last.replace(microsecond=0) + timedelta(seconds=1)
-    bounds = f"t.event_time BETWEEN TIMESTAMP '{first:%Y-%m-%d %H:%M:%S}' AND TIMESTAMP '{last:%Y-%m-%d %H:%M:%S}'"
+    bounds = f"t.event_time BETWEEN timestamp_micros({first}) AND timestamp_micros({last})"
     if len(facts.symbols) > _MOST_SYMBOLS_IN_A_PREDICATE:
         return bounds
     # symbols passed the universe, but a literal is quoted all the same

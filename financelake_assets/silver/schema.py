@@ -83,6 +83,7 @@ QUARANTINE = TableSpec(
             "quarantined_at": TIMESTAMP,
         }
     ),
+    time_column="quarantined_at",
 )
 
 UNIVERSE = TableSpec(
@@ -99,4 +100,5 @@ UNIVERSE = TableSpec(
         },
         required=("symbol", "asset_class"),
     ),
+    time_column="added_at",
 )
