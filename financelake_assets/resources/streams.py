@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,9 @@ from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
 from financelake_assets.resources.spark import streams_session
 from financelake_assets.silver import query as silver
+
+WELL_AFTER_SECONDS = 60.0
+"""A query that has run this long since its last start counts as well again."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,3 @@ def forget_failures(settings: Settings, name: str) -> None:
 
 def _failure_file(settings: Settings, name: str) -> Path:
     return settings.data_dir / "run" / f"stream-{name}.failure.json"
-
-
-def utc_now() -> datetime:
-    """Now, in UTC."""
-    return datetime.now(UTC)

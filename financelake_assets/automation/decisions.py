@@ -1,0 +1,111 @@
+"""What the sensors decide, as pure functions over plain values; the sensors only fetch, call and act.
+
+Enters: offsets, counts and times. Leaves: what changed and what is due, with the reason in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from financelake_assets.config import ModelSettings
+
+Watermarks = Mapping[str, Mapping[int, tuple[int, int]]]
+"""Low and high offset per topic and partition."""
+Offsets = Mapping[str, Mapping[int, int]]
+"""One offset per topic and partition."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How the topics moved since a cursor: new messages per topic, and what is worth telling an operator."""
+
+    messages: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
+    """Compare the high watermarks with the cursor's offsets.
+
+    A partition that the cursor does not know counts from its low watermark. A high watermark below the cursor means
+    that the topic was deleted and made again: everything in it is new.
+    """
+    messages: dict[str, int] = {}
+    notes: list[str] = []
+    for topic, partitions in now.items():
+        known = seen.get(topic, {})
+        total = 0
+        for partition, (low, high) in partitions.items():
+            before = known.get(partition)
+            if before is None and known:
+                notes.append(f"{topic} has a new partition {partition}")
+            if before is not None and high < before:
+                notes.append(f"{topic}/{partition} went back from offset {before} to {high}: the topic was recreated")
+                before = None
+            total += high - max(low, before if before is not None else low)
+        if total:
+            messages[topic] = total
+    return Arrivals(messages, tuple(notes))
+
+
+def lag(consumed: Offsets, now: Watermarks) -> dict[str, dict[int, int]]:
+    """Messages on the topics that the consumer has not committed, per topic and partition."""
+    return {
+        topic: {
+            partition: max(0, high - max(low, consumed.get(topic, {}).get(partition, low)))
+            for partition, (low, high) in partitions.items()
+        }
+        for topic, partitions in now.items()
+    }
+
+
+@dataclass(frozen=True)
+class LakeState:
+    """What the decision to train needs to know.
+
+    ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
+    ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
+    """
+
+    silver_rows: int
+    lag: int
+    loading_history: bool
+    trained_rows: int | None
+    in_flight: bool
+    failures: int
+    seconds_since_failure: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to act, and why or why not."""
+
+    due: bool
+    why: str
+
+
+def training_due(state: LakeState, settings: ModelSettings) -> Decision:
+    """Decide whether to train now.
+
+    A first champion is due when the history is in silver; the next when enough new rows have come. While messages
+    wait in bronze a model would learn from half a history, so the lag must be small. A training that failed is tried
+    again after a back-off that doubles, so that a permanent failure does not launch runs without end.
+    """
+    if state.in_flight:
+        return Decision(False, "a training is running")
+    if state.loading_history:
+        return Decision(False, "the history is being loaded")
+    if state.silver_rows < settings.min_rows:
+        return Decision(False, f"{state.silver_rows} silver rows, {settings.min_rows} are needed")
+    if state.lag > state.silver_rows // 50:
+        return Decision(False, f"silver is {state.lag} messages behind")
+    back_off = 0 if state.failures == 0 else 30 * 2 ** min(state.failures, 8)
+    if state.failures and state.seconds_since_failure < back_off:
+        left = back_off - state.seconds_since_failure
+        return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
+    if state.trained_rows is None:
+        return Decision(True, f"no champion yet, {state.silver_rows} silver rows")
+    new = state.silver_rows - state.trained_rows
+    if new >= settings.retrain_rows:
+        return Decision(True, f"{new} new silver rows since the champion's training")
+    return Decision(False, f"{new} new silver rows, retraining at {settings.retrain_rows}")

@@ -1,0 +1,30 @@
+"""What follows the clock: a weekly training, and the checks of silver."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from financelake_assets.automation.sensors import train_model
+from financelake_assets.silver.assets import silver_checks
+
+check_silver = dg.define_asset_job(
+    "check_silver",
+    selection=dg.AssetSelection.checks(silver_checks),
+    executor_def=dg.in_process_executor,
+    description="Check that silver's ledger is balanced, its keys are unique and quarantine is small.",
+)
+
+SCHEDULES = [
+    dg.ScheduleDefinition(
+        name="weekly_training",
+        job=train_model,
+        cron_schedule="0 4 * * 0",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+    dg.ScheduleDefinition(
+        name="silver_checks_every_quarter_hour",
+        job=check_silver,
+        cron_schedule="*/15 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+]

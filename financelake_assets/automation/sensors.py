@@ -1,0 +1,208 @@
+"""The sensors: thin shells that fetch, call ``decisions`` and act. None of them holds anything but its cursor.
+
+``bronze_offsets`` watches the topics and keeps the silver query running; ``champion`` has models trained when they are
+due and keeps the gold query running. Both report what the continuous queries wrote as runless materialisations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+
+from financelake_assets.automation import decisions
+from financelake_assets.bronze.assets import topic_key, topic_metadata
+from financelake_assets.config import Settings
+from financelake_assets.gold import query as gold
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.model import registry
+from financelake_assets.resources.dagster import (
+    ContinuousStreamsResource,
+    LakeResource,
+    TablesResource,
+    TopicsResource,
+    total,
+)
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver import query as silver
+from financelake_assets.silver.assets import table_key
+from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+
+TRAIN_JOB = "train_model"
+train_model = dg.define_asset_job(
+    TRAIN_JOB,
+    selection=dg.AssetSelection.groups("model"),
+    executor_def=dg.in_process_executor,
+    description="Train, evaluate and register a version of the random forest.",
+)
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="bronze_offsets")
+def bronze_offsets(
+    context: dg.SensorEvaluationContext,
+    lake: LakeResource,
+    topics: TopicsResource,
+    tables: TablesResource,
+    streams: ContinuousStreamsResource,
+) -> dg.SensorResult | dg.SkipReason:
+    """See what arrived on the topics since the last tick, and keep the silver query running."""
+    from financelake_assets.bronze.topics import BrokerUnavailableError
+
+    try:
+        watermarks = topics.watermarks()
+    except BrokerUnavailableError as error:
+        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+    cursor = _Cursor.parse(context.cursor)
+    arrived = decisions.arrivals(cursor.high, watermarks)
+    for note in arrived.notes:
+        context.log.warning(note)
+    said = _keep_running(streams, lake.settings, silver.QUERY)
+    behind = total(decisions.lag(consumed_offsets(lake.settings), watermarks))
+    events = [
+        dg.AssetMaterialization(
+            topic_key(topic), metadata={**topic_metadata(topic, watermarks), "new_messages": messages}
+        )
+        for topic, messages in arrived.messages.items()
+    ]
+    written, versions = _newly_written(tables, (BARS, TICKS, QUARANTINE), cursor.versions, {"messages_behind": behind})
+    high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
+    summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; query silver {said}"
+    return dg.SensorResult(
+        asset_events=events + written, cursor=_Cursor(high, versions).dump(), skip_reason=dg.SkipReason(summary)
+    )
+
+
+@dg.sensor(job=train_model, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="champion")
+def champion(
+    context: dg.SensorEvaluationContext,
+    lake: LakeResource,
+    topics: TopicsResource,
+    tables: TablesResource,
+    streams: ContinuousStreamsResource,
+) -> dg.SensorResult | dg.SkipReason:
+    """Have a model trained when one is due, and keep the gold query running once there is a champion."""
+    from financelake_assets.bronze.topics import BrokerUnavailableError
+
+    settings = lake.settings
+    try:
+        behind = total(decisions.lag(consumed_offsets(settings), topics.watermarks()))
+    except BrokerUnavailableError as error:
+        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+    state = _lake_state(context.instance, settings, behind)
+    decision = decisions.training_due(state, settings.model)
+    lacking = gold.waits_for(settings)
+    said = f"waits for {lacking}" if lacking else _keep_running(streams, settings, gold.QUERY)
+    cursor = _Cursor.parse(context.cursor)
+    written, versions = _newly_written(tables, (PREDICTIONS, SIGNALS), cursor.versions, {})
+    requests = [_training_request(state, decision)] if decision.due else []
+    return dg.SensorResult(
+        run_requests=requests,
+        asset_events=written,
+        cursor=_Cursor({}, versions).dump(),
+        skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
+    )
+
+
+def _training_request(state: decisions.LakeState, decision: decisions.Decision) -> dg.RunRequest:
+    # a run key never runs twice, so it holds all that makes one attempt differ from another
+    key = hashlib.sha256(f"{state.trained_rows}/{state.silver_rows}/{state.failures}".encode()).hexdigest()[:16]
+    return dg.RunRequest(run_key=key, tags={"financelake/why": decision.why})
+
+
+def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -> decisions.LakeState:
+    facts = BARS.facts(settings)
+    record = registry.champion(settings)
+    runs = instance.get_run_records(dg.RunsFilter(job_name=TRAIN_JOB), limit=20)
+    failures = 0
+    for run in runs:  # newest first
+        if run.dagster_run.status != dg.DagsterRunStatus.FAILURE:
+            break
+        failures += 1
+    last_end = runs[0].end_time if runs and runs[0].end_time else 0.0
+    return decisions.LakeState(
+        silver_rows=0 if facts is None else facts.rows,
+        lag=behind,
+        loading_history=_loading_history(settings),
+        trained_rows=None if record is None else record.silver_rows,
+        in_flight=any(run.dagster_run.status in _UNFINISHED for run in runs),
+        failures=failures,
+        seconds_since_failure=time.time() - last_end,
+    )
+
+
+def _loading_history(settings: Settings) -> bool:
+    """Whether the lake's own feed has not finished loading history."""
+    state = settings.data_dir / "run" / "feed.json"
+    try:
+        phase = json.loads(state.read_text())["phase"]
+    except FileNotFoundError:
+        return False  # no feed of its own: the data come from elsewhere
+    return phase in ("waiting", "history")
+
+
+def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: str) -> str:
+    """Start the query unless it runs; after failures, only when the back-off has passed. Says what it found."""
+    from financelake_assets.resources import streams as state
+
+    failure = state.last_failure(settings, name)
+    waited = time.time() - failure.at
+    try:
+        if name in streams.streams.active():
+            if failure.count and waited > state.WELL_AFTER_SECONDS:
+                state.forget_failures(settings, name)
+            return "runs"
+        if waited < failure.back_off_seconds():
+            return f"failed {failure.count} times, next start in {failure.back_off_seconds() - waited:.0f} s"
+        streams.streams.ensure(name)
+    except Exception as error:
+        failure = state.record_failure(settings, name, str(error))
+        return f"could not be started ({failure.count} times): {str(error).splitlines()[0]}"
+    # a start counts as a failure until the query has run for a while: it may fail in its first batch
+    state.record_failure(settings, name, "the query stopped; the Spark server's log says why")
+    return "started"
+
+
+def _newly_written(
+    tables: TablesResource, specs: Iterable[TableSpec], known: dict[str, str], extra: dict[str, Any]
+) -> tuple[list[dg.AssetMaterialization], dict[str, str]]:
+    """A materialisation for each table whose Delta version moved since the cursor, and the versions now."""
+    events, versions = [], {}
+    for table in specs:
+        version = tables.version(table)
+        if version is None:
+            continue
+        versions[table.full_name] = version
+        if known.get(table.full_name) != version:
+            metadata = {**tables.metadata(table), **extra}
+            tags = {"dagster/data_version": version}
+            events.append(dg.AssetMaterialization(table_key(table), metadata=metadata, tags=tags))
+    return events, versions
+
+
+class _Cursor:
+    """What a sensor remembers: high watermarks per topic and partition, and Delta versions per table."""
+
+    def __init__(self, high: dict[str, dict[int, int]], versions: dict[str, str]) -> None:
+        self.high = high
+        self.versions = versions
+
+    @classmethod
+    def parse(cls, text: str | None) -> _Cursor:
+        stored = json.loads(text) if text else {"high": {}, "versions": {}}
+        high = {topic: {int(part): offset for part, offset in parts.items()} for topic, parts in stored["high"].items()}
+        return cls(high, stored["versions"])
+
+    def dump(self) -> str:
+        return json.dumps({"high": self.high, "versions": self.versions})

@@ -1,0 +1,38 @@
+"""The Dagster code location: everything from the folders beside this file, assembled."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+
+from financelake_assets.automation import schedules, sensors
+from financelake_assets.bronze.assets import PROVIDERS, bronze_topics
+from financelake_assets.config import get_settings
+from financelake_assets.gold.assets import DASHBOARD, gold_tables
+from financelake_assets.model.assets import random_forest
+from financelake_assets.resources.dagster import (
+    ContinuousStreamsResource,
+    LakeResource,
+    TablesResource,
+    TopicsResource,
+)
+from financelake_assets.silver.assets import silver_checks, silver_tables
+
+_lake = LakeResource()
+
+defs = dg.Definitions(
+    assets=[*PROVIDERS, bronze_topics, silver_tables, random_forest, gold_tables, DASHBOARD],
+    asset_checks=[silver_checks],
+    jobs=[sensors.train_model, schedules.check_silver],
+    sensors=[sensors.bronze_offsets, sensors.champion],
+    schedules=schedules.SCHEDULES,
+    executor=dg.in_process_executor,
+    resources={
+        "lake": _lake,
+        "topics": TopicsResource(lake=_lake),
+        "tables": TablesResource(lake=_lake),
+        "streams": ContinuousStreamsResource(),
+        # nothing connects until an asset asks for the session
+        "spark": LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote}),
+    },
+)

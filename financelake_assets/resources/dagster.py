@@ -1,0 +1,112 @@
+"""The lake's edges as Dagster resources. Nothing is touched when definitions load, only when something runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+
+from financelake_assets.automation.decisions import Watermarks
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.streams import Streams
+
+_PATIENCE_SECONDS = 120.0
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The settings of this lake, from the environment."""
+
+    @property
+    def settings(self) -> Settings:
+        """The validated settings tree."""
+        return get_settings()
+
+
+class TopicsResource(dg.ConfigurableResource):
+    """The bronze topics on the Kafka broker."""
+
+    lake: LakeResource
+
+    def ensure(self) -> None:
+        """Create the topics that are missing and bring the others to the declared settings."""
+        from financelake_assets.bronze.topics import ensure_topics
+
+        ensure_topics(self.lake.settings)
+
+    def watermarks(self) -> Watermarks:
+        """Low and high offset per bronze topic and partition.
+
+        Raises:
+            Exception: the broker could not be asked; never an empty answer instead.
+        """
+        from financelake_assets.bronze.topics import watermarks
+
+        return watermarks(self.lake.settings)
+
+
+class TablesResource(dg.ConfigurableResource):
+    """The Delta tables, read without Spark."""
+
+    lake: LakeResource
+
+    def metadata(self, table: TableSpec) -> dict[str, Any]:
+        """Row count, Delta version, newest time and place of a table, as Dagster metadata."""
+        facts = table.facts(self.lake.settings)
+        path = table.path(self.lake.settings)
+        place = {"dagster/uri": path, "dagster/table_name": table.full_name, "dagster/storage_kind": "deltalake"}
+        if facts is None:
+            return {**place, "state": "not written yet"}
+        newest = {} if facts.newest is None else {f"newest_{table.time_column}": facts.newest.isoformat()}
+        return {**place, "dagster/row_count": facts.rows, "delta_version": facts.version, **newest}
+
+    def version(self, table: TableSpec) -> str | None:
+        """The Delta version, which is the asset's data version; ``None`` before the first write."""
+        facts = table.facts(self.lake.settings)
+        return None if facts is None else str(facts.version)
+
+
+class ContinuousStreamsResource(dg.ConfigurableResource):
+    """The continuous queries in the Spark Connect server: started, adopted, stopped; they outlive every run."""
+
+    @property
+    def streams(self) -> Streams:
+        """The client of the queries' session, made at the first use and kept by the process."""
+        return _shared_streams()
+
+    def drain(self, name: str, behind: Callable[[], int], log: Callable[[str], None]) -> None:
+        """Make sure that a query runs, and wait until it has caught up.
+
+        Args:
+            name: the query.
+            behind: how much it still has to do; 0 ends the wait.
+            log: where progress goes.
+
+        Raises:
+            dg.Failure: there was no progress for two minutes.
+        """
+        log(f"query {name} started" if self.streams.ensure(name) else f"query {name} was running")
+        left, moved = behind(), time.monotonic()
+        while left:
+            time.sleep(0.5)
+            before, left = left, behind()
+            if left != before:
+                moved = time.monotonic()
+                log(f"query {name}: {left} to go")
+            elif time.monotonic() - moved > _PATIENCE_SECONDS:
+                raise dg.Failure(f"query {name} made no progress for {_PATIENCE_SECONDS:.0f} s with {left} to go")
+            self.streams.ensure(name)
+
+
+@lru_cache(maxsize=1)
+def _shared_streams() -> Streams:
+    # Dagster makes resources anew for every sensor tick; connecting takes more than a second
+    return Streams(get_settings())
+
+
+def total(offsets: dict[str, dict[int, int]]) -> int:
+    """Sum over topics and partitions."""
+    return sum(value for partitions in offsets.values() for value in partitions.values())

@@ -1,0 +1,120 @@
+"""Silver in Dagster: the tables that the continuous silver query writes, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from financelake_assets.automation.decisions import lag
+from financelake_assets.bronze.assets import OWNERS, TOPICS
+from financelake_assets.resources.dagster import (
+    ContinuousStreamsResource,
+    LakeResource,
+    TablesResource,
+    TopicsResource,
+    total,
+)
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
+from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+
+MOST_QUARANTINED = 0.01
+
+
+def table_key(table: TableSpec) -> dg.AssetKey:
+    """Asset key of a Delta table: its layer and name."""
+    return dg.AssetKey([table.layer, table.name])
+
+
+def table_spec(table: TableSpec, deps: list[dg.AssetKey], kinds: set[str]) -> dg.AssetSpec:
+    """An asset for a Delta table, with its columns as metadata."""
+    columns = [
+        dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+        for field in table.schema
+    ]
+    return dg.AssetSpec(
+        table_key(table),
+        deps=deps,
+        group_name=table.layer,
+        kinds={"deltalake", *kinds},
+        owners=OWNERS,
+        description=table.description,
+        metadata={"dagster/column_schema": dg.TableSchema(columns), "unique by": ", ".join(table.key)},
+    )
+
+
+TABLES = (BARS, TICKS, QUARANTINE)
+_TOPIC_KEYS = [spec.key for spec in TOPICS]
+
+
+@dg.multi_asset(
+    specs=[table_spec(table, _TOPIC_KEYS, {"spark"}) for table in TABLES], can_subset=True, name="silver_tables"
+)
+def silver_tables(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    topics: TopicsResource,
+    tables: TablesResource,
+    streams: ContinuousStreamsResource,
+) -> Iterator[dg.MaterializeResult]:
+    """Make sure that the silver query runs and has committed everything that is on the topics now."""
+    until = topics.watermarks()
+    streams.drain(QUERY, lambda: total(lag(consumed_offsets(lake.settings), until)), context.log.info)
+    for table in TABLES:
+        if table_key(table) in context.selected_asset_keys:
+            yield dg.MaterializeResult(
+                asset_key=table_key(table),
+                metadata=tables.metadata(table),
+                data_version=dg.DataVersion(tables.version(table) or "0"),
+            )
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            "ledger_balanced", asset=table_key(BARS), description="in = silver + duplicates + quarantine"
+        ),
+        dg.AssetCheckSpec("unique_key", asset=table_key(BARS), description="one row a symbol, interval and event_time"),
+        dg.AssetCheckSpec("share", asset=table_key(QUARANTINE), description=f"at most {MOST_QUARANTINED:.0%} of all"),
+    ],
+    name="silver_checks",
+)
+def silver_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
+    """The invariants of silver, in one pass."""
+    ledger = read_ledger(lake.settings)
+    yield dg.AssetCheckResult(
+        check_name="ledger_balanced", asset_key=table_key(BARS), passed=ledger.balanced, metadata=ledger.as_dict()
+    )
+    repeated = repeated_keys(lake, BARS)
+    yield dg.AssetCheckResult(
+        check_name="unique_key", asset_key=table_key(BARS), passed=repeated == 0, metadata={"repeated_keys": repeated}
+    )
+    share = ledger.quarantine / ledger.consumed if ledger.consumed else 0.0
+    yield dg.AssetCheckResult(
+        check_name="share",
+        asset_key=table_key(QUARANTINE),
+        passed=share <= MOST_QUARANTINED,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"share": share, "by_reason": counts_by_reason(lake)},
+    )
+
+
+def repeated_keys(lake: LakeResource, table: TableSpec) -> int:
+    """How many keys of a table occur more than once."""
+    opened = table.open(lake.settings)
+    if opened is None:
+        return 0
+    counts = pl.scan_delta(opened).group_by(table.key).len().filter(pl.col("len") > 1)
+    return int(counts.select(pl.len()).collect().item())
+
+
+def counts_by_reason(lake: LakeResource) -> dict[str, int]:
+    """Rows in quarantine by reason."""
+    opened = QUARANTINE.open(lake.settings)
+    if opened is None:
+        return {}
+    counts = pl.scan_delta(opened).group_by("reason").len().sort("reason").collect()
+    return dict(counts.iter_rows())
