@@ -112,6 +112,18 @@ class SignalSettings(_Group):
         return value
 
 
+class RuntimeSettings(_Group):
+    """Where the laptop runtime gets its JVM parts, and what it needs before it starts."""
+
+    jars_dir: Path | None = Field(None, description="cache of the JVM jars; default: the user's cache folder")
+    maven_repository: str = Field(
+        "https://repo1.maven.org/maven2", description="Maven Central or a mirror of it; jars are checked by hash"
+    )
+    fetch_java: bool = Field(False, description="let jgo download a Java 17 where the machine has none")
+    min_free_gb: float = Field(2.0, ge=0, description="free disk space below which `up` does not start")
+    start_seconds: float = Field(180.0, gt=0, description="how long `up` waits for everything to be healthy")
+
+
 class Settings(BaseSettings):
     """Every setting of one lake; see the groups for what each means."""
 
@@ -129,6 +141,7 @@ class Settings(BaseSettings):
     feed: FeedSettings = FeedSettings()
     model: ModelSettings = ModelSettings()
     signals: SignalSettings = SignalSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
 
     @field_validator("data_dir")
     @classmethod

@@ -1,0 +1,28 @@
+"""What it takes to start one process: arguments, environment and working folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from financelake_assets.config import Settings
+
+PROCESS_VARIABLE = "FINANCELAKE_PROCESS"
+"""Set in every process of a lake to its name; with ``FINANCELAKE_DATA_DIR`` it tells whose a left-over process is."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line with what it adds to the inherited environment."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def lake_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make a process one of this lake, wherever it is started from."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+    return {**inherited, "FINANCELAKE_DATA_DIR": str(settings.data_dir), "PYTHONUNBUFFERED": "1"}

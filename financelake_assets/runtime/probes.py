@@ -1,0 +1,64 @@
+"""Health probes: does a process answer its own protocol?
+
+Enters: an address. Leaves: ``None`` when it answers, else the reason why not. An open port is not enough: the kernel
+accepts connections for a process that hangs.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+Probe = Callable[[], str | None]
+
+TIMEOUT = 5.0
+
+
+def kafka(host: str, port: int) -> str | None:
+    """Ask a Kafka broker for its API versions (request 18, version 0)."""
+    body = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation id, no client id
+    answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10)
+    if isinstance(answer, str):
+        return answer
+    _, correlation, error = struct.unpack(">iih", answer)
+    return None if (correlation, error) == (1, 0) else f"answered an API versions request with error {error}"
+
+
+def grpc(host: str, port: int) -> str | None:
+    """Open an HTTP/2 connection, as gRPC does, and wait for the server's SETTINGS frame."""
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 0x04, 0, 0)  # an empty SETTINGS frame
+    answer = _exchange(host, port, hello, 9)
+    if isinstance(answer, str):
+        return answer
+    return None if answer[3] == 0x04 else "does not speak HTTP/2"
+
+
+def http(url: str) -> str | None:
+    """GET a page and expect it to succeed."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # http of our own address
+            response.read(1)
+    except urllib.error.HTTPError as error:
+        return f"answers {error.code} at {url}"
+    except OSError as error:
+        return f"does not answer at {url}: {getattr(error, 'reason', error)}"
+    return None
+
+
+def _exchange(host: str, port: int, sent: bytes, expected: int) -> bytes | str:
+    """Send bytes, return the first ``expected`` bytes of the answer, or the reason why there are none."""
+    try:
+        with socket.create_connection((host, port), timeout=TIMEOUT) as connection:
+            connection.sendall(sent)
+            received = b""
+            while len(received) < expected:
+                part = connection.recv(expected - len(received))
+                if not part:
+                    return f"closes connections at {host}:{port}"
+                received += part
+    except OSError as error:
+        return f"does not answer at {host}:{port}: {error}"
+    return received

@@ -1,0 +1,131 @@
+"""A Spark Connect server with Delta and Kafka, run from the pyspark wheel and the locked jars.
+
+Enters: settings and the extra class path. Leaves: the command that runs the server. Its Python workers use this
+interpreter and see this lake's environment; everything it writes lies in ``<data_dir>/spark``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime.command import Command
+from financelake_assets.runtime.java import MODULE, Java
+
+# what Spark's own launcher opens of the JDK
+_OPENED = (
+    "java.lang",
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.io",
+    "java.net",
+    "java.nio",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "jdk.internal.ref",
+    "sun.nio.ch",
+    "sun.nio.cs",
+    "sun.security.action",
+    "sun.util.calendar",
+)
+
+_LOG4J2 = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss.SSS} %-5p %c{1} - %m%ex%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+# a driver without a machine behind its name or a native Hadoop is normal on a laptop
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+logger.utils.name = org.apache.spark.util.Utils
+logger.utils.level = error
+"""
+
+
+def folder(settings: Settings) -> Path:
+    """Everything that the server keeps for itself: scratch space, warehouse, configuration."""
+    return settings.data_dir / "spark"
+
+
+def spark_home() -> Path:
+    """The installed pyspark package, which is a complete Spark."""
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("pyspark is not installed")
+    return Path(spec.origin).parent
+
+
+def configuration(settings: Settings) -> dict[str, str]:
+    """Spark's settings, for a server on a small machine."""
+    home = folder(settings)
+    return {
+        "spark.master": settings.spark.master,
+        "spark.app.name": "financelake",
+        "spark.driver.host": settings.host,
+        "spark.driver.bindAddress": settings.host,
+        "spark.connect.grpc.binding.address": settings.host,
+        "spark.connect.grpc.binding.port": str(settings.spark_port),
+        "spark.connect.grpc.port.maxRetries": "0",  # a port in use is an error, not another port
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(home / "local"),
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
+        "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.driver.python": sys.executable,
+    }
+
+
+def prepare(settings: Settings) -> None:
+    """Write the log configuration and clear the scratch space of earlier servers."""
+    home = folder(settings)
+    for scratch in ("local", "tmp"):
+        shutil.rmtree(home / scratch, ignore_errors=True)
+        (home / scratch).mkdir(parents=True)
+    (home / "log4j2.properties").write_text(_LOG4J2)
+
+
+def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Command:
+    """The server's command line, as ``start-connect-server.sh`` would build it."""
+    home = folder(settings)
+    argv = (
+        str(java.executable),
+        f"-Xmx{settings.spark.driver_memory}",
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        f"--add-modules={MODULE}",
+        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
+        "-Djdk.reflect.useDirectMethodHandle=false",
+        "-Dio.netty.tryReflectionSetAccessible=true",
+        "-Djava.awt.headless=true",
+        f"-Djava.io.tmpdir={home / 'tmp'}",
+        f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
+        "-cp",
+        ":".join([str(spark_home() / "jars" / "*"), *(str(jar) for jar in class_path)]),
+        "org.apache.spark.deploy.SparkSubmit",
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        *(part for key, value in configuration(settings).items() for part in ("--conf", f"{key}={value}")),
+        "spark-internal",
+    )
+    env = {
+        "SPARK_HOME": str(spark_home()),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": settings.host,
+    }
+    return Command(argv, cwd=home, env=env)

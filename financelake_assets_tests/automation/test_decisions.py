@@ -1,0 +1,111 @@
+"""The sensors' decisions, with literals."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from financelake_assets.automation.decisions import LakeState, arrivals, lag, training_due
+from financelake_assets.config import ModelSettings
+
+SETTINGS = ModelSettings(min_rows=500, retrain_rows=1_000)
+READY = LakeState(
+    silver_rows=10_000,
+    lag=0,
+    loading_history=False,
+    trained_rows=None,
+    in_flight=False,
+    failures=0,
+    seconds_since_failure=0.0,
+)
+
+
+def test_a_first_look_counts_what_the_topics_hold():
+    now = {"bronze.stock": {0: (0, 5), 1: (3, 10)}, "bronze.crypto": {0: (0, 0)}}
+    assert arrivals({}, now).messages == {"bronze.stock": 12}
+
+
+def test_only_what_is_new_counts():
+    seen = {"bronze.stock": {0: 5, 1: 10}}
+    assert arrivals(seen, {"bronze.stock": {0: (0, 5), 1: (0, 12)}}).messages == {"bronze.stock": 2}
+
+
+def test_nothing_new_is_nothing():
+    assert arrivals({"t": {0: 5}}, {"t": {0: (0, 5)}}).messages == {}
+
+
+def test_messages_expired_before_they_were_seen_do_not_count():
+    assert arrivals({"t": {0: 5}}, {"t": {0: (8, 10)}}).messages == {"t": 2}
+
+
+def test_a_recreated_topic_is_new_as_a_whole_and_said():
+    result = arrivals({"t": {0: 50}}, {"t": {0: (0, 7)}})
+    assert result.messages == {"t": 7}
+    assert "recreated" in result.notes[0]
+
+
+def test_a_partition_that_was_added_is_said():
+    result = arrivals({"t": {0: 5}}, {"t": {0: (0, 5), 1: (0, 4)}})
+    assert result.messages == {"t": 4}
+    assert "new partition 1" in result.notes[0]
+
+
+def test_lag_of_a_consumer_that_never_ran_is_what_the_topic_holds():
+    assert lag({}, {"t": {0: (2, 9)}}) == {"t": {0: 7}}
+
+
+def test_lag_never_goes_below_zero():
+    assert lag({"t": {0: 12}}, {"t": {0: (0, 9)}}) == {"t": {0: 0}}
+
+
+offsets = st.integers(min_value=0, max_value=10_000)
+
+
+@given(seen=offsets, low=offsets, grown=offsets)
+def test_arrivals_and_lag_agree_for_a_consumer_at_the_cursor(seen: int, low: int, grown: int):
+    high = max(seen, low) + grown
+    marks = {"t": {0: (low, high)}}
+    at_cursor = {"t": {0: seen}}
+    assert arrivals(at_cursor, marks).messages.get("t", 0) == lag(at_cursor, marks)["t"][0]
+
+
+def test_the_first_training_is_due_when_the_history_is_in_silver():
+    decision = training_due(READY, SETTINGS)
+    assert decision.due
+    assert "no champion" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"in_flight": True}, "is running"),
+        ({"loading_history": True}, "being loaded"),
+        ({"silver_rows": 499}, "500 are needed"),
+        ({"lag": 201}, "201 messages behind"),
+        ({"trained_rows": 9_001}, "999 new silver rows"),
+        ({"failures": 1, "seconds_since_failure": 59.0}, "1 trainings failed"),
+        ({"failures": 3, "seconds_since_failure": 239.0}, "the next in 1 s"),
+    ],
+)
+def test_training_waits_and_says_for_what(change: dict[str, object], why: str):
+    decision = training_due(replace(READY, **change), SETTINGS)
+    assert not decision.due
+    assert why in decision.why
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lag": 200}, {"trained_rows": 9_000}, {"failures": 1, "seconds_since_failure": 60.0}],
+)
+def test_training_is_due_at_the_edge(change: dict[str, object]):
+    assert training_due(replace(READY, **change), SETTINGS).due
+
+
+@given(failures=st.integers(1, 1_000), waited=st.floats(0, 1e6))
+def test_failures_are_retried_but_never_at_once(failures: int, waited: float):
+    state = replace(READY, failures=failures, seconds_since_failure=waited)
+    if waited < 60:
+        assert not training_due(state, SETTINGS).due
+    if waited > 30 * 2**8:
+        assert training_due(state, SETTINGS).due

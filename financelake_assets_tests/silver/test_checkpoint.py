@@ -1,0 +1,52 @@
+"""Progress read from checkpoint files, as Structured Streaming writes them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from financelake_assets.config import Settings
+from financelake_assets.silver.checkpoint import committed_batch, consumed_offsets
+
+
+def write_batch(checkpoint: Path, batch: int, offsets: dict[str, dict[str, int]], *, committed: bool) -> None:
+    for folder in ("offsets", "commits"):
+        (checkpoint / folder).mkdir(parents=True, exist_ok=True)
+    (checkpoint / "offsets" / str(batch)).write_text(f'v1\n{{"batchWatermarkMs":0}}\n{json.dumps(offsets)}')
+    if committed:
+        (checkpoint / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path)
+
+
+def test_nothing_is_consumed_before_the_first_commit(settings: Settings):
+    checkpoint = Path(settings.checkpoint("silver"))
+    assert consumed_offsets(settings) == {}
+    write_batch(checkpoint, 0, {"bronze.stock": {"0": 7}}, committed=False)
+    assert consumed_offsets(settings) == {}
+
+
+def test_a_planned_batch_is_not_consumed(settings: Settings):
+    checkpoint = Path(settings.checkpoint("silver"))
+    write_batch(checkpoint, 9, {"bronze.stock": {"0": 7, "1": 3}}, committed=True)
+    write_batch(checkpoint, 10, {"bronze.stock": {"0": 99, "1": 99}}, committed=False)
+    assert consumed_offsets(settings) == {"bronze.stock": {0: 7, 1: 3}}
+
+
+def test_batches_are_compared_as_numbers_and_other_files_ignored(settings: Settings):
+    checkpoint = Path(settings.checkpoint("silver"))
+    write_batch(checkpoint, 9, {"t": {"0": 1}}, committed=True)
+    write_batch(checkpoint, 10, {"t": {"0": 2}}, committed=True)
+    (checkpoint / "commits" / ".11.crc").write_text("")
+    assert committed_batch(checkpoint) == 10
+
+
+def test_a_commit_without_its_offsets_is_damage_not_an_empty_answer(settings: Settings):
+    checkpoint = Path(settings.checkpoint("silver"))
+    write_batch(checkpoint, 0, {"t": {"0": 1}}, committed=True)
+    (checkpoint / "offsets" / "0").unlink()
+    with pytest.raises(RuntimeError, match="damaged"):
+        consumed_offsets(settings)
