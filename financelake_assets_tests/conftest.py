@@ -1,0 +1,80 @@
+"""Fixtures for all tests: one broker and one Spark Connect server a run, a clean lake on them for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from pyspark.sql import SparkSession
+
+from financelake_assets.config import Settings
+from financelake_assets.resources.spark import job_session
+from financelake_assets_tests import servers
+
+# deterministic in CI: the same examples every time, and no judgement by the clock
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis_settings.register_profile(
+    "spark", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+hypothesis_settings.load_profile("repeatable")
+
+for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
+    if not _name.startswith("FINANCELAKE_RUNTIME__"):  # a developer's own lake must not leak into the tests
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Where this run's broker and Spark server listen and write."""
+    return servers.laptop(tmp_path_factory.mktemp("servers"))
+
+
+@pytest.fixture(scope="session")
+def broker(server_settings: Settings) -> Iterator[str]:
+    """The run's Kafka broker; gives its address."""
+    with servers.broker(server_settings):
+        yield server_settings.kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def spark_server(server_settings: Settings) -> Iterator[str]:
+    """The run's Spark Connect server; gives its address."""
+    with servers.spark_server(server_settings):
+        yield server_settings.spark_remote
+
+
+@pytest.fixture(scope="session")
+def spark(spark_server: str, server_settings: Settings) -> Iterator[SparkSession]:
+    """A session for bounded work, shared by all tests."""
+    session = job_session(server_settings)
+    yield session
+    session.stop()  # a client left open waits long for a server that is gone
+
+
+@pytest.fixture
+def offline_lake(tmp_path: Path) -> Settings:
+    """A lake with an empty data folder and no servers."""
+    return Settings(data_dir=tmp_path / "lake")
+
+
+@pytest.fixture
+def spark_lake(tmp_path: Path, spark_server: str) -> Settings:
+    """A lake with an empty data folder on the run's Spark server."""
+    return Settings.model_validate({"data_dir": tmp_path / "lake", "spark": {"remote": spark_server}})
+
+
+@pytest.fixture
+def lake(tmp_path: Path, broker: str, spark_server: str) -> Settings:
+    """A lake with an empty data folder and empty topics on the run's broker and Spark server."""
+    from financelake_assets.bronze.topics import delete_topics, ensure_topics
+
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path / "lake", "spark": {"remote": spark_server}, "kafka": {"bootstrap": broker}}
+    )
+    delete_topics(settings)
+    ensure_topics(settings)
+    return settings

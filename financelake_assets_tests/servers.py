@@ -1,0 +1,111 @@
+"""Real servers for the tests, started from the same command lines as the lake's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime import jars, kafka, probes, spark
+from financelake_assets.runtime.command import Command, lake_environment
+from financelake_assets.runtime.java import find_java
+from financelake_assets.runtime.probes import Probe
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def laptop(data_dir: Path) -> Settings:
+    """A lake of its own in ``data_dir``, on ports that are free now."""
+    broker, controller, connect, web, code, page = free_ports(6)
+    return Settings.model_validate(
+        {
+            "data_dir": data_dir,
+            "kafka": {"port": broker, "controller_port": controller},
+            "spark": {"port": connect},
+            "dagster": {"port": web, "code_port": code},
+            "dashboard": {"port": page},
+        }
+    )
+
+
+@contextmanager
+def running(command: Command, settings: Settings, log: Path, probe: Probe, seconds: float = 120) -> Iterator[int]:
+    """A process that answers its probe; yields its id and ends it and what it started afterwards."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env={**lake_environment(settings), **command.env},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        await_probe(probe, seconds, process, log)
+        yield process.pid
+    finally:
+        end_group(process)
+
+
+def await_probe(probe: Probe, seconds: float, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process answers; fail with the end of its log when it does not."""
+    deadline = time.monotonic() + seconds
+    while (problem := probe()) is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"{problem}\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.2)
+
+
+def end_group(process: subprocess.Popen[bytes], seconds: float = 15) -> None:
+    """End a process and its group, gently at first."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[int]:
+    """The lake's Kafka broker."""
+    java, class_path = find_java(), jars.class_path("kafka", settings)
+    kafka.prepare(settings, java, class_path)
+    host, port = settings.kafka_bootstrap.split(":")
+    log = settings.data_dir / "logs" / "broker.log"
+    with running(
+        kafka.command(settings, java, class_path), settings, log, lambda: probes.kafka(host, int(port))
+    ) as pid:
+        yield pid
+
+
+@contextmanager
+def spark_server(settings: Settings) -> Iterator[int]:
+    """The lake's Spark Connect server."""
+    java, class_path = find_java(), jars.class_path("spark", settings)
+    spark.prepare(settings)
+    log = settings.data_dir / "logs" / "spark.log"
+    probe: Probe = lambda: probes.grpc(settings.host, settings.spark_port)  # noqa: E731
+    with running(spark.command(settings, java, class_path), settings, log, probe) as pid:
+        yield pid
