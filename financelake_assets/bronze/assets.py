@@ -58,7 +58,7 @@ def topic_metadata(topic: str, watermarks: Watermarks) -> dict[str, Any]:
 
 
 @dg.multi_asset(specs=TOPICS, can_subset=True, name="bronze_topics")
-def bronze_topics(context: dg.AssetExecutionContext, topics: TopicsResource) -> Iterator[dg.MaterializeResult]:
+def bronze_topics(context: dg.AssetExecutionContext, topics: TopicsResource) -> Iterator[dg.MaterializeResult[None]]:
     """Create the topics that are missing, reconcile the others, and report their watermarks."""
     topics.ensure()
     watermarks = topics.watermarks()

@@ -13,18 +13,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.bronze.topics import BRONZE
+from financelake_assets.config import Settings
 from financelake_assets.silver import merging, schema
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.cleaning import TICK, clean
 
 TABLES = (schema.BARS, schema.TICKS, schema.QUARANTINE, schema.UNIVERSE)
 _MOST_SYMBOLS_IN_A_PREDICATE = 200
-
-
-def topic_of(asset_class: str) -> str:
-    """Name of the bronze topic of an asset class."""
-    return f"bronze.{asset_class}"
 
 
 def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
@@ -39,7 +35,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     messages = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-        .option("subscribe", ",".join(topic_of(asset_class) for asset_class in ASSET_CLASSES))
+        .option("subscribe", ",".join(BRONZE))
         .option("startingOffsets", "earliest")
         .option("failOnDataLoss", "true")
         .option("includeHeaders", "true")

@@ -1,0 +1,280 @@
+"""The bronze topics: their names, their declared settings, and what the broker says of them.
+
+Enters: settings. Leaves: topics as declared, and watermarks. Every call makes a client of its own, asks, and gives an
+answer or raises within seconds: a broker that is silent is an error, never an empty lake.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from financelake_assets.config import ASSET_CLASSES, Settings
+
+DEAD_LETTERS = "bronze.dead_letter"
+POSITIONS = "bronze.positions"
+"""Where each history load stands; compacted, so it outlives what retention removes from the bronze topics."""
+COMPRESSION = "zstd"
+MAX_MESSAGE_BYTES = 1 << 20
+
+_ANSWER_SECONDS = 5.0
+_GONE_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+class BrokerUnavailableError(ConnectionError):
+    """The Kafka broker did not answer in time, or not with what was asked for."""
+
+
+class TopicMissingError(BrokerUnavailableError):
+    """The broker answers, but a bronze topic does not exist."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as this lake declares it."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What ``ensure_topics`` found on one topic.
+
+    ``changed`` maps a setting to what it was and is now; ``drift`` says what differs and cannot be changed in place.
+    """
+
+    topic: str
+    created: bool = False
+    changed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    drift: tuple[str, ...] = ()
+
+
+def topic_of(asset_class: str) -> str:
+    """Name of the bronze topic of an asset class."""
+    return f"bronze.{asset_class}"
+
+
+BRONZE = tuple(topic_of(asset_class) for asset_class in ASSET_CLASSES)
+
+
+def declared(settings: Settings) -> tuple[Topic, ...]:
+    """Every topic of a lake: one an asset class, the dead letters, and the positions of history loads."""
+    kafka = settings.kafka
+    common = {
+        # the topic's codec is the producer's, so the broker stores our batches as they come
+        "compression.type": COMPRESSION,
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "min.insync.replicas": str(max(1, kafka.replication - 1)),
+    }
+    bounded = {
+        **common,
+        "cleanup.policy": "delete",
+        "retention.ms": str(kafka.retention_ms),
+        "retention.bytes": str(kafka.retention_bytes),
+    }
+    compacted = {**common, "cleanup.policy": "compact", "segment.ms": "3600000"}
+    return (
+        *(Topic(name, kafka.partitions, kafka.replication, bounded) for name in BRONZE),
+        Topic(DEAD_LETTERS, 1, kafka.replication, bounded),
+        Topic(POSITIONS, 1, kafka.replication, compacted),
+    )
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """What every Kafka client of a lake shares."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": "financelake",
+        "broker.address.family": "v4" if "[" not in settings.kafka_bootstrap else "any",
+        # a broker that comes back is found at once, not after seconds of back-off
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        # librdkafka prints each refused connection; the callers say it once, in words
+        "log_level": 2,
+    }
+
+
+def ensure_topics(settings: Settings) -> list[Reconciliation]:
+    """Create the topics that are missing and bring the others to the declared settings. Doing it again changes nothing.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer, or refused.
+    """
+    admin = _admin(settings)
+    existing = _partitions(admin, settings)
+    wanted = declared(settings)
+    missing = [topic for topic in wanted if topic.name not in existing]
+    _create(admin, settings, missing)
+    kept = [topic for topic in wanted if topic.name in existing]
+    created = [Reconciliation(topic.name, created=True) for topic in missing]
+    return created + _reconcile(admin, settings, kept, existing)
+
+
+def delete_topics(settings: Settings) -> None:
+    """Delete the lake's topics with all that is in them, and wait until they are gone.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer, or the topics are still there after a while.
+    """
+    admin = _admin(settings)
+    deadline = time.monotonic() + _GONE_SECONDS
+    while True:
+        left = sorted({topic.name for topic in declared(settings)} & _partitions(admin, settings).keys())
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise BrokerUnavailableError(f"{', '.join(left)} still exist {_GONE_SECONDS:.0f} s after their deletion")
+        for future in admin.delete_topics(left, operation_timeout=_ANSWER_SECONDS).values():
+            _settle(future, settings, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        time.sleep(0.05)
+
+
+def watermarks(settings: Settings) -> dict[str, dict[int, tuple[int, int]]]:
+    """First and next offset of each partition of the bronze topics.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer.
+        TopicMissingError: a topic does not exist.
+    """
+    admin = _admin(settings)
+    existing = _partitions(admin, settings)
+    absent = [topic for topic in BRONZE if topic not in existing]
+    if absent:
+        raise TopicMissingError(
+            f"{', '.join(absent)} do not exist on the broker at {settings.kafka_bootstrap}. "
+            "`financelake up` creates them, as does materialising the bronze assets."
+        )
+    asked = [TopicPartition(topic, partition) for topic in BRONZE for partition in range(existing[topic])]
+    low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=_ANSWER_SECONDS)
+    high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=_ANSWER_SECONDS)
+    answer: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in BRONZE}
+    for one in asked:
+        first, following = _answer(low[one], settings), _answer(high[one], settings)
+        answer[one.topic][one.partition] = (first.offset, following.offset)
+    return answer
+
+
+def unavailable(settings: Settings, error: object) -> BrokerUnavailableError:
+    """The error that names the broker's address and what to do."""
+    return BrokerUnavailableError(
+        f"the Kafka broker at {settings.kafka_bootstrap} does not answer: {_words(error)}. "
+        "Start the lake with `financelake up`, or set FINANCELAKE_KAFKA__BOOTSTRAP to a broker that runs."
+    )
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient({**client_config(settings), "socket.timeout.ms": int(_ANSWER_SECONDS * 1000)})
+
+
+def _partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    """How many partitions each topic on the broker has."""
+    _reach(settings)
+    try:
+        topics = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+    except KafkaException as error:
+        raise unavailable(settings, error) from error
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+
+
+def _reach(settings: Settings) -> None:
+    """Fail at once where nothing listens; librdkafka would go on trying until its time is up."""
+    failure: OSError | None = None
+    for address in settings.kafka_bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise unavailable(settings, failure) from failure
+
+
+def _answer(future: Future[T], settings: Settings) -> T:
+    """The answer to an admin request."""
+    try:
+        return future.result(timeout=_ANSWER_SECONDS + 1)
+    except KafkaException as error:
+        raise unavailable(settings, error) from error
+    except TimeoutError as error:
+        raise unavailable(settings, f"no answer within {_ANSWER_SECONDS:.0f} s") from error
+
+
+def _settle(future: Future[None], settings: Settings, fine: int) -> None:
+    """Wait for an admin request that may fail with one code, because what it asks for is already so."""
+    try:
+        _answer(future, settings)
+    except BrokerUnavailableError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, KafkaException) and cause.args[0].code() == fine):
+            raise
+
+
+def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None:
+    if not topics:
+        return
+    new = [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics]
+    for future in admin.create_topics(new, operation_timeout=_ANSWER_SECONDS).values():
+        # another process of the lake may have created it in between
+        _settle(future, settings, KafkaError.TOPIC_ALREADY_EXISTS)
+
+
+def _reconcile(
+    admin: AdminClient, settings: Settings, topics: list[Topic], existing: Mapping[str, int]
+) -> list[Reconciliation]:
+    if not topics:
+        return []
+    resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
+    described = admin.describe_configs(list(resources.values()), request_timeout=_ANSWER_SECONDS)
+    found = []
+    for topic in topics:
+        entries = _answer(described[resources[topic.name]], settings)
+        actual = {name: str(entries[name].value) for name in topic.config if name in entries}
+        changed = {
+            name: (actual.get(name, ""), value) for name, value in topic.config.items() if actual.get(name) != value
+        }
+        if changed:
+            _alter(admin, settings, topic.name, {name: new for name, (_, new) in changed.items()})
+        count, drift = existing[topic.name], tuple[str, ...]()
+        if count < topic.partitions:
+            grown = admin.create_partitions([NewPartitions(topic.name, topic.partitions)])
+            _answer(grown[topic.name], settings)
+            changed["partitions"] = (str(count), str(topic.partitions))
+        elif count > topic.partitions:
+            drift = (f"{count} partitions where {topic.partitions} are declared; Kafka cannot take partitions away",)
+        found.append(Reconciliation(topic.name, changed=changed, drift=drift))
+    return found
+
+
+def _alter(admin: AdminClient, settings: Settings, topic: str, values: Mapping[str, str]) -> None:
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in values.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    for future in admin.incremental_alter_configs([resource]).values():
+        _answer(future, settings)
+
+
+def _words(error: object) -> str:
+    if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], KafkaError):
+        return error.args[0].str()
+    return str(error)
