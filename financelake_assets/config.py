@@ -121,6 +121,7 @@ class RuntimeSettings(_Group):
     )
     fetch_java: bool = Field(False, description="let jgo download a Java 17 where the machine has none")
     min_free_gb: float = Field(2.0, ge=0, description="free disk space below which `up` does not start")
+    min_free_memory_gb: float = Field(4.0, ge=0, description="available memory below which `up` does not start")
     start_seconds: float = Field(180.0, gt=0, description="how long `up` waits for everything to be healthy")
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from financelake_assets.config import Settings
@@ -76,10 +76,8 @@ def await_probe(probe: Probe, seconds: float, process: subprocess.Popen[bytes], 
 def end_group(process: subprocess.Popen[bytes], seconds: float = 15) -> None:
     """End a process and its group, gently at first."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:

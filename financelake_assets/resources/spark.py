@@ -11,8 +11,12 @@ import time
 from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
+from pyspark.sql.connect.client.retries import DefaultPolicy
 
 from financelake_assets.config import Settings
+
+# pyspark's own policy goes on for more than ten minutes after a server has gone; this one for about half of one
+_RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
 
 
 class SparkUnavailableError(ConnectionError):
@@ -44,11 +48,16 @@ def await_server(settings: Settings, seconds: float = 60.0) -> None:
 
 def streams_session(settings: Settings) -> SparkSession:
     """A new client of the session that owns the continuous queries; the queries survive the client."""
-    await_server(settings)
-    return SparkSession.builder.remote(settings.streams_remote).create()  # type: ignore[attr-defined, no-any-return]
+    return _connect(settings, settings.streams_remote)
 
 
 def job_session(settings: Settings) -> SparkSession:
     """A client with a session of its own, for work that begins and ends."""
+    return _connect(settings, settings.spark_remote)
+
+
+def _connect(settings: Settings, remote: str) -> SparkSession:
     await_server(settings)
-    return SparkSession.builder.remote(settings.spark_remote).create()  # type: ignore[attr-defined, no-any-return]
+    session: SparkSession = SparkSession.builder.remote(remote).create()  # type: ignore[attr-defined]
+    session.client.set_retry_policies([_RETRIES])
+    return session

@@ -84,8 +84,9 @@ def find_java(*, fetch: bool = False, env: Mapping[str, str] | None = None) -> J
     listed = "".join(f"\n  - {java}" for java in found) or " none."
     raise RuntimeProblem(
         f"The lake needs Java {MINIMUM} or newer (17 and 21 are tested). Found:{listed}",
-        remedy="Install one (Debian/Ubuntu: `apt-get install openjdk-17-jre-headless`; macOS: `brew install openjdk@17`) "
-        "or point JAVA_HOME at one; or let financelake download Java 17 by itself: FINANCELAKE_RUNTIME__FETCH_JAVA=true",
+        remedy="Install one (Debian/Ubuntu: `apt-get install openjdk-17-jre-headless`; macOS: `brew install "
+        "openjdk@17`) or point JAVA_HOME at one; or let financelake download Java 17 by itself: "
+        "FINANCELAKE_RUNTIME__FETCH_JAVA=true",
     )
 
 

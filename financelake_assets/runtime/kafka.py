@@ -95,7 +95,8 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
     if found is not None:
         raise RuntimeProblem(
             f"{home / 'data'} belongs to the Kafka cluster {found}, not to this lake's {cluster}.",
-            remedy=f"Write {found} into {home / 'cluster.id'} if the data is yours, or use another FINANCELAKE_DATA_DIR.",
+            remedy=f"Write {found} into {home / 'cluster.id'} if the data is yours, or use another "
+            "FINANCELAKE_DATA_DIR.",
         )
     _set_aside_damaged(home / "data" / "meta.properties")
     done = subprocess.run(  # noqa: S603

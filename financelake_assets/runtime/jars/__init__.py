@@ -1,4 +1,4 @@
-"""The JVM jars of the lake: resolved once by jgo into a committed lock, fetched by it, checked by hash before every use.
+"""The JVM jars of the lake: resolved once by jgo into a committed lock, fetched by it, checked by hash at every use.
 
 Enters: ``<name>/jgo.lock.toml`` beside this file and the user's cache folder. Leaves: a class path whose every jar has
 the locked sha256. A jar with another hash, or a lock entry without one, is refused. Works offline once fetched; neither

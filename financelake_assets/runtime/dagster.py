@@ -1,0 +1,70 @@
+"""Dagster's three processes: the code location's gRPC server, the webserver and the daemon.
+
+Enters: settings. Leaves: command lines whose DAGSTER_HOME is ``<data_dir>/dagster``, with the instance settings of the
+repository's ``dagster.yaml`` and a workspace that points at this lake's code location.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime.command import Command
+from financelake_assets.runtime.errors import RuntimeProblem
+
+_PACKAGE = Path(__file__).parents[1]
+LOCATION = "financelake"
+
+
+def home(settings: Settings) -> Path:
+    """This lake's DAGSTER_HOME."""
+    return settings.data_dir / "dagster"
+
+
+def prepare(settings: Settings) -> None:
+    """Write the instance settings and the workspace of this lake."""
+    folder = home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text(_instance_settings().read_text())
+    server = {"host": settings.host, "port": _code_port(settings), "location_name": LOCATION}
+    (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+
+
+def code_server(settings: Settings) -> Command:
+    """The code location, which also launches the runs."""
+    where = ("--host", settings.host, "--port", str(_code_port(settings)))
+    return _command(
+        settings, "dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION
+    )
+
+
+def webserver(settings: Settings) -> Command:
+    """The Dagster UI."""
+    where = ("-h", settings.host, "-p", str(settings.dagster.port + settings.port_offset))
+    return _command(settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where)
+
+
+def daemon(settings: Settings) -> Command:
+    """Sensors, schedules, the run queue and run monitoring."""
+    return _command(settings, "dagster._daemon", "run", "-w", str(home(settings) / "workspace.yaml"))
+
+
+def _command(settings: Settings, module: str, *arguments: str) -> Command:
+    folder = home(settings)
+    env = {"DAGSTER_HOME": str(folder)}
+    return Command((sys.executable, "-m", module, *arguments), cwd=folder, env=env)
+
+
+def _code_port(settings: Settings) -> int:
+    return settings.dagster.code_port + settings.port_offset
+
+
+def _instance_settings() -> Path:
+    """``dagster.yaml``: at the repository's root in a checkout, inside the package once installed."""
+    for candidate in (_PACKAGE / "dagster.yaml", _PACKAGE.parent / "dagster.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise RuntimeProblem("dagster.yaml is missing.", remedy="The installation is damaged: install financelake again.")

@@ -1,0 +1,70 @@
+"""Becomes one of the lake's processes: ``python -m financelake_assets.runtime.launch NAME``.
+
+Enters: a name and the environment's settings. Leaves: this process, replaced by the one that the name stands for. What
+an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
+start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.runtime import dagster, jars, kafka, leftovers, spark
+from financelake_assets.runtime.command import PROCESS_VARIABLE, Command, lake_environment
+from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.java import find_java
+
+
+def broker(settings: Settings) -> Command:
+    """The Kafka broker, its folder formatted where that is still to do."""
+    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.class_path("kafka", settings)
+    kafka.prepare(settings, java, class_path)
+    return kafka.command(settings, java, class_path)
+
+
+def spark_server(settings: Settings) -> Command:
+    """The Spark Connect server."""
+    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.class_path("spark", settings)
+    spark.prepare(settings)
+    return spark.command(settings, java, class_path)
+
+
+def module(name: str) -> Callable[[Settings], Command]:
+    """A Python module of this installation."""
+    return lambda settings: Command((sys.executable, "-m", name), cwd=settings.data_dir)
+
+
+CODE_LOCATION = "dagster-code"
+
+COMMANDS: dict[str, Callable[[Settings], Command]] = {
+    "broker": broker,
+    "spark": spark_server,
+    CODE_LOCATION: dagster.code_server,
+    "dagster-web": dagster.webserver,
+    "dagster-daemon": dagster.daemon,
+    "dashboard": module("dash_app"),
+    "feed": module("financelake_assets.bronze.feed"),
+    "watchdog": module("financelake_assets.runtime.watchdog"),
+}
+"""How each process of a lake is started."""
+
+
+def main(name: str) -> None:
+    """Replace this process by the one called ``name``."""
+    settings = get_settings()
+    if name != CODE_LOCATION:  # the runs that it launched can end well without it
+        leftovers.end(settings, name)
+    command = COMMANDS[name](settings)
+    os.chdir(command.cwd)
+    environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
+    os.execve(command.argv[0], command.argv, environment)  # noqa: S606  # no shell, on purpose
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except RuntimeProblem as problem:
+        sys.exit(f"{problem}\n{problem.remedy}".strip())

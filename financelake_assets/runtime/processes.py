@@ -1,0 +1,67 @@
+"""The processes of a lake: which there are, in what order they start, and how each shows that it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime import probes
+from financelake_assets.runtime.probes import Probe
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process.
+
+    ``stage``: those of a stage start together, once all of the stage before are well; they stop in reverse.
+    ``probe`` says ``None`` when the process is well. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
+    """
+
+    name: str
+    title: str
+    stage: int
+    probe: Probe
+    stop_seconds: int = 10
+    port: int | None = None
+
+
+def of_lake(settings: Settings) -> dict[str, Process]:
+    """The processes of this lake by name, in the order of their start. Servers that are someone else's are left out."""
+    offset, host = settings.port_offset, settings.host
+    kafka_port = settings.kafka.port + offset
+    code_port = settings.dagster.code_port + offset
+    web_port, page_port = settings.dagster.port + offset, settings.dashboard.port + offset
+    all_of_them = [
+        Process("broker", "Kafka broker", 0, lambda: probes.kafka(host, kafka_port), 30, kafka_port),
+        Process(
+            "spark", "Spark Connect server", 0, lambda: probes.grpc(host, settings.spark_port), 20, settings.spark_port
+        ),
+        Process("dagster-code", "Dagster code location", 0, lambda: probes.grpc(host, code_port), 10, code_port),
+        Process(
+            "dashboard", "FinanceLake Pro", 0, lambda: probes.http(f"{settings.dashboard_url}/health"), 5, page_port
+        ),
+        Process("feed", "Feed of bronze", 0, lambda: None, 15),
+        Process(
+            "dagster-web",
+            "Dagster webserver",
+            1,
+            lambda: probes.http(f"{settings.dagster_url}/server_info"),
+            5,
+            web_port,
+        ),
+        Process("dagster-daemon", "Dagster daemon", 1, lambda: None, 15),
+        Process("watchdog", "Watchdog", 2, lambda: None, 5),
+    ]
+    someone_elses = {
+        "broker": settings.kafka.bootstrap is not None,
+        "spark": settings.spark.remote is not None,
+        "feed": settings.feed.provider == "none",
+    }
+    return {process.name: process for process in all_of_them if not someone_elses.get(process.name, False)}
+
+
+def stages(processes: Mapping[str, Process]) -> list[list[Process]]:
+    """The processes by stage, in the order of their start."""
+    numbers = sorted({process.stage for process in processes.values()})
+    return [[process for process in processes.values() if process.stage == number] for number in numbers]

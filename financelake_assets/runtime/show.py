@@ -1,0 +1,116 @@
+"""What ``status`` and ``config`` print for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from financelake_assets.config import Settings
+
+
+def show_status(console: Console, found: dict[str, Any]) -> None:
+    """Print the state of a lake as tables."""
+    word = "[green]healthy[/green]" if found["healthy"] else "[red]not healthy[/red]"
+    console.print(
+        f"The lake in {found['data_dir']} is {word}.  {found['urls']['dashboard']}  {found['urls']['dagster']}"
+    )
+    _show_processes(console, found["processes"])
+    _show_topics(console, found["topics"])
+    _show_streams(console, found["streams"])
+    _show_tables(console, found["tables"])
+    for part in ("feed", "ledger", "model"):
+        console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _show_processes(console: Console, running: dict[str, Any]) -> None:
+    table = _table("process", "state", "pid", "MiB", "restarts", "problem")
+    for name, process in running.items():
+        colour = "green" if process["healthy"] else "red"
+        table.add_row(
+            name,
+            f"[{colour}]{process['state']}[/{colour}]",
+            _text(process["pid"]),
+            _text(process["rss_mb"]),
+            _text(process["restarts"]),
+            _text(process["problem"]),
+        )
+    console.print(table)
+
+
+def _show_topics(console: Console, topics: dict[str, Any]) -> None:
+    if "error" in topics:
+        console.print(f"[bold]topics[/bold]  [red]{escape(topics['error'])}[/red]")
+        return
+    table = _table("topic/partition", "low", "high", "consumed", "lag")
+    for topic, partitions in topics.items():
+        for number, marks in partitions.items():
+            table.add_row(f"{topic}/{number}", *(str(marks[name]) for name in ("low", "high", "consumed", "lag")))
+    console.print(table)
+
+
+def _show_streams(console: Console, streams: dict[str, Any]) -> None:
+    table = _table("stream", "state", "batch", "rows/s", "ms a batch", "note")
+    for name, stream in streams.items():
+        waits = stream.get("waits_for")
+        state = "[green]running[/green]" if stream["running"] else "waiting" if waits else "[red]not running[/red]"
+        rate = stream.get("processed_rows_per_second")
+        table.add_row(
+            name,
+            state,
+            _text(stream.get("batch_id")),
+            "" if rate is None else f"{rate:.0f}",
+            _text(stream.get("batch_duration_ms")),
+            _text(waits or (stream.get("error") or "").split("\n")[0]),
+        )
+    console.print(table)
+
+
+def _show_tables(console: Console, tables: dict[str, Any]) -> None:
+    table = _table("table", "rows", "version", "newest")
+    for name, facts in tables.items():
+        if "error" in facts:
+            table.add_row(name, "[red]cannot be read[/red]", "", _text(facts["error"]))
+        else:
+            table.add_row(name, *(_text(facts[key]) for key in ("rows", "version", "newest_event_time")))
+    console.print(table)
+
+
+def _line(values: dict[str, Any]) -> str:
+    shown = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
+    return ", ".join(f"{key} {value}" for key, value in shown.items()) or "none yet"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else escape(str(value))
+
+
+def show_settings(console: Console, settings: Settings) -> None:
+    """Print every setting: its variable, its effective value (secrets masked), and what it means."""
+    table = _table("variable", "value", "meaning")
+    _add_settings(table, settings, "FINANCELAKE_")
+    console.print(table)
+
+
+def _add_settings(table: Table, group: BaseModel, prefix: str) -> None:
+    for name, field in type(group).model_fields.items():
+        value = getattr(group, name)
+        if isinstance(value, BaseModel):
+            _add_settings(table, value, f"{prefix}{name.upper()}__")
+        else:
+            table.add_row(f"{prefix}{name.upper()}", escape(str(value)), _meaning(field))
+
+
+def _meaning(field: FieldInfo) -> str:
+    return escape(field.description or "")
