@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 AssetClass = Literal["stock", "crypto", "commodity"]
@@ -61,7 +61,11 @@ class DashboardSettings(_Group):
     """FinanceLake Pro."""
 
     port: int = Field(8050, ge=1, le=65535, description="port of the dashboard")
-    refresh_seconds: float = Field(1.0, ge=0.2, description="how often an open page asks for new data")
+    refresh_seconds: float = Field(0.5, ge=0.2, description="how often an open page asks for new data")
+    stale_seconds: float = Field(30.0, gt=0, description="without a new bar for this long the page says stale")
+    login: SecretStr | None = Field(
+        None, pattern=r"^[^:\s]+:\S{8,}$", description="name:password, required unless the host is this machine's own"
+    )
 
 
 class FeedSettings(_Group):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -150,8 +150,8 @@ def delete_topics(settings: Settings) -> None:
         time.sleep(0.05)
 
 
-def watermarks(settings: Settings) -> dict[str, dict[int, tuple[int, int]]]:
-    """First and next offset of each partition of the bronze topics.
+def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, dict[int, tuple[int, int]]]:
+    """First and next offset of each partition of some topics; without names, of each asset class's.
 
     Raises:
         BrokerUnavailableError: the broker did not answer.
@@ -159,20 +159,38 @@ def watermarks(settings: Settings) -> dict[str, dict[int, tuple[int, int]]]:
     """
     admin = _admin(settings)
     existing = _partitions(admin, settings)
-    absent = [topic for topic in BRONZE if topic not in existing]
+    absent = [topic for topic in topics if topic not in existing]
     if absent:
-        raise TopicMissingError(
-            f"{', '.join(absent)} do not exist on the broker at {settings.kafka_bootstrap}. "
-            "`financelake up` creates them, as does materialising the bronze assets."
-        )
-    asked = [TopicPartition(topic, partition) for topic in BRONZE for partition in range(existing[topic])]
+        raise _missing(absent, settings)
+    asked = [TopicPartition(topic, partition) for topic in topics for partition in range(existing[topic])]
     low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=_ANSWER_SECONDS)
     high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=_ANSWER_SECONDS)
-    answer: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in BRONZE}
+    answer: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
     for one in asked:
         first, following = _answer(low[one], settings), _answer(high[one], settings)
         answer[one.topic][one.partition] = (first.offset, following.offset)
     return answer
+
+
+def topic_ids(settings: Settings) -> dict[str, str]:
+    """The broker's id of each bronze topic; a topic that was deleted and made again has another.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer.
+        TopicMissingError: a topic does not exist.
+    """
+    admin = _admin(settings)
+    _reach(settings)
+    described = admin.describe_topics(TopicCollection(list(BRONZE)), request_timeout=_ANSWER_SECONDS)
+    ids = {}
+    for topic, future in described.items():
+        try:
+            ids[topic] = str(_answer(future, settings).topic_id)
+        except BrokerUnavailableError as error:
+            if _code(error.__cause__) == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise _missing([topic], settings) from error
+            raise
+    return ids
 
 
 def unavailable(settings: Settings, error: object) -> BrokerUnavailableError:
@@ -226,8 +244,7 @@ def _settle(future: Future[None], settings: Settings, fine: int) -> None:
     try:
         _answer(future, settings)
     except BrokerUnavailableError as error:
-        cause = error.__cause__
-        if not (isinstance(cause, KafkaException) and cause.args[0].code() == fine):
+        if _code(error.__cause__) != fine:
             raise
 
 
@@ -272,6 +289,17 @@ def _alter(admin: AdminClient, settings: Settings, topic: str, values: Mapping[s
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     for future in admin.incremental_alter_configs([resource]).values():
         _answer(future, settings)
+
+
+def _missing(topics: Sequence[str], settings: Settings) -> TopicMissingError:
+    return TopicMissingError(
+        f"{', '.join(topics)} do not exist on the broker at {settings.kafka_bootstrap}. "
+        "`financelake up` creates them, as does materialising the bronze assets."
+    )
+
+
+def _code(error: BaseException | None) -> int | None:
+    return int(error.args[0].code()) if isinstance(error, KafkaException) else None
 
 
 def _words(error: object) -> str:

@@ -89,13 +89,14 @@ def _await_well(
     while waiting:
         states = supervisor.states()
         for process in list(waiting):
-            state, problem = states[process.name], process.probe()
-            if state.running and problem is None:
+            state = states[process.name]
+            problem = process.problem(state)
+            if problem is None:
                 waiting.remove(process)
                 say(f"{process.title} is up ({time.monotonic() - started:.0f} s)")
             elif state.state == "FATAL" or time.monotonic() > deadline:
                 raise RuntimeProblem(
-                    f"{process.title} did not start: {problem or state.said}\n{_end_of_log(settings, process)}",
+                    f"{process.title} did not start: {problem}\n{_end_of_log(settings, process)}",
                     remedy=f"The whole log is {log_file(settings, process.name)}. `financelake doctor` checks the "
                     "machine; `financelake down` stops what did start.",
                 )

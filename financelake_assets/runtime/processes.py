@@ -11,19 +11,44 @@ from financelake_assets.runtime.probes import Probe
 
 
 @dataclass(frozen=True)
+class ProcessState:
+    """What the supervisor says of a process: its state, process id (0 when none), start (seconds), and last words."""
+
+    name: str
+    state: str
+    pid: int
+    started_at: float
+    said: str
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there; it may still be getting ready."""
+        return self.state in ("STARTING", "RUNNING")
+
+
+@dataclass(frozen=True)
 class Process:
     """One supervised process.
 
     ``stage``: those of a stage start together, once all of the stage before are well; they stop in reverse.
-    ``probe`` says ``None`` when the process is well. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
+    ``probe`` says ``None`` when the process is well; without one it is well once it has not ended for
+    some seconds. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
     """
 
     name: str
     title: str
     stage: int
-    probe: Probe
+    probe: Probe | None
     stop_seconds: int = 10
     port: int | None = None
+
+    def problem(self, state: ProcessState) -> str | None:
+        """Why the process is not well, given what the supervisor says of it; ``None`` when it is."""
+        if not state.running:
+            return state.said
+        if self.probe is None:
+            return None if state.state == "RUNNING" else "it has only just started"
+        return self.probe()
 
 
 def of_lake(settings: Settings) -> dict[str, Process]:
@@ -41,7 +66,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         Process(
             "dashboard", "FinanceLake Pro", 0, lambda: probes.http(f"{settings.dashboard_url}/health"), 5, page_port
         ),
-        Process("feed", "Feed of bronze", 0, lambda: None, 15),
+        Process("feed", "Feed of bronze", 0, None, 15),
         Process(
             "dagster-web",
             "Dagster webserver",
@@ -50,8 +75,8 @@ def of_lake(settings: Settings) -> dict[str, Process]:
             5,
             web_port,
         ),
-        Process("dagster-daemon", "Dagster daemon", 1, lambda: None, 15),
-        Process("watchdog", "Watchdog", 2, lambda: None, 5),
+        Process("dagster-daemon", "Dagster daemon", 1, None, 15),
+        Process("watchdog", "Watchdog", 1, None, 5),
     ]
     someone_elses = {
         "broker": settings.kafka.bootstrap is not None,

@@ -22,7 +22,8 @@ from financelake_assets.gold import schema as gold
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.runtime import processes, watchdog
-from financelake_assets.runtime.supervision import ProcessState, Supervisor, folder
+from financelake_assets.runtime.processes import ProcessState
+from financelake_assets.runtime.supervision import Supervisor, folder
 from financelake_assets.silver import schema as silver
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
@@ -81,12 +82,12 @@ def process_status(settings: Settings) -> dict[str, Any]:
     described = {}
     for name, process in processes.of_lake(settings).items():
         state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, "the lake does not run"))
-        problem = process.probe() if state.running else state.said
+        problem = process.problem(state)
         health = seen.get(name, watchdog.Health())
         described[name] = {
             "title": process.title,
             "state": state.state.lower(),
-            "healthy": state.running and problem is None,
+            "healthy": problem is None,
             "problem": problem,
             "restarts": health.restarts,
             "pid": state.pid or None,

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,11 @@ from financelake_assets.config import Settings
 from financelake_assets.runtime import processes
 from financelake_assets.runtime.command import lake_environment
 from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.processes import ProcessState
 
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and supervisord adds its process id for a moment
 _SETTLED_SECONDS = 5
 _QUICK_RESTARTS = 8
-
-
-@dataclass(frozen=True)
-class ProcessState:
-    """What the supervisor says of a process: its state, process id (0 when none), start (seconds), and last words."""
-
-    name: str
-    state: str
-    pid: int
-    started_at: float
-    said: str
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is there; it may still be getting ready."""
-        return self.state in ("STARTING", "RUNNING")
 
 
 def folder(settings: Settings) -> Path:

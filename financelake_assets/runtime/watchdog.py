@@ -20,8 +20,8 @@ from pathlib import Path
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime import lake, processes
 from financelake_assets.runtime.command import PROCESS_VARIABLE
-from financelake_assets.runtime.processes import Process
-from financelake_assets.runtime.supervision import ProcessState, Supervisor, folder
+from financelake_assets.runtime.processes import Process, ProcessState
+from financelake_assets.runtime.supervision import Supervisor, folder
 
 INTERVAL_SECONDS = 3.0
 STARTING_SECONDS = 60.0
@@ -112,12 +112,12 @@ def look(
 ) -> dict[str, Health]:
     """One round: probe everything, act where needed, and write down what was seen."""
     states = supervisor.states()
+    present = {name: process for name, process in watched.items() if name in states}
     with ThreadPoolExecutor(max_workers=len(watched)) as pool:
-        problems = dict(zip(watched, pool.map(lambda process: process.probe(), watched.values()), strict=True))
+        found = pool.map(lambda process: process.problem(states[process.name]), present.values())
+        problems = dict(zip(present, found, strict=True))
     seen = {}
-    for name in watched:
-        if name not in states:
-            continue
+    for name in present:
         seen[name], action = judge(known.get(name, Health()), states[name], problems[name], time.time())
         if action is Action.NOTHING:
             continue
