@@ -1,0 +1,163 @@
+"""The lake's own feed: a process that loads history, plays the live part, and then stays up.
+
+Enters: settings. Leaves: the replay's rows on bronze, each once, and ``<data_dir>/run/feed.json``, which says how far
+it is. Run it with ``python -m financelake_assets.bronze.feed``. It survives the broker's absence by waiting, and its
+own death by asking Kafka where it was (``positions.py``). SIGTERM and SIGINT end it when its messages are delivered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from filelock import FileLock, Timeout
+
+from financelake_assets.bronze.load import Load
+from financelake_assets.bronze.producer import DeliveryError, Stopped
+from financelake_assets.bronze.topics import BrokerUnavailableError, ensure_topics
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.providers.base import Chunk
+from financelake_assets.providers.replay import ReplayProvider
+
+Phase = Literal["waiting", "history", "live", "idle"]
+
+_RETRY_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class FeedState:
+    """What ``feed.json`` says. ``published`` of ``total`` rows are on bronze; ``problem`` is what it waits for."""
+
+    phase: Phase
+    provider: str
+    published: int
+    total: int
+    updated_at: str
+    pid: int
+    problem: str | None = None
+
+
+def state_file(settings: Settings) -> Path:
+    """Where the feed says how far it is."""
+    return settings.data_dir / "run" / "feed.json"
+
+
+def read_state(settings: Settings) -> FeedState | None:
+    """What the feed last said; ``None`` when this lake has had none."""
+    try:
+        return FeedState(**json.loads(state_file(settings).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+class Feed:
+    """One run of the feed. ``stop`` may be called from a signal handler or another thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._provider = ReplayProvider(settings.feed.live_days, settings.feed.bars_per_second, self._stopping.wait)
+        enabled = settings.feed.provider == "replay"
+        self._total = self._provider.history_rows + self._provider.live_rows if enabled else 0
+        self._published = 0
+        self._load: Load | None = None
+
+    def stop(self) -> None:
+        """Ask the feed to end."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Publish until the data ends, then stay until told to stop."""
+        finished = self._total == 0
+        while not finished and not self._stopping.is_set():
+            try:
+                finished = self._publish()
+            except Stopped:
+                break
+            except (BrokerUnavailableError, DeliveryError) as error:
+                log.warning("the feed waits for the broker", problem=str(error))
+                self._say("waiting", str(error))
+                self._stopping.wait(_RETRY_SECONDS)
+        while not self._stopping.is_set():
+            self._say("idle")
+            self._stopping.wait(_HEARTBEAT_SECONDS)
+
+    def _publish(self) -> bool:
+        """Go on from where Kafka says that the feed was; true at the end of the data."""
+        self._say("waiting")
+        ensure_topics(self._settings)
+        name = self._provider.identity()
+        with Load(self._settings, name, self._provider.name, stopping=self._stopping.is_set) as load:
+            self._load = load
+            self._published = load.published
+            log.info("the feed goes on", load=name, published=load.published, total=self._total)
+            past = self._provider.history_rows
+            if load.published < past:
+                self._play("history", load, self._provider.history(load.published))
+            if not self._stopping.is_set():
+                self._play("live", load, self._provider.live(load.published - past))
+        return not self._stopping.is_set()
+
+    def _play(self, phase: Phase, load: Load, chunks: Iterator[Chunk]) -> None:
+        heartbeat = threading.Thread(target=self._beat, args=(phase, over := threading.Event()), daemon=True)
+        heartbeat.start()
+        try:
+            for chunk in chunks:
+                if self._stopping.is_set():
+                    break
+                load.publish(chunk)
+                self._published = load.published
+            load.record()
+        finally:
+            over.set()
+            heartbeat.join()
+
+    def _beat(self, phase: Phase, over: threading.Event) -> None:
+        """Say how far the feed is while the main thread publishes, or waits for a broker that is gone."""
+        while True:
+            self._say(phase, self._load.problem if self._load else None)
+            if over.wait(min(_HEARTBEAT_SECONDS, 0.5)):
+                return
+
+    def _say(self, phase: Phase, problem: str | None = None) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        provider = self._settings.feed.provider
+        state = FeedState(phase, provider, self._published, self._total, now, os.getpid(), problem)
+        file = state_file(self._settings)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(state)))
+        partial.replace(file)
+
+
+def main() -> int:
+    """Run the lake's feed; 3 when it runs already."""
+    settings = get_settings()
+    (settings.data_dir / "run").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.data_dir / "run" / "feed.lock", timeout=0):
+            feed = Feed(settings)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: feed.stop())
+            feed.run()
+    except Timeout:
+        log.warning("this lake's feed runs already", data_dir=str(settings.data_dir))
+        return 3
+    log.info("the feed has ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

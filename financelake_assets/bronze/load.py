@@ -1,0 +1,125 @@
+"""A load: the rows of one source published in order, each once, whatever is killed in between.
+
+Enters: a provider's chunks from the first row that is not on the topics. Leaves: messages, and records of where the
+load stands (``positions.py``). Rows of a symbol follow the symbol's entry in the universe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from financelake_assets.bronze import positions
+from financelake_assets.bronze.message import encode, headers
+from financelake_assets.bronze.producer import BronzeProducer, Deliveries
+from financelake_assets.bronze.topics import POSITIONS, topic_ids
+from financelake_assets.bronze.universe import Universe
+from financelake_assets.config import Settings
+from financelake_assets.providers.base import Chunk
+
+_RECORD_EVERY_ROWS = 100_000
+_RECORD_EVERY_SECONDS = 5.0
+
+
+class Load:
+    """Publishes one source. Use it in a ``with``; what is on its way when it closes is waited for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        provider: str,
+        *,
+        give_up_seconds: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Find out where the load stands.
+
+        Args:
+            settings: the lake; its topics must exist.
+            name: tells this load from any other; the same name means the same rows in the same order.
+            provider: goes into the messages' headers.
+            give_up_seconds: after how long without an acknowledgement a message has failed; ``None`` is never.
+            stopping: asked while waiting for the broker; true ends the wait with ``Stopped``.
+
+        Raises:
+            BrokerUnavailableError: the broker could not be asked.
+        """
+        self._name = name
+        self._provider = provider
+        self._ids = topic_ids(settings)
+        self._universe = Universe(settings, provider)
+        self._producer = BronzeProducer(settings, give_up_seconds=give_up_seconds, stopping=stopping)
+        found = positions.find(settings, name)
+        self._position = found or positions.beginning(settings)
+        self._next = self._position.published
+        self._recorded, self._recorded_at = self._next, time.monotonic()
+        self._last_beyond = max(self._position.beyond, default=-1)
+        if found is None:
+            # without a record nothing is on the topics, so the first must be there before the first message
+            self._write_record()
+            self._producer.flush()
+
+    @property
+    def published(self) -> int:
+        """How many rows of the source are on the topics or on their way: where to go on from."""
+        return self._next
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What became of the messages of this run."""
+        return self._producer.deliveries
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the producer from its broker at the moment, if anything."""
+        return self._producer.problem
+
+    def publish(self, chunk: Chunk) -> int:
+        """Publish the rows that follow; returns how many were not on the topics before.
+
+        Raises:
+            DeliveryError: a message was not acknowledged.
+            Stopped: the caller asked to stop.
+        """
+        self._universe.add(chunk.instruments())
+        common = headers(self._provider, self._name)
+        sent = 0
+        for message in encode(chunk):
+            if not self._position.has(self._next):
+                sequence = ("sequence", str(self._next).encode())
+                self._producer.send(message.topic, message.key, message.value, [*common, sequence])
+                sent += 1
+            self._next += 1
+        self._producer.poll()
+        if self._next - self._recorded >= _RECORD_EVERY_ROWS or self._record_is_old():
+            self.record()
+        return sent
+
+    def record(self) -> None:
+        """Wait for the acknowledgements, then write down where the load stands; raises as ``publish`` does."""
+        self._producer.flush()
+        # a record speaks for all rows before it; those found beyond it must not fall between it and the topics' ends
+        if self._next > max(self._recorded, self._last_beyond):
+            self._write_record()
+
+    def _write_record(self) -> None:
+        ends = {topic: dict(parts) for topic, parts in self._position.ends.items()}
+        for topic, parts in self._producer.ends.items():
+            ends.setdefault(topic, {}).update(parts)
+        # the caller need not wait for it: if this record is lost, the one before it still holds
+        self._producer.send(POSITIONS, self._name, positions.encode_record(self._next, ends, self._ids), ())
+        self._recorded, self._recorded_at = self._next, time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._producer.close()
+
+    def _record_is_old(self) -> bool:
+        return time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS

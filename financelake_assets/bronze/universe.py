@@ -1,0 +1,94 @@
+"""The universe: which symbols this lake knows, as silver judges them.
+
+Enters: symbols with their asset class. Leaves: rows of reference/universe, each symbol once. Adding is idempotent and
+safe beside others who add; a symbol keeps the asset class that it came with.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
+from financelake_assets.silver.schema import UNIVERSE
+
+SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
+"""What a symbol may look like; anything else on bronze ends in quarantine as unknown."""
+
+_ATTEMPTS = 10
+
+
+class AssetClassError(ValueError):
+    """A symbol is already known as something else."""
+
+
+class Universe:
+    """The symbols of a lake, remembered, so that adding known ones costs nothing."""
+
+    def __init__(self, settings: Settings, provider: str) -> None:
+        self._settings = settings
+        self._provider = provider
+        self._known: dict[str, str] = {}
+
+    def add(self, instruments: Collection[Instrument]) -> None:
+        """Make sure that the symbols are known; those that no symbol can look like are left to quarantine.
+
+        Raises:
+            AssetClassError: a symbol is already known with another asset class.
+        """
+        wanted = {one.symbol: one.asset_class for one in instruments if SYMBOL.match(one.symbol)}
+        if all(self._known.get(symbol) == asset_class for symbol, asset_class in wanted.items()):
+            return
+        table = UNIVERSE.ensure(self._settings)
+        for _ in range(_ATTEMPTS):
+            self._known = known_symbols(table)
+            self._refuse_other_classes(wanted)
+            new = {symbol: asset_class for symbol, asset_class in wanted.items() if symbol not in self._known}
+            if not new:
+                return
+            try:
+                self._insert(table, new)
+            except CommitFailedError:
+                time.sleep(random.uniform(0.05, 0.3))  # noqa: S311  # jitter, not a secret
+            table.update_incremental()
+        raise CommitFailedError(f"reference/universe was written by others {_ATTEMPTS} times in a row")
+
+    def _insert(self, table: DeltaTable, new: Mapping[str, str]) -> None:
+        now = datetime.now(UTC)
+        rows = [
+            {"symbol": symbol, "asset_class": asset_class, "provider": self._provider, "added_at": now}
+            for symbol, asset_class in new.items()
+        ]
+        (
+            table.merge(
+                pa.Table.from_pylist(rows, schema=UNIVERSE.schema),
+                predicate="t.symbol = s.symbol",
+                source_alias="s",
+                target_alias="t",
+            )
+            .when_not_matched_insert_all()
+            .execute()
+        )
+
+    def _refuse_other_classes(self, wanted: Mapping[str, str]) -> None:
+        for symbol, asset_class in wanted.items():
+            known = self._known.get(symbol, asset_class)
+            if known != asset_class:
+                raise AssetClassError(
+                    f"{symbol} is a {known} in this lake and cannot be a {asset_class} too. "
+                    "Publish it under another symbol, or with the asset class it has."
+                )
+
+
+def known_symbols(table: DeltaTable) -> dict[str, str]:
+    """Asset class by symbol."""
+    return dict(pl.scan_delta(table).select("symbol", "asset_class").collect().iter_rows())

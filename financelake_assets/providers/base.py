@@ -1,0 +1,105 @@
+"""What every provider of market data is: a small protocol, and the rows that it yields.
+
+Enters: whatever a source speaks. Leaves: ``Chunk``s of bars and ticks in one set of columns, UTC, in a fixed order.
+Providers know nothing of Kafka. They judge nothing either: a row that is wrong is passed on as it came, and silver
+says why it is unusable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import polars as pl
+
+from financelake_assets.config import AssetClass
+
+PRICES = ("open", "high", "low", "close", "adj_close")
+NUMBERS = (*PRICES, "volume")
+TICK = "tick"
+
+COLUMNS: Mapping[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "asset_class": pl.String(),
+    "interval": pl.String(),
+    "event_time": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(NUMBERS, pl.Float64()),
+    "trade_id": pl.String(),
+}
+"""The columns of a chunk. ``event_time`` is the start of a bar, or the moment of a tick (a bar of one price)."""
+
+OddRow = Mapping[str, str | float | None]
+
+
+class ProviderError(RuntimeError):
+    """A source cannot give what was asked of it; the message says what to do."""
+
+
+class Instrument(NamedTuple):
+    """A symbol and what it is."""
+
+    symbol: str
+    asset_class: AssetClass
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a provider can do.
+
+    ``repeatable``: asked again, it yields the same rows in the same order, so a load of it can be continued by
+    counting. ``network``: it contacts somebody else's machine, which happens only when the user chose it.
+    """
+
+    history: bool
+    live: bool
+    repeatable: bool
+    network: bool
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows, in order: ``rows`` typed as ``COLUMNS``, then ``odd`` ones that have a value which is not."""
+
+    rows: pl.DataFrame
+    odd: tuple[OddRow, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return self.rows.height + len(self.odd)
+
+    def skip(self, count: int) -> Chunk:
+        """The chunk without its first ``count`` rows."""
+        return Chunk(self.rows.slice(count), self.odd[max(0, count - self.rows.height) :])
+
+    def instruments(self) -> set[Instrument]:
+        """The symbols in the chunk, as far as its rows are typed."""
+        pairs = self.rows.select("symbol", "asset_class").unique().drop_nulls()
+        return {Instrument(symbol, asset_class) for symbol, asset_class in pairs.iter_rows()}
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A source of market data. ``start`` is how many rows were taken before and shall not come again."""
+
+    name: str
+    capabilities: Capabilities
+
+    def identity(self) -> str:
+        """What tells this source's rows from any other's: the same text means the same rows in the same order."""
+        ...
+
+    def history(self, start: int = 0) -> Iterator[Chunk]:
+        """The past, as fast as it can be read."""
+        ...
+
+    def live(self, start: int = 0) -> Iterator[Chunk]:
+        """What happens from now on, when it happens; returns when it is over or the provider is told to stop."""
+        ...
+
+
+def typed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with exactly the columns of a chunk; those that are absent are null."""
+    return rows.select(
+        pl.col(name).cast(kind) if name in rows.columns else pl.lit(None, kind).alias(name)
+        for name, kind in COLUMNS.items()
+    )
