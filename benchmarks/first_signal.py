@@ -1,0 +1,107 @@
+"""From `financelake up` on an empty data folder to the first live signal on the page, and the memory that all takes.
+
+Prints JSON: seconds since `up` for each step, and the resident memory of all the lake's processes at the end. Nothing else of
+this lake may run on the ports that FINANCELAKE_PORT_OFFSET leaves (default here: 7000). Needs a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Page, sync_playwright
+
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.gold.schema import SIGNALS
+from financelake_assets.model import registry
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.runtime import leftovers
+from financelake_assets.silver.schema import BARS
+
+ON_THE_PAGE = r"() => /\b(BUY|SELL|HOLD)\b/i.test(document.querySelector('#watch')?.innerText ?? '')"
+
+
+def main() -> None:
+    """Measure once and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port-offset", type=int, default=7000)
+    parser.add_argument("--limit", type=float, default=600, help="seconds after which to give up")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="financelake-first-signal-"))
+    os.environ |= {"FINANCELAKE_DATA_DIR": str(folder / "lake"), "FINANCELAKE_PORT_OFFSET": str(arguments.port_offset)}
+    settings = get_settings()
+    command = [sys.executable, "-m", "financelake_assets.runtime"]
+    begun = time.monotonic()
+    lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
+    try:
+        steps = watch(settings, lake, begun, begun + arguments.limit)
+        print(json.dumps({"seconds": steps, **memory(settings), "cores": os.cpu_count()}, indent=2))
+    finally:
+        lake.wait()
+        subprocess.run([*command, "down"], check=True)
+        shutil.rmtree(folder)
+
+
+def watch(settings: Settings, lake: subprocess.Popen[bytes], begun: float, deadline: float) -> dict[str, float]:
+    """Seconds from ``begun`` to each step."""
+    steps: dict[str, float] = {}
+
+    def reach(name: str, holds: Callable[[], object]) -> None:
+        if name not in steps and holds():
+            steps[name] = round(time.monotonic() - begun, 1)
+
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        flags = ["--no-sandbox", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        while "first_live_signal_on_the_page" not in steps:
+            if time.monotonic() > deadline:
+                sys.exit(f"no live signal within the limit; reached: {steps}")
+            reach("all_healthy", lambda: lake.poll() == 0)
+            reach("first_bar_in_silver", lambda: rows(settings, BARS))
+            reach("first_model", lambda: registry.champion(settings))
+            reach("first_signal_in_gold", lambda: rows(settings, SIGNALS))
+            reach("first_live_signal_on_the_page", lambda: shows_a_signal(page, settings))
+            time.sleep(0.2)
+        browser.close()
+    return steps
+
+
+def rows(settings: Settings, table: TableSpec) -> int:
+    """Rows of a table now."""
+    facts = table.facts(settings)
+    return 0 if facts is None else facts.rows
+
+
+def shows_a_signal(page: Page, settings: Settings) -> bool:
+    """Whether the open page shows a signal; opens it when the dashboard has come up."""
+    if page.url == "about:blank":
+        try:
+            page.goto(settings.dashboard_url, wait_until="commit")
+        except Exception:  # not listening yet
+            return False
+    return bool(page.evaluate(ON_THE_PAGE))
+
+
+def memory(settings: Settings) -> dict[str, float]:
+    """Memory of all processes of the lake in GiB: resident (shared pages counted in each), and proportional."""
+    resident = proportional = 0
+    for process in leftovers.of_lake(settings):
+        info = process.memory_full_info()
+        resident += info.rss
+        proportional += info.pss
+    return {"resident_gib": round(resident / 2**30, 2), "proportional_gib": round(proportional / 2**30, 2)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""A whole lake, started and stopped by the command line as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from financelake_assets.config import Settings
+from financelake_assets_tests.servers import laptop
+
+Status = dict[str, Any]
+
+
+class CommandLine:
+    """``financelake`` for one lake."""
+
+    def __init__(self, settings: Settings, **variables: str) -> None:
+        self.settings = settings
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("FINANCELAKE_")},
+            "FINANCELAKE_DATA_DIR": str(settings.data_dir),
+            "FINANCELAKE_KAFKA__PORT": str(settings.kafka.port),
+            "FINANCELAKE_KAFKA__CONTROLLER_PORT": str(settings.kafka.controller_port),
+            "FINANCELAKE_SPARK__PORT": str(settings.spark.port),
+            "FINANCELAKE_DAGSTER__PORT": str(settings.dagster.port),
+            "FINANCELAKE_DAGSTER__CODE_PORT": str(settings.dagster.code_port),
+            "FINANCELAKE_DASHBOARD__PORT": str(settings.dashboard.port),
+            **variables,
+        }
+
+    def __call__(self, *arguments: str, seconds: float = 400) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "financelake_assets.runtime", *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+
+    def status(self) -> Status:
+        done = self("status", "--json")
+        assert done.stdout, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def wait_for(self, what: str, holds: Callable[[Status], bool], seconds: float = 300) -> Status:
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.status()
+            if holds(status):
+                return status
+            if time.monotonic() > deadline:
+                logs = {file.name: file.read_text(errors="replace")[-1500:] for file in self.logs()}
+                raise AssertionError(f"no {what}: {json.dumps(status, indent=1)}\n{json.dumps(logs, indent=1)}")
+            time.sleep(1)
+
+    def logs(self) -> list[Path]:
+        return sorted((self.settings.data_dir / "logs").glob("*.log"))
+
+
+def rows(status: Status, table: str) -> int:
+    return int(status["tables"][table]["rows"])
+
+
+def behind(status: Status) -> int:
+    return sum(part["lag"] for parts in status["topics"].values() for part in parts.values())
+
+
+@pytest.fixture(scope="session")
+def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """A lake that ``up --detach`` started from nothing, with a quick replay."""
+    settings = laptop(tmp_path_factory.mktemp("lake") / "data")
+    lake = CommandLine(settings, FINANCELAKE_FEED__BARS_PER_SECOND="4", FINANCELAKE_RUNTIME__START_SECONDS="300")
+    try:
+        done = lake("up", "--detach")
+        assert done.returncode == 0, done.stderr
+        assert settings.dashboard_url in done.stdout
+        yield lake
+    finally:
+        lake("down")

@@ -1,0 +1,184 @@
+"""The main job, end to end: one command, and real history becomes signals. Then everything is killed, one by one.
+
+The tests build on each other's lake, in this order; each can also run alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import urllib.request
+
+import polars as pl
+import pytest
+from confluent_kafka import Producer
+
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.runtime import leftovers
+from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind, rows
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(1500)]
+
+PROCESSES = ["broker", "spark", "dagster-code", "dagster-web", "dagster-daemon", "dashboard", "feed", "watchdog"]
+
+
+def has_signals(status: Status) -> bool:
+    return bool(status["healthy"] and rows(status, "gold/signals") and status["model"])
+
+
+def settled(status: Status) -> bool:
+    return bool(status["healthy"] and behind(status) == 0 and status["ledger"]["balanced"])
+
+
+def test_history_becomes_signals_with_no_further_command(whole_lake: CommandLine):
+    status = whole_lake.wait_for("signals", has_signals)
+    assert set(status["processes"]) == set(PROCESSES)
+    assert status["streams"]["silver"]["running"]
+    assert status["streams"]["gold"]["running"]
+    assert rows(status, "silver/bars") > 40_000
+    assert rows(status, "gold/predictions") > 0
+    quarantined = pl.read_delta(QUARANTINE.path(whole_lake.settings))
+    assert quarantined["reason"].to_list() == ["missing_price"]  # the one row of the packaged data without a price
+
+
+def test_every_prediction_is_of_a_bar_that_the_model_did_not_see(whole_lake: CommandLine):
+    status = whole_lake.wait_for("signals", has_signals)
+    predicted = pl.read_delta(PREDICTIONS.path(whole_lake.settings))
+    assert set(predicted["model_version"]) == {status["model"]["model_version"]}
+    bars = pl.read_delta(BARS.path(whole_lake.settings))
+    assert predicted.join(bars, on=["symbol", "interval", "event_time"], how="anti").is_empty()
+    assert (predicted["lower"] <= predicted["predicted_close"]).all()
+    assert (predicted["predicted_close"] <= predicted["upper"]).all()
+    signals = pl.read_delta(SIGNALS.path(whole_lake.settings))
+    assert set(signals["signal"]) <= {"BUY", "SELL", "HOLD"}
+    assert signals.filter(pl.col("signal") == "HOLD")["reason"].null_count() == 0
+
+
+def test_dagster_shows_the_lineage_from_providers_to_gold(whole_lake: CommandLine):
+    nodes = graphql(whole_lake, "{ assetNodes { assetKey { path } dependencyKeys { path } } }")["assetNodes"]
+    upstream = {
+        "/".join(node["assetKey"]["path"]): {"/".join(key["path"]) for key in node["dependencyKeys"]} for node in nodes
+    }
+    assert "providers/replay" in upstream["bronze/stock"]
+    assert "bronze/stock" in upstream["silver/bars"]
+    assert "silver/bars" in upstream["model/random_forest"]
+    assert "model/random_forest" in upstream["gold/predictions"]
+    assert "gold/signals" in upstream["dashboard"]
+
+
+def test_a_sensor_started_the_training_and_reports_what_was_written(whole_lake: CommandLine):
+    whole_lake.wait_for("signals", has_signals)
+    runs = graphql(whole_lake, "{ runsOrError { ... on Runs { results { status tags { key value } } } } }")
+    results = runs["runsOrError"]["results"]
+    tags = {tag["key"]: tag["value"] for tag in results[-1]["tags"]}
+    assert results[-1]["status"] == "SUCCESS"
+    assert tags["dagster/sensor_name"] == "champion"
+    latest = graphql(
+        whole_lake,
+        '{ assetOrError(assetKey: {path: ["silver", "bars"]}) '
+        "{ ... on Asset { assetMaterializations(limit: 1) { metadataEntries { label } } } } }",
+    )
+    labels = [entry["label"] for entry in latest["assetOrError"]["assetMaterializations"][0]["metadataEntries"]]
+    assert "dagster/row_count" in labels
+    assert "delta_version" in labels
+
+
+BAD = {
+    "not_json": b"<html>502 Bad Gateway</html>",
+    "wrong_type": {"close": "a lot"},
+    "missing_price": {"close": None},
+    "non_positive_price": {"close": -1.0},
+    "unknown_symbol": {"symbol": "NOSUCH"},
+}
+
+
+def test_bad_messages_from_outside_are_quarantined_with_reason_and_offset(whole_lake: CommandLine):
+    settings = whole_lake.settings
+    good = {
+        "symbol": "AAPL",
+        "asset_class": "stock",
+        "interval": "1h",
+        "event_time": "2013-03-04T15:00:00Z",
+        "close": 60,
+    }
+    places: dict[str, tuple[int, int]] = {}
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+
+    def send(name: str, value: bytes) -> None:
+        def delivered(error: object, message: object) -> None:
+            assert error is None
+            places[name] = (message.partition(), message.offset())  # type: ignore[attr-defined]
+
+        producer.produce("bronze.stock", value, key=b"AAPL", on_delivery=delivered)
+
+    for reason, change in BAD.items():
+        send(reason, change if isinstance(change, bytes) else json.dumps({**good, **change}).encode())
+    send("good", json.dumps(good).encode())
+    assert producer.flush(30) == 0
+    whole_lake.wait_for("balance", settled)
+    quarantined = pl.read_delta(QUARANTINE.path(settings)).filter(pl.col("topic") == "bronze.stock")
+    found = {row["reason"]: (row["partition"], row["offset"]) for row in quarantined.iter_rows(named=True)}
+    assert found == {reason: places[reason] for reason in BAD}
+    bar = pl.read_delta(BARS.path(settings)).filter(pl.col("interval") == "1h").row(0, named=True)
+    assert (bar["partition"], bar["offset"]) == places["good"]
+
+
+def test_up_again_is_harmless(whole_lake: CommandLine):
+    before = {name: process["pid"] for name, process in whole_lake.status()["processes"].items()}
+    done = whole_lake("up", "--detach")
+    assert done.returncode == 0, done.stderr
+    assert {name: process["pid"] for name, process in whole_lake.status()["processes"].items()} == before
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(whole_lake: CommandLine, name: str):
+    whole_lake.wait_for("signals", has_signals)
+    pid = whole_lake.status()["processes"][name]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    whole_lake.wait_for(f"{name} again", lambda status: status["processes"][name]["pid"] not in (pid, None))
+    status = whole_lake.wait_for("balance", settled)
+    assert_nothing_doubled(whole_lake)
+    assert status["ledger"]["quarantine"] == rows(status, "silver/quarantine")
+
+
+def test_a_killed_supervisor_comes_back_with_all_it_had(whole_lake: CommandLine):
+    pid = int((whole_lake.settings.data_dir / "run" / "supervisord.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not whole_lake.status()["processes"]["broker"]["restarts"] and time.monotonic() < deadline:
+        time.sleep(1)
+    whole_lake.wait_for("balance", settled)
+    assert int((whole_lake.settings.data_dir / "run" / "supervisord.pid").read_text()) != pid
+    assert_nothing_doubled(whole_lake)
+
+
+def test_down_leaves_nothing_and_up_resumes(whole_lake: CommandLine):
+    before = whole_lake.status()
+    done = whole_lake("down")
+    assert done.returncode == 0, done.stderr
+    assert not list(leftovers.of_lake(whole_lake.settings))
+    stopped = whole_lake("status", "--json")
+    assert stopped.returncode == 3
+    assert whole_lake("up", "--detach").returncode == 0
+    status = whole_lake.wait_for("balance", settled)
+    assert rows(status, "silver/bars") >= rows(before, "silver/bars")
+    assert_nothing_doubled(whole_lake)
+
+
+def assert_nothing_doubled(lake: CommandLine) -> None:
+    for table in (BARS, QUARANTINE, PREDICTIONS, SIGNALS):
+        keys = pl.read_delta(table.path(lake.settings), columns=list(table.key))
+        assert keys.is_unique().all(), f"{table.full_name} has a key twice"
+
+
+def graphql(lake: CommandLine, query: str) -> dict[str, object]:
+    request = urllib.request.Request(  # noqa: S310  # http of our own address
+        f"{lake.settings.dagster_url}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        return json.load(response)["data"]
