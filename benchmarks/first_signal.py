@@ -1,7 +1,7 @@
 """From `financelake up` on an empty data folder to the first live signal on the page, and the memory that all takes.
 
-Prints JSON: seconds since `up` for each step, and the resident memory of all the lake's processes at the end. Nothing else of
-this lake may run on the ports that FINANCELAKE_PORT_OFFSET leaves (default here: 7000). Needs a Chromium.
+Prints JSON: seconds since `up` for each step, and the memory of all the processes of the lake at the end. The lake is a
+new one, on ports of its own (--port-offset). Needs a Chromium, and the jars and packages in their caches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from financelake_assets.config import Settings, get_settings

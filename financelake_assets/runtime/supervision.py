@@ -21,7 +21,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
 from financelake_assets.runtime import processes
-from financelake_assets.runtime.command import lake_environment
+from financelake_assets.runtime.command import PROCESS_VARIABLE, lake_environment
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.processes import ProcessState
 
@@ -119,7 +119,7 @@ class Supervisor:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
                 cwd=settings.data_dir,
-                env=lake_environment(settings),
+                env={**lake_environment(settings), PROCESS_VARIABLE: "supervisor"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
