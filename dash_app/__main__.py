@@ -1,0 +1,50 @@
+"""``python -m dash_app``: serve FinanceLake Pro for the lake of this environment.
+
+Enters: the settings of the environment. Leaves: a web server that answers until it is told to stop; ``/health`` answers
+before any table exists.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import waitress
+
+from dash_app.lake import LakeReader
+from dash_app.login import OpenHostError
+from dash_app.server import create_app
+from financelake_assets.config import get_settings
+
+_THREADS = 8
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM; the exit code is 2 where the settings forbid to start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = get_settings()
+    reader = LakeReader(settings)
+    try:
+        app = create_app(settings, reader)
+    except OpenHostError as error:
+        logging.error("%s", error)  # noqa: TRY400  # a message for a person, not a failure of ours
+        return 2
+    signal.signal(signal.SIGTERM, _leave)
+    reader.start()
+    port = settings.dashboard.port + settings.port_offset
+    logging.getLogger(__name__).info("FinanceLake Pro at %s", settings.dashboard_url)
+    try:
+        waitress.serve(app.server, host=settings.host, port=port, threads=_THREADS, ident="FinanceLake", _quiet=True)
+    finally:
+        reader.stop()
+    return 0
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of signal handlers
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

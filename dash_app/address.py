@@ -1,0 +1,66 @@
+"""The address bar: what a visitor looks at, so that a view can be shared, reloaded and gone back to.
+
+Enters: a path and a query string from anyone. Leaves: an ``Address`` with only allowed values; whatever else was in the
+URL is forgotten. Whether the symbol exists is asked of the snapshot, later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import parse_qs, urlencode
+
+View = Literal["market", "model"]
+VIEWS: tuple[View, ...] = get_args(View)
+
+BAR_COUNTS = (60, 120, 250, 500, 1000)
+DEFAULT_BARS = 120
+_SYMBOL = re.compile(r"[A-Za-z0-9.^=_/:-]{1,32}")
+_INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a visitor looks at. No symbol or interval means: the page chooses."""
+
+    view: View = "market"
+    symbol: str | None = None
+    interval: str | None = None
+    bars: int = DEFAULT_BARS
+
+    @property
+    def path(self) -> str:
+        """The path of this view."""
+        return "/" if self.view == "market" else f"/{self.view}"
+
+    @property
+    def search(self) -> str:
+        """The query string, with only what differs from the defaults."""
+        wanted = {
+            "symbol": self.symbol,
+            "interval": self.interval,
+            "bars": None if self.bars == DEFAULT_BARS else self.bars,
+        }
+        present = {name: value for name, value in wanted.items() if value is not None}
+        return f"?{urlencode(present)}" if present else ""
+
+
+def parse(path: str | None, search: str | None) -> Address | None:
+    """Read an address; ``None`` for a path that is no view."""
+    name = (path or "/").strip("/") or "market"
+    if name not in VIEWS:
+        return None
+    query = parse_qs((search or "").lstrip("?")[:500])
+    bars = query.get("bars", [""])[0]
+    return Address(
+        view=name,
+        symbol=_allowed(query, "symbol", _SYMBOL),
+        interval=_allowed(query, "interval", _INTERVAL),
+        bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
+    )
+
+
+def _allowed(query: dict[str, list[str]], name: str, pattern: re.Pattern[str]) -> str | None:
+    value = query.get(name, [""])[0]
+    return value if pattern.fullmatch(value) else None

@@ -1,0 +1,37 @@
+// Cells of the tables, as React elements: text is always text.
+"use strict";
+
+(() => {
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  const el = (...all) => window.React.createElement(...all);
+  const SHAPES = { BUY: "▲", SELL: "▼", HOLD: "■" };
+
+  cells.SymbolCell = ({ data }) =>
+    el("span", { className: "cell-two" }, el("strong", null, data.symbol), el("small", null, data.asset_class));
+
+  cells.PriceCell = ({ data }) => {
+    const way = data.change > 0 ? "up" : data.change < 0 ? "down" : "flat";
+    return el("span", { className: "cell-two right" }, el("span", { className: "num" }, data.price),
+      el("small", { className: `change ${way}` }, data.change_text));
+  };
+
+  cells.SignalCell = ({ data }) => {
+    if (!data.signal) return el("span", { className: "chip none", title: "Not scored yet" }, "none yet");
+    return el("span", { className: `chip ${data.signal.toLowerCase()}`, title: data.why || undefined },
+      el("span", { "aria-hidden": "true" }, `${SHAPES[data.signal] || ""} `), data.signal);
+  };
+
+  cells.SparkCell = ({ data }) => {
+    const values = (data.spark || []).filter((value) => value !== null);
+    if (values.length < 2) return null;
+    const low = Math.min(...values);
+    const span = Math.max(...values) - low || 1;
+    const points = values
+      .map((value, at) => `${((at / (values.length - 1)) * 62 + 1).toFixed(1)},${(25 - ((value - low) / span) * 22).toFixed(1)}`)
+      .join(" ");
+    const way = values[values.length - 1] >= values[0] ? "up" : "down";
+    return el("svg", { viewBox: "0 0 64 28", width: 64, height: 28, className: `spark ${way}`, role: "img",
+      "aria-label": `${way === "up" ? "Risen" : "Fallen"} over the last ${values.length} bars` },
+    el("polyline", { points, fill: "none", strokeWidth: 1.5, strokeLinejoin: "round" }));
+  };
+})();

@@ -1,0 +1,95 @@
+// What runs in the browser: the pulse that tells an open page of new data, the status in words, and the way from a click
+// to the address bar. Nothing here makes HTML from data.
+"use strict";
+
+(() => {
+  const MISSES_BEFORE_DISCONNECTED = 2;
+  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false };
+
+  const words = (seconds) => {
+    if (seconds < 90) return `${Math.max(0, Math.floor(seconds))} s`;
+    if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+    if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
+    return `${Math.round(seconds / 86400)} days`;
+  };
+
+  const status = () => {
+    const age = state.newest === null ? null : (Date.now() + state.ahead - state.newest) / 1000;
+    const data = age === null ? "no bars yet" : `newest bar ${words(age)} ago`;
+    if (state.misses >= MISSES_BEFORE_DISCONNECTED) return ["lost", `Disconnected, trying again · ${data}`];
+    if (!state.loaded) return ["waiting", "Reading the lake"];
+    if (age === null) return ["waiting", "Waiting for the first bars"];
+    if (age <= state.stale) return ["live", `Live · ${data}`];
+    if (state.feed === "finished" || state.feed === "done") return ["idle", `Replay finished · ${data}`];
+    return ["stale", `Stale · ${data}`];
+  };
+
+  let said = "";
+  const say = () => {
+    const [kind, text] = status();
+    if (kind + text === said || !window.dash_clientside?.set_props) return;
+    said = kind + text;
+    window.dash_clientside.set_props("status", { children: text, className: `status ${kind}` });
+  };
+
+  const pulse = async () => {
+    try {
+      const answer = await fetch("/pulse", { signal: AbortSignal.timeout(4000), cache: "no-store" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const now = await answer.json();
+      Object.assign(state, now, { ahead: now.now - Date.now(), misses: 0 });
+      if (now.stamp !== state.sent) {
+        state.sent = now.stamp;
+        window.dash_clientside.set_props("stamp", { data: now.stamp });
+      }
+    } catch {
+      state.misses += 1;
+    }
+    say();
+    const patience = state.misses ? Math.min(5, state.misses) : 1; // a server that is down is asked less often
+    setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
+  };
+
+  const begin = () => {
+    if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
+    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () =>
+      window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
+    setInterval(say, 1000);
+    return pulse();
+  };
+  begin();
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    lake: {
+      scheme: () => (window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
+
+      search: (text) => {
+        const patch = { quickFilterText: text || "" };
+        window.dash_ag_grid?.getApi?.("watch")?.updateGridOptions(patch);
+        return window.dash_clientside.no_update;
+      },
+
+      // a choice in the list or the controls becomes the address, unless it is what is shown already
+      choose: (rows, symbol, interval, bars, search, shown) => {
+        const keep = window.dash_clientside.no_update;
+        if (!shown) return keep;
+        const next = { ...shown };
+        const by = window.dash_clientside.callback_context.triggered_id;
+        if (by === "watch") {
+          if (!Array.isArray(rows) || !rows.length) return keep;
+          next.symbol = rows[0].symbol;
+        } else if (by === "symbol-select") next.symbol = symbol;
+        else if (by === "interval-select") next.interval = interval;
+        else if (by === "bars-select") next.bars = bars;
+        if (["symbol", "interval", "bars"].every((name) => !next[name] || next[name] === shown[name])) return keep;
+        const query = new URLSearchParams(search || "");
+        query.set("symbol", next.symbol);
+        if (next.symbol !== shown.symbol) query.delete("interval");
+        else if (next.interval !== shown.interval) query.set("interval", next.interval);
+        if (next.bars !== shown.bars) query.set("bars", next.bars);
+        return `?${query}`;
+      },
+    },
+  });
+})();

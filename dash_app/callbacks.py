@@ -1,0 +1,186 @@
+"""What happens when something changes: thin functions between the browser and the views.
+
+Enters: the address, the stamp of the lake's state that the browser saw, and what it already shows. Leaves: only what
+is new.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update, set_props
+
+from dash_app import address, layout, market, wording
+from dash_app.champion import ALL
+from dash_app.figures import candles
+from dash_app.lake import LakeReader, Snapshot
+from dash_app.pieces import Digests, Remembered, digest, figure_patch, only_new
+from dash_app.theme import palette
+from dash_app.views import market as view
+from dash_app.views import model_card
+from dash_app.views.parts import notice
+
+Json = dict[str, Any]
+
+
+def register(app: Dash, reader: LakeReader) -> None:
+    """Connect all callbacks of the page to a reader of the lake."""
+    _frame(app, reader)
+    _watch_list(app, reader)
+    _symbol(app, reader)
+    _model(app, reader)
+
+
+def _in_browser(app: Dash, function: str, *dependencies: Any, **options: Any) -> None:
+    """Connect a function of ``assets/lake.js``."""
+    app.clientside_callback(ClientsideFunction("lake", function), *dependencies, **options)  # type: ignore[no-untyped-call]
+
+
+def _frame(app: Dash, reader: LakeReader) -> None:
+    _in_browser(app, "scheme", Output("scheme", "data"), Input("url", "id"))
+
+    @app.callback(Output("page", "children"), Output("navigation", "children"), Input("url", "pathname"))
+    def show(path: str | None) -> tuple[Any, Any]:
+        where = address.parse(path, None)
+        name = where.view if where else None
+        return layout.page(name), layout.navigation(name)
+
+    @app.callback(Output("banner", "children"), Input("stamp", "data"))
+    def banner(_: str | None) -> list[html.Div]:
+        snapshot = reader.snapshot
+        played = [
+            html.Div(
+                [html.Strong(name, className="tag"), html.Span(wording.PLAYED_PROVIDERS[name])], className="banner"
+            )
+            for name in market.played(snapshot)
+        ]
+        broken = [html.Div(problem, className="banner problem", role="alert") for problem in snapshot.problems]
+        return played + broken
+
+
+def _watch_list(app: Dash, reader: LakeReader) -> None:
+    sent = Remembered(32)
+
+    @app.callback(
+        Output("watch", "rowData"),
+        Output("watch", "rowTransaction"),
+        Output("watch", "selectedRows"),
+        Output("watch-seen", "data"),
+        Input("stamp", "data"),
+        State("watch-seen", "data"),
+        State("shown", "data"),
+    )
+    def watch(_: str | None, seen: str | None, shown: Json | None) -> tuple[Any, ...]:
+        rows = market.watch_rows(reader.snapshot)
+        mark = digest(rows)
+        if mark == seen:
+            return (no_update,) * 4
+        before = sent.get(seen)
+        sent.put(mark, rows)
+        if before is None:
+            selected = {"ids": [shown["symbol"]]} if shown else no_update
+            return rows, no_update, selected, mark
+        return no_update, market.row_changes(before, rows), no_update, mark
+
+    _in_browser(
+        app,
+        "search",
+        Output("watch-search", "error"),
+        Input("watch-search", "value"),
+        prevent_initial_call=True,
+    )
+    _in_browser(
+        app,
+        "choose",
+        Output("url", "search"),
+        Input("watch", "selectedRows"),
+        Input("symbol-select", "value"),
+        Input("interval-select", "value"),
+        Input("bars-select", "value"),
+        State("url", "search"),
+        State("shown", "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _symbol(app: Dash, reader: LakeReader) -> None:
+    sent = Remembered(64)
+
+    @app.callback(
+        Output("symbol-head", "children"),
+        Output("symbol-notice", "children"),
+        Output("candles", "figure"),
+        Output("candles-words", "children"),
+        Output("symbol-facts", "children"),
+        Output("model-card", "children"),
+        Output("bars-table", "children"),
+        Output("symbol-body", "hidden"),
+        Output("symbol-seen", "data"),
+        Input("stamp", "data"),
+        Input("url", "search"),
+        Input("scheme", "data"),
+        Input("as-table", "checked"),
+        State("url", "pathname"),
+        State("symbol-seen", "data"),
+    )
+    def symbol(
+        _: str | None, search: str | None, scheme: str | None, as_table: bool, path: str | None, seen: Digests | None
+    ) -> tuple[Any, ...]:
+        snapshot = reader.snapshot
+        where = address.parse(path, search) or address.Address()
+        name = where.symbol or next(iter(row["symbol"] for row in market.watch_rows(snapshot)), None)
+        found = _find(snapshot, name, where)
+        if found is None:
+            pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
+        else:
+            figure = candles(found, palette(scheme))
+            pieces = {
+                "head": view.head(found),
+                "notice": None,
+                "figure": figure,
+                "words": view.in_words(found),
+                "facts": view.facts(found),
+                "model": model_card.card(snapshot, found.symbol),
+                "table": view.table(found) if as_table else None,
+                "hidden": False,
+            }
+            _controls(snapshot, found, where, seen)
+        new, digests = only_new(pieces, seen)
+        if found is not None:
+            if new["figure"] is not no_update:
+                new["figure"] = figure_patch(sent.get((seen or {}).get("figure")), figure)
+            sent.put(digests["figure"], figure)
+            digests["controls"] = _control_mark(snapshot, found, where)
+        order = ("head", "notice", "figure", "words", "facts", "model", "table", "hidden")
+        return (*(new.get(piece, no_update) for piece in order), digests)
+
+
+def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> market.Series | None:
+    if symbol is None:
+        return None
+    interval = (
+        where.interval if where.interval in snapshot.intervals(symbol) else market.main_interval(snapshot, symbol)
+    )
+    return market.series(snapshot, symbol, interval or "", where.bars)
+
+
+def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Address) -> str:
+    return digest([found.symbol, found.interval, where.bars, snapshot.symbols(), snapshot.intervals(found.symbol)])
+
+
+def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, seen: Digests | None) -> None:
+    """Bring the controls to what the address says. Not declared outputs: controls also change the address."""
+    if (seen or {}).get("controls") == _control_mark(snapshot, found, where):
+        return
+    set_props("shown", {"data": {"symbol": found.symbol, "interval": found.interval, "bars": str(where.bars)}})
+    set_props("symbol-select", {"data": snapshot.symbols(), "value": found.symbol})
+    set_props("interval-select", {"data": snapshot.intervals(found.symbol), "value": found.interval})
+    set_props("bars-select", {"value": str(where.bars)})
+    set_props("watch", {"selectedRows": {"ids": [found.symbol]}})
+
+
+def _model(app: Dash, reader: LakeReader) -> None:
+    @app.callback(Output("model-page", "children"), Input("stamp", "data"))
+    def model(_: str | None) -> Any:
+        snapshot = reader.snapshot
+        return model_card.card(snapshot, ALL) if snapshot.loaded else notice("Reading the lake", "One moment.")

@@ -1,0 +1,92 @@
+"""The model in use and how good it is, from the registry's tables.
+
+Enters: a ``Snapshot``. Leaves: the champion's record and its out-of-sample figures, each beside those of the naive
+forecast, which says that the next close is the last one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from dash_app import wording
+from dash_app.lake import Snapshot
+
+Row = dict[str, Any]
+ALL = "ALL"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the model: its value, what to hold it against, and what it means."""
+
+    name: str
+    value: str
+    beside: str
+    meaning: str
+
+
+def champion(snapshot: Snapshot) -> Row | None:
+    """The registry's row of the champion; ``None`` before the first."""
+    models = snapshot.models
+    if models.is_empty():
+        return None
+    champions = models.filter(pl.col("status") == "champion").sort("trained_at")
+    return champions.row(-1, named=True) if not champions.is_empty() else None
+
+
+def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
+    """A version's out-of-sample metrics for a symbol (or all together): those over the most rows."""
+    rows = snapshot.metrics
+    if rows.is_empty():
+        return None
+    found = rows.filter((pl.col("model_version") == version) & (pl.col("symbol") == symbol)).sort("rows")
+    return found.row(-1, named=True) if not found.is_empty() else None
+
+
+def figures(row: Row) -> list[Figure]:
+    """The figures that matter, in the order in which to read them."""
+    hit = (wording.percent(row["hit_rate_low"], 1), wording.percent(row["hit_rate_high"], 1))
+    return [
+        Figure(
+            "R² of the price",
+            wording.number(row["r2_price"], 4),
+            f"naive {wording.number(row['r2_price_naive'], 4)}",
+            "Looks impressive and says little: repeating the last price scores about as high.",
+        ),
+        Figure(
+            "Skill over naive",
+            wording.percent(row["skill"], 2, sign=True),
+            f"{wording.percent(row['skill_low'], 2, sign=True)} to {wording.percent(row['skill_high'], 2, sign=True)}",
+            "1 \N{MINUS SIGN} MSE/MSE of the naive forecast. Above zero is better than repeating the last price.",
+        ),
+        Figure(
+            "Direction right",
+            wording.percent(row["hit_rate"], 1),
+            f"{hit[0]} to {hit[1]}; always the commoner one {wording.percent(row['majority_rate'], 1)}",
+            "How often rise or fall was called, with its 95 % interval.",
+        ),
+        Figure(
+            "R² of the return",
+            wording.percent(row["oos_r2_return"], 2, sign=True),
+            "naive 0",
+            "Out of sample. Published monthly stock models reach about 0.4 %.",
+        ),
+        Figure(
+            "Interval coverage",
+            wording.percent(row["coverage"], 1),
+            f"promised {wording.percent(row['coverage_nominal'], 0)}",
+            "How often the price ended inside the predicted interval.",
+        ),
+        Figure("MASE", wording.number(row["mase"], 3), "naive 1", "Mean error against the naive forecast's."),
+    ]
+
+
+def beats_naive(row: Row) -> bool | None:
+    """Whether the skill's interval lies above zero; ``None`` where it cannot be told apart from the naive forecast."""
+    low, high = row["skill_low"], row["skill_high"]
+    if not wording.known(low) or not wording.known(high):
+        return None
+    return True if low > 0 else False if high < 0 else None

@@ -1,0 +1,190 @@
+"""Charts as plain dictionaries, the form in which Plotly's JavaScript takes them.
+
+Enters: a ``Series`` and a palette. Leaves: a figure. Pure: no Dash, no clock, no files. They are dictionaries
+because building Plotly's Python objects takes longer than everything else that a request does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from dash_app import wording
+from dash_app.market import Series, skips_weekends
+from dash_app.theme import Palette
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+
+_FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_LABELLED_MARKERS = 40
+"""With more markers than this in view their words would cover the candles; shape, legend and hover stay."""
+
+
+def candles(series: Series, colours: Palette) -> Figure:
+    """Prices, volume, signals, and what was and is expected."""
+    bars = series.bars
+    traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
+    traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
+    traces += _forecast(series, colours)
+    return {"data": traces, "layout": _layout(series, colours)}
+
+
+def _times(bars: pl.DataFrame) -> list[str]:
+    return bars["event_time"].dt.strftime("%Y-%m-%dT%H:%M:%S").to_list()
+
+
+def _prices(series: Series, colours: Palette) -> Trace:
+    bars = series.bars
+    common = {"x": _times(bars), "name": f"{series.symbol} close", "showlegend": False}
+    if series.close_only:
+        return {
+            **common,
+            "type": "scatter",
+            "mode": "lines",
+            "y": bars["close"].to_list(),
+            "line": {"color": colours.ink, "width": 1.6},
+            "hovertemplate": "close %{y:,.4~f}<extra></extra>",
+        }
+    return {
+        **common,
+        "type": "candlestick",
+        "name": series.symbol,
+        **{name: bars[name].to_list() for name in ("open", "high", "low", "close")},
+        "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
+        "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
+        "whiskerwidth": 0,
+    }
+
+
+def _volume(bars: pl.DataFrame, colours: Palette) -> Trace:
+    return {
+        "type": "bar",
+        "name": "Volume",
+        "x": _times(bars),
+        "y": bars["volume"].to_list(),
+        "yaxis": "y2",
+        "marker": {"color": colours.volume, "line": {"width": 0}},
+        "showlegend": False,
+        "hovertemplate": "volume %{y:,.4~s}<extra></extra>",
+    }
+
+
+def _markers(bars: pl.DataFrame, side: str, colours: Palette) -> Trace:
+    """Triangles beside the bars that were given a signal: BUY below, pointing up; SELL above, pointing down."""
+    given = bars.filter(pl.col("signal") == side)
+    buy = side == "BUY"
+    away = _height(bars) * 0.035
+    place = given["low"] - away if buy else given["high"] + away
+    colour = colours.up if buy else colours.down
+    return {
+        "type": "scatter",
+        "name": side,
+        "x": _times(given),
+        "y": place.to_list(),
+        "mode": "markers+text" if given.height <= _LABELLED_MARKERS else "markers",
+        "text": [side] * given.height,
+        "textposition": "bottom center" if buy else "top center",
+        "textfont": {"color": colour, "size": 9},
+        "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
+        "customdata": [
+            [wording.percent(row["predicted_return"], sign=True), wording.percent(row["confidence"], 0)]
+            for row in given.iter_rows(named=True)
+        ],
+        "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
+    }
+
+
+def _height(bars: pl.DataFrame) -> float:
+    low, high = bars["low"].drop_nulls().to_list(), bars["high"].drop_nulls().to_list()
+    return float(max(high, default=0.0) - min(low, default=0.0)) or 1.0
+
+
+def _expected_band(bars: pl.DataFrame, colours: Palette) -> list[Trace]:
+    """For each bar the interval that the bar before it predicted: how often did the price stay inside?"""
+    told = bars.filter(pl.col("expected_lower").is_not_null() & pl.col("expected_upper").is_not_null())
+    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
+    x = _times(told)
+    return [
+        {**edge, "x": x, "y": told["expected_lower"].to_list(), "name": "", "showlegend": False},
+        {
+            **edge,
+            "x": x,
+            "y": told["expected_upper"].to_list(),
+            "fill": "tonexty",
+            "fillcolor": colours.band,
+            "name": "Predicted interval",
+            "showlegend": told.height > 0,
+        },
+    ]
+
+
+def _forecast(series: Series, colours: Palette) -> list[Trace]:
+    """The next close: a dashed line from the last one to a point with its interval."""
+    last = series.last
+    close, low, high = last["predicted_close"], last["lower"], last["upper"]
+    known = close is not None
+    x = [last["event_time"].strftime("%Y-%m-%dT%H:%M:%S"), series.next_time.strftime("%Y-%m-%dT%H:%M:%S")]
+    sure = known and low is not None and high is not None
+    return [
+        {
+            "type": "scatter",
+            "name": "Predicted next close",
+            "mode": "lines+markers",
+            "x": x if known else [],
+            "y": [last["close"], close] if known else [],
+            "line": {"color": colours.accent, "width": 1.6, "dash": "dot"},
+            "marker": {"symbol": ["circle", "diamond"], "size": [1, 9], "color": colours.accent},
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [0, high - close] if sure else [],
+                "arrayminus": [0, close - low] if sure else [],
+                "color": colours.accent,
+                "thickness": 1.6,
+                "width": 5,
+            },
+            "showlegend": known,
+            "hovertemplate": "predicted next close %{y:,.4~f}<extra></extra>",
+        }
+    ]
+
+
+def _layout(series: Series, colours: Palette) -> dict[str, Any]:
+    axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+    has_volume = series.bars["volume"].count() > 0
+    breaks = [{"bounds": ["sat", "mon"]}] if skips_weekends(series.bars["event_time"], series.interval) else []
+    return {
+        # the same value as long as the same thing is shown: zoom and hidden traces outlive new data
+        "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
+        "paper_bgcolor": colours.surface,
+        "plot_bgcolor": colours.surface,
+        "font": {"family": _FONT, "color": colours.muted, "size": 12},
+        "margin": {"l": 8, "r": 58, "t": 8, "b": 28},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+        "dragmode": "pan",
+        "bargap": 0.25,
+        "xaxis": {
+            **axis,
+            "type": "date",
+            "rangeslider": {"visible": False},
+            "rangebreaks": breaks,
+            "anchor": "y2" if has_volume else "y",
+            "showgrid": False,
+            "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else "%d %b %Y %H:%M UTC",
+        },
+        "yaxis": {**axis, "side": "right", "domain": [0.2 if has_volume else 0, 1], "fixedrange": False},
+        "yaxis2": {
+            **axis,
+            "side": "right",
+            "domain": [0, 0.16],
+            "visible": has_volume,
+            "showgrid": False,
+            "nticks": 3,
+            "tickformat": "~s",
+            "fixedrange": True,
+        },
+    }

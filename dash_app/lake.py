@@ -1,0 +1,145 @@
+"""What the page knows of the lake: the newest versions of its tables, read by one background thread.
+
+Enters: settings. Leaves: a ``Snapshot`` that never changes once made, so that everything on a page is of one moment and
+all visitors share one copy. No request waits for a disk, no request waits for Spark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from dash_app.tables import CachedTable, TableView
+from financelake_assets.config import Settings
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SIGNALS
+from financelake_assets.silver.schema import BARS
+
+_log = logging.getLogger(__name__)
+
+KEPT_BARS = 1_000
+"""Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
+_SERIES = ("symbol", "interval")
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The lake at one moment."""
+
+    tables: Mapping[str, TableView] = field(default_factory=dict)
+    feed: str | None = None
+    loaded: bool = False
+
+    @property
+    def bars(self) -> TableView:
+        """silver/bars by symbol and interval."""
+        return self.tables.get(BARS.full_name, TableView())
+
+    @property
+    def predictions(self) -> TableView:
+        """gold/predictions by symbol and interval, one a bar."""
+        return self.tables.get(PREDICTIONS.full_name, TableView())
+
+    @property
+    def signals(self) -> TableView:
+        """gold/signals by symbol and interval, one a bar."""
+        return self.tables.get(SIGNALS.full_name, TableView())
+
+    @property
+    def models(self) -> pl.DataFrame:
+        """gold/models, oldest first."""
+        return self.tables.get(MODELS.full_name, TableView()).all
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """gold/model_metrics."""
+        return self.tables.get(MODEL_METRICS.full_name, TableView()).all
+
+    @property
+    def stamp(self) -> str:
+        """Changes exactly when something on a page could."""
+        seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
+        return hashlib.sha256(repr((seen, self.feed, self.loaded)).encode()).hexdigest()[:16]
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the newest bar reached silver."""
+        times = [frame["processed_at"].max() for frame in self.bars.groups.values()]
+        known = [value for value in times if isinstance(value, datetime)]
+        return max(known, default=None)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the tables, in plain words."""
+        return [view.problem for _, view in sorted(self.tables.items()) if view.problem]
+
+    def symbols(self) -> list[str]:
+        """The symbols that have bars, sorted."""
+        return sorted({symbol for symbol, _ in self.bars.groups})
+
+    def intervals(self, symbol: str) -> list[str]:
+        """The intervals in which a symbol has bars, shortest first."""
+        found = [interval for name, interval in self.bars.groups if name == symbol]
+        return sorted(found, key=lambda interval: ("mhdw".find(interval[-1]), len(interval), interval))
+
+
+class LakeReader:
+    """Keeps ``snapshot`` up to date from a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tables = [
+            CachedTable(BARS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(MODELS, settings),
+            CachedTable(MODEL_METRICS, settings, keep=20_000),
+        ]
+        self._stopped = threading.Event()
+        self.snapshot = Snapshot()
+
+    def refresh(self) -> bool:
+        """Read what is new; true when the snapshot changed."""
+        changed = [table.refresh() for table in self._tables]
+        feed = read_feed(self._settings)
+        if not any(changed) and self.snapshot.loaded and feed == self.snapshot.feed:
+            return False
+        views = {table.spec.full_name: table.view for table in self._tables}
+        self.snapshot = Snapshot(views, feed, loaded=True)
+        return True
+
+    def start(self, every_seconds: float = 0.25) -> None:
+        """Refresh in the background until ``stop``."""
+        threading.Thread(target=self._run, args=(every_seconds,), name="lake-reader", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the background thread after its current look."""
+        self._stopped.set()
+
+    def _run(self, every_seconds: float) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.refresh()
+            except Exception:  # the page goes on with what it has, and says how old that is
+                _log.exception("the lake could not be read")
+            # a damaged table is read whole at every look, so look less often
+            self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
+
+
+def read_feed(settings: Settings) -> str | None:
+    """What the lake's own feed is doing, in its own word; ``None`` where there is no feed."""
+    try:
+        return str(json.loads((settings.data_dir / "run" / "feed.json").read_text())["phase"])[:20]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,79 @@
+"""The frame of every view: name, navigation, status, and the stores that callbacks talk through."""
+
+from __future__ import annotations
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dash_app import wording
+from dash_app.views import market
+from dash_app.views.parts import aria
+
+LINKS = (("market", "Market", "/"), ("model", "Model", "/model"))
+
+
+_DARK_SHADES = [
+    *("#e8ebf0", "#c3cad5", "#9aa5b4", "#8792a3", "#3b4453"),
+    *("#2a313d", "#1b212b", "#151a22", "#10141b", "#0d1117"),
+]
+"""The components' dark greys, from the ink to the page of ``assets/style.css``."""
+
+
+def frame() -> Component:
+    """The page that is sent once; the views come and go inside."""
+    page: Component = dmc.MantineProvider(
+        html.Div(
+            [
+                dcc.Location(id="url", refresh="callback-nav"),
+                dcc.Store(id="stamp"),
+                dcc.Store(id="scheme"),
+                html.A("Skip to the content", href="#page", className="skip"),
+                html.Header(
+                    [
+                        html.Div(
+                            [html.Span("FinanceLake", className="brand"), html.Span("Pro", className="brand-tag")],
+                            className="brand-box",
+                        ),
+                        html.Nav(id="navigation", **aria(label="Views")),
+                        html.Div("Connecting …", id="status", className="status waiting", role="status"),
+                    ],
+                    className="top",
+                ),
+                html.Div(id="banner", className="banners"),
+                html.Div(id="failure", className="failure", role="alert"),
+                html.Main(id="page", tabIndex=-1),
+                html.Footer(wording.DISCLAIMER, className="fine"),
+            ],
+            className="frame",
+        ),
+        defaultColorScheme="auto",
+        theme={
+            "fontFamily": "inherit",
+            "primaryColor": "indigo",
+            "defaultRadius": "md",
+            "colors": {"dark": _DARK_SHADES},
+        },
+    )
+    return page
+
+
+def navigation(view: str | None) -> list[Component]:
+    """Links to the views, the present one marked."""
+    return [
+        dcc.Link(label, href=href, className="current" if name == view else "", id=f"to-{name}")
+        for name, label, href in LINKS
+    ]
+
+
+def page(view: str | None) -> Component:
+    """The skeleton of a view."""
+    if view == "market":
+        return market.skeleton()
+    if view == "model":
+        return html.Div(
+            html.Section([html.H1("Model"), html.Div(id="model-page")], className="panel pad"), className="single"
+        )
+    return html.Div(
+        [html.H1("There is no such page"), html.P(dcc.Link("Back to the market", href="/"))], className="panel notice"
+    )

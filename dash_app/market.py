@@ -1,0 +1,178 @@
+"""What the market view shows, from a snapshot: the watch list's rows and one symbol's series.
+
+Enters: a ``Snapshot`` and what the visitor chose. Leaves: plain rows and frames, ready to be drawn, without Dash.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from dash_app import wording
+from dash_app.lake import Snapshot
+
+SPARK_BARS = 30
+_LENGTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_SATURDAY = 6
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One symbol in one interval: bars with what was predicted and signalled on each, oldest first."""
+
+    symbol: str
+    interval: str
+    asset_class: str
+    provider: str
+    horizon: int
+    bars: pl.DataFrame
+
+    @property
+    def last(self) -> Row:
+        """The newest bar."""
+        return self.bars.row(-1, named=True)
+
+    @property
+    def change(self) -> float | None:
+        """Change of the last close against the one before, as a share of its size."""
+        return change(self.bars["close"].tail(2).to_list())
+
+    @property
+    def close_only(self) -> bool:
+        """Whether the source gives closing prices only, so that candles would be invented."""
+        imputed = self.bars["imputed"].str.contains("open")
+        return imputed.fill_null(False).sum() * 2 > self.bars.height
+
+    @property
+    def next_time(self) -> datetime:
+        """The start of the bar that the newest prediction is about."""
+        return next_bar_time(self.bars["event_time"], self.interval, self.horizon)
+
+
+def series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series | None:
+    """The newest bars of a symbol with prediction and signal beside each; ``None`` where there are none.
+
+    Columns of predictions and signals are null on bars that have none. ``expected_*`` is what the bar before predicted
+    for this bar.
+    """
+    prices = snapshot.bars.group(symbol, interval)
+    if prices.is_empty():
+        return None
+    predictions = snapshot.predictions.group(symbol, interval)
+    signals = snapshot.signals.group(symbol, interval)
+    wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
+    wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
+    joined = _beside(_beside(prices, predictions, wanted_p), signals, wanted_s)
+    ahead = int(next(iter(joined["horizon"].drop_nulls().tail(1).to_list()), 1))
+    joined = joined.with_columns(
+        pl.col("predicted_close").shift(ahead).alias("expected_close"),
+        pl.col("lower").shift(ahead).alias("expected_lower"),
+        pl.col("upper").shift(ahead).alias("expected_upper"),
+    )
+    last = prices.row(-1, named=True)
+    return Series(symbol, interval, last["asset_class"] or "", last["provider"] or "", ahead, joined.tail(bars))
+
+
+def _beside(bars: pl.DataFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    return bars.join(other.select("event_time", *columns), on="event_time", how="left", maintain_order="left")
+
+
+def main_interval(snapshot: Snapshot, symbol: str) -> str | None:
+    """The interval to open a symbol in: the one that has signals, else the longest."""
+    intervals = snapshot.intervals(symbol)
+    with_signals = [one for one in intervals if not snapshot.signals.group(symbol, one).is_empty()]
+    return next(reversed(with_signals or intervals), None)
+
+
+def watch_rows(snapshot: Snapshot) -> list[Row]:
+    """One row a symbol for the watch list, by asset class and name."""
+    rows = [_watch_row(snapshot, symbol) for symbol in snapshot.symbols()]
+    order = list(wording.ASSET_CLASSES)
+    return sorted(
+        rows,
+        key=lambda row: (order.index(row["class_id"]) if row["class_id"] in order else len(order), row["symbol"]),
+    )
+
+
+def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
+    interval = main_interval(snapshot, symbol) or ""
+    bars = snapshot.bars.group(symbol, interval)
+    signals = snapshot.signals.group(symbol, interval)
+    last = bars.row(-1, named=True)
+    signal: Row = signals.row(-1, named=True) if not signals.is_empty() else {}
+    closes = bars["close"].tail(SPARK_BARS).to_list()
+    return {
+        "symbol": symbol,
+        "class_id": last["asset_class"],
+        "asset_class": wording.ASSET_CLASSES.get(last["asset_class"], last["asset_class"]),
+        "interval": interval,
+        "close": last["close"],
+        "price": wording.price(last["close"]),
+        "change": change(closes[-2:]),
+        "change_text": wording.percent(change(closes[-2:]), sign=True),
+        "spark": closes,
+        "signal": signal.get("signal"),
+        "why": wording.hold_reason(signal["reason"]) if signal.get("reason") else "",
+        "confidence": signal.get("confidence"),
+        "confidence_text": wording.percent(signal.get("confidence"), 0),
+        "time": wording.bar_time(last["event_time"], interval),
+        "behind": signal.get("event_time") != last["event_time"] if signal else None,
+        "provider": last["provider"],
+    }
+
+
+def change(closes: list[float | None]) -> float | None:
+    """Relative change from the first to the last of two prices; unknown where the first is zero or there is but one.
+
+    The change is measured against the size of the first price, so that a rise is positive even from below zero.
+    """
+    if len(closes) < 2 or closes[0] is None or closes[-1] is None or closes[0] == 0:
+        return None
+    return (closes[-1] - closes[0]) / abs(closes[0])
+
+
+def row_changes(before: list[Row], after: list[Row]) -> dict[str, list[Row]]:
+    """What to add, update and remove to turn one list of rows into another, by symbol."""
+    old = {row["symbol"]: row for row in before}
+    new = {row["symbol"]: row for row in after}
+    changes = {
+        "add": [row for symbol, row in new.items() if symbol not in old],
+        "update": [row for symbol, row in new.items() if symbol in old and row != old[symbol]],
+        "remove": [row for symbol, row in old.items() if symbol not in new],
+    }
+    return {kind: rows for kind, rows in changes.items() if rows}
+
+
+def bar_length(interval: str) -> timedelta:
+    """How long a bar of an interval such as ``15m`` or ``1d`` lasts."""
+    parts = re.fullmatch(r"(\d+)([mhdw])", interval)
+    return _LENGTHS[parts[2]] * int(parts[1]) if parts else timedelta(days=1)
+
+
+def skips_weekends(times: pl.Series, interval: str) -> bool:
+    """Whether a daily series of at least two weeks never has a bar on a weekend."""
+    weekdays = times.dt.weekday()
+    return interval == "1d" and len(times) > 10 and not (weekdays >= _SATURDAY).any()
+
+
+def next_bar_time(times: pl.Series, interval: str, horizon: int) -> datetime:
+    """When the bar ``horizon`` bars after the last one starts, leaving out weekends where the series does."""
+    moment: datetime = times[-1]
+    weekdays_only = skips_weekends(times, interval)
+    for _ in range(horizon):
+        moment += bar_length(interval)
+        while weekdays_only and moment.isoweekday() >= _SATURDAY:
+            moment += timedelta(days=1)
+    return moment
+
+
+def played(snapshot: Snapshot) -> list[str]:
+    """Providers in the lake whose bars are no live market data."""
+    found = {frame["provider"][-1] for frame in snapshot.bars.groups.values()}
+    return [provider for provider in wording.PLAYED_PROVIDERS if provider in found]

@@ -1,0 +1,73 @@
+"""What a browser already shows, so that only what changed is sent.
+
+Enters: the pieces of a view and the digests of those that the browser has. Leaves: for each piece the new value, a
+patch, or nothing. The last figures sent are remembered for all visitors together, bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from dash import Patch, no_update
+from plotly.utils import PlotlyJSONEncoder
+
+Digests = dict[str, str]
+
+
+def digest(value: Any) -> str:
+    """A short fingerprint of anything that Dash can send."""
+    return hashlib.blake2b(json.dumps(value, cls=PlotlyJSONEncoder).encode(), digest_size=9).hexdigest()
+
+
+def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, Any], Digests]:
+    """Replace each piece that the browser has by ``no_update``; also gives the digests that it will have then."""
+    have = seen or {}
+    digests = {name: digest(value) for name, value in pieces.items()}
+    kept = {name: no_update if have.get(name) == digests[name] else value for name, value in pieces.items()}
+    return kept, digests
+
+
+class Remembered:
+    """The newest values sent, by digest, for making patches from. Safe for threads."""
+
+    def __init__(self, size: int = 64) -> None:
+        self._size = size
+        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember a value and forget the oldest beyond the bound."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+
+    def get(self, key: str | None) -> Any:
+        """The value, or ``None`` where it was forgotten."""
+        with self._lock:
+            return self._values.get(key or "")
+
+
+def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
+    """The change from one figure to the next: only the attributes of traces that differ, the layout untouched.
+
+    Returns:
+        A patch; or the whole figure where the layout or the kind of traces changed, or nothing is known of before.
+    """
+    if before is None or before["layout"] != after["layout"] or _kinds(before) != _kinds(after):
+        return after
+    patch = Patch()
+    for position, (old, new) in enumerate(zip(before["data"], after["data"], strict=True)):
+        for name, value in new.items():
+            if old.get(name) != value:
+                patch["data"][position][name] = value
+    return patch
+
+
+def _kinds(figure: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(trace["type"], *sorted(trace)) for trace in figure["data"]]

@@ -1,0 +1,143 @@
+"""The web application: Dash on Flask with security headers, health, and a pulse that open pages listen to.
+
+Enters: settings. Leaves: an application for any WSGI server. Its Content-Security-Policy allows no inline scripts
+but Dash's own (by hash), and no answer shows a stack trace.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from dash import Dash, set_props
+from flask import Flask, Response, jsonify
+from flask_compress import Compress
+from werkzeug.exceptions import HTTPException
+
+from dash_app.callbacks import register
+from dash_app.lake import LakeReader
+from dash_app.layout import frame
+from dash_app.login import require_login
+from financelake_assets.config import Settings
+
+_log = logging.getLogger(__name__)
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+{%favicon%}
+{%css%}
+</head>
+<body>
+<noscript>FinanceLake Pro needs JavaScript.</noscript>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+
+
+def create_app(settings: Settings, reader: LakeReader) -> Dash:
+    """The page over a reader that somebody else keeps up to date.
+
+    Raises:
+        OpenHostError: the settings name a host that others can reach, and no login.
+    """
+    server = Flask("dash_app")
+    server.config["COMPRESS_MIMETYPES"] = ["text/html", "text/css", "application/json", "text/javascript"]
+    server.config["COMPRESS_MIMETYPES"] += ["application/javascript", "image/svg+xml"]
+    server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send addresses and digests, never more
+    require_login(server, settings)
+    app = Dash(
+        "dash_app",
+        server=server,  # type: ignore[arg-type]  # the annotation says less than the documentation
+        title="FinanceLake Pro",
+        update_title="",
+        index_string=_INDEX,
+        suppress_callback_exceptions=True,
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+            {"name": "description", "content": "Market feeds to signals: the live page of a lake."},
+        ],
+        on_error=_say_that_it_failed,
+    )
+    app.layout = frame()
+    register(app, reader)
+    Compress(server)
+    _routes(server, settings, reader)
+    _headers(server, _policy(app))
+    return app
+
+
+def _say_that_it_failed(error: Exception) -> None:
+    _log.error("a callback failed", exc_info=error)
+    set_props("failure", {"children": "A part of this page could not be drawn. The dashboard's log says why."})
+
+
+def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
+    @server.get("/health")
+    def health() -> Response:
+        snapshot = reader.snapshot
+        tables = {name: {"state": view.state, "version": view.version} for name, view in snapshot.tables.items()}
+        return jsonify({"status": "ok", "loaded": snapshot.loaded, "tables": tables, "problems": snapshot.problems})
+
+    @server.get("/pulse")
+    def pulse() -> Response:
+        snapshot = reader.snapshot
+        newest = snapshot.newest
+        return jsonify(
+            {
+                "stamp": snapshot.stamp,
+                "now": int(time.time() * 1000),
+                "newest": None if newest is None else int(newest.timestamp() * 1000),
+                "feed": snapshot.feed,
+                "loaded": snapshot.loaded,
+                "every": settings.dashboard.refresh_seconds,
+                "stale": settings.dashboard.stale_seconds,
+            }
+        )
+
+    @server.errorhandler(Exception)
+    def failed(error: Exception) -> tuple[str, int] | HTTPException:
+        if isinstance(error, HTTPException):
+            return error
+        _log.error("a request failed", exc_info=error)
+        return "The dashboard could not answer this. Its log says why.", 500
+
+
+def _policy(app: Dash) -> str:
+    scripts = " ".join(["'self'", *(f"'{one}'" if not one.startswith("'") else one for one in app.csp_hashes())])
+    rules: dict[str, Any] = {
+        "default-src": "'self'",
+        "script-src": scripts,
+        "style-src": "'self' 'unsafe-inline'",  # the components style themselves inline
+        "img-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _headers(server: Flask, policy: str) -> None:
+    fixed = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    }
+
+    @server.after_request
+    def harden(response: Response) -> Response:
+        response.headers.update(fixed)
+        if response.mimetype in ("text/html", "application/json"):
+            response.headers["Cache-Control"] = "no-store"
+        return response

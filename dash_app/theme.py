@@ -1,0 +1,56 @@
+"""The colours of the charts, for light and dark. They match ``assets/style.css``.
+
+Up and down are teal and vermilion, which people with any common colour blindness can tell apart, and each also has a
+shape: rising candles are hollow, falling ones filled; BUY points up, SELL down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scheme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What a figure is painted with."""
+
+    surface: str
+    ink: str
+    muted: str
+    grid: str
+    accent: str
+    band: str
+    up: str
+    down: str
+    volume: str
+
+
+LIGHT = Palette(
+    surface="#ffffff",
+    ink="#14181f",
+    muted="#586273",
+    grid="#e9ecf1",
+    accent="#3454d1",
+    band="rgba(52,84,209,0.11)",
+    up="#00795c",
+    down="#c03a12",
+    volume="#c6ccd6",
+)
+DARK = Palette(
+    surface="#151a22",
+    ink="#e8ebf0",
+    muted="#9aa5b4",
+    grid="#252c37",
+    accent="#93aeff",
+    band="rgba(147,174,255,0.14)",
+    up="#3fd0a4",
+    down="#ff8b66",
+    volume="#3b4453",
+)
+
+
+def palette(scheme: str | None) -> Palette:
+    """The palette of a colour scheme; light unless dark is asked for."""
+    return DARK if scheme == "dark" else LIGHT

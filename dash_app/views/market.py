@@ -1,0 +1,277 @@
+"""The market view: the watch list, and one symbol with its candles, signals, forecast and the model behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_ag_grid as dag
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from dash_app import wording
+from dash_app.address import BAR_COUNTS, DEFAULT_BARS
+from dash_app.lake import Snapshot
+from dash_app.market import Row, Series
+from dash_app.views.parts import Children, aria, fact, notice, signal_chip
+
+GRID_THEME = {
+    "function": "themeQuartz.withParams({backgroundColor:'var(--surface)',foregroundColor:'var(--ink)',"
+    "borderColor:'var(--line)',headerBackgroundColor:'var(--surface)',headerTextColor:'var(--muted)',"
+    "rowHoverColor:'var(--hover)',selectedRowBackgroundColor:'var(--selected)',accentColor:'var(--accent)',"
+    "chromeBackgroundColor:'var(--surface)',fontFamily:'inherit',fontSize:13,headerFontWeight:500,"
+    "browserColorScheme:'inherit',wrapperBorder:false,wrapperBorderRadius:0,spacing:6,cellHorizontalPadding:10,columnBorder:false})"
+}
+
+_COLUMNS: list[dict[str, Any]] = [
+    {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 104, "flex": 1.3},
+    {
+        "field": "close",
+        "headerName": "Last",
+        "cellRenderer": "PriceCell",
+        "type": "rightAligned",
+        "minWidth": 92,
+        "flex": 1.1,
+    },
+    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "minWidth": 98, "flex": 1},
+    {
+        "field": "spark",
+        "headerName": "Trend",
+        "cellRenderer": "SparkCell",
+        "sortable": False,
+        "width": 86,
+        "cellDataType": False,
+    },
+    {
+        "field": "confidence",
+        "headerName": "Confid.",
+        "headerTooltip": "Probability of the predicted direction",
+        "valueFormatter": {"function": "params.data.confidence_text"},
+        "type": "rightAligned",
+        "width": 84,
+    },
+    {"field": "time", "headerName": "Bar", "headerTooltip": "Start of the newest bar, UTC", "width": 108},
+    {"field": "asset_class", "headerName": "Class", "width": 108},
+]
+
+
+def skeleton() -> html.Div:
+    """The view without data."""
+    stores = [dcc.Store(id="watch-seen"), dcc.Store(id="symbol-seen"), dcc.Store(id="shown")]
+    return html.Div([*stores, _watch_list(), _symbol()], className="market")
+
+
+def _watch_list() -> html.Section:
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2("Watch list", id="watch-title"),
+                    dmc.TextInput(
+                        id="watch-search", placeholder="Search", size="xs", w=150, **aria(label="Search the watch list")
+                    ),
+                ],
+                className="panel-head",
+            ),
+            dag.AgGrid(
+                id="watch",
+                columnDefs=_COLUMNS,
+                rowData=[],
+                getRowId="params.data.symbol",
+                defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
+                dashGridOptions={
+                    "theme": GRID_THEME,
+                    "rowHeight": 46,
+                    "headerHeight": 34,
+                    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+                    "suppressCellFocus": False,
+                    "animateRows": False,
+                },
+                className="watch-grid",
+                style={"height": None, "width": "100%"},
+            ),
+        ],
+        className="panel watch",
+        **aria(labelledby="watch-title"),
+    )
+
+
+def _symbol() -> html.Section:
+    return html.Section(
+        [
+            html.Div(id="symbol-head", className="symbol-head"),
+            html.Div(
+                [
+                    dmc.Select(
+                        id="symbol-select",
+                        data=[],
+                        searchable=True,
+                        w=150,
+                        size="sm",
+                        allowDeselect=False,
+                        **aria(label="Symbol"),
+                    ),
+                    dmc.SegmentedControl(
+                        id="interval-select", data=["1d"], value="1d", size="sm", **aria(label="Interval")
+                    ),
+                    dmc.SegmentedControl(
+                        id="bars-select",
+                        data=[{"value": str(count), "label": str(count)} for count in BAR_COUNTS],
+                        value=str(DEFAULT_BARS),
+                        size="sm",
+                        **aria(label="Bars shown"),
+                    ),
+                    html.Span("bars", className="unit"),
+                    dmc.Switch(id="as-table", label="Table too", checked=False, size="sm"),
+                ],
+                className="controls",
+            ),
+            html.Div(id="symbol-notice"),
+            html.Div(
+                [
+                    html.Figure([_chart(), html.Figcaption(id="candles-words", className="fine")]),
+                    html.Div(id="bars-table", className="scroll", tabIndex=0),
+                    html.H2("What is expected", className="section"),
+                    html.Dl(id="symbol-facts", className="facts"),
+                    html.H2("The model behind it", className="section"),
+                    html.Div(id="model-card"),
+                ],
+                id="symbol-body",
+            ),
+        ],
+        className="panel symbol",
+    )
+
+
+def _chart() -> dcc.Graph:
+    return dcc.Graph(
+        id="candles",
+        figure={"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}},
+        config={
+            "displaylogo": False,
+            "responsive": True,
+            "scrollZoom": True,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        },
+        style={"height": "var(--chart)"},  # the component's own height would win over a class
+    )
+
+
+def head(series: Series) -> Children:
+    """Symbol, newest price and what to do."""
+    last = series.last
+    return [
+        html.Div(
+            [html.H1(series.symbol), html.Span(wording.ASSET_CLASSES.get(series.asset_class, ""), className="muted")],
+            className="name",
+        ),
+        html.Div(
+            [
+                html.Span(wording.price(last["close"]), className="last"),
+                change(series.change),
+            ],
+            className="quote",
+        ),
+        html.Div(
+            [signal_chip(last["signal"]), html.Span(_why(last), className="muted")],
+            className="verdict-line",
+        ),
+    ]
+
+
+def change(value: float | None) -> html.Span:
+    """A change with its direction as sign, shape and colour."""
+    if value is None:
+        return html.Span(wording.UNKNOWN, className="change")
+    shape, direction = ("▲", "up") if value > 0 else ("▼", "down") if value < 0 else ("■", "flat")
+    mark = html.Span(f"{shape} ", **aria(hidden="true"))
+    return html.Span([mark, wording.percent(value, sign=True)], className=f"change {direction}")
+
+
+def _why(last: Row) -> str:
+    if last["signal"] is None:
+        return "This bar has not been scored yet."
+    if last["reason"]:
+        return f"Withheld: {wording.hold_reason(last['reason'])}."
+    return (
+        f"Expected {wording.percent(last['predicted_return'], sign=True)}, more than the costs of getting in and out."
+    )
+
+
+def facts(series: Series) -> Children:
+    """What is predicted for the next close, and how sure the model is."""
+    last = series.last
+    until = wording.bar_time(series.next_time, series.interval)
+    coverage = wording.percent(last["coverage"], 0)
+    cost = wording.UNKNOWN if last["cost_bps"] is None else f"{last['cost_bps']:g} bp each way"
+    return [
+        fact("Newest bar", wording.bar_time(last["event_time"], series.interval), f"UTC, from {series.provider}"),
+        fact(
+            "Predicted next close",
+            wording.price(last["predicted_close"]),
+            f"for {until}: {wording.percent(last['predicted_return'], sign=True)}",
+        ),
+        fact(
+            f"Interval, {coverage}" if last["coverage"] is not None else "Interval",
+            f"{wording.price(last['lower'])} to {wording.price(last['upper'])}",
+            "where the close should lie that often",
+        ),
+        fact("Confidence", wording.percent(last["confidence"], 0), "that the direction is right"),
+        fact("Naive forecast", wording.price(last["close"]), "repeats the last close"),
+        fact("Costs assumed", cost, f"strength {wording.number(last['strength'], 2)} standard deviations"),
+    ]
+
+
+def in_words(series: Series) -> str:
+    """The chart in a sentence, for those who do not see it."""
+    bars = series.bars
+    signals = bars["signal"].drop_nulls().to_list()
+    first, last = bars["event_time"][0], bars["event_time"][-1]
+    low, high = min(bars["low"].to_list()), max(bars["high"].to_list())
+    return (
+        f"{bars.height} bars of {series.symbol} from {wording.bar_time(first, series.interval)} to "
+        f"{wording.bar_time(last, series.interval)} UTC: low {wording.price(low)}, high {wording.price(high)}; "
+        f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."
+        + (" This source gives closing prices only." if series.close_only else "")
+    )
+
+
+def table(series: Series, rows: int = 60) -> html.Table:
+    """The newest bars as a table, newest first."""
+    names = ["Bar (UTC)", "Open", "High", "Low", "Close", "Volume", "Signal", "Predicted next", "Interval"]
+    body = [
+        html.Tr(
+            [
+                html.Th(wording.bar_time(bar["event_time"], series.interval), scope="row"),
+                *[html.Td(wording.price(bar[name])) for name in ("open", "high", "low", "close")],
+                html.Td(wording.number(bar["volume"], 0)),
+                html.Td(bar["signal"] or wording.UNKNOWN),
+                html.Td(wording.price(bar["predicted_close"])),
+                html.Td(f"{wording.price(bar['lower'])} to {wording.price(bar['upper'])}"),
+            ]
+        )
+        for bar in reversed(series.bars.tail(rows).to_dicts())
+    ]
+    return html.Table(
+        [
+            html.Caption(f"The newest {min(rows, series.bars.height)} bars of {series.symbol}"),
+            html.Thead(html.Tr([html.Th(name, scope="col") for name in names])),
+            html.Tbody(body),
+        ]
+    )
+
+
+def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:
+    """Why there is no chart."""
+    if not snapshot.loaded:
+        return notice("Reading the lake", "One moment.")
+    if snapshot.bars.state == "broken":
+        return notice("The bars cannot be read", snapshot.bars.problem or "", kind="problem", role="alert")
+    if snapshot.bars.state != "ready":
+        return notice(
+            "No bars yet",
+            "This page fills by itself as soon as the first bars pass from Kafka through cleaning into silver. "
+            "Nothing to do here; `financelake status` shows what the lake is waiting for.",
+        )
+    return notice(
+        "No such symbol", f"This lake has no bars of {symbol}. Choose one from the watch list.", kind="problem"
+    )

@@ -1,0 +1,88 @@
+"""Numbers, times and reasons in words, as a reader sees them.
+
+Enters: values from the tables. Leaves: short plain English. What is not known is a dash, never a zero.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+UNKNOWN = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+
+SIGNAL_SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
+"""A shape for each signal, so that colour is never alone."""
+
+HOLD_REASONS = {
+    "model_expired": "the model is too old to act on",
+    "insufficient_history": "too little history to score this bar",
+    "below_costs": "the expected move does not pay for the costs",
+    "low_confidence": "the direction is not probable enough",
+}
+
+ASSET_CLASSES = {"stock": "Stock", "crypto": "Crypto", "commodity": "Commodity"}
+
+PLAYED_PROVIDERS = {
+    "replay": "Replay: real history played again. These are not today's prices.",
+    "synthetic": "Synthetic: generated prices. No market ever traded them.",
+}
+"""Providers whose bars are not live market data, and what the page says of them."""
+
+DISCLAIMER = "A technical demonstration. Nothing here is investment advice."
+
+
+def known(value: float | None) -> bool:
+    """Whether a number is there and finite."""
+    return value is not None and math.isfinite(value)
+
+
+def price(value: float | None) -> str:
+    """A price with as many decimals as its size makes useful."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    decimals = 2 if abs(value) >= 10 else 3 if abs(value) >= 1 else 5
+    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def percent(value: float | None, decimals: int = 2, *, sign: bool = False) -> str:
+    """A share as a percentage."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{value * 100:{'+' if sign else ''}.{decimals}f} %".replace("-", _MINUS)
+
+
+def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:
+    """A plain number."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:{'+' if sign else ''},.{decimals}f}".replace("-", _MINUS)
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separated."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def bar_time(value: datetime | None, interval: str) -> str:
+    """The start of a bar, as precisely as its interval needs; always UTC."""
+    if value is None:
+        return UNKNOWN
+    return value.strftime("%Y-%m-%d" if interval[-1:] in "dw" else "%Y-%m-%d %H:%M")
+
+
+def age(span: timedelta) -> str:
+    """A time span, roughly: ``3 s``, ``5 min``, ``2 h``, ``4 days``."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 90:
+        return f"{seconds} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    if seconds < 36 * 3600:
+        return f"{round(seconds / 3600)} h"
+    return f"{round(seconds / 86400)} days"
+
+
+def hold_reason(code: str | None) -> str:
+    """Why a signal abstains."""
+    return UNKNOWN if code is None else HOLD_REASONS.get(code, code.replace("_", " "))

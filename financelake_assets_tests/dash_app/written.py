@@ -1,0 +1,168 @@
+"""Real Delta tables for the dashboard's tests: packaged market history, and gold by a rule that is the tests' own."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import polars as pl
+from deltalake import write_deltalake
+
+from financelake_assets.config import Settings
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SIGNALS
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.schema import BARS
+
+VERSION = "rf-test-1"
+COVERAGE = 0.8
+
+
+@lru_cache(maxsize=1)
+def history() -> pl.DataFrame:
+    """The packaged history as silver bars: close-only sources get their other prices from the close."""
+    data = files("financelake_assets") / "providers" / "data"
+    parts = [
+        pl.read_csv(
+            io.BytesIO((data / f"{name}_daily.csv.gz").read_bytes()),
+            infer_schema_length=None,
+            schema_overrides={"volume": pl.Float64},
+        )
+        for name in ("stocks", "crypto", "commodities")
+    ]
+    rows = pl.concat(parts, how="vertical_relaxed").filter(pl.col("close").is_not_null())
+    return rows.with_columns(
+        pl.lit("1d").alias("interval"),
+        pl.col("date").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC").alias("event_time"),
+        pl.when(pl.col("open").is_null()).then(pl.lit("open,high,low")).alias("imputed"),
+        *[pl.col(name).fill_null(pl.col("close")) for name in ("open", "high", "low")],
+    ).sort("symbol", "event_time")
+
+
+def write(settings: Settings, table: TableSpec, rows: pl.DataFrame) -> None:
+    """Append rows to a table with its declared columns, as one commit."""
+    table.ensure(settings)
+    given = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+    full = pl.concat(
+        [given, rows.select(name for name in given.columns if name in rows.columns)], how="diagonal_relaxed"
+    )
+    write_deltalake(table.path(settings), full.cast(dict(given.schema)).to_arrow(), mode="append")
+
+
+def bars(symbols: tuple[str, ...], skip_last: int = 0, count: int = 400) -> pl.DataFrame:
+    """The last bars of some symbols, leaving out the newest few."""
+    parts = [history().filter(pl.col("symbol") == symbol) for symbol in symbols]
+    return pl.concat(part.head(part.height - skip_last).tail(count) for part in parts)
+
+
+def write_bars(settings: Settings, rows: pl.DataFrame, at: datetime | None = None) -> None:
+    """Rows into silver/bars as if they had just arrived."""
+    moment = pl.lit(at or datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+    write(
+        settings,
+        BARS,
+        rows.with_columns(
+            moment.alias("ingested_at"),
+            moment.alias("processed_at"),
+            pl.lit("replay").alias("provider"),
+            pl.lit(1).alias("messages"),
+            pl.lit(0).alias("duplicates"),
+        ),
+    )
+
+
+def gold_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Predictions and signals on bars by a rule of the tests: the mean of five returns goes on for one bar."""
+    step = pl.col("close").pct_change().over("symbol")
+    volatility = step.rolling_std(20).over("symbol").clip(1e-4)
+    guess = step.rolling_mean(5).over("symbol").clip(-0.05, 0.05)
+    scored = rows.with_columns(guess.alias("predicted_return"), volatility.alias("volatility")).drop_nulls("volatility")
+    move = pl.col("predicted_return").exp()
+    strength = pl.col("predicted_return").abs() / pl.col("volatility")
+    reason = (
+        pl.when(pl.col("predicted_return").abs() < 0.0008)
+        .then(pl.lit("below_costs"))
+        .when(strength < 0.8)
+        .then(pl.lit("low_confidence"))
+    )
+    direction = pl.when(pl.col("predicted_return") > 0).then(pl.lit("BUY")).otherwise(pl.lit("SELL"))
+    return scored.with_columns(
+        pl.lit(1).alias("horizon"),
+        (pl.col("close") * move).alias("predicted_close"),
+        (pl.col("close") * move * (1 - 1.28 * pl.col("volatility"))).alias("lower"),
+        (pl.col("close") * move * (1 + 1.28 * pl.col("volatility"))).alias("upper"),
+        pl.lit(COVERAGE).alias("coverage"),
+        (0.5 + pl.col("predicted_return") * 5).clip(0, 1).alias("probability_up"),
+        pl.lit(VERSION).alias("model_version"),
+        strength.alias("strength"),
+        (0.5 + strength / 10).clip(0, 1).alias("confidence"),
+        pl.lit(2.0).alias("cost_bps"),
+        reason.alias("reason"),
+        pl.when(reason.is_null()).then(direction).otherwise(pl.lit("HOLD")).alias("signal"),
+        pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")).alias("as_of"),
+    )
+
+
+def write_gold(settings: Settings, rows: pl.DataFrame) -> None:
+    """Predictions and signals on bars."""
+    scored = gold_of(rows)
+    write(settings, PREDICTIONS, scored)
+    write(settings, SIGNALS, scored)
+
+
+def write_model(settings: Settings, **changes: Any) -> None:
+    """A champion with figures for all symbols and for AAPL."""
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    record = {
+        "model_version": VERSION,
+        "status": "champion",
+        "status_reason": "the first",
+        "verdict": "The naive forecast is as good.",
+        "trained_at": moment,
+        "silver_version": 12,
+        "silver_rows": 34_000,
+        "horizon": 1,
+        "interval": "1d",
+        "features": json.dumps(["return_1", "volatility_20"]),
+        "importance": json.dumps({"return_1": 0.4, "volatility_20": 0.6}),
+    }
+    write(settings, MODELS, pl.DataFrame([{**record, **changes}]))
+    figures = {
+        "model_version": changes.get("model_version", VERSION),
+        "fold": 0,
+        "rows": 6_500,
+        "start": moment,
+        "end": moment,
+        "r2_price": 0.9954,
+        "r2_price_naive": 0.9955,
+        "skill": -0.0031,
+        "skill_low": -0.011,
+        "skill_high": 0.004,
+        "mase": 1.002,
+        "oos_r2_return": -0.002,
+        "hit_rate": 0.512,
+        "hit_rate_low": 0.498,
+        "hit_rate_high": 0.526,
+        "majority_rate": 0.519,
+        "ic": 0.01,
+        "rank_ic": 0.02,
+        "coverage": 0.807,
+        "coverage_nominal": COVERAGE,
+        "interval_width": 0.03,
+        "verdict": "Not distinguishable from the naive forecast.",
+    }
+    write(settings, MODEL_METRICS, pl.DataFrame([{**figures, "symbol": symbol} for symbol in ("ALL", "AAPL")]))
+
+
+SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT", "FB", "BTC-USD", "WTI", "BRENT", "HENRYHUB")
+
+
+def write_lake(settings: Settings, symbols: tuple[str, ...] = SYMBOLS, skip_last: int = 10) -> None:
+    """Everything: bars, model, predictions and signals."""
+    rows = bars(symbols, skip_last)
+    write_bars(settings, rows)
+    write_model(settings)
+    write_gold(settings, rows)
