@@ -25,7 +25,7 @@ from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
 from financelake_assets.bronze.topics import BrokerUnavailableError, ensure_topics
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.providers.base import Chunk
+from financelake_assets.providers.base import Chunk, skip_rows
 from financelake_assets.providers.replay import ReplayProvider
 
 Phase = Literal["waiting", "history", "live", "idle"]
@@ -70,7 +70,7 @@ class Feed:
         self._stopping = threading.Event()
         self._provider = ReplayProvider(settings.feed.live_days, settings.feed.bars_per_second, self._stopping.wait)
         enabled = settings.feed.provider == "replay"
-        self._total = self._provider.history_rows + self._provider.live_rows if enabled else 0
+        self._total = self._provider.total if enabled else 0
         self._published = 0
         self._load: Load | None = None
 
@@ -98,14 +98,14 @@ class Feed:
         """Go on from where Kafka says that the feed was; true at the end of the data."""
         self._say("waiting")
         ensure_topics(self._settings)
-        name = self._provider.identity()
-        with Load(self._settings, name, self._provider.name, stopping=self._stopping.is_set) as load:
+        (history,) = self._provider.history()
+        past = self._total - self._provider.live_rows
+        with Load(self._settings, history.identity, self._provider.name, stopping=self._stopping.is_set) as load:
             self._load = load
             self._published = load.published
-            log.info("the feed goes on", load=name, published=load.published, total=self._total)
-            past = self._provider.history_rows
+            log.info("the feed goes on", load=history.identity, published=load.published)
             if load.published < past:
-                self._play("history", load, self._provider.history(load.published))
+                self._play("history", load, skip_rows(history.chunks, load.published))
             if not self._stopping.is_set():
                 self._play("live", load, self._provider.live(load.published - past))
         return not self._stopping.is_set()

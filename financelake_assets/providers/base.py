@@ -45,15 +45,10 @@ class Instrument(NamedTuple):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a provider can do.
-
-    ``repeatable``: asked again, it yields the same rows in the same order, so a load of it can be continued by
-    counting. ``network``: it contacts somebody else's machine, which happens only when the user chose it.
-    """
+    """What a provider can do; ``network``: it contacts somebody else's machine, only when the user chose it."""
 
     history: bool
     live: bool
-    repeatable: bool
     network: bool
 
 
@@ -77,24 +72,50 @@ class Chunk:
         return {Instrument(symbol, asset_class) for symbol, asset_class in pairs.iter_rows()}
 
 
+class Part(NamedTuple):
+    """A piece of history that is loaded, and continued after a crash, by itself: a file, or a symbol.
+
+    ``identity`` tells its rows from any other's: the same text means the same rows in the same order, perhaps with
+    further ones behind them. ``total`` is how many rows there are, where that is known. ``notes`` say what was guessed.
+    """
+
+    identity: str
+    chunks: Iterator[Chunk]
+    total: int | None = None
+    notes: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Provider(Protocol):
-    """A source of market data. ``start`` is how many rows were taken before and shall not come again."""
+    """A source of market data, set up for one request."""
 
     name: str
     capabilities: Capabilities
 
-    def identity(self) -> str:
-        """What tells this source's rows from any other's: the same text means the same rows in the same order."""
-        ...
+    def history(self) -> Iterator[Part]:
+        """The past, as fast as it can be read.
 
-    def history(self, start: int = 0) -> Iterator[Chunk]:
-        """The past, as fast as it can be read."""
+        Raises:
+            ProviderError: the source cannot give it.
+        """
         ...
 
     def live(self, start: int = 0) -> Iterator[Chunk]:
-        """What happens from now on, when it happens; returns when it is over or the provider is told to stop."""
+        """What happens from now on, when it happens; ends when it is over or the provider is told to stop.
+
+        Args:
+            start: rows of a repeatable provider that were taken before and shall not come again.
+        """
         ...
+
+
+def skip_rows(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:
+    """The chunks without their first ``count`` rows."""
+    for chunk in chunks:
+        left = chunk.skip(count)
+        count = max(0, count - len(chunk))
+        if len(left):
+            yield left
 
 
 def typed(rows: pl.DataFrame) -> pl.DataFrame:

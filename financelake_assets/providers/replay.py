@@ -15,7 +15,8 @@ from importlib.resources import files
 
 import polars as pl
 
-from financelake_assets.providers.base import NUMBERS, Capabilities, Chunk, Instrument, typed
+from financelake_assets.providers.base import NUMBERS, Capabilities, Chunk, Instrument, Part, ProviderError, typed
+from financelake_assets.providers.request import IngestRequest
 
 INTERVAL = "1d"
 
@@ -27,7 +28,7 @@ class ReplayProvider:
     """Real daily bars of stocks, crypto and commodities that come with the package."""
 
     name = "replay"
-    capabilities = Capabilities(history=True, live=True, repeatable=True, network=False)
+    capabilities = Capabilities(history=True, live=True, network=False)
 
     def __init__(
         self, live_days: int = 0, bars_per_second: float = 0.0, wait: Callable[[float], object] = time.sleep
@@ -43,31 +44,28 @@ class ReplayProvider:
         self._rate = bars_per_second
         self._wait = wait
 
-    def identity(self) -> str:
-        """The data and where it is split; the speed does not change what is played."""
-        digest = hashlib.sha256(f"{self._live_days}".encode())
-        for file in _data_files():
-            digest.update(file)
-        return f"replay-{digest.hexdigest()[:12]}"
-
     def universe(self) -> list[Instrument]:
         """Every symbol in the packaged data."""
         return sorted(Chunk(self._rows).instruments())
 
     @property
-    def history_rows(self) -> int:
-        """How many rows ``history`` yields."""
-        return self._past.height
+    def total(self) -> int:
+        """How many rows there are, history and live part."""
+        return self._rows.height
 
     @property
     def live_rows(self) -> int:
         """How many rows ``live`` yields."""
         return self._present.height
 
-    def history(self, start: int = 0) -> Iterator[Chunk]:
+    def history(self) -> Iterator[Part]:
         """Each symbol's history but its live part, in order of time."""
-        for rows in self._past.slice(start).iter_slices(_CHUNK_ROWS):
-            yield Chunk(rows)
+        digest = hashlib.sha256(f"{self._live_days}".encode())
+        for file in _data_files():
+            digest.update(file)
+        # the data and where they are split; the speed does not change what is played
+        identity = f"replay-{digest.hexdigest()[:12]}"
+        yield Part(identity, map(Chunk, self._past.iter_slices(_CHUNK_ROWS)), self._past.height)
 
     def live(self, start: int = 0) -> Iterator[Chunk]:
         """The live parts of all symbols side by side, at the chosen speed."""
@@ -102,6 +100,15 @@ class ReplayProvider:
     def _present(self) -> pl.DataFrame:
         present = self._split.filter(pl.col("into") > pl.duration(days=0)).sort("into", "symbol")
         return present.drop("into")
+
+
+def from_request(request: IngestRequest) -> ReplayProvider:
+    """The packaged data as plain history."""
+    if request.live:
+        raise ProviderError("the replay is played live by `financelake up`; ingest takes its history")
+    if request.interval not in (None, INTERVAL):
+        raise ProviderError(f"the packaged history has bars of {INTERVAL}, not of {request.interval}")
+    return ReplayProvider()
 
 
 def _data_files() -> list[bytes]:

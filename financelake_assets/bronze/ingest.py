@@ -1,0 +1,200 @@
+"""``financelake ingest`` and Dagster's history loads: what a user asked for, published once, with progress.
+
+Enters: an ``IngestRequest``. Leaves: its rows on bronze, its symbols in the universe, and a result in numbers. A load
+that was cut short goes on where it stopped when the same is asked for again; one that was finished publishes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from financelake_assets.bronze.load import Load
+from financelake_assets.bronze.topics import ensure_topics
+from financelake_assets.config import Settings
+from financelake_assets.providers.base import Chunk, Part, skip_rows
+from financelake_assets.providers.registry import make_provider
+from financelake_assets.providers.request import IngestRequest
+
+__all__ = ["IngestProgress", "IngestRequest", "IngestResult", "ingest"]
+
+GIVE_UP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class IngestProgress:
+    """How far an ingestion is; ``total`` is ``None`` where nobody knows. ``note`` is news for the user, once."""
+
+    load: str
+    rows: int
+    total: int | None
+    note: str | None = None
+
+
+@dataclass
+class IngestResult:
+    """What an ingestion did: ``rows`` were read, ``published`` now, ``known`` from before, ``dead`` as too large."""
+
+    provider: str
+    loads: list[str] = field(default_factory=list)
+    rows: int = 0
+    published: int = 0
+    known: int = 0
+    odd: int = 0
+    dead: int = 0
+    symbols: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class LoadRunningError(RuntimeError):
+    """Another process is publishing the same rows."""
+
+
+def ingest(
+    request: IngestRequest,
+    settings: Settings,
+    progress: Callable[[IngestProgress], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> IngestResult:
+    """Publish what was asked for.
+
+    Args:
+        request: provider and rows.
+        settings: the lake; missing topics are created.
+        progress: called at every chunk, and with a note at every guess.
+        stopping: asked between chunks and while waiting for the broker; true ends it early, to be continued.
+
+    Raises:
+        ProviderError: the provider cannot give what was asked for.
+        AssetClassError: a symbol is already known as something else.
+        BrokerUnavailableError: the broker does not answer.
+        DeliveryError: the broker went away for longer than two minutes; asking again continues.
+        LoadRunningError: another process is publishing the same.
+        Stopped: the caller asked to stop while the broker was away.
+    """
+    begun = time.monotonic()
+    provider = make_provider(request)
+    result = IngestResult(request.provider)
+    ensure_topics(settings)
+    for part in provider.history():
+        for note in part.notes:
+            result.notes.append(note)
+            progress(IngestProgress(part.identity, 0, part.total, note))
+        _publish_part(part, request, settings, result, progress, stopping)
+        if stopping():
+            break
+    if request.live and not stopping():
+        _publish_live(provider.live(), request, settings, result, progress, stopping)
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+def _publish_part(
+    part: Part,
+    request: IngestRequest,
+    settings: Settings,
+    result: IngestResult,
+    progress: Callable[[IngestProgress], None],
+    stopping: Callable[[], bool],
+) -> None:
+    name = part.identity + _selection_name(request)
+    with (
+        _only_one(settings, name),
+        Load(settings, name, request.provider, give_up_seconds=GIVE_UP_SECONDS, stopping=stopping) as load,
+    ):
+        known = load.published
+        result.loads.append(name)
+        rows = 0
+        if known:
+            progress(IngestProgress(name, 0, part.total, f"{known} rows were published before"))
+
+        def seen() -> Iterator[Chunk]:
+            nonlocal rows
+            for chunk in part.chunks:
+                rows += len(chunk)
+                chosen = select(chunk, request)
+                result.odd += len(chosen.odd)
+                result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
+                yield chosen
+                progress(IngestProgress(name, rows, part.total))
+
+        for chunk in skip_rows(seen(), known):
+            result.published += load.publish(chunk)
+            if stopping():
+                break
+        load.record()
+        result.rows += rows
+        result.known += known
+        result.dead += load.deliveries.dead
+
+
+def _publish_live(
+    chunks: Iterator[Chunk],
+    request: IngestRequest,
+    settings: Settings,
+    result: IngestResult,
+    progress: Callable[[IngestProgress], None],
+    stopping: Callable[[], bool],
+) -> None:
+    # what happens now happens once: a load of its own each time
+    name = f"{request.provider}-live-{time.time_ns()}"
+    with Load(settings, name, request.provider, stopping=stopping) as load:
+        result.loads.append(name)
+        for chunk in chunks:
+            chosen = select(chunk, request)
+            result.published += load.publish(chosen)
+            result.rows += len(chunk)
+            result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
+            progress(IngestProgress(name, result.rows, None))
+            if stopping():
+                break
+        load.record()
+
+
+def select(chunk: Chunk, request: IngestRequest) -> Chunk:
+    """The rows of a chunk that a request's symbols and times let through. Odd rows are judged by their symbol alone."""
+    conditions = []
+    if request.symbols:
+        conditions.append(pl.col("symbol").is_in(request.symbols))
+    if request.start:
+        conditions.append(pl.col("event_time") >= request.start)
+    if request.end:
+        conditions.append(pl.col("event_time") < request.end)
+    if not conditions:
+        return chunk
+    odd = [row for row in chunk.odd if not request.symbols or row.get("symbol") in request.symbols]
+    return Chunk(chunk.rows.filter(reduce(and_, conditions)), tuple(odd))
+
+
+def _selection_name(request: IngestRequest) -> str:
+    """Part of a load's name: another selection of the same source is another load."""
+    if not (request.symbols or request.start or request.end):
+        return ""
+    chosen = repr((sorted(request.symbols), request.start, request.end))
+    return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _only_one(settings: Settings, name: str) -> Iterator[None]:
+    folder = settings.data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"load-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise LoadRunningError(f"{name} is being published by another process; wait for it, or end it") from error
+
+
+def as_dict(result: IngestResult) -> dict[str, object]:
+    """The result for programs, as ``financelake ingest --json`` prints it."""
+    return {**result.__dict__, "symbols": sorted(result.symbols), "seconds": round(result.seconds, 3)}

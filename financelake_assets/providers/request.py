@@ -1,0 +1,75 @@
+"""What a user asks a provider for: one validated request, the same from the command line and from Dagster."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from financelake_assets.config import AssetClass
+from financelake_assets.providers.base import COLUMNS, TICK
+
+INTERVAL_PATTERN = rf"^({TICK}|[1-9][0-9]{{0,2}}[mhdw])$"
+
+
+class IngestRequest(BaseModel):
+    """Which rows of which provider are to be published. What is left out is guessed where it can be, and shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str = Field("csv", description="csv, replay, synthetic, yfinance, or one that a package registers")
+    path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
+    asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
+    interval: str | None = Field(None, pattern=INTERVAL_PATTERN, description="1m, 1h, 1d …, or tick for single trades")
+    symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
+    symbols: tuple[str, ...] = Field((), description="only these symbols")
+    columns: dict[str, str] = Field({}, description="csv: field → the file's column, where the guess is wrong")
+    timezone: str = Field("UTC", description="csv: the zone of times that name none")
+    time_format: str | None = Field(None, description="csv: strptime format of the times, where the guess is wrong")
+    start: datetime | None = Field(None, description="first event time; a time without a zone is UTC")
+    end: datetime | None = Field(None, description="event times before this; a time without a zone is UTC")
+    live: bool = Field(False, description="go on with live data after the history, until interrupted")
+    rows: int = Field(100_000, ge=1, description="synthetic: how many rows")
+    seed: int = Field(1, description="synthetic: the same seed gives the same market")
+
+    @field_validator("columns")
+    @classmethod
+    def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(set(value) - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"no such field: {', '.join(unknown)}. Fields are {', '.join(COLUMNS)}")
+        return value
+
+    @field_validator("symbols")
+    @classmethod
+    def _upper_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(symbol.strip().upper() for symbol in value)
+
+    @field_validator("symbol")
+    @classmethod
+    def _one_upper_case(cls, value: str | None) -> str | None:
+        return None if value is None else value.strip().upper()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is not a time zone; one is America/New_York") from error
+        return value
+
+    @field_validator("start", "end")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> IngestRequest:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"start {self.start:%Y-%m-%d} is not before end {self.end:%Y-%m-%d}")
+        return self

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from financelake_assets.bronze.topics import (
+    BRONZE,
+    BrokerUnavailableError,
+    TopicMissingError,
+    declared,
+    delete_topics,
+    ensure_topics,
+    topic_ids,
+    watermarks,
+)
+from financelake_assets.config import Settings
+from financelake_assets_tests.servers import free_ports
+
+pytestmark = pytest.mark.integration
+
+
+def _with(settings: Settings, **kafka: int) -> Settings:
+    return Settings.model_validate(
+        {"data_dir": settings.data_dir, "kafka": {"bootstrap": settings.kafka_bootstrap, **kafka}}
+    )
+
+
+def test_a_second_reconciliation_changes_nothing(bronze_lake: Settings) -> None:
+    assert [(one.created, dict(one.changed), one.drift) for one in ensure_topics(bronze_lake)] == [
+        (False, {}, ()) for _ in declared(bronze_lake)
+    ]
+
+
+def test_declared_settings_are_brought_back(bronze_lake: Settings) -> None:
+    other = _with(bronze_lake, retention_ms=120_000, partitions=3)
+    changed = {one.topic: one.changed for one in ensure_topics(other)}
+    assert changed["bronze.stock"] == {"retention.ms": ("604800000", "120000"), "partitions": ("2", "3")}
+    assert len(watermarks(other)["bronze.stock"]) == 3
+
+
+def test_partitions_are_never_taken_away_and_the_drift_is_told(bronze_lake: Settings) -> None:
+    fewer = _with(bronze_lake, partitions=1)
+    drift = {one.topic: one.drift for one in ensure_topics(fewer)}
+    assert "2 partitions where 1 are declared" in drift["bronze.crypto"][0]
+    assert len(watermarks(bronze_lake)["bronze.crypto"]) == 2
+
+
+def test_deleted_topics_are_gone_and_can_be_made_again_at_once(bronze_lake: Settings) -> None:
+    before = topic_ids(bronze_lake)
+    delete_topics(bronze_lake)
+    names = AdminClient({"bootstrap.servers": bronze_lake.kafka_bootstrap}).list_topics(timeout=10).topics
+    assert not set(BRONZE) & set(names)
+    ensure_topics(bronze_lake)
+    assert not set(before.values()) & set(topic_ids(bronze_lake).values())
+
+
+def test_a_missing_topic_is_an_error_and_not_an_empty_answer(bronze_lake: Settings) -> None:
+    delete_topics(bronze_lake)
+    with pytest.raises(TopicMissingError, match=r"bronze\.stock, bronze\.crypto, bronze\.commodity do not exist"):
+        watermarks(bronze_lake)
+    with pytest.raises(TopicMissingError):
+        topic_ids(bronze_lake)
+
+
+def test_a_broker_that_is_down_is_named_with_what_to_do() -> None:
+    (port,) = free_ports(1)
+    settings = Settings.model_validate({"kafka": {"port": port}})
+    for call in (watermarks, ensure_topics, delete_topics, topic_ids):
+        with pytest.raises(BrokerUnavailableError, match=rf"127\.0\.0\.1:{port} does not answer.*financelake up"):
+            call(settings)
