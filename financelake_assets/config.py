@@ -116,6 +116,16 @@ class SignalSettings(_Group):
         return value
 
 
+class AlertSettings(_Group):
+    """Who is told when something is wrong. The lake's own log always is."""
+
+    urls: tuple[SecretStr, ...] = Field(
+        (), description="Apprise addresses, such as json://host/path (webhook) or mailto://user:password@host"
+    )
+    repeat_hours: float = Field(6.0, gt=0, description="how often one that lasts is said again")
+    stale_seconds: float = Field(300.0, ge=10, description="silver may stand still this long while messages wait")
+
+
 class RuntimeSettings(_Group):
     """Where the laptop runtime gets its JVM parts, and what it needs before it starts."""
 
@@ -146,6 +156,7 @@ class Settings(BaseSettings):
     feed: FeedSettings = FeedSettings()
     model: ModelSettings = ModelSettings()
     signals: SignalSettings = SignalSettings()
+    alerts: AlertSettings = AlertSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @field_validator("data_dir")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.automation import schedules, sensors
+from financelake_assets.automation import jobs, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_topics
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_tables
@@ -23,8 +23,8 @@ _lake = LakeResource()
 defs = dg.Definitions(
     assets=[*PROVIDERS, bronze_topics, silver_tables, random_forest, gold_tables, DASHBOARD],
     asset_checks=[silver_checks],
-    jobs=[sensors.train_model, schedules.check_silver],
-    sensors=[sensors.bronze_offsets, sensors.champion],
+    jobs=[sensors.train_model, schedules.check_silver, *jobs.JOBS],
+    sensors=[sensors.bronze_offsets, sensors.champion, watching.watch_lake],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,
     resources={

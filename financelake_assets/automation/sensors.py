@@ -156,6 +156,8 @@ def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: 
     """Start the query unless it runs; after failures, only when the back-off has passed. Says what it found."""
     from financelake_assets.resources import streams as state
 
+    if state.held(settings, name):
+        return "was stopped by an operator"
     failure = state.last_failure(settings, name)
     waited = time.time() - failure.at
     try:

@@ -78,6 +78,17 @@ class Streams:
             QUERIES[name].start(spark, self._settings)
         return True
 
+    def hold(self, name: str) -> bool:
+        """Stop the query and keep it stopped until ``release``; true when it was running."""
+        _hold_file(self._settings, name).parent.mkdir(parents=True, exist_ok=True)
+        _hold_file(self._settings, name).touch()
+        return self.stop(name)
+
+    def release(self, name: str) -> bool:
+        """Let a held query run again, and start it; true when it had to be started."""
+        _hold_file(self._settings, name).unlink(missing_ok=True)
+        return self.ensure(name)
+
     def stop(self, name: str) -> bool:
         """Stop the query after the micro-batch's current step; true when it was running."""
         query = self.active().get(name)
@@ -92,6 +103,15 @@ class Streams:
         return [_describe(name, running.get(name), self._settings) for name in QUERIES]
 
 
+def held(settings: Settings, name: str) -> bool:
+    """Whether an operator stopped the query on purpose."""
+    return _hold_file(settings, name).exists()
+
+
+def _hold_file(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "run" / f"stream-{name}.held"
+
+
 def stream_status(settings: Settings) -> list[dict[str, Any]]:
     """The state of each continuous query, as ``financelake status`` shows it."""
     return Streams(settings).status()
@@ -103,7 +123,7 @@ def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> di
     return {
         "name": name,
         "running": query is not None,
-        "waits_for": None if query is not None else QUERIES[name].waits_for(settings),
+        "waits_for": None if query is not None else _waits_for(settings, name),
         "batch_id": progress.get("batchId"),
         "input_rows": progress.get("numInputRows"),
         "input_rows_per_second": progress.get("inputRowsPerSecond"),
@@ -113,6 +133,10 @@ def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> di
         "failures": failure.count,
         "error": failure.error if query is None else None,
     }
+
+
+def _waits_for(settings: Settings, name: str) -> str | None:
+    return "an operator to start it again" if held(settings, name) else QUERIES[name].waits_for(settings)
 
 
 def _progress(query: StreamingQuery) -> dict[str, Any]:

@@ -32,7 +32,12 @@ class Ledger:
     @property
     def balanced(self) -> bool:
         """Whether every consumed message is accounted for exactly once."""
-        return self.consumed == self.silver + self.duplicates + self.quarantine
+        return self.missing == 0
+
+    @property
+    def missing(self) -> int:
+        """Messages that are in no place; negative when some are in two."""
+        return self.consumed - self.silver - self.duplicates - self.quarantine
 
     def as_dict(self) -> dict[str, int | bool]:
         """The counts under the names that ``financelake status --json`` gives them."""

@@ -1,0 +1,108 @@
+"""Alerts: what is wrong with a lake, and who has been told.
+
+Enters: plain facts about the lake, and what was said before. Leaves: what to say now. Each condition is said once,
+again after ``repeat_hours`` while it lasts, and once more when it is over. Pure; ``notifier.py`` sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from financelake_assets.config import AlertSettings
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that is wrong. ``key`` says which condition it is, ``text`` how it looks now."""
+
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """A continuous query's failures in a row, and the last one's message."""
+
+    failures: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class LakeFacts:
+    """What the alerts are judged by.
+
+    ``streams``: failures by query. ``lag``: messages not yet in silver, and ``silver_idle_seconds`` since it last
+    committed. ``unbalanced``: messages that the ledger cannot account for. ``champion_age_days``: ``None`` without
+    one. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was halted, or ``None``.
+    """
+
+    streams: Mapping[str, StreamFacts]
+    lag: int
+    silver_idle_seconds: float
+    unbalanced: int
+    champion_age_days: float | None
+    failed_runs: Mapping[str, str]
+    kill_switch: str | None = None
+
+
+def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
+    """Everything that is wrong now.
+
+    Args:
+        facts: the lake.
+        settings: thresholds.
+        max_age_days: how old a champion may be.
+    """
+    found = [
+        Alert(f"stream/{name}", f"The {name} query fails", f"{stream.failures} times in a row: {stream.error}")
+        for name, stream in facts.streams.items()
+        if stream.failures > 1  # one is what every restart looks like
+    ]
+    if facts.lag and facts.silver_idle_seconds > settings.stale_seconds:
+        idle = f"{facts.lag} messages wait, and silver has committed nothing for {facts.silver_idle_seconds:.0f} s."
+        found.append(Alert("silver/stale", "Silver stands still", idle))
+    if facts.unbalanced:
+        text = f"{facts.unbalanced} messages are neither in silver, nor duplicates, nor in quarantine."
+        found.append(Alert("silver/ledger", "The ledger does not balance", text))
+    if facts.champion_age_days is not None and facts.champion_age_days > max_age_days:
+        text = f"It is {facts.champion_age_days:.0f} days old, at most {max_age_days:g} are allowed: all signals HOLD."
+        found.append(Alert("model/expired", "The champion has expired", text))
+    if facts.kill_switch:
+        found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
+    found += [
+        Alert(f"run/{run}", f"The run of {job} failed", f"Dagster run {run}.") for run, job in facts.failed_runs.items()
+    ]
+    return found
+
+
+Said = Mapping[str, float]
+"""When each condition that lasts was last said, in seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """What to say now: new or lasting ``alerts``, and ``over`` for conditions that ended; and what to remember."""
+
+    alerts: tuple[Alert, ...]
+    over: tuple[str, ...]
+    said: Said
+
+
+def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSettings) -> Outbox:
+    """Decide what to say.
+
+    Args:
+        active: what is wrong now.
+        said: what was said before.
+        now: seconds since the epoch.
+        settings: how often a lasting condition is said again.
+    """
+    by_key = {alert.key: alert for alert in active}
+    again = settings.repeat_hours * 3600
+    due = tuple(alert for key, alert in by_key.items() if key not in said or now - said[key] >= again)
+    # a failed run does not end; it is only no longer news
+    over = tuple(key for key in said if key not in by_key and not key.startswith("run/"))
+    remembered = {key: said[key] for key in by_key if key in said} | {alert.key: now for alert in due}
+    return Outbox(due, over, remembered)

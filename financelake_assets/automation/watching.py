@@ -1,0 +1,68 @@
+"""The sensor that looks for what is wrong and has it said. It acts on nothing but its cursor and the notifier."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from financelake_assets.automation import alerts, decisions, notifier
+from financelake_assets.config import Settings
+from financelake_assets.model import registry
+from financelake_assets.resources import streams
+from financelake_assets.resources.dagster import LakeResource, TopicsResource, total
+from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
+from financelake_assets.silver.ledger import read_ledger
+
+_RECENT_SECONDS = 24 * 3600
+
+
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
+def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
+    """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
+    settings = lake.settings
+    behind = total(decisions.lag(consumed_offsets(settings), topics.watermarks()))
+    facts = _facts(context.instance, settings, behind)
+    active = alerts.conditions(facts, settings.alerts, settings.model.max_age_days)
+    said = json.loads(context.cursor) if context.cursor else {}
+    out = alerts.outbox(active, said, time.time(), settings.alerts)
+    notifier.send(out, settings.alerts, context.log.warning)
+    summary = f"{len(active)} conditions, {len(out.alerts)} said now, {len(out.over)} over"
+    return dg.SensorResult(cursor=json.dumps(dict(out.said)), skip_reason=dg.SkipReason(summary))
+
+
+def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int) -> alerts.LakeFacts:
+    record = registry.champion(settings)
+    # while messages wait, a batch may be half written, and the ledger says nothing
+    ledger = None if behind else read_ledger(settings)
+    return alerts.LakeFacts(
+        streams={name: _stream_facts(settings, name) for name in streams.QUERIES},
+        lag=behind,
+        silver_idle_seconds=_idle_seconds(settings),
+        unbalanced=0 if ledger is None or ledger.balanced else abs(ledger.missing),
+        champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
+        failed_runs=_failed_runs(instance),
+    )
+
+
+def _stream_facts(settings: Settings, name: str) -> alerts.StreamFacts:
+    failure = streams.last_failure(settings, name)
+    return alerts.StreamFacts(failure.count, failure.error)
+
+
+def _idle_seconds(settings: Settings) -> float:
+    commits = Path(settings.checkpoint(QUERY)) / "commits"
+    try:
+        return time.time() - commits.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # never started: the bronze_offsets sensor says so
+
+
+def _failed_runs(instance: dg.DagsterInstance) -> dict[str, str]:
+    since = datetime.fromtimestamp(time.time() - _RECENT_SECONDS, UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    records = instance.get_run_records(failed, limit=20)
+    return {record.dagster_run.run_id: record.dagster_run.job_name for record in records}
