@@ -18,8 +18,8 @@ Figure = dict[str, Any]
 Trace = dict[str, Any]
 
 _FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-_LABELLED_MARKERS = 40
-"""With more markers than this in view their words would cover the candles; shape, legend and hover stay."""
+_WORD_APART = 0.05
+"""Markers nearer than this share of the chart to the word before go without: words must not cover each other."""
 
 
 def candles(series: Series, colours: Palette) -> Figure:
@@ -83,8 +83,8 @@ def _markers(bars: pl.DataFrame, side: str, colours: Palette) -> Trace:
         "name": side,
         "x": _times(given),
         "y": place.to_list(),
-        "mode": "markers+text" if given.height <= _LABELLED_MARKERS else "markers",
-        "text": [side] * given.height,
+        "mode": "markers+text",
+        "text": _words(bars, side),
         "textposition": "bottom center" if buy else "top center",
         "textfont": {"color": colour, "size": 9},
         "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
@@ -94,6 +94,17 @@ def _markers(bars: pl.DataFrame, side: str, colours: Palette) -> Trace:
         ],
         "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
     }
+
+
+def _words(bars: pl.DataFrame, side: str) -> list[str]:
+    """The side's name for each of its markers that has room for it."""
+    words, last = [], -bars.height
+    for position, signal in enumerate(bars["signal"].to_list()):
+        if signal == side:
+            room = position - last >= bars.height * _WORD_APART
+            words.append(side if room else "")
+            last = position if room else last
+    return words
 
 
 def _height(bars: pl.DataFrame) -> float:
@@ -161,7 +172,7 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
         "paper_bgcolor": colours.surface,
         "plot_bgcolor": colours.surface,
         "font": {"family": _FONT, "color": colours.muted, "size": 12},
-        "margin": {"l": 8, "r": 58, "t": 8, "b": 28},
+        "margin": {"l": 8, "r": 58, "t": 8, "b": 38},
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},

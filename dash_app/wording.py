@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+_SPACE = "\N{NO-BREAK SPACE}"
 
 SIGNAL_SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
 """A shape for each signal, so that colour is never alone."""
@@ -49,7 +50,7 @@ def percent(value: float | None, decimals: int = 2, *, sign: bool = False) -> st
     """A share as a percentage."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value * 100:{'+' if sign else ''}.{decimals}f} %".replace("-", _MINUS)
+    return f"{value * 100:{'+' if sign else ''}.{decimals}f}{_SPACE}%".replace("-", _MINUS)
 
 
 def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:

@@ -1,0 +1,49 @@
+"""Fixtures of the dashboard: its server on a real port over a lake that the test writes, and a browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import waitress
+from playwright.sync_api import Browser
+
+from dash_app.lake import LakeReader
+from dash_app.server import create_app
+from financelake_assets.config import Settings
+from financelake_assets_tests.browser import chromium
+
+
+@dataclass
+class Dashboard:
+    """A running dashboard. ``stop`` ends it before the test does."""
+
+    url: str
+    lake: Settings
+    reader: LakeReader
+    server: waitress.server.TcpWSGIServer
+
+    def stop(self) -> None:
+        self.server.close()
+
+
+@pytest.fixture
+def dashboard(offline_lake: Settings) -> Iterator[Dashboard]:
+    lake = offline_lake.model_copy(
+        update={"dashboard": offline_lake.dashboard.model_copy(update={"refresh_seconds": 0.2})}
+    )
+    reader = LakeReader(lake)
+    server = waitress.create_server(create_app(lake, reader).server, host="127.0.0.1", port=0, threads=4)
+    threading.Thread(target=server.run, daemon=True).start()
+    reader.start(0.1)
+    yield Dashboard(f"http://127.0.0.1:{server.effective_port}", lake, reader, server)
+    reader.stop()
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one

@@ -1,0 +1,196 @@
+"""What a person sees, in a real Chromium over real tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from financelake_assets_tests.browser import open_page
+from financelake_assets_tests.dash_app import written
+from financelake_assets_tests.dash_app.conftest import Dashboard
+
+pytestmark = pytest.mark.browser
+
+_SETTLED = "() => document.querySelectorAll('#candles .trace').length > 0"
+_RANGE = "() => document.querySelector('#candles .js-plotly-plot').layout.xaxis.range"
+_POINTS = "() => document.querySelector('#candles .js-plotly-plot').data.find(t => t.type === 'candlestick').x.length"
+
+
+def _settled(page: Page) -> None:
+    page.wait_for_function(_SETTLED, timeout=30_000)
+
+
+def _next_bars(dashboard: Dashboard, symbol: str, skip_last: int) -> pl.DataFrame:
+    """The bar that follows what is written, with gold on it."""
+    rows = written.bars((symbol,), skip_last, count=60)
+    written.write_bars(dashboard.lake, rows.tail(1))
+    scored = written.gold_of(rows).tail(1)
+    written.write(dashboard.lake, written.PREDICTIONS, scored)
+    written.write(dashboard.lake, written.SIGNALS, scored)
+    return rows.tail(1)
+
+
+def test_shows_candles_signals_forecast_and_the_model_beside_the_naive_forecast(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_lake(dashboard.lake)
+    with open_page(browser) as (page, problems):
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD&bars=250")
+        _settled(page)
+        expect(page.get_by_role("heading", name="BTC-USD")).to_be_visible()
+        expect(page.locator("#candles .boxes path.box").nth(100)).to_be_visible()
+        names = page.locator("#candles .legendtext").all_text_contents()
+        assert {"BUY", "SELL", "Predicted next close"} <= set(names)
+        assert page.locator("#candles .textpoint").filter(has_text="BUY").count() > 0
+        expect(page.locator("#model-card")).to_contain_text("was not evaluated on BTC-USD")
+        page.goto(f"{dashboard.url}/?symbol=AAPL")
+        expect(page.locator("#model-card")).to_contain_text("naive 0.9955")
+        expect(page.locator("#symbol-facts")).to_contain_text("Predicted next close")
+        expect(page.locator("#banner")).to_contain_text("replay")
+        for symbol in written.SYMBOLS:
+            expect(page.locator("#watch").get_by_text(symbol, exact=True)).to_be_visible()
+        assert problems == []
+
+
+def test_new_data_arrive_without_a_reload_and_keep_zoom_and_selection(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"), skip_last=3)
+    with open_page(browser) as (page, problems):
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD&bars=1000")
+        _settled(page)
+        page.evaluate("window.sameDocument = true")
+        plot = "document.querySelector('#candles .js-plotly-plot')"
+        page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range': ['2025-08-01', '2025-08-20']}})")
+        before, points = page.evaluate(_RANGE), page.evaluate(_POINTS)
+        row = _next_bars(dashboard, "BTC-USD", skip_last=2)
+        shown = row["event_time"][0].strftime("%Y-%m-%d")
+        expect(page.locator("#symbol-facts")).to_contain_text(shown, timeout=10_000)
+        page.wait_for_function(f"() => ({_POINTS})() === {points + 1}", timeout=10_000)
+        assert page.evaluate(_RANGE) == before
+        assert page.evaluate("window.sameDocument") is True
+        expect(page.locator("#watch .ag-row-selected")).to_contain_text("BTC-USD")
+        expect(page.locator("#status")).to_contain_text("Live")
+        assert problems == []
+
+
+def test_a_click_in_the_watch_list_is_in_the_address_and_can_be_gone_back(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"))
+    with open_page(browser) as (page, problems):
+        page.goto(dashboard.url)
+        expect(page.get_by_role("heading", name="AAPL")).to_be_visible()
+        page.locator("#watch").get_by_text("BTC-USD").click()
+        expect(page.get_by_role("heading", name="BTC-USD")).to_be_visible()
+        page.wait_for_url("**/?symbol=BTC-USD")
+        page.get_by_text("60", exact=True).click()
+        page.wait_for_url("**/?symbol=BTC-USD&bars=60")
+        page.reload()
+        expect(page.locator("#candles-words")).to_contain_text("60 bars of BTC-USD")
+        page.go_back()
+        expect(page.locator("#candles-words")).to_contain_text("120 bars of BTC-USD")
+        page.go_back()
+        expect(page.get_by_role("heading", name="AAPL")).to_be_visible()
+        assert problems == []
+
+
+def test_the_keyboard_reaches_and_chooses_a_symbol(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"))
+    with open_page(browser) as (page, _):
+        page.goto(dashboard.url)
+        _settled(page)
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.get_by_role("textbox", name="Symbol", exact=True).focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="BTC-USD")).to_be_visible()
+
+
+def test_an_empty_lake_says_what_it_waits_for_and_fills_by_itself(dashboard: Dashboard, browser: Browser) -> None:
+    with open_page(browser) as (page, problems):
+        page.goto(dashboard.url)
+        expect(page.locator("#symbol-notice")).to_contain_text("No bars yet")
+        expect(page.locator("#status")).to_contain_text("Waiting for the first bars")
+        rows = written.bars(("AAPL",), skip_last=5)
+        written.write_bars(dashboard.lake, rows)
+        _settled(page)
+        expect(page.locator("#model-card")).to_contain_text("The model is being trained")
+        expect(page.locator("#symbol-head")).to_contain_text("no signal yet")
+        written.write_model(dashboard.lake)
+        written.write_gold(dashboard.lake, rows)
+        expect(page.locator("#model-card")).to_contain_text("naive 0.9955")
+        assert problems == []
+
+
+def test_old_data_are_called_stale_and_a_server_that_is_gone_disconnected(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_bars(dashboard.lake, written.bars(("AAPL",)), at=datetime.now(UTC) - timedelta(minutes=5))
+    with open_page(browser) as (page, _):
+        page.goto(dashboard.url)
+        expect(page.locator("#status")).to_contain_text("Stale · newest bar 5 min ago")
+        _settled(page)
+        page.route("**/pulse", lambda route: route.abort())
+        expect(page.locator("#status")).to_contain_text("Disconnected", timeout=15_000)
+        page.unroute("**/pulse")
+        expect(page.locator("#status")).to_contain_text("Stale", timeout=15_000)
+
+
+@pytest.mark.parametrize("path", ["/", "/model"])
+@pytest.mark.parametrize("width", [360, 768, 1440, 3840])
+def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser, path: str, width: int) -> None:
+    written.write_lake(dashboard.lake)
+    with open_page(browser, width=width, height=800) as (page, problems):
+        page.goto(dashboard.url + path)
+        expect(page.locator("#page")).to_contain_text("naive 0.9955")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/model", "/nowhere"])
+def test_axe_finds_nothing_serious(dashboard: Dashboard, browser: Browser, path: str, scheme: Any) -> None:
+    written.write_lake(dashboard.lake)
+    with open_page(browser, scheme=scheme, bypass_csp=True) as (page, _):  # axe is put into the page as a script
+        page.goto(dashboard.url + path)
+        expect(page.locator("#page")).not_to_be_empty()
+        if path != "/nowhere":
+            expect(page.locator("#page")).to_contain_text("naive 0.9955")
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        serious = [
+            (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+
+
+def test_dark_is_dark_by_the_systems_wish(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("AAPL",))
+    with open_page(browser, scheme="dark") as (page, problems):
+        page.goto(dashboard.url)
+        _settled(page)
+        fills = "getComputedStyle(document.querySelector('#candles .main-svg')).backgroundColor"
+        assert page.evaluate(fills) == "rgb(21, 26, 34)"
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function(f"() => {fills} === 'rgb(255, 255, 255)'")
+        assert problems == []
+
+
+def test_words_of_the_data_are_never_markup(dashboard: Dashboard, browser: Browser) -> None:
+    rows = written.bars(("AAPL",)).with_columns(
+        pl.lit("<img src=x onerror=alert(1)>").alias("symbol"), pl.lit("<b>stock</b>").alias("asset_class")
+    )
+    written.write_bars(dashboard.lake, rows)
+    with open_page(browser) as (page, problems):
+        page.goto(dashboard.url)
+        expect(page.get_by_role("heading", name="<img src=x onerror=alert(1)>")).to_be_visible()
+        assert page.locator("img").count() == 0
+        assert problems == []
