@@ -104,16 +104,57 @@ class SignalSettings(_Group):
     min_confidence: float = Field(
         0.5, ge=0.0, le=1, description="probability of the predicted direction below which to HOLD"
     )
+    outlier_sigmas: float = Field(
+        10.0, gt=0, description="a bar's own move of more standard deviations than this is taken for an error: HOLD"
+    )
+    settle_bars: int = Field(
+        1, ge=0, le=20, description="a direction holds back while the opposite one was due in so many bars before"
+    )
+    closed_weekdays: dict[AssetClass, tuple[int, ...]] = Field(
+        {"stock": (5, 6), "crypto": (), "commodity": (5,)},
+        description="days on which a market does not trade, 0 is Monday; prices of such a day give no signal",
+    )
+
+    @field_validator("cost_bps", "closed_weekdays")
+    @classmethod
+    def _every_class_is_named(cls, value: dict[AssetClass, object]) -> dict[AssetClass, object]:
+        missing = set(ASSET_CLASSES) - set(value)
+        if missing:
+            raise ValueError(f"nothing for {', '.join(sorted(missing))}")
+        return value
 
     @field_validator("cost_bps")
     @classmethod
-    def _every_class_has_a_cost(cls, value: dict[AssetClass, float]) -> dict[AssetClass, float]:
-        missing = set(ASSET_CLASSES) - set(value)
-        if missing:
-            raise ValueError(f"no cost for {', '.join(sorted(missing))}")
+    def _costs_are_not_negative(cls, value: dict[AssetClass, float]) -> dict[AssetClass, float]:
         if any(cost < 0 for cost in value.values()):
             raise ValueError("a cost is negative")
         return value
+
+    @field_validator("closed_weekdays")
+    @classmethod
+    def _weekdays_exist(cls, value: dict[AssetClass, tuple[int, ...]]) -> dict[AssetClass, tuple[int, ...]]:
+        if any(not 0 <= day <= 6 for days in value.values() for day in days):
+            raise ValueError("a weekday is not between 0 (Monday) and 6 (Sunday)")
+        return value
+
+
+class PortfolioSettings(_Group):
+    """The paper portfolio: one account for each asset class and interval, in which signals are executed."""
+
+    capital: float = Field(100_000.0, gt=0, description="what each account begins with")
+    slippage_bps: float = Field(1.0, ge=0, description="one-way, on top of the signal's costs")
+    target_volatility: float = Field(
+        0.10, gt=0, description="yearly volatility that a position is sized to, as a share of the account"
+    )
+    max_position: float = Field(0.5, gt=0, description="largest position in one symbol, as a share of the account")
+    max_exposure: float = Field(1.0, gt=0, description="largest sum of all positions, as a share of the account")
+    short: bool = Field(True, description="whether SELL opens a short position; otherwise it only closes a long one")
+    min_holding_bars: int = Field(1, ge=1, description="a position is neither closed nor reversed before")
+    kill_switch_drawdown: float = Field(
+        0.2, gt=0, le=1, description="loss from the highest equity at which every position is closed"
+    )
+    kill_switch_bars: int = Field(20, ge=1, description="steps without positions after the kill switch")
+    seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")
 
 
 class AlertSettings(_Group):
@@ -156,6 +197,7 @@ class Settings(BaseSettings):
     feed: FeedSettings = FeedSettings()
     model: ModelSettings = ModelSettings()
     signals: SignalSettings = SignalSettings()
+    portfolio: PortfolioSettings = PortfolioSettings()
     alerts: AlertSettings = AlertSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
