@@ -88,6 +88,7 @@ class ModelSettings(_Group):
     min_instances_per_node: int = Field(50, ge=1)
     subsampling_rate: float = Field(0.5, gt=0, le=1)
     seed: int = 20_001
+    folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
     holdout_fraction: float = Field(
         0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
     )

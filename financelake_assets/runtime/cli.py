@@ -18,6 +18,7 @@ from rich.console import Console
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.ingest_command import ingest
 
 UNHEALTHY = 3
 
@@ -39,7 +40,11 @@ def say(step: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a result for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
 @app.command()
@@ -161,6 +166,9 @@ def train(as_json: Json = False) -> None:
     else:
         for name, value in record.items():
             out.print(f"{name:18} {value}")
+
+
+app.command(context_settings={"allow_extra_args": True})(ingest)
 
 
 @app.command()
