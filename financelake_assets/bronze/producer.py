@@ -83,6 +83,8 @@ class BronzeProducer:
                 "queue.buffering.max.messages": _QUEUE_MESSAGES,
                 "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
                 "message.timeout.ms": 0 if give_up_seconds is None else int(give_up_seconds * 1000),
+                # a topic that is gone is an error after this, and the load makes it again
+                "topic.metadata.propagation.max.ms": 10_000,
                 "error_cb": self._on_error,
             }
         )

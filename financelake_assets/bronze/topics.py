@@ -255,6 +255,21 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None
     for future in admin.create_topics(new, operation_timeout=_ANSWER_SECONDS).values():
         # another process of the lake may have created it in between
         _settle(future, settings, KafkaError.TOPIC_ALREADY_EXISTS)
+    _await_leaders(settings, [topic.name for topic in topics])
+
+
+def _await_leaders(settings: Settings, topics: Sequence[str]) -> None:
+    """Wait until new topics can be read and written; their creation is answered before their leaders know of it."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            watermarks(settings, topics)
+        except BrokerUnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _reconcile(

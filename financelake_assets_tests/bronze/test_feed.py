@@ -1,0 +1,161 @@
+"""The feed as `up` runs it: a process that is killed, a broker that hangs, dies and loses its topics."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from financelake_assets.bronze.feed import read_state, state_file
+from financelake_assets.bronze.topics import BRONZE, delete_topics, watermarks
+from financelake_assets.config import Settings
+from financelake_assets.providers.replay import ReplayProvider
+from financelake_assets_tests import servers
+from financelake_assets_tests.bronze.observed import each_once
+
+pytestmark = pytest.mark.integration
+
+TOTAL = 44_927
+
+
+def _variables(settings: Settings, **more: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "FINANCELAKE_DATA_DIR": str(settings.data_dir),
+        "FINANCELAKE_KAFKA__BOOTSTRAP": settings.kafka_bootstrap,
+        **{f"FINANCELAKE_{name}": value for name, value in more.items()},
+    }
+
+
+@contextmanager
+def feed(settings: Settings, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The feed's process; killed at the end if it still runs."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "feed.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "financelake_assets.bronze.feed"],
+            env=_variables(settings, **more),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(settings: Settings, reached: Callable[[Any], bool], seconds: float = 90) -> None:
+    """Wait until the feed's state is as asked."""
+    deadline = time.monotonic() + seconds
+    while (state := read_state(settings)) is None or not reached(state):
+        log = settings.data_dir / "feed.log"
+        assert time.monotonic() < deadline, f"{state}\n{log.read_text()[-3000:] if log.exists() else ''}"
+        time.sleep(0.02)
+
+
+def idle(settings: Settings) -> None:
+    until(settings, lambda state: state.phase == "idle")
+
+
+def load_name(settings: Settings) -> str:
+    return next(ReplayProvider(settings.feed.live_days).history()).identity
+
+
+def test_history_then_live_then_idle_and_a_term_ends_it_well(bronze_lake: Settings) -> None:
+    with feed(bronze_lake, FEED__BARS_PER_SECOND="0") as process:
+        idle(bronze_lake)
+        assert process.poll() is None, "it stays up when the data has ended"
+        state = json.loads(state_file(bronze_lake).read_text())
+        assert {"phase": "idle", "provider": "replay", "published": TOTAL, "total": TOTAL}.items() <= state.items()
+        process.terminate()
+        assert process.wait(20) == 0
+    assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
+
+
+def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(bronze_lake: Settings) -> None:
+    """SIGKILL at 12 points of the history load and the live part; the positions come from Kafka alone."""
+    kills = 0
+    while (state := read_state(bronze_lake)) is None or state.phase != "idle":
+        with feed(bronze_lake, FEED__BARS_PER_SECOND="1000") as process:
+            before = sum(high for parts in watermarks(bronze_lake).values() for _, high in parts.values())
+            # let it publish some, more in the big history than in the paced live part
+            enough = before + (7_000 if before < 40_000 else 250)
+            deadline = time.monotonic() + 60
+            while enough < TOTAL or kills < 12:
+                now = sum(high for parts in watermarks(bronze_lake).values() for _, high in parts.values())
+                if now >= min(enough, TOTAL):
+                    break
+                assert time.monotonic() < deadline
+            if kills >= 12:
+                idle(bronze_lake)
+                break
+            process.kill()
+            kills += 1
+        state_file(bronze_lake).unlink(missing_ok=True)  # it must not be what the feed goes on from
+    assert kills >= 8
+    assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
+
+
+def test_terminated_in_the_live_part_it_goes_on_where_it_was(bronze_lake: Settings) -> None:
+    with feed(bronze_lake, FEED__BARS_PER_SECOND="100") as process:
+        until(bronze_lake, lambda state: state.phase == "live" and state.published > 42_700)
+        process.terminate()
+        assert process.wait(20) == 0
+    with feed(bronze_lake, FEED__BARS_PER_SECOND="0"):
+        idle(bronze_lake)
+    assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
+
+
+def test_a_second_feed_of_the_same_lake_refuses_to_start(bronze_lake: Settings) -> None:
+    with feed(bronze_lake) as first:
+        until(bronze_lake, lambda state: state.phase == "live")
+        with feed(bronze_lake) as second:
+            assert second.wait(30) == 3
+        assert first.poll() is None
+
+
+def test_without_a_provider_it_is_idle_at_once_and_needs_no_broker(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path, "kafka": {"bootstrap": "127.0.0.1:1"}})
+    with feed(settings, FEED__PROVIDER="none"):
+        until(settings, lambda state: (state.phase, state.total) == ("idle", 0))
+
+
+# -- faults of the broker, on one of its own ------------------------------------------------------------
+
+
+def test_the_broker_is_absent_dies_hangs_and_the_feed_goes_on(tmp_path: Path) -> None:
+    settings = servers.laptop(tmp_path / "lake")
+    with feed(settings, FEED__BARS_PER_SECOND="300"):
+        until(settings, lambda state: state.phase == "waiting" and "does not answer" in (state.problem or ""))
+        with servers.broker(settings) as broker:
+            until(settings, lambda state: state.phase == "live")
+            os.killpg(broker, signal.SIGKILL)
+        stuck = read_state(settings)
+        assert stuck is not None
+        until(settings, lambda state: state.problem is not None)
+        with servers.broker(settings) as broker:
+            until(settings, lambda state: state.published > stuck.published + 300 and state.problem is None)
+            os.killpg(broker, signal.SIGSTOP)
+            time.sleep(3)  # longer than a request's life in the producer's queue
+            os.killpg(broker, signal.SIGCONT)
+            idle(settings)
+            assert each_once(settings, load_name(settings), TOTAL)
+
+
+def test_topics_deleted_while_it_plays_are_made_again_and_filled(bronze_lake: Settings) -> None:
+    with feed(bronze_lake, FEED__BARS_PER_SECOND="100"):
+        until(bronze_lake, lambda state: state.phase == "live" and state.published > 42_700)
+        delete_topics(bronze_lake)
+        idle(bronze_lake)
+    assert set(watermarks(bronze_lake)) == set(BRONZE)
+    assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
