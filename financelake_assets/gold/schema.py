@@ -61,6 +61,77 @@ SIGNALS = TableSpec(
     ),
 )
 
+SCORECARD = TableSpec(
+    layer="gold",
+    name="scorecard",
+    key=_KEY,
+    description="Every prediction whose horizon is over, against what happened and naive; never rewritten.",
+    schema=columns(
+        {
+            **_BAR,
+            "target_time": TIMESTAMP,
+            "predicted_return": pa.float64(),
+            "realised_return": pa.float64(),
+            "predicted_close": pa.float64(),
+            "realised_close": pa.float64(),
+            "comparable_close": pa.float64(),
+            "naive_close": pa.float64(),
+            "lower": pa.float64(),
+            "upper": pa.float64(),
+            "coverage": pa.float64(),
+            "covered": pa.bool_(),
+            "volatility": pa.float64(),
+            "probability_up": pa.float64(),
+            "hit": pa.bool_(),
+            "error": pa.float64(),
+            "price_error": pa.float64(),
+            "naive_price_error": pa.float64(),
+            "signal": pa.string(),
+            "reason": pa.string(),
+            "confidence": pa.float64(),
+            "cost_bps": pa.float64(),
+            "gross_return": pa.float64(),
+            "net_return": pa.float64(),
+            "model_version": pa.string(),
+            "base_offset": pa.int64(),
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "as_of": TIMESTAMP,
+            "scored_at": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time", "model_version", "target_time"),
+    ),
+)
+
+CORRECTIONS = TableSpec(
+    layer="gold",
+    name="corrections",
+    key=(*_KEY, "base_offset", "offset"),
+    description="Outcomes in the scorecard that a late correction of a bar changed, with what was known before.",
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "horizon": pa.int32(),
+            "model_version": pa.string(),
+            "target_time": TIMESTAMP,
+            "realised_close": pa.float64(),
+            "realised_return": pa.float64(),
+            "previous_target_time": TIMESTAMP,
+            "previous_realised_close": pa.float64(),
+            "previous_realised_return": pa.float64(),
+            "base_offset": pa.int64(),
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "corrected_at": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time", "model_version"),
+    ),
+)
+
 MODELS = TableSpec(
     layer="gold",
     name="models",
@@ -83,6 +154,9 @@ MODELS = TableSpec(
             "parameters": pa.string(),
             "importance": pa.string(),
             "residual_quantiles": pa.string(),
+            "shrinkage": pa.string(),
+            "manifest_sha256": pa.string(),
+            "promoted_at": TIMESTAMP,
         },
         required=("model_version",),
     ),
@@ -93,7 +167,10 @@ MODEL_METRICS = TableSpec(
     layer="gold",
     name="model_metrics",
     key=("model_version", "fold", "symbol"),
-    description="Out-of-sample metrics of a version, by fold and symbol (or ALL), each beside the naive baseline's.",
+    description=(
+        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, asset class (*stock) "
+        "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
+    ),
     schema=columns(
         {
             "model_version": pa.string(),
@@ -114,8 +191,13 @@ MODEL_METRICS = TableSpec(
             "hit_rate_low": pa.float64(),
             "hit_rate_high": pa.float64(),
             "majority_rate": pa.float64(),
+            "calls": pa.int64(),
             "ic": pa.float64(),
+            "ic_t": pa.float64(),
             "rank_ic": pa.float64(),
+            "rank_ic_t": pa.float64(),
+            "brier": pa.float64(),
+            "brier_naive": pa.float64(),
             "coverage": pa.float64(),
             "coverage_nominal": pa.float64(),
             "interval_width": pa.float64(),

@@ -7,33 +7,13 @@ its own bar and the few bars before it alone, so a stream and a back-test give t
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from financelake_assets.config import SignalSettings
-
-
-class Signal(StrEnum):
-    """What to do at the close of a bar."""
-
-    BUY = "BUY"
-    SELL = "SELL"
-    HOLD = "HOLD"
-
-
-class HoldReason(StrEnum):
-    """Why a signal abstains: the closed list, in the order in which it is judged."""
-
-    MODEL_EXPIRED = "model_expired"
-    INSUFFICIENT_HISTORY = "insufficient_history"
-    MARKET_CLOSED = "market_closed"
-    OUTLIER_INPUT = "outlier_input"
-    BELOW_COSTS = "below_costs"
-    LOW_CONFIDENCE = "low_confidence"
-    RECENT_REVERSAL = "recent_reversal"
+from financelake_assets.gold.verdicts import HoldReason, Signal
 
 
 def decide(scored: DataFrame, settings: SignalSettings, *, model_expired: bool) -> DataFrame:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import SignalSettings
-from financelake_assets.gold.signals import HoldReason, Signal, decide
+from financelake_assets.gold.signals import decide
+from financelake_assets.gold.verdicts import HoldReason, Signal
 
 pytestmark = pytest.mark.integration
 

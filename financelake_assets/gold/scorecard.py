@@ -1,0 +1,163 @@
+"""The scorecard: what became of each prediction, beside the naive forecast, as pure functions of frames.
+
+Enters: predictions, their signals, and silver's bars. Leaves: one row for each prediction whose horizon is over, with
+the outcome as it was known then, and one row for each later correction of a bar that changed such an outcome. Both are
+only ever added to. The naive forecast is the last price, that is, a return of zero.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import reduce
+from operator import add
+
+import polars as pl
+
+from financelake_assets.gold.schema import CORRECTIONS, SCORECARD
+from financelake_assets.gold.verdicts import Signal
+
+SERIES = ("symbol", "interval")
+KEY = list(SCORECARD.key)
+_OUTCOME = ("target_time", "realised_close", "realised_return")
+VERSIONS = ("base_offset", "offset")
+"""The messages that an outcome's two bars came from: they tell one outcome of a prediction from a corrected one."""
+
+
+def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
+    """What happened over the horizon after each bar.
+
+    Args:
+        bars: rows of silver.bars, whole stretches of each series.
+        horizon: how many bars ahead.
+
+    Returns:
+        symbol, interval, event_time and, of those bars whose horizon is over: target_time, realised_close (that bar's
+        close as published), realised_return (log return, between adjusted closes where there are any; null where a
+        price on the way was not positive), base_offset, topic, partition and offset (of the message behind the
+        target bar). A bar that is built from trades is over when the next one has begun.
+    """
+    ordered = bars.sort(*SERIES, "event_time").with_columns(
+        pl.coalesce(_log_return("adj_close"), _log_return("close")).alias("_return")
+    )
+
+    def ahead(name: str, count: int = horizon) -> pl.Expr:
+        return pl.col(name).shift(-count).over(SERIES)
+
+    steps = [ahead("_return", count) for count in range(1, horizon + 1)]
+    over = ahead("event_time").is_not_null() & (
+        ahead("trades").fill_null(0).eq(0) | ahead("event_time", horizon + 1).is_not_null()
+    )
+    return (
+        ordered.select(
+            *SERIES,
+            "event_time",
+            ahead("event_time").alias("target_time"),
+            ahead("close").alias("realised_close"),
+            reduce(add, steps).alias("realised_return"),
+            pl.col("offset").fill_null(-1).alias("base_offset"),
+            *(ahead(name).alias(name) for name in ("topic", "partition")),
+            ahead("offset").fill_null(-1).alias("offset"),
+            over.alias("_over"),
+        )
+        .filter("_over")
+        .drop("_over")
+    )
+
+
+def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame, scored_at: datetime) -> pl.DataFrame:
+    """Score every prediction whose horizon is over in ``bars``.
+
+    Args:
+        predictions: rows of gold.predictions.
+        signals: the rows of gold.signals with the same keys.
+        bars: rows of silver.bars from the first prediction on.
+        scored_at: the time of this judgement.
+
+    Returns:
+        Rows of gold.scorecard.
+    """
+    made = predictions.drop("topic", "partition", "offset").join(
+        signals.select(*KEY, "signal", "reason", "confidence", "cost_bps"), on=KEY, how="left"
+    )
+    scored = [
+        part.join(outcomes(bars, int(horizon)), on=[*SERIES, "event_time"], how="inner")
+        for (horizon,), part in made.group_by("horizon")
+    ]
+    if not scored:
+        return _empty(SCORECARD.schema.empty_table())
+    naive, realised = pl.col("naive_close"), pl.col("realised_close")
+    return (
+        pl.concat(scored)
+        .with_columns(naive_close=pl.col("close"), scored_at=pl.lit(scored_at))
+        # splits and dividends do not belong to the forecast: the close that holders of the bar's close ended with
+        .with_columns(
+            comparable_close=pl.coalesce(naive * pl.col("realised_return").exp(), realised),
+            _rise=pl.coalesce(pl.col("realised_return").exp() - 1, realised / naive - 1),
+        )
+        .with_columns(
+            error=pl.col("realised_return") - pl.col("predicted_return"),
+            price_error=pl.col("comparable_close") - pl.col("predicted_close"),
+            naive_price_error=pl.col("comparable_close") - naive,
+            covered=pl.col("comparable_close").is_between("lower", "upper"),
+            hit=_hit(),
+            gross_return=_side() * pl.col("_rise"),
+        )
+        .with_columns(net_return=pl.col("gross_return") - 2 * pl.col("cost_bps") / 10_000)
+        .select(SCORECARD.schema.names)
+        .sort(KEY)
+    )
+
+
+def corrections(
+    scorecard: pl.DataFrame, recorded: pl.DataFrame, outcome: pl.DataFrame, corrected_at: datetime
+) -> pl.DataFrame:
+    """Find the scored predictions whose outcome is another one now.
+
+    Args:
+        scorecard: rows of gold.scorecard.
+        recorded: the rows of gold.corrections that there are for them.
+        outcome: what ``mature`` says of the same predictions now.
+        corrected_at: the time of this judgement.
+
+    Returns:
+        New rows of gold.corrections, with the outcome that was known before as ``previous_…``.
+    """
+    known = pl.concat([scorecard.select(*KEY, *VERSIONS, *_OUTCOME), recorded.select(*KEY, *VERSIONS, *_OUTCOME)]).sort(
+        *KEY, *VERSIONS
+    )
+    last = known.unique(KEY, keep="last", maintain_order=True).drop(VERSIONS)
+    now = outcome.select(*KEY, *_OUTCOME, *VERSIONS, "topic", "partition")
+    changed = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"previous_{name}")) for name in _OUTCOME)
+    return (
+        now.join(known.select(*KEY, *VERSIONS), on=[*KEY, *VERSIONS], how="anti")
+        .join(last.rename({name: f"previous_{name}" for name in _OUTCOME}), on=KEY, how="inner")
+        .filter(changed)
+        .with_columns(corrected_at=pl.lit(corrected_at))
+        .select(CORRECTIONS.schema.names)
+        .sort(KEY)
+    )
+
+
+def _log_return(name: str) -> pl.Expr:
+    """Log return since the bar before; null where one of the two prices is absent or not positive."""
+    price = pl.when(pl.col(name) > 0).then(pl.col(name))
+    return (price / price.shift(1).over(SERIES)).log()
+
+
+def _side() -> pl.Expr:
+    """1 for BUY, -1 for SELL, null for HOLD."""
+    signal = pl.col("signal")
+    return pl.when(signal == Signal.BUY.value).then(1).when(signal == Signal.SELL.value).then(-1)
+
+
+def _hit() -> pl.Expr:
+    """Whether the predicted direction came true; null where nothing moved or nothing was predicted."""
+    rise, predicted = pl.col("_rise"), pl.col("predicted_return")
+    return pl.when((rise != 0) & (predicted != 0)).then((rise > 0) == (predicted > 0))
+
+
+def _empty(table: object) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError("an Arrow table is a frame")
+    return frame

@@ -1,0 +1,71 @@
+"""Gold's tables at their edge: rows in and out with delta-rs, a few dozen milliseconds each.
+
+Enters: polars rows with the columns of a ``TableSpec``. Leaves: each key once, as it was first written. An insert is
+idempotent, and safe beside another writer: who loses the race for a commit looks again at what is there.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import datetime
+
+import polars as pl
+from deltalake.exceptions import CommitFailedError
+
+from financelake_assets.config import Settings
+from financelake_assets.resources.delta import TableSpec
+
+_ATTEMPTS = 8
+
+
+def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
+    """Add the rows whose key is not in the table yet; the others change nothing.
+
+    Args:
+        table: the target; it is created where it does not exist.
+        settings: the lake.
+        rows: at least the columns of the table, each key once.
+
+    Returns:
+        How many rows were new.
+
+    Raises:
+        CommitFailedError: others wrote to the table again and again.
+    """
+    if rows.is_empty():
+        return 0
+    opened = table.ensure(settings)
+    source = rows.select(table.schema.names).to_arrow().cast(table.schema)
+    first, last = rows["event_time"].min(), rows["event_time"].max()
+    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
+    # the bounds hold for every key of the source, and let files be skipped
+    bounds = f"t.event_time >= TIMESTAMP '{_text(first)}' AND t.event_time <= TIMESTAMP '{_text(last)}'"
+    for attempt in range(1, _ATTEMPTS + 1):
+        merger = opened.merge(source, f"{bounds} AND {same_key}", source_alias="s", target_alias="t")
+        try:
+            done = merger.when_not_matched_insert_all().execute()
+        except CommitFailedError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return int(done["num_target_rows_inserted"])
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+        opened.update_incremental()
+    raise AssertionError("unreachable")
+
+
+def scan(table: TableSpec, settings: Settings, version: int | None = None) -> pl.LazyFrame:
+    """The table's rows as they are now, or were at a version; empty where it does not exist yet."""
+    opened = table.open(settings)
+    if opened is None:
+        return pl.LazyFrame(pl.from_arrow(table.schema.empty_table()))
+    if version is not None:
+        opened.load_as_version(version)
+    return pl.scan_delta(opened)
+
+
+def _text(moment: object) -> str:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{moment!r} is not a time")
+    return moment.isoformat()

@@ -1,0 +1,25 @@
+"""What a signal can say, and why it abstains: the closed lists that the whole lake uses."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Signal(StrEnum):
+    """What to do at the close of a bar."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+class HoldReason(StrEnum):
+    """Why a signal abstains, in the order in which it is judged."""
+
+    MODEL_EXPIRED = "model_expired"
+    INSUFFICIENT_HISTORY = "insufficient_history"
+    MARKET_CLOSED = "market_closed"
+    OUTLIER_INPUT = "outlier_input"
+    BELOW_COSTS = "below_costs"
+    LOW_CONFIDENCE = "low_confidence"
+    RECENT_REVERSAL = "recent_reversal"
