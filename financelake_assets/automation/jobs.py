@@ -4,11 +4,8 @@ A query that was stopped here stays stopped, also for the sensors, until it is s
 it goes on where it stopped.
 """
 
-from __future__ import annotations
-
-from typing import Literal
-
 import dagster as dg
+from pydantic import Field
 
 from financelake_assets.resources.dagster import ContinuousStreamsResource
 
@@ -16,7 +13,7 @@ from financelake_assets.resources.dagster import ContinuousStreamsResource
 class WhichStreams(dg.Config):
     """The queries that a job is about."""
 
-    names: list[Literal["silver", "gold"]] = ["silver", "gold"]
+    names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
 
 
 @dg.op(pool="streams")
