@@ -168,7 +168,7 @@ MODEL_METRICS = TableSpec(
     name="model_metrics",
     key=("model_version", "fold", "symbol"),
     description=(
-        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, asset class (*stock) "
+        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, class (*stock) "
         "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
     ),
     schema=columns(

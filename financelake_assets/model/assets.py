@@ -10,7 +10,7 @@ from dagster_pyspark import LazyPySparkResource
 from financelake_assets.bronze.assets import OWNERS
 from financelake_assets.gold.schema import MODEL_METRICS
 from financelake_assets.model import registry
-from financelake_assets.model.training import train
+from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.resources.dagster import LakeResource, TablesResource
 from financelake_assets.resources.spark import await_server
 from financelake_assets.silver.assets import table_key, table_spec
@@ -47,11 +47,17 @@ def random_forest(
         .load(BARS.path(settings))
         .where(f"interval = '{settings.model.interval}'")
     )
-    trained = train(session, bars, settings.model, silver.version, context.log.info)
+    try:
+        trained = train(session, bars, settings.model, silver.version, context.log.info)
+    except NotEnoughHistoryError as error:
+        raise dg.Failure(f"nothing to learn from: {error}", allow_retries=False) from error
     record = registry.save(settings, trained)
     yield dg.MaterializeResult(
         asset_key=FOREST,
-        metadata=registry.metadata(record),
+        metadata={
+            **registry.metadata(record),
+            "model_card": dg.MetadataValue.md(registry.card(settings, record)),
+        },
         data_version=dg.DataVersion(record.model_version),
     )
     yield dg.MaterializeResult(

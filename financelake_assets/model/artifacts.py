@@ -1,0 +1,88 @@
+"""Model artifacts on disk: written whole or not at all, and read only if every byte is what was written.
+
+Enters: a fitted pipeline and a version. Leaves: ``<models_dir>/<version>`` with a manifest of SHA-256 sums, whose own
+sum the registry keeps. Loading a model runs what its files say, so files that nobody vouches for are not loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import SparkSession
+
+from financelake_assets.model.connect import activated
+
+_MANIFEST = "manifest.json"
+_VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
+class ArtifactError(ValueError):
+    """A model's files are absent, changed, or not where the registry's models lie."""
+
+
+def write(spark: SparkSession, model: PipelineModel, models_dir: Path, version: str) -> str:
+    """Save a fitted pipeline and give its manifest's SHA-256.
+
+    The Spark server writes the files, so it must see ``models_dir`` under the same path.
+    """
+    folder = folder_of(models_dir, version)
+    partial = folder.with_name(f".{version}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with activated(spark):
+        model.write().save(str(partial / "pipeline"))
+    manifest = json.dumps(_sums(partial), indent=1, sort_keys=True).encode()
+    (partial / _MANIFEST).write_bytes(manifest)
+    partial.rename(folder)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def read(spark: SparkSession, models_dir: Path, version: str, manifest_sha256: str) -> PipelineModel:
+    """Load a pipeline after checking it.
+
+    Raises:
+        ArtifactError: see ``verify``.
+    """
+    verify(models_dir, version, manifest_sha256)
+    with activated(spark):
+        return PipelineModel.load(str(folder_of(models_dir, version) / "pipeline"))
+
+
+def verify(models_dir: Path, version: str, manifest_sha256: str) -> None:
+    """Check that a version's files are exactly those that were saved.
+
+    Raises:
+        ArtifactError: the folder or its manifest is absent, or a file was changed, added or removed.
+    """
+    folder = folder_of(models_dir, version)
+    try:
+        manifest = (folder / _MANIFEST).read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"model {version} has no files in {models_dir}; train one or roll back") from error
+    if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
+        raise ArtifactError(f"the manifest of model {version} is not the one that was registered")
+    known, found = json.loads(manifest), _sums(folder)
+    wrong = sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
+    if wrong:
+        raise ArtifactError(f"files of model {version} differ from its manifest: {', '.join(wrong[:5])}")
+
+
+def folder_of(models_dir: Path, version: str) -> Path:
+    """Where a version's files lie.
+
+    Raises:
+        ArtifactError: the version is not a name that the registry gives, so it could lead elsewhere.
+    """
+    if not _VERSION.fullmatch(version):
+        raise ArtifactError(f"{version!r} is not a model version")
+    return models_dir / version
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _MANIFEST)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

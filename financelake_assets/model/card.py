@@ -1,0 +1,74 @@
+"""The model card: what a version is and how good it is, in Markdown, with nothing left out that speaks against it.
+
+Enters: a record and its metrics. Leaves: text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+
+if TYPE_CHECKING:
+    from financelake_assets.model.registry import ModelRecord
+
+_MEANING = {
+    Verdict.EDGE: "On the holdout it predicts better than repeating the last price, beyond chance.",
+    Verdict.NO_EDGE: "On the holdout it is not better than repeating the last price, beyond chance.",
+    Verdict.NOT_ENOUGH_DATA: "The holdout is too short to tell it from repeating the last price.",
+}
+_COLUMNS = (
+    ("rows", "d", "rows"),
+    ("r2_price", ".4f", "R² price"),
+    ("r2_price_naive", ".4f", "R² naive"),
+    ("skill", "+.4f", "skill"),
+    ("skill_low", "+.4f", "from"),
+    ("skill_high", "+.4f", "to"),
+    ("oos_r2_return", "+.4f", "R² return"),
+    ("hit_rate", ".3f", "hit rate"),
+    ("majority_rate", ".3f", "majority"),
+    ("ic", "+.3f", "IC"),
+    ("rank_ic", "+.3f", "rank IC"),
+    ("coverage", ".3f", "coverage"),
+    ("verdict", "", "verdict"),
+)
+
+
+def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
+    """The card of a version.
+
+    Args:
+        record: the version.
+        metrics: its rows of gold.model_metrics.
+    """
+    important = sorted(record.importance.items(), key=lambda item: -item[1])[:10]
+    return "\n\n".join(
+        [
+            f"# Model {record.model_version}",
+            f"**Verdict: {record.verdict.value}.** {_MEANING[record.verdict]}",
+            f"{record.status.value.capitalize()}: {record.status_reason}.",
+            f"Forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}; predicts the log "
+            f"return over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation.",
+            f"Learnt from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
+            f"{record.silver_version}; seed {record.parameters['seed']}.",
+            "## The holdout: the latest part of each symbol, predicted before it was learnt",
+            _table([row for row in metrics if row["fold"] == HOLDOUT]),
+            "R² of the price is near one for any forecast that stays close to the last price, so it says nothing "
+            "without the naive one beside it. Skill is `1 - MSE/MSE_naive`, with its 95 % interval.",
+            "## All symbols, fold by fold",
+            _table([row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL], first="fold"),
+            "## What it looks at most",
+            "\n".join(f"- {name}: {weight:.3f}" for name, weight in important),
+        ]
+    )
+
+
+def _table(rows: list[dict[str, Any]], first: str = "symbol") -> str:
+    head = [first, *(title for _, _, title in _COLUMNS)]
+    lines = [head, ["---"] * len(head)]
+    lines += [[str(row[first]), *(_cell(row[name], form) for name, form, _ in _COLUMNS)] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any, form: str) -> str:
+    return "" if value is None else format(value, form)

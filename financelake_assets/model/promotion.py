@@ -1,0 +1,76 @@
+"""Promotion: whether a newly trained version replaces the champion, and why, from bars that neither has seen.
+
+Enters: the champion's record and what ``train`` found. Leaves: a decision with its reason. Both are judged on the same
+bars: those behind all that the champion learnt from, which the challenger's walk-forward predicted out of sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+from pyspark.ml import PipelineModel
+from pyspark.sql import functions as F
+
+from financelake_assets.model import metrics
+from financelake_assets.model.training import KEY, RAW, Trained, calibrated, local, utc
+
+if TYPE_CHECKING:
+    from financelake_assets.model.registry import ModelRecord
+
+_LEAST_ROWS = 250
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to promote, and why or why not."""
+
+    promote: bool
+    reason: str
+
+
+def decide(current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel]) -> Decision:
+    """Decide whether what was trained replaces the champion.
+
+    Args:
+        current: the champion.
+        trained: the challenger.
+        load: gives the champion's pipeline.
+    """
+    if current is None:
+        return Decision(True, "the first version: there is none to compare it with")
+    if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
+        return Decision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
+    ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
+    if len(ours) < _LEAST_ROWS:
+        return Decision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
+    unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
+    theirs = calibrated(
+        local(load(current).transform(unseen).select(*KEY, "expected_move", RAW)), current.calibration
+    ).select(*KEY, pl.col("predicted_return").alias("champion_return"))
+    return compare(ours.join(theirs, on=list(KEY)), current.model_version)
+
+
+def compare(rows: pl.DataFrame, champion: str) -> Decision:
+    """Compare two forecasts of the same bars.
+
+    A challenger wins when it is not worse than the naive forecast and not worse than the champion, judged by squared
+    errors in units of the expected move. Not worse means: not below zero beyond the skill's 95 % interval.
+
+    Args:
+        rows: event_time, realised_return, expected_move, predicted_return and champion_return.
+        champion: its version, for the reason.
+    """
+    move = rows["expected_move"].to_numpy()
+    actual, ours, theirs = (
+        rows[name].to_numpy() / move for name in ("realised_return", "predicted_return", "champion_return")
+    )
+    for other, error in (("the naive forecast", actual), (champion, actual - theirs)):
+        interval = metrics.skill_interval(actual - ours, error, rows["event_time"].to_numpy())
+        found = f"skill over {other} on {len(rows)} unseen bars: {interval.low:+.4f} … {interval.high:+.4f}"
+        if not interval.high >= 0:
+            return Decision(False, f"worse; {found}")
+    gain = metrics.skill(actual - ours, actual - theirs)
+    return Decision(True, f"not worse than {champion}: skill {gain:+.4f} over it on {len(rows)} unseen bars")

@@ -1,0 +1,263 @@
+"""The model registry: versions in gold.models, their metrics in gold.model_metrics, their files in the models folder.
+
+Enters: what ``train`` found. Leaves: a ``ModelRecord``, and at any time at most one champion: the version that was
+promoted last. A version is visible only when its files and metrics are complete. Of two writers on one machine the
+second waits; a reader never does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from deltalake import write_deltalake
+from filelock import FileLock
+from pyspark.ml import PipelineModel
+from pyspark.sql import SparkSession
+
+from financelake_assets.config import Settings
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS
+from financelake_assets.model import artifacts
+from financelake_assets.model.calibration import Calibration
+from financelake_assets.model.card import model_card
+from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.features import FEATURES
+from financelake_assets.model.promotion import Decision, decide
+from financelake_assets.model.training import Trained
+from financelake_assets.silver.schema import BARS
+
+
+class Status(StrEnum):
+    """What a version is: in use, beaten when it was trained, or in use once."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    RETIRED = "retired"
+
+
+class UnknownVersionError(LookupError):
+    """The registry has no such version."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One trained version: what it saw, how it did, and whether its predictions are used."""
+
+    model_version: str
+    status: Status
+    status_reason: str
+    verdict: Verdict
+    trained_at: datetime
+    silver_version: int
+    silver_rows: int
+    train_start: datetime
+    train_end: datetime
+    horizon: int
+    interval: str
+    features: tuple[str, ...]
+    parameters: dict[str, Any]
+    importance: dict[str, float]
+    calibration: Calibration
+    manifest_sha256: str
+    promoted_at: datetime | None
+
+    @property
+    def coverage(self) -> float:
+        """Nominal coverage of the prediction interval."""
+        return float(self.parameters["coverage"])
+
+    def row(self) -> dict[str, Any]:
+        """The record as a row of gold.models."""
+        shrinkage, errors = self.calibration.dump()
+        return {
+            **{name: value for name, value in self.__dict__.items() if name in MODELS.schema.names},
+            "features": json.dumps(self.features),
+            "parameters": json.dumps(self.parameters),
+            "importance": json.dumps(self.importance),
+            "residual_quantiles": errors,
+            "shrinkage": shrinkage,
+        }
+
+    @classmethod
+    def parse(cls, row: dict[str, Any]) -> ModelRecord:
+        """The inverse of ``row``."""
+        calibration = Calibration.parse(row["shrinkage"], row["residual_quantiles"])
+        rest = {name: value for name, value in row.items() if name not in ("shrinkage", "residual_quantiles")}
+        return cls(
+            **{
+                **rest,
+                "status": Status(row["status"]),
+                "verdict": Verdict(row["verdict"]),
+                "features": tuple(json.loads(row["features"])),
+                "parameters": json.loads(row["parameters"]),
+                "importance": json.loads(row["importance"]),
+            },
+            calibration=calibration,
+        )
+
+
+def champion(settings: Settings) -> ModelRecord | None:
+    """The version whose predictions are used; ``None`` before the first training."""
+    promoted = [record for record in versions(settings) if record.promoted_at is not None]
+    return max(promoted, key=lambda record: record.promoted_at or record.trained_at, default=None)
+
+
+def versions(settings: Settings) -> list[ModelRecord]:
+    """Every registered version, the oldest first."""
+    table = MODELS.open(settings)
+    if table is None:
+        return []
+    rows = pl.scan_delta(table).sort("trained_at").collect().to_dicts()
+    return [ModelRecord.parse(row) for row in rows]
+
+
+def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
+    """Load a version's pipeline after checking that its files are what was saved.
+
+    Raises:
+        ArtifactError: they are not, or this code makes other features than the version was trained on.
+    """
+    unknown = sorted(set(record.features) - set(FEATURES))
+    if unknown:
+        raise artifacts.ArtifactError(
+            f"model {record.model_version} needs features that this release does not make: {', '.join(unknown)}; train"
+        )
+    return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
+
+
+def save(settings: Settings, trained: Trained) -> ModelRecord:
+    """Register what was trained: files, then metrics, then the version, as champion or challenger with the reason."""
+    now = datetime.now(UTC)
+    version = f"rf-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
+    digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
+    with _writing(settings):
+        current = champion(settings)
+        decision = decide(current, trained, lambda record: load(trained.session, settings, record))
+        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version))
+        _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
+        _append(settings, MODELS, [record.row()])
+        if decision.promote and current is not None:
+            _retire(settings, current.model_version, f"replaced by {version}")
+    trained.labelled.unpersist()
+    return record
+
+
+def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
+    """Make a version the champion by hand, which is how to roll back.
+
+    Raises:
+        UnknownVersionError: it was never registered.
+        ArtifactError: its files are not what was saved.
+    """
+    with _writing(settings):
+        known = {record.model_version: record for record in versions(settings)}
+        if version not in known:
+            raise UnknownVersionError(f"no model {version}; there are {', '.join(known) or 'none'}")
+        record = known[version]
+        artifacts.verify(settings.models_dir, version, record.manifest_sha256)
+        current = champion(settings)
+        now = datetime.now(UTC)
+        MODELS.ensure(settings).update(
+            predicate=f"model_version = '{version}'",
+            new_values={"status": Status.CHAMPION.value, "status_reason": reason, "promoted_at": now},
+        )
+        if current is not None and current.model_version != version:
+            _retire(settings, current.model_version, f"replaced by {version}: {reason}")
+    return replace(record, status=Status.CHAMPION, status_reason=reason, promoted_at=now)
+
+
+def metadata(record: ModelRecord) -> dict[str, Any]:
+    """What to show of a version, as plain values."""
+    return {
+        "model_version": record.model_version,
+        "status": f"{record.status}: {record.status_reason}",
+        "verdict": record.verdict.value,
+        "silver_version": record.silver_version,
+    }
+
+
+def card(settings: Settings, record: ModelRecord) -> str:
+    """The model card of a version, in Markdown."""
+    return model_card(record, metrics_of(settings, record.model_version))
+
+
+def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
+    """A version's rows of gold.model_metrics, by fold and symbol."""
+    table = MODEL_METRICS.open(settings)
+    if table is None:
+        return []
+    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol")
+    return found.collect().to_dicts()
+
+
+# -- writing ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _writing(settings: Settings) -> Iterator[None]:
+    settings.models_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.models_dir / ".registry.lock"):
+        yield
+
+
+def _record(
+    version: str, now: datetime, digest: str, trained: Trained, decision: Decision, silver_rows: int
+) -> ModelRecord:
+    overall = next(row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL)
+    return ModelRecord(
+        model_version=version,
+        status=Status.CHAMPION if decision.promote else Status.CHALLENGER,
+        status_reason=decision.reason,
+        verdict=Verdict(overall["verdict"]),
+        trained_at=now,
+        silver_version=trained.silver_version,
+        silver_rows=silver_rows,
+        train_start=trained.train_start.replace(tzinfo=UTC),
+        train_end=trained.train_end.replace(tzinfo=UTC),
+        horizon=trained.settings.horizon,
+        interval=trained.settings.interval,
+        features=FEATURES,
+        parameters=trained.settings.model_dump(),
+        importance=trained.importance,
+        calibration=trained.calibration,
+        manifest_sha256=digest,
+        promoted_at=now if decision.promote else None,
+    )
+
+
+def _silver_rows(settings: Settings, version: int) -> int:
+    """All rows of silver at a version, of any interval: what the next training's due date is counted from."""
+    table = BARS.ensure(settings)
+    table.load_as_version(version)
+    added = pa.table(table.get_add_actions(flatten=True))
+    return sum(added["num_records"].to_pylist())
+
+
+def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:
+    clean = [{name: _known(value) for name, value in row.items()} for row in rows]
+    write_deltalake(table.ensure(settings), pa.Table.from_pylist(clean, schema=table.schema), mode="append")
+
+
+def _known(value: Any) -> Any:
+    """NaN, a number without a meaning, is null in a table; a time is UTC."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return value
+
+
+def _retire(settings: Settings, version: str, reason: str) -> None:
+    MODELS.ensure(settings).update(
+        predicate=f"model_version = '{version}'",
+        new_values={"status": Status.RETIRED.value, "status_reason": reason},
+    )
