@@ -16,6 +16,7 @@ from dash_app.lake import Snapshot
 
 Row = dict[str, Any]
 ALL = "ALL"
+HOLDOUT = 0
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ def champion(snapshot: Snapshot) -> Row | None:
 
 
 def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
-    """A version's out-of-sample metrics for a symbol (or all together): those over the most rows."""
+    """A version's metrics for a symbol (or all together) on the holdout, on which nothing was chosen."""
     rows = snapshot.metrics
     if rows.is_empty():
         return None
-    found = rows.filter((pl.col("model_version") == version) & (pl.col("symbol") == symbol)).sort("rows")
+    wanted = (pl.col("model_version") == version) & (pl.col("symbol") == symbol) & (pl.col("fold") == HOLDOUT)
+    found = rows.filter(wanted)
     return found.row(-1, named=True) if not found.is_empty() else None
 
 
@@ -82,11 +84,3 @@ def figures(row: Row) -> list[Figure]:
         ),
         Figure("MASE", wording.number(row["mase"], 3), "naive 1", "Mean error against the naive forecast's."),
     ]
-
-
-def beats_naive(row: Row) -> bool | None:
-    """Whether the skill's interval lies above zero; ``None`` where it cannot be told apart from the naive forecast."""
-    low, high = row["skill_low"], row["skill_high"]
-    if not wording.known(low) or not wording.known(high):
-        return None
-    return True if low > 0 else False if high < 0 else None

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import polars as pl
 
@@ -28,12 +28,20 @@ KEPT_BARS = 1_000
 _SERIES = ("symbol", "interval")
 
 
+@dataclass(frozen=True)
+class Feed:
+    """What the lake's own feed is doing: its phase in its own word, and the share of its rows that are published."""
+
+    phase: str | None = None
+    progress: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """The lake at one moment."""
 
     tables: Mapping[str, TableView] = field(default_factory=dict)
-    feed: str | None = None
+    feed: Feed = field(default_factory=Feed)
     loaded: bool = False
 
     @property
@@ -132,14 +140,11 @@ class LakeReader:
             self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
 
 
-def read_feed(settings: Settings) -> str | None:
-    """What the lake's own feed is doing, in its own word; ``None`` where there is no feed."""
+def read_feed(settings: Settings) -> Feed:
+    """What the lake's own feed says of itself; nothing where there is no feed."""
     try:
-        return str(json.loads((settings.data_dir / "run" / "feed.json").read_text())["phase"])[:20]
+        said = json.loads((settings.data_dir / "run" / "feed.json").read_text())
+        total = int(said["total"])
+        return Feed(str(said["phase"])[:20], round(int(said["published"]) / total, 3) if total else None)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
+        return Feed()

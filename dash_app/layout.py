@@ -40,9 +40,13 @@ def frame() -> Component:
                     ],
                     className="top",
                 ),
-                html.Div(id="banner", className="banners"),
-                html.Div(id="failure", className="failure", role="alert"),
-                html.Main(id="page", tabIndex=-1),
+                html.Main(
+                    [
+                        html.Div(id="banner", className="banners"),
+                        html.Div(id="failure", className="failure", role="alert"),
+                        html.Div(id="page", tabIndex=-1),
+                    ]
+                ),
                 html.Footer(wording.DISCLAIMER, className="fine"),
             ],
             className="frame",

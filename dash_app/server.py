@@ -34,7 +34,7 @@ _INDEX = """<!DOCTYPE html>
 <body>
 <noscript>FinanceLake Pro needs JavaScript.</noscript>
 {%app_entry%}
-<footer>{%config%}{%scripts%}{%renderer%}</footer>
+<div>{%config%}{%scripts%}{%renderer%}</div>
 </body>
 </html>"""
 
@@ -93,7 +93,8 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
                 "stamp": snapshot.stamp,
                 "now": int(time.time() * 1000),
                 "newest": None if newest is None else int(newest.timestamp() * 1000),
-                "feed": snapshot.feed,
+                "feed": snapshot.feed.phase,
+                "progress": snapshot.feed.progress,
                 "loaded": snapshot.loaded,
                 "every": settings.dashboard.refresh_seconds,
                 "stale": settings.dashboard.stale_seconds,

@@ -18,6 +18,9 @@ SIGNAL_SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
 HOLD_REASONS = {
     "model_expired": "the model is too old to act on",
     "insufficient_history": "too little history to score this bar",
+    "market_closed": "this market was closed on that day",
+    "outlier_input": "the bar itself moved too far to be trusted",
+    "recent_reversal": "the direction turned too recently",
     "below_costs": "the expected move does not pay for the costs",
     "low_confidence": "the direction is not probable enough",
 }

@@ -64,8 +64,16 @@ class DashboardSettings(_Group):
     refresh_seconds: float = Field(0.5, ge=0.2, description="how often an open page asks for new data")
     stale_seconds: float = Field(30.0, gt=0, description="without a new bar for this long the page says stale")
     login: SecretStr | None = Field(
-        None, pattern=r"^[^:\s]+:\S{8,}$", description="name:password, required unless the host is this machine's own"
+        None, description="name:password, required unless the host is this machine's own; 8 characters or more"
     )
+
+    @field_validator("login")
+    @classmethod
+    def _login_has_a_name_and_a_password(cls, value: SecretStr | None) -> SecretStr | None:
+        name, _, password = value.get_secret_value().partition(":") if value else ("", "", "")
+        if value and (not name or len(password) < 8):
+            raise ValueError("login is name:password with a password of 8 characters or more")
+        return value
 
 
 class FeedSettings(_Group):

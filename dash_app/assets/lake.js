@@ -4,7 +4,7 @@
 
 (() => {
   const MISSES_BEFORE_DISCONNECTED = 2;
-  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false };
+  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false, progress: null };
 
   const words = (seconds) => {
     if (seconds < 90) return `${Math.max(0, Math.floor(seconds))} s`;
@@ -19,10 +19,13 @@
     if (state.misses >= MISSES_BEFORE_DISCONNECTED) return ["lost", `Disconnected, trying again · ${data}`];
     if (!state.loaded) return ["waiting", "Reading the lake"];
     if (age === null) return ["waiting", "Waiting for the first bars"];
+    if (state.feed === "history") return ["live", `Loading history${share()} · ${data}`];
     if (age <= state.stale) return ["live", `Live · ${data}`];
-    if (state.feed === "finished" || state.feed === "done") return ["idle", `Replay finished · ${data}`];
+    if (state.feed === "idle") return ["idle", `Replay finished · ${data}`];
     return ["stale", `Stale · ${data}`];
   };
+
+  const share = () => (state.progress === null ? "" : ` ${Math.floor(state.progress * 100)} %`);
 
   let said = "";
   const say = () => {

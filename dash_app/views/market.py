@@ -267,6 +267,12 @@ def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:
     if snapshot.bars.state == "broken":
         return notice("The bars cannot be read", snapshot.bars.problem or "", kind="problem", role="alert")
     if snapshot.bars.state != "ready":
+        if snapshot.feed.phase == "history":
+            return notice(
+                "The history is being loaded",
+                f"{wording.percent(snapshot.feed.progress, 0)} of the feed has been published. The first bars will "
+                "appear here as soon as they pass through cleaning into silver.",
+            )
         return notice(
             "No bars yet",
             "This page fills by itself as soon as the first bars pass from Kafka through cleaning into silver. "

@@ -9,9 +9,9 @@ from dash_app.lake import Snapshot
 from dash_app.views.parts import Children, notice
 
 _VERDICTS = {
-    True: ("better", "Better than the naive forecast"),
-    False: ("worse", "Worse than the naive forecast"),
-    None: ("same", "Not distinguishable from the naive forecast"),
+    "edge": ("better", "Better than the naive forecast"),
+    "no edge": ("same", "No better than the naive forecast"),
+    "not enough data": ("same", "Too few bars to tell it from the naive forecast"),
 }
 
 
@@ -24,7 +24,7 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
         return [notice("No figures yet", f"The model {record['model_version']} was not evaluated on {scope}.")]
-    kind, words = _VERDICTS[champion.beats_naive(row)]
+    kind, words = _VERDICTS.get(row["verdict"], ("same", row["verdict"] or "Not judged"))
     trained = f"trained {record['trained_at']:%Y-%m-%d %H:%M} UTC" if record["trained_at"] else ""
     return [
         html.P(html.Strong(words, className=f"verdict {kind}")),

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
+
+symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
+intervals = st.from_regex(r"\A[1-9][0-9]{0,3}[mhdw]\Z")
+addresses = st.builds(
+    Address,
+    view=st.sampled_from(VIEWS),
+    symbol=st.none() | symbols,
+    interval=st.none() | intervals,
+    bars=st.sampled_from(BAR_COUNTS),
+)
+
+
+@given(addresses)
+def test_an_address_survives_the_address_bar(address: Address) -> None:
+    assert parse(address.path, address.search) == address
+
+
+@given(st.text(), st.text())
+def test_any_text_gives_an_allowed_address_or_none(path: str, search: str) -> None:
+    address = parse(path, search)
+    assert address is None or (address.view in VIEWS and address.bars in BAR_COUNTS)
+
+
+def test_what_is_not_allowed_is_forgotten() -> None:
+    hostile = "?symbol=<script>alert(1)</script>&interval=1d'--&bars=99999999999999999999"
+    assert parse("/", hostile) == Address()
+    assert parse("/", "?symbol=" + "A" * 33) == Address()
+    assert parse("/../../etc/passwd", "") is None
+
+
+def test_symbols_of_real_providers_are_allowed() -> None:
+    for symbol in ("AAPL", "BTC-USD", "GC=F", "^GSPC", "BRK.B", "EURUSD=X", "BTC/USDT"):
+        assert parse("/", Address(symbol=symbol).search) == Address(symbol=symbol)

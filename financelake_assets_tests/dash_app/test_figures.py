@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from plotly import graph_objects
+
+from dash_app import market
+from dash_app.figures import Figure, candles
+from dash_app.lake import LakeReader
+from dash_app.pieces import Remembered, digest, figure_patch, only_new
+from dash_app.theme import DARK, LIGHT
+from financelake_assets.config import Settings
+from financelake_assets_tests.dash_app import written
+
+
+def _series(lake: Settings, symbol: str, bars: int = 250) -> market.Series:
+    reader = LakeReader(lake)
+    reader.refresh()
+    series = market.series(reader.snapshot, symbol, "1d", bars)
+    assert series is not None
+    return series
+
+
+def _trace(figure: Figure, name: str) -> dict[str, Any]:
+    return next(trace for trace in figure["data"] if trace["name"] == name)
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "BTC-USD", "WTI"])
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_figures_are_valid_plotly(offline_lake: Settings, symbol: str, colours: Any) -> None:
+    written.write_lake(offline_lake, (symbol,))
+    figure = candles(_series(offline_lake, symbol), colours)
+    graph_objects.Figure(figure)  # raises on any property that Plotly does not know
+    json.dumps(figure, allow_nan=False)
+
+
+def test_markers_stand_on_the_signalled_bars(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL",))
+    series = _series(offline_lake, "AAPL")
+    figure = candles(series, LIGHT)
+    for side, sign in (("BUY", -1), ("SELL", 1)):
+        expected = series.bars.filter(pl.col("signal") == side)
+        trace = _trace(figure, side)
+        assert expected.height > 0
+        assert [time[:10] for time in trace["x"]] == expected["event_time"].dt.strftime("%Y-%m-%d").to_list()
+        edge = expected["low" if side == "BUY" else "high"].to_list()
+        assert all((place - bar) * sign > 0 for place, bar in zip(trace["y"], edge, strict=True))
+        assert trace["marker"]["symbol"] == ("triangle-up" if side == "BUY" else "triangle-down")
+        assert side in trace["text"]
+
+
+def test_the_forecast_is_drawn_at_the_next_bar_with_its_interval(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL",))
+    series = _series(offline_lake, "AAPL")
+    trace = _trace(candles(series, LIGHT), "Predicted next close")
+    last = series.last
+    assert trace["y"] == [last["close"], last["predicted_close"]]
+    assert trace["x"][1] == series.next_time.strftime("%Y-%m-%dT%H:%M:%S")
+    assert trace["y"][1] + trace["error_y"]["array"][1] == pytest.approx(last["upper"])
+    assert trace["y"][1] - trace["error_y"]["arrayminus"][1] == pytest.approx(last["lower"])
+
+
+def test_without_gold_there_are_candles_and_no_promises(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("AAPL",)))
+    figure = candles(_series(offline_lake, "AAPL"), LIGHT)
+    assert len(_trace(figure, "AAPL")["x"]) == 250
+    assert _trace(figure, "BUY")["x"] == []
+    assert _trace(figure, "Predicted next close")["x"] == []
+    assert _trace(figure, "Predicted interval")["showlegend"] is False
+
+
+def test_close_only_prices_are_a_line_not_invented_candles(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("WTI",))
+    kinds = [trace["type"] for trace in candles(_series(offline_lake, "WTI"), LIGHT)["data"]]
+    assert "candlestick" not in kinds
+
+
+def test_one_bar_is_a_figure(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("AAPL",), count=1))
+    graph_objects.Figure(candles(_series(offline_lake, "AAPL"), LIGHT))
+
+
+def test_a_new_bar_is_a_patch_of_data_and_leaves_the_layout_alone(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=100)
+    written.write_bars(offline_lake, rows.head(99))
+    before = candles(_series(offline_lake, "AAPL"), LIGHT)
+    written.write_bars(offline_lake, rows.tail(1))
+    after = candles(_series(offline_lake, "AAPL"), LIGHT)
+    patch = figure_patch(before, after).to_plotly_json()
+    places = [tuple(change["location"]) for change in patch["operations"]]
+    assert places
+    assert all(place[0] == "data" for place in places)
+    for change in patch["operations"]:
+        _, position, name = change["location"]
+        before["data"][position][name] = change["params"]["value"]
+    assert before == after
+    assert len(json.dumps(patch, default=str)) < len(json.dumps(after))
+
+
+def test_another_symbol_or_scheme_is_a_whole_figure(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL", "BTC-USD"))
+    one, other = (candles(_series(offline_lake, symbol), LIGHT) for symbol in ("AAPL", "BTC-USD"))
+    assert figure_patch(one, other) is other
+    assert figure_patch(None, one) is one
+    dark = candles(_series(offline_lake, "AAPL"), DARK)
+    assert figure_patch(one, dark) is dark
+
+
+def test_only_what_the_browser_lacks_is_sent() -> None:
+    first, seen = only_new({"head": "a", "facts": [1]}, None)
+    assert first == {"head": "a", "facts": [1]}
+    second, _ = only_new({"head": "a", "facts": [2]}, seen)
+    assert second["facts"] == [2]
+    assert second["head"] is not first["head"]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    remembered = Remembered(size=2)
+    for value in range(4):
+        remembered.put(digest(value), value)
+    assert remembered.get(digest(0)) is None
+    assert remembered.get(digest(3)) == 3
+    assert remembered.get(None) is None

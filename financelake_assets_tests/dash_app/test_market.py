@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dash_app import market
+from dash_app.lake import LakeReader, Snapshot
+from financelake_assets.config import Settings
+from financelake_assets_tests.dash_app import written
+
+
+def _read(lake: Settings) -> Snapshot:
+    reader = LakeReader(lake)
+    reader.refresh()
+    return reader.snapshot
+
+
+def test_the_watch_list_has_every_symbol_by_class_with_its_own_time(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake)
+    rows = market.watch_rows(_read(offline_lake))
+    assert [row["symbol"] for row in rows] == [*sorted(written.SYMBOLS[:5]), "BTC-USD", *sorted(written.SYMBOLS[6:])]
+    by_symbol = {row["symbol"]: row for row in rows}
+    last = {symbol: written.bars((symbol,), 10).row(-1, named=True) for symbol in written.SYMBOLS}
+    for symbol, row in by_symbol.items():
+        assert row["time"] == last[symbol]["event_time"].strftime("%Y-%m-%d")
+        assert row["close"] == last[symbol]["close"]
+        assert row["provider"] == "replay"
+    assert len({row["time"][:4] for row in rows}) > 1
+
+
+def test_a_watch_row_without_gold_has_no_signal(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("AAPL",)))
+    (row,) = market.watch_rows(_read(offline_lake))
+    assert (row["signal"], row["confidence"], row["behind"]) == (None, None, None)
+
+
+def test_a_bar_that_gold_has_not_reached_says_so(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=60)
+    written.write_bars(offline_lake, rows)
+    written.write_gold(offline_lake, rows.head(59))
+    snapshot = _read(offline_lake)
+    assert market.watch_rows(snapshot)[0]["behind"] is True
+    series = market.series(snapshot, "AAPL", "1d", 30)
+    assert series is not None
+    assert series.last["signal"] is None
+    assert series.bars["signal"][-2] is not None
+
+
+def test_what_the_bar_before_predicted_lies_beside_what_happened(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=60)
+    written.write_bars(offline_lake, rows)
+    written.write_gold(offline_lake, rows)
+    series = market.series(_read(offline_lake), "AAPL", "1d", 30)
+    assert series is not None
+    scored = written.gold_of(rows)
+    assert series.bars["expected_close"].to_list() == scored["predicted_close"].tail(31).head(30).to_list()
+    assert series.last["predicted_close"] == scored["predicted_close"][-1]
+
+
+def test_no_such_symbol_or_interval_is_none(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL",))
+    snapshot = _read(offline_lake)
+    assert market.series(snapshot, "NOPE", "1d", 30) is None
+    assert market.series(snapshot, "AAPL", "1m", 30) is None
+    assert market.series(Snapshot(), "AAPL", "1d", 30) is None
+
+
+def test_the_interval_with_signals_is_opened_first(offline_lake: Settings) -> None:
+    daily = written.bars(("BTC-USD",), count=60)
+    minutes = daily.with_columns(pl.lit("1m").alias("interval"))
+    written.write_bars(offline_lake, pl.concat([daily, minutes]))
+    snapshot = _read(offline_lake)
+    assert snapshot.intervals("BTC-USD") == ["1m", "1d"]
+    assert market.main_interval(snapshot, "BTC-USD") == "1d"
+    written.write_gold(offline_lake, minutes)
+    assert market.main_interval(_read(offline_lake), "BTC-USD") == "1m"
+
+
+def test_close_only_sources_are_recognised(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL", "WTI"))
+    snapshot = _read(offline_lake)
+    found = {name: market.series(snapshot, name, "1d", 100) for name in ("AAPL", "WTI")}
+    assert [one.close_only for one in found.values() if one] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("closes", "expected"),
+    [
+        ([100.0, 101.0], 0.01),
+        ([-36.98, 8.91], (8.91 + 36.98) / 36.98),
+        ([10.0, -5.0], -1.5),
+        ([0.0, 5.0], None),
+        ([5.0], None),
+        ([], None),
+        ([None, 5.0], None),
+    ],
+)
+def test_change(closes: list[float | None], expected: float | None) -> None:
+    assert market.change(closes) == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_next_bar_leaves_out_weekends_only_where_the_series_does() -> None:
+    days = pl.datetime_range(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 15, tzinfo=UTC), "1d", eager=True)
+    weekdays = days.filter(days.dt.weekday() < 6)
+    assert market.next_bar_time(weekdays, "1d", 1) == datetime(2013, 2, 18, tzinfo=UTC)
+    assert market.next_bar_time(weekdays, "1d", 3) == datetime(2013, 2, 20, tzinfo=UTC)
+    assert market.next_bar_time(days, "1d", 1) == datetime(2013, 2, 16, tzinfo=UTC)
+    assert market.next_bar_time(weekdays, "15m", 2) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)
+
+
+rows = st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 3)).map(
+    lambda values: [{"symbol": symbol, "close": close} for symbol, close in values.items()]
+)
+
+
+@given(rows, rows)
+def test_row_changes_lead_from_one_list_to_the_other(before: list[market.Row], after: list[market.Row]) -> None:
+    changes = market.row_changes(before, after)
+    table = {row["symbol"]: row for row in before}
+    for row in changes.get("remove", []):
+        del table[row["symbol"]]
+    for row in changes.get("add", []):
+        assert row["symbol"] not in table
+        table[row["symbol"]] = row
+    for row in changes.get("update", []):
+        assert table[row["symbol"]] != row
+        table[row["symbol"]] = row
+    assert table == {row["symbol"]: row for row in after}
