@@ -59,28 +59,21 @@ def _frame(app: Dash, reader: LakeReader) -> None:
 
 
 def _watch_list(app: Dash, reader: LakeReader) -> None:
-    sent = Remembered(32)
-
     @app.callback(
         Output("watch", "rowData"),
-        Output("watch", "rowTransaction"),
-        Output("watch", "selectedRows"),
         Output("watch-seen", "data"),
         Input("stamp", "data"),
         State("watch-seen", "data"),
         State("shown", "data"),
     )
-    def watch(_: str | None, seen: str | None, shown: Json | None) -> tuple[Any, ...]:
+    def watch(_: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
+        # whole rows, not a transaction: the grid finds what changed by its row ids, and a page that was not ready for a
+        # transaction would lack those rows for ever
         rows = market.watch_rows(reader.snapshot)
         mark = digest(rows)
-        if mark == seen:
-            return (no_update,) * 4
-        before = sent.get(seen)
-        sent.put(mark, rows)
-        if before is None:
-            selected = {"ids": [shown["symbol"]]} if shown else no_update
-            return rows, no_update, selected, mark
-        return no_update, market.row_changes(before, rows), no_update, mark
+        if shown and rows and seen in (None, digest([])):
+            set_props("watch", {"selectedRows": {"ids": [shown["symbol"]]}})
+        return (no_update, no_update) if mark == seen else (rows, mark)
 
     _in_browser(
         app,

@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -20,6 +21,8 @@ from dash_app.tables import CachedTable, TableView
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,14 @@ class Snapshot:
     tables: Mapping[str, TableView] = field(default_factory=dict)
     feed: Feed = field(default_factory=Feed)
     loaded: bool = False
+    _made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Make something of this snapshot for the first visitor who needs it, and give it to all others too."""
+        if key not in self._made:
+            self._made[key] = make()  # two at the same time make it twice: harmless, and cheaper than a lock
+        made: T = self._made[key]
+        return made
 
     @property
     def bars(self) -> TableView:

@@ -61,6 +61,10 @@ def series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series 
     Columns of predictions and signals are null on bars that have none. ``expected_*`` is what the bar before predicted
     for this bar.
     """
+    return snapshot.once(("series", symbol, interval, bars), lambda: _series(snapshot, symbol, interval, bars))
+
+
+def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series | None:
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
@@ -92,6 +96,10 @@ def main_interval(snapshot: Snapshot, symbol: str) -> str | None:
 
 def watch_rows(snapshot: Snapshot) -> list[Row]:
     """One row a symbol for the watch list, by asset class and name."""
+    return snapshot.once("watch_rows", lambda: _watch_rows(snapshot))
+
+
+def _watch_rows(snapshot: Snapshot) -> list[Row]:
     rows = [_watch_row(snapshot, symbol) for symbol in snapshot.symbols()]
     order = list(wording.ASSET_CLASSES)
     return sorted(
@@ -135,18 +143,6 @@ def change(closes: list[float | None]) -> float | None:
     if len(closes) < 2 or closes[0] is None or closes[-1] is None or closes[0] == 0:
         return None
     return (closes[-1] - closes[0]) / abs(closes[0])
-
-
-def row_changes(before: list[Row], after: list[Row]) -> dict[str, list[Row]]:
-    """What to add, update and remove to turn one list of rows into another, by symbol."""
-    old = {row["symbol"]: row for row in before}
-    new = {row["symbol"]: row for row in after}
-    changes = {
-        "add": [row for symbol, row in new.items() if symbol not in old],
-        "update": [row for symbol, row in new.items() if symbol in old and row != old[symbol]],
-        "remove": [row for symbol, row in old.items() if symbol not in new],
-    }
-    return {kind: rows for kind, rows in changes.items() if rows}
 
 
 def bar_length(interval: str) -> timedelta:

@@ -4,8 +4,6 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dash_app import market
 from dash_app.lake import LakeReader, Snapshot
@@ -110,23 +108,3 @@ def test_the_next_bar_leaves_out_weekends_only_where_the_series_does() -> None:
     assert market.next_bar_time(weekdays, "1d", 3) == datetime(2013, 2, 20, tzinfo=UTC)
     assert market.next_bar_time(days, "1d", 1) == datetime(2013, 2, 16, tzinfo=UTC)
     assert market.next_bar_time(weekdays, "15m", 2) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)
-
-
-rows = st.dictionaries(st.sampled_from("ABCDEF"), st.integers(0, 3)).map(
-    lambda values: [{"symbol": symbol, "close": close} for symbol, close in values.items()]
-)
-
-
-@given(rows, rows)
-def test_row_changes_lead_from_one_list_to_the_other(before: list[market.Row], after: list[market.Row]) -> None:
-    changes = market.row_changes(before, after)
-    table = {row["symbol"]: row for row in before}
-    for row in changes.get("remove", []):
-        del table[row["symbol"]]
-    for row in changes.get("add", []):
-        assert row["symbol"] not in table
-        table[row["symbol"]] = row
-    for row in changes.get("update", []):
-        assert table[row["symbol"]] != row
-        table[row["symbol"]] = row
-    assert table == {row["symbol"]: row for row in after}
