@@ -1,7 +1,5 @@
 """Bronze in Dagster: where data comes from, and one asset a topic."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

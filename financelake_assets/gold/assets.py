@@ -1,7 +1,5 @@
 """Gold in Dagster: the tables that the continuous gold query writes, and the dashboard that shows them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

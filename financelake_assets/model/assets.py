@@ -1,7 +1,5 @@
 """The model in Dagster: one run trains, evaluates out of sample and registers a version of the random forest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

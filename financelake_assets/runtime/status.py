@@ -45,7 +45,7 @@ def status(settings: Settings) -> dict[str, Any]:
         ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed`` and ``urls``.
     """
     running = process_status(settings)
-    topics = _part(lambda: topic_status(settings))
+    topics = topic_status(settings, running)
     streams = stream_status(settings, running)
     ledger = _part(lambda: read_ledger(settings, patience_seconds=5).as_dict())
     return {
@@ -112,12 +112,15 @@ def _resident_mb(pid: int) -> int | None:
     return round(total / 2**20)
 
 
-def topic_status(settings: Settings) -> dict[str, Any]:
-    """Low and high watermark, the first offset that silver has not committed, and the lag, by topic and partition.
+def topic_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
+    """Low and high watermark, the first offset that silver has not committed, and the lag, by topic and partition."""
+    broker = running.get("broker")
+    if broker is not None and not broker["healthy"]:  # another lake's broker may answer on the same port
+        return {"error": f"Kafka: {broker['problem']}"}
+    return _part(lambda: _topics(settings))
 
-    Raises:
-        BrokerUnavailableError: the broker does not answer.
-    """
+
+def _topics(settings: Settings) -> dict[str, Any]:
     marks, consumed = watermarks(settings), consumed_offsets(settings)
     behind = lag(consumed, marks)
     return {
