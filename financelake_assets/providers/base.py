@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
 
-from financelake_assets.config import AssetClass
+from financelake_assets.config import ASSET_CLASSES, AssetClass
 
 PRICES = ("open", "high", "low", "close", "adj_close")
 NUMBERS = (*PRICES, "volume")
@@ -67,9 +67,12 @@ class Chunk:
         return Chunk(self.rows.slice(count), self.odd[max(0, count - self.rows.height) :])
 
     def instruments(self) -> set[Instrument]:
-        """The symbols in the chunk, as far as its rows are typed."""
-        pairs = self.rows.select("symbol", "asset_class").unique().drop_nulls()
-        return {Instrument(symbol, asset_class) for symbol, asset_class in pairs.iter_rows()}
+        """The symbols in the chunk with their class, where that is one."""
+        pairs = set(self.rows.select("symbol", "asset_class").unique().drop_nulls().iter_rows())
+        pairs |= {(row.get("symbol"), row.get("asset_class")) for row in self.odd}
+        return {
+            Instrument(symbol, asset_class) for symbol, asset_class in pairs if symbol and asset_class in ASSET_CLASSES
+        }
 
 
 class Part(NamedTuple):
