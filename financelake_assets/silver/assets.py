@@ -1,7 +1,5 @@
 """Silver in Dagster: the tables that the continuous silver query writes, and their checks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -18,7 +16,7 @@ from financelake_assets.resources.dagster import (
 )
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
-from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 
 MOST_QUARANTINED = 0.01
@@ -59,7 +57,7 @@ def silver_tables(
     topics: TopicsResource,
     tables: TablesResource,
     streams: ContinuousStreamsResource,
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Make sure that the silver query runs and has committed everything that is on the topics now."""
     until = topics.watermarks()
     streams.drain(QUERY, lambda: total(lag(consumed_offsets(lake.settings), until)), context.log.info)
@@ -77,6 +75,7 @@ def silver_tables(
         dg.AssetCheckSpec(
             "ledger_balanced", asset=table_key(BARS), description="in = silver + duplicates + quarantine"
         ),
+        dg.AssetCheckSpec("totals_match_rows", asset=table_key(BARS), description="the ledger's totals are the rows'"),
         dg.AssetCheckSpec("unique_key", asset=table_key(BARS), description="one row a symbol, interval and event_time"),
         dg.AssetCheckSpec("share", asset=table_key(QUARANTINE), description=f"at most {MOST_QUARANTINED:.0%} of all"),
     ],
@@ -87,6 +86,13 @@ def silver_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     ledger = read_ledger(lake.settings)
     yield dg.AssetCheckResult(
         check_name="ledger_balanced", asset_key=table_key(BARS), passed=ledger.balanced, metadata=ledger.as_dict()
+    )
+    beyond = uncounted(lake.settings)
+    yield dg.AssetCheckResult(
+        check_name="totals_match_rows",
+        asset_key=table_key(BARS),
+        passed=not any(beyond.values()),
+        metadata={"rows_beyond_totals": beyond},
     )
     repeated = repeated_keys(lake, BARS)
     yield dg.AssetCheckResult(

@@ -1,194 +1,169 @@
-"""Merging: good messages folded into silver, so that any replay, duplicate or correction leaves the right table.
+"""Merging: good messages folded into the rows that silver has, as pure functions over frames.
 
-Enters: cleaned rows of one micro-batch. Leaves: silver.bars, silver.ticks and silver.quarantine with every message
-counted exactly once. Each MERGE is idempotent by itself, by comparing offsets, so it needs no transaction id: a batch
-that ran before, wholly or in part, changes nothing. A symbol's messages share a partition, so its offsets are ordered.
+Enters: the rows that a table has for some keys, and the messages about them. Leaves: the rows to write, whole, and how
+many messages were taken and how many only repeated what was known. A key's messages are taken in the order of their
+offsets, one at a time, so it does not matter how they were cut into micro-batches.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from financelake_assets.config import Settings
-from financelake_assets.resources.delta import merge
-from financelake_assets.silver import schema
+import polars as pl
 
-VALUES = ("open", "high", "low", "close", "adj_close", "volume", "imputed")
-LINEAGE = ("topic", "partition", "offset", "provider", "ingested_at")
-BAR_INTERVAL_OF_TICKS = "1m"
+from financelake_assets.silver.schema import BARS, TICKS
+
+ARRIVAL = ("topic", "partition", "offset")
+LINEAGE = (*ARRIVAL, "provider", "ingested_at")
+BAR_VALUES = ("open", "high", "low", "close", "adj_close", "volume", "imputed")
+TRADE_VALUES = ("price", "size")
+BAR_OF_TRADES = "1m"
+LATE = pl.duration(seconds=70)
+"""A trade is late when it comes this long after the first of its minute: the minute itself and ten seconds of grace."""
 
 _EXACT_LIMIT = 1e15
-
-_NOT_YET_MERGED = "NOT (t.topic = s.topic AND t.partition = s.partition AND t.offset >= s.offset)"
-
-
-def fold_bars(bars: DataFrame) -> DataFrame:
-    """Fold a batch's bar messages to one row a key.
-
-    Args:
-        bars: cleaned good messages that are bars.
-
-    Returns:
-        One row per (symbol, interval, event_time) with the values and lineage of its last message, ``first`` (a
-        struct of its first message's values), ``messages`` (those that brought new values) and ``duplicates`` (those
-        that repeated the values before them).
-    """
-    by_key = Window.partitionBy(*schema.BARS.key).orderBy("topic", "partition", "offset")
-    values = F.struct(*VALUES)
-    changed = F.lag(values).over(by_key).isNull() | ~values.eqNullSafe(F.lag(values).over(by_key))
-    last = F.max_by(F.struct("asset_class", *VALUES, *LINEAGE), _arrival())
-    return (
-        bars.withColumn("changed", changed.cast("long"))
-        .groupBy(*schema.BARS.key)
-        .agg(
-            F.min_by(values, _arrival()).alias("first"),
-            last.alias("last"),
-            F.sum("changed").alias("messages"),
-            F.sum(1 - F.col("changed")).alias("duplicates"),
-        )
-        .select(*schema.BARS.key, "first", "last.*", "messages", "duplicates")
-    )
+_BARS = tuple(BARS.schema.names)
+_TICKS = tuple(TICKS.schema.names)
 
 
-def merge_bars(spark: SparkSession, settings: Settings, folded: DataFrame, within: str) -> None:
-    """MERGE folded bars into silver.bars: insert new keys, correct known ones, count what only repeated.
+@dataclass(frozen=True)
+class Change:
+    """What to do to a table: whole rows, one a key; whether they replace any that it has; and message counts."""
+
+    rows: pl.DataFrame
+    replaces: bool
+    accepted: int
+    duplicates: int = 0
+
+
+def bar_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
+    """Fold bar messages into the bars that are known.
 
     Args:
-        spark: the session that ``folded`` belongs to.
-        settings: the lake.
-        folded: the result of ``fold_bars``.
-        within: a predicate over the target ``t`` that holds for every key of the batch; it prunes files.
+        known: rows of silver.bars; those of other keys are ignored.
+        messages: cleaned good messages that are bars.
     """
-    repeated = "CASE WHEN s.first <=> struct(" + ", ".join(f"t.{name}" for name in VALUES) + ") THEN 1 ELSE 0 END"
-    merge(
-        spark,
-        schema.BARS,
-        settings,
-        folded,
-        within=within,
-        update={
-            **_from_source(*VALUES, *LINEAGE),
-            "messages": f"t.messages + s.messages - {repeated}",
-            "duplicates": f"t.duplicates + s.duplicates + {repeated}",
-            "processed_at": "current_timestamp()",
-        },
-        update_when=_NOT_YET_MERGED,
-        insert={
-            **_from_source(*(name for name in folded.columns if name != "first")),
-            "processed_at": "current_timestamp()",
-        },
-    )
+    rows = messages.with_columns(trades=pl.lit(None, pl.Int64), late_trades=pl.lit(None, pl.Int64))
+    return _fold(known, rows, BARS.key, BAR_VALUES, _BARS)
 
 
-def merge_ticks(spark: SparkSession, settings: Settings, ticks: DataFrame, within: str) -> None:
-    """MERGE trades into silver.ticks, then rebuild the 1-minute bars that they touch.
+def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
+    """Fold trade messages into the trades that are known.
 
     A trade without a ``trade_id`` is identified by its place on the topic, because real trades share a millisecond, a
-    price and a size. The bars are always rebuilt from all of their trades, so the order of arrival does not matter.
+    price and a size.
+
+    Args:
+        known: rows of silver.ticks; those of other keys are ignored.
+        messages: cleaned good messages that are ticks.
     """
-    identity = F.coalesce("trade_id", F.concat_ws("/", "topic", "partition", "offset"))
-    trade = F.struct("asset_class", F.col("close").alias("price"), F.col("volume").alias("size"))
-    folded = (
-        ticks.withColumn("trade_id", identity)
-        .groupBy(*schema.TICKS.key)
-        .agg(
-            F.min_by(trade, _arrival()).alias("first"),
-            F.max_by(F.struct(*LINEAGE), _arrival()).alias("last"),
-            (F.count("*") - 1).alias("duplicates"),
-        )
-        .select(*schema.TICKS.key, "first.*", "last.*", "duplicates")
-    )
-    merge(
-        spark,
-        schema.TICKS,
-        settings,
-        folded,
-        within=within,
-        update={
-            "duplicates": "t.duplicates + s.duplicates + 1",
-            **_from_source("topic", "partition", "offset"),
-            "processed_at": "current_timestamp()",
-        },
-        update_when=_NOT_YET_MERGED,
-        insert={**_from_source(*folded.columns), "processed_at": "current_timestamp()"},
-    )
-    touched = ticks.select("symbol", F.date_trunc("minute", "event_time").alias("minute")).distinct()
-    bars = _bars_of_trades(spark, settings, touched, within)
-    columns = _from_source(*schema.BARS.schema.names)
-    # the trades are counted in silver.ticks; what bar messages have been counted here stays
-    counted = ("messages", "duplicates")
-    merge(
-        spark,
-        schema.BARS,
-        settings,
-        bars,
-        within=within,
-        update={name: value for name, value in columns.items() if name not in counted},
-        update_when=_NOT_YET_MERGED,
-        insert=columns,
+    return _fold(known, as_trades(messages), TICKS.key, TRADE_VALUES, _TICKS)
+
+
+def as_trades(messages: pl.DataFrame) -> pl.DataFrame:
+    """Tick messages with the names and the identity that trades have in silver.ticks."""
+    return messages.with_columns(
+        price="close", size="volume", trade_id=pl.coalesce("trade_id", pl.concat_str(ARRIVAL, separator="/"))
     )
 
 
-def _bars_of_trades(spark: SparkSession, settings: Settings, touched: DataFrame, within: str) -> DataFrame:
-    """The bars of the touched (symbol, minute) pairs, from all their trades in silver.ticks."""
-    trades = (
-        spark.read.format("delta")
-        .load(schema.TICKS.path(settings))
-        .alias("t")
-        .where(f"({within})")
-        .withColumn("minute", F.date_trunc("minute", "event_time"))
-        .join(touched, ["symbol", "minute"], "left_semi")
-    )
-    traded = F.struct("event_time", "topic", "partition", "offset")
+def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
+    """The 1-minute bars of all trades of some minutes.
+
+    Trades of the same instant are ordered by their number where the market numbers them, else by arrival.
+
+    Args:
+        trades: rows of silver.ticks, every one of each minute.
+
+    Returns:
+        Rows of silver.bars without ``processed_at``, counting no messages: those are counted in silver.ticks.
+    """
+    minute = pl.col("event_time").dt.truncate("1m")
+    number = pl.col("trade_id").cast(pl.Int64, strict=False)
+    late = pl.col("ingested_at") > pl.col("ingested_at").min() + LATE
     return (
-        trades.groupBy("symbol", F.col("minute").alias("event_time"))
+        trades.with_columns(number=number)
+        .sort("symbol", "event_time", "number", *ARRIVAL, nulls_last=True)
+        .group_by("symbol", minute, maintain_order=True)
         .agg(
-            F.min_by("price", traded).alias("open"),
-            F.max("price").alias("high"),
-            F.min("price").alias("low"),
-            F.max_by("price", traded).alias("close"),
+            pl.col("asset_class").last(),
+            pl.col("price").first().alias("open"),
+            pl.col("price").max().alias("high"),
+            pl.col("price").min().alias("low"),
+            pl.col("price").last().alias("close"),
             _exact_sum("size").alias("volume"),
-            F.count("*").alias("trades"),
-            F.max_by(F.struct("asset_class", *LINEAGE), _arrival()).alias("last"),
+            pl.len().cast(pl.Int64).alias("trades"),
+            late.sum().cast(pl.Int64).alias("late_trades"),
+            *[pl.col(name).sort_by(*ARRIVAL).last() for name in LINEAGE],
         )
-        .select("*", "last.*")
-        .withColumns(
-            {
-                "interval": F.lit(BAR_INTERVAL_OF_TICKS),
-                "messages": F.lit(0),
-                "duplicates": F.lit(0),
-                "adj_close": F.lit(None).cast("double"),
-                "imputed": F.lit(None).cast("string"),
-                "processed_at": F.current_timestamp(),
-            }
+        .with_columns(
+            interval=pl.lit(BAR_OF_TRADES),
+            adj_close=pl.lit(None, pl.Float64),
+            imputed=pl.lit(None, pl.String),
+            messages=pl.lit(0, pl.Int64),
         )
-        .select(*schema.BARS.schema.names)
+        .select(name for name in _BARS if name != "processed_at")
     )
 
 
-def merge_quarantine(spark: SparkSession, settings: Settings, bad: DataFrame, lowest_offset: int) -> None:
-    """MERGE unusable messages into silver.quarantine, once per offset."""
-    rows = bad.withColumn("quarantined_at", F.current_timestamp()).select(*schema.QUARANTINE.schema.names)
-    merge(
-        spark,
-        schema.QUARANTINE,
-        settings,
-        rows,
-        within=f"t.offset >= {lowest_offset}",
-        insert=_from_source(*rows.columns),
+def with_bars_of_trades(known: pl.DataFrame, change: Change, rebuilt: pl.DataFrame) -> Change:
+    """Add rebuilt 1-minute bars to a change of bars; where both have a key, what arrived last stays.
+
+    Args:
+        known: the rows of silver.bars with the keys of both.
+        change: the change by bar messages.
+        rebuilt: the result of ``bars_of_trades``.
+    """
+    key = list(BARS.key)
+    told = pl.concat([known.join(change.rows, on=key, how="anti").select(_TOLD), change.rows.select(_TOLD)])
+    told = told.rename({name: f"told_{name}" for name in _TOLD if name not in key})
+    sides = rebuilt.join(told, on=key, how="left")
+    same_partition = (pl.col("topic") == pl.col("told_topic")) & (pl.col("partition") == pl.col("told_partition"))
+    told_later = pl.col("told_trades").is_null() & same_partition & (pl.col("told_offset") > pl.col("offset"))
+    differs = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(f"told_{name}")) for name in (*BAR_VALUES, "trades", "late_trades")
     )
+    newer = sides.filter(~told_later.fill_null(False) & differs).with_columns(
+        messages=pl.col("told_messages").fill_null(0)
+    )
+    kept = change.rows.join(newer, on=key, how="anti")
+    rows = pl.concat([kept, newer.select(kept.columns)])
+    replaces = not rows.join(known, on=key, how="semi").is_empty()
+    return Change(rows, replaces, change.accepted, change.duplicates)
 
 
-def _from_source(*names: str) -> dict[str, str]:
-    return {name: f"s.`{name}`" for name in names}
+_TOLD = (*BARS.key, *BAR_VALUES, *ARRIVAL, "messages", "trades", "late_trades")
 
 
-def _arrival() -> Column:
-    return F.struct("topic", "partition", "offset")
+def _fold(
+    known: pl.DataFrame, messages: pl.DataFrame, key: Sequence[str], values: Sequence[str], columns: Sequence[str]
+) -> Change:
+    """Take messages one at a time: one with other values than the row has replaces it, one with the same repeats it."""
+    names = [name for name in columns if name not in ("messages", "processed_at")]
+    arrived = messages.select(names).with_columns(messages=pl.lit(1, pl.Int64), arrived=pl.lit(True))
+    before = (
+        known.join(arrived, on=list(key), how="semi").select(*names, "messages").with_columns(arrived=pl.lit(False))
+    )
+    steps = pl.concat([before, arrived]).sort(*key, "arrived", *ARRIVAL)
+    same_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in key).fill_null(False)
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in values)
+    taken = steps.filter(~same_key | differs)
+    rows = (
+        taken.group_by(*key, maintain_order=True)
+        .agg(pl.exclude("messages").last(), pl.col("messages").sum())
+        .filter("arrived")
+        .select(*names, "messages")
+    )
+    accepted = int(taken["arrived"].sum())
+    replaces = not rows.join(before, on=list(key), how="semi").is_empty()
+    return Change(rows, replaces, accepted, arrived.height - accepted)
 
 
-def _exact_sum(name: str) -> Column:
-    """Sum in decimal where the values allow it: a sum of doubles depends on the order of its rows."""
-    exact = F.try_sum(F.col(name).try_cast("decimal(38,12)")).cast("double")
-    return F.when(F.max(F.abs(name)) < _EXACT_LIMIT, exact).otherwise(F.sum(name))
+def _exact_sum(name: str) -> pl.Expr:
+    """Sum of decimals as they were written, where they allow it: a sum of doubles depends on the order of its rows."""
+    value = pl.col(name)
+    # a double's shortest text is the decimal that was sent
+    exact = value.cast(pl.String).cast(pl.Decimal(38, 12), strict=False).sum().cast(pl.Float64)
+    total = pl.when(value.abs().max() < _EXACT_LIMIT).then(exact).otherwise(value.sort().sum())
+    return pl.when(value.count() > 0).then(total)

@@ -1,26 +1,32 @@
 """The silver query: every bronze topic → silver.bars, silver.ticks, silver.quarantine, continuously.
 
-Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once (see ``merging.py``).
-Loss by Kafka's retention stops the query loudly; bad input never does.
+Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, parses
+and judges (``cleaning.py``); what a micro-batch changes is folded and committed beside it (``merging.py``,
+``writing.py``), because a MERGE by Spark takes seconds on a small machine and this takes milliseconds. Loss by Kafka's
+retention stops the query loudly; bad input never does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import polars as pl
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from financelake_assets.bronze.topics import BRONZE
+from financelake_assets.bronze.topics import BRONZE, topic_ids
 from financelake_assets.config import Settings
-from financelake_assets.silver import merging, schema
+from financelake_assets.silver import merging, schema, writing
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.cleaning import TICK, clean
+from financelake_assets.silver.merging import Change
+from financelake_assets.silver.writing import TopicIds
+
+__all__ = ["QUERY", "batch_writer", "start", "write_batch"]
 
 TABLES = (schema.BARS, schema.TICKS, schema.QUARANTINE, schema.UNIVERSE)
-_MOST_SYMBOLS_IN_A_PREDICATE = 200
 
 
 def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
@@ -45,92 +51,66 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     )
     return (
         messages.writeStream.queryName(QUERY)
-        .foreachBatch(batch_writer(settings))
+        .foreachBatch(batch_writer(settings, topic_ids(settings)))
         .option("checkpointLocation", settings.checkpoint(QUERY))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
         .start()
     )
 
 
-def batch_writer(settings: Settings) -> Callable[[DataFrame, int], None]:
+def batch_writer(settings: Settings, ids: TopicIds) -> Callable[[DataFrame, int], None]:
     """The function that Spark calls with each micro-batch, for this lake."""
     plain = settings.model_dump_json()
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages)
+        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
 
     return write
 
 
-def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame) -> None:
-    """Clean a bounded set of messages and merge it into silver. Doing it again changes nothing.
+def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame, ids: TopicIds) -> None:
+    """Clean a bounded set of messages and write what they change in silver. Doing it again changes nothing.
 
     Args:
         spark: the session of ``messages``.
         settings: the lake.
         messages: rows as Spark's Kafka source gives them, headers included.
+        ids: the broker's id of each topic.
     """
-    universe = spark.read.format("delta").load(schema.UNIVERSE.path(settings))
-    cleaned = clean(messages, universe).persist()
-    try:
-        facts = _facts(cleaned)
-        good = cleaned.where(F.col("reason").isNull())
-        if facts.bars:
-            bars = merging.fold_bars(good.where(F.col("interval") != TICK))
-            within = _within(facts, facts.first_bar, facts.last_bar)
-            merging.merge_bars(spark, settings, bars, within)
-        if facts.ticks:
-            ticks = good.where(F.col("interval") == TICK)
-            within = _within(facts, facts.first_tick, facts.last_tick)
-            merging.merge_ticks(spark, settings, ticks, within)
-        if facts.bad:
-            bad = cleaned.where(F.col("reason").isNotNull())
-            merging.merge_quarantine(spark, settings, bad, facts.lowest_bad_offset)
-    finally:
-        cleaned.unpersist()
+    write_cleaned(settings, cleaned_rows(spark, settings, messages), ids)
 
 
-class _Facts(NamedTuple):
-    """What one pass over a cleaned batch tells, in the order that ``_facts`` asks for; times in µs since 1970."""
-
-    bad: int
-    lowest_bad_offset: int
-    bars: int
-    first_bar: int
-    last_bar: int
-    ticks: int
-    first_tick: int
-    last_tick: int
-    symbols: list[str]
-
-
-def _facts(cleaned: DataFrame) -> _Facts:
+def cleaned_rows(spark: SparkSession, settings: Settings, messages: DataFrame) -> pl.DataFrame:
+    """The judged and typed messages, brought here; raw bytes only of those that are quarantined."""
+    known = pl.scan_delta(schema.UNIVERSE.path(settings)).select("symbol", "asset_class").collect()
+    universe = spark.createDataFrame(known.to_arrow(), "symbol STRING, asset_class STRING")
     bad = F.col("reason").isNotNull()
-    tick = ~bad & (F.col("interval") == TICK)
-    bar = ~bad & (F.col("interval") != TICK)
-
-    def where(condition: Column, name: str) -> Column:
-        return F.when(condition, F.col(name))
-
-    row = cleaned.agg(
-        F.count_if(bad),
-        F.min(where(bad, "offset")),
-        F.count_if(bar),
-        F.unix_micros(F.min(where(bar, "event_time"))),
-        F.unix_micros(F.max(where(bar, "event_time"))),
-        F.count_if(tick),
-        F.unix_micros(F.date_trunc("minute", F.min(where(tick, "event_time")))),
-        F.unix_micros(F.date_trunc("minute", F.max(where(tick, "event_time"))) + F.expr("INTERVAL 1 MINUTE")),
-        F.collect_set(where(~bad, "symbol")),
-    ).collect()[0]
-    return _Facts(*row)
+    slim = {name: F.when(bad, F.col(name)) for name in ("raw", "key")}
+    return pl.DataFrame(clean(messages, universe).withColumns(slim).toArrow())
 
 
-def _within(facts: _Facts, first: int, last: int) -> str:
-    """A predicate on the target ``t`` that holds for every key of the batch, for Delta to skip files by."""
-    bounds = f"t.event_time BETWEEN timestamp_micros({first}) AND timestamp_micros({last})"
-    if len(facts.symbols) > _MOST_SYMBOLS_IN_A_PREDICATE:
-        return bounds
-    # symbols passed the universe, but a literal is quoted all the same
-    literals = ", ".join("'" + symbol.replace("\\", "\\\\").replace("'", "\\'") + "'" for symbol in facts.symbols)
-    return f"{bounds} AND t.symbol IN ({literals})"
+def write_cleaned(settings: Settings, cleaned: pl.DataFrame, ids: TopicIds) -> None:
+    """Write judged messages to the silver tables, trades first: the 1-minute bars are rebuilt from them."""
+    good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
+    ticks = good.filter(pl.col("interval") == TICK)
+    writing.write(schema.TICKS, settings, ticks, ids, _trades)
+    writing.write(schema.BARS, settings, good, ids, lambda table, fresh: _bars(settings, table, fresh))
+    writing.write(schema.QUARANTINE, settings, bad, ids, lambda _, fresh: Change(fresh, False, fresh.height))
+
+
+def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
+    # without an id of its own no message can name a trade that is known
+    named = merging.as_trades(ticks.filter(pl.col("trade_id").is_not_null()))
+    return merging.trade_changes(writing.rows_with(table, named.select(schema.TICKS.key)), ticks)
+
+
+def _bars(settings: Settings, table: DeltaTable, good: pl.DataFrame) -> Change:
+    ticks, bars = good.filter(pl.col("interval") == TICK), good.filter(pl.col("interval") != TICK)
+    minutes = ticks.select("symbol", pl.col("event_time").dt.truncate("1m")).unique()
+    rebuilt_keys = minutes.with_columns(interval=pl.lit(merging.BAR_OF_TRADES)).select(schema.BARS.key)
+    known = writing.rows_with(table, pl.concat([bars.select(schema.BARS.key), rebuilt_keys]).unique())
+    change = merging.bar_changes(known, bars)
+    if minutes.is_empty():
+        return change
+    trades = writing.rows_in_minutes(schema.TICKS.ensure(settings), minutes)
+    return merging.with_bars_of_trades(known, change, merging.bars_of_trades(trades))

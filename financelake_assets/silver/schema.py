@@ -1,8 +1,8 @@
 """The silver tables, declared once. Bars are unique by (symbol, interval, event_time).
 
-Every message on bronze ends in exactly one place, so the ledger can be read from the tables themselves (``ledger.py``):
-a bar message in ``bars.messages`` or ``bars.duplicates``, a trade as a row of ``ticks`` or in ``ticks.duplicates`` (the
-1-minute bars built from trades say how many in ``bars.trades``), any other as a row of ``quarantine``.
+Every message on bronze ends in exactly one place: one that brought something new is counted in ``messages`` of the
+row of ``bars`` or ``ticks`` that it made or corrected, one that repeated it in that table's total of duplicates, any
+other is a row of ``quarantine``. The totals lie in each table's log (``writing.py``), where the ledger reads them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ BARS = TableSpec(
             "volume": pa.float64(),
             "imputed": pa.string(),
             "messages": pa.int64(),
-            "duplicates": pa.int64(),
             "trades": pa.int64(),
+            "late_trades": pa.int64(),
             **LINEAGE,
             "provider": pa.string(),
             "ingested_at": TIMESTAMP,
@@ -57,7 +57,7 @@ TICKS = TableSpec(
             "trade_id": pa.string(),
             "price": pa.float64(),
             "size": pa.float64(),
-            "duplicates": pa.int64(),
+            "messages": pa.int64(),
             **LINEAGE,
             "provider": pa.string(),
             "ingested_at": TIMESTAMP,

@@ -1,0 +1,169 @@
+"""Writing: changes of silver committed once, whoever else writes and however often a micro-batch is run again.
+
+Enters: cleaned messages and a function that turns those not yet counted into a change. Leaves: one Delta commit that
+holds the rows, the totals, and for each partition the offset up to which this table has counted its messages. Because
+all of that is one commit, messages below that offset are known to be counted and are left out; because every commit
+moves the totals, two writers at once conflict, and the second looks again.
+
+The totals and offsets are Delta application transactions: named numbers that a commit sets atomically with its rows.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from financelake_assets.config import Settings
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.merging import Change
+
+TopicIds = Mapping[str, str]
+"""The broker's id of each topic. A topic made again under the same name has another, and offsets of its own."""
+
+_ATTEMPTS = 8
+_ACCEPTED, _DUPLICATES = "accepted", "duplicates"
+_MOST_RUNS = 64
+_SAME_RUN = timedelta(hours=1)
+
+
+class Totals(NamedTuple):
+    """Messages that a table has counted since it was made: those that changed it, and those that only repeated."""
+
+    accepted: int
+    duplicates: int
+
+
+def totals(table: DeltaTable) -> Totals:
+    """The totals of a silver table, read from its log alone."""
+    return Totals(table.transaction_version(_ACCEPTED) or 0, table.transaction_version(_DUPLICATES) or 0)
+
+
+def write(
+    spec: TableSpec,
+    settings: Settings,
+    messages: pl.DataFrame,
+    topic_ids: TopicIds,
+    change: Callable[[DeltaTable, pl.DataFrame], Change],
+) -> Change | None:
+    """Commit what the messages change in a table, once.
+
+    Args:
+        spec: the table.
+        settings: the lake.
+        messages: with topic, partition and offset; in each partition everything before them has been written already.
+        topic_ids: of the topics that the messages were read from.
+        change: what messages that the table has not counted change in it; called again when another writer was faster.
+
+    Returns:
+        What was written; ``None`` where the table had counted every message.
+
+    Raises:
+        CommitFailedError: other writers were faster each time.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        table = spec.ensure(settings)
+        fresh = not_counted(table, messages, topic_ids)
+        if fresh.is_empty():
+            return None
+        changed = change(table, fresh)
+        try:
+            _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed))
+        except CommitFailedError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return changed
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+def not_counted(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds) -> pl.DataFrame:
+    """The messages at or behind the offset up to which the table has counted their partition."""
+    parts = messages.select("topic", "partition").unique()
+    counted = [
+        table.transaction_version(_mark(topic, partition, topic_ids)) or 0 for topic, partition in parts.iter_rows()
+    ]
+    marks = parts.with_columns(counted=pl.Series(counted, dtype=pl.Int64))
+    behind = messages.join(marks, on=["topic", "partition"], maintain_order="left")
+    return behind.filter(pl.col("offset") >= pl.col("counted")).drop("counted")
+
+
+def rows_with(table: DeltaTable, keys: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table that have one of some keys, reading only files that may hold them.
+
+    Args:
+        table: a silver table with symbol and event_time.
+        keys: the columns to match, among them symbol and event_time.
+    """
+    near = _near(keys["symbol"], keys["event_time"])
+    return pl.scan_delta(table).filter(near).join(keys.lazy(), on=keys.columns, how="semi").collect()
+
+
+def rows_in_minutes(table: DeltaTable, minutes: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table whose ``event_time`` lies in one of some minutes of a symbol.
+
+    Args:
+        table: a silver table with symbol and event_time.
+        minutes: symbol and event_time, truncated to the minute.
+    """
+    near = _near(minutes["symbol"], minutes["event_time"], timedelta(minutes=1))
+    rows = pl.scan_delta(table).filter(near).with_columns(minute=pl.col("event_time").dt.truncate("1m"))
+    wanted = minutes.lazy().rename({"event_time": "minute"})
+    return rows.join(wanted, on=["symbol", "minute"], how="semi").drop("minute").collect()
+
+
+def _near(symbols: pl.Series, times: pl.Series, width: timedelta = timedelta(0)) -> pl.Expr:
+    """True for every row of some symbols at some times, and little else: one range for each run of times."""
+    ordered = times.unique().sort()
+    runs = pl.DataFrame({"time": ordered, "run": (ordered.diff() > _SAME_RUN).fill_null(False).cum_sum()})
+    spans = runs.group_by("run").agg(pl.col("time").min().alias("first"), pl.col("time").max().alias("last"))
+    if spans.height > _MOST_RUNS:
+        spans = spans.select(pl.col("first").min(), pl.col("last").max())
+    ranges = [pl.col("event_time").is_between(row["first"], row["last"] + width) for row in spans.rows(named=True)]
+    return pl.any_horizontal(ranges or [pl.lit(False)]) & pl.col("symbol").is_in(symbols.unique().to_list())
+
+
+def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: list[Transaction]) -> None:
+    properties = CommitProperties(app_transactions=transactions)
+    if change.rows.is_empty():
+        table.create_write_transaction([], "append", table.schema(), commit_properties=properties)
+        return
+    rows = _as_declared(spec, change.rows)
+    if not change.replaces:
+        write_deltalake(table, rows, mode="append", commit_properties=properties)
+        return
+    first, last = change.rows.select(pl.col("event_time").min(), last=pl.col("event_time").max()).row(0)
+    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in spec.key)
+    # the range lets files be skipped; what the source holds is the lake's own
+    predicate = f"t.event_time >= '{first.isoformat()}' AND t.event_time <= '{last.isoformat()}' AND {same_key}"
+    merging = table.merge(rows, predicate, source_alias="s", target_alias="t", commit_properties=properties)
+    merging.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
+    """The rows with the table's columns in its order and types; the time of writing is added where it has one."""
+    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+    stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
+    return rows.with_columns(now.alias(stamp)).select(spec.schema.names).to_arrow().cast(spec.schema)
+
+
+def _transactions(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds, change: Change) -> list[Transaction]:
+    before = totals(table)
+    ends = messages.group_by("topic", "partition").agg(pl.col("offset").max() + 1)
+    return [
+        Transaction(_ACCEPTED, before.accepted + change.accepted),
+        Transaction(_DUPLICATES, before.duplicates + change.duplicates),
+        *(Transaction(_mark(topic, partition, topic_ids), end) for topic, partition, end in ends.iter_rows()),
+    ]
+
+
+def _mark(topic: str, partition: int, topic_ids: TopicIds) -> str:
+    return f"{topic}/{partition}@{topic_ids[topic]}"
