@@ -6,7 +6,7 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets.automation import jobs, schedules, sensors, watching
-from financelake_assets.bronze.assets import PROVIDERS, bronze_topics
+from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_tables
 from financelake_assets.model.assets import random_forest
@@ -21,7 +21,7 @@ from financelake_assets.silver.assets import silver_checks, silver_tables
 _lake = LakeResource()
 
 defs = dg.Definitions(
-    assets=[*PROVIDERS, bronze_topics, silver_tables, random_forest, gold_tables, DASHBOARD],
+    assets=[*PROVIDERS, bronze_topics, bronze_history, silver_tables, random_forest, gold_tables, DASHBOARD],
     asset_checks=[silver_checks],
     jobs=[sensors.train_model, schedules.check_silver, *jobs.JOBS],
     sensors=[sensors.bronze_offsets, sensors.champion, watching.watch_lake],

@@ -162,8 +162,10 @@ def _publish_live(
 
 
 def select(chunk: Chunk, request: IngestRequest) -> Chunk:
-    """The rows of a chunk that a request's symbols and times let through. Odd rows are judged by their symbol alone."""
+    """The rows of a chunk that a request's class, symbols and times let through; of odd rows only the symbol counts."""
     conditions = []
+    if request.asset_class:
+        conditions.append(pl.col("asset_class") == request.asset_class)
     if request.symbols:
         conditions.append(pl.col("symbol").is_in(request.symbols))
     if request.start:
@@ -178,9 +180,9 @@ def select(chunk: Chunk, request: IngestRequest) -> Chunk:
 
 def _selection_name(request: IngestRequest) -> str:
     """Part of a load's name: another selection of the same source is another load."""
-    if not (request.symbols or request.start or request.end):
+    if not (request.asset_class or request.symbols or request.start or request.end):
         return ""
-    chosen = repr((sorted(request.symbols), request.start, request.end))
+    chosen = repr((request.asset_class, sorted(request.symbols), request.start, request.end))
     return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
 
 

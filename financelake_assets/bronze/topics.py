@@ -172,6 +172,22 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     return answer
 
 
+def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
+    """Per partition, the first offset of that time or later; partitions without one are left out.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer.
+    """
+    admin = _admin(settings)
+    count = _partitions(admin, settings).get(topic, 0)
+    asked = {TopicPartition(topic, partition): OffsetSpec.for_timestamp(milliseconds) for partition in range(count)}
+    if not asked:
+        return {}
+    answers = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+    found = {one.partition: _answer(future, settings).offset for one, future in answers.items()}
+    return {partition: offset for partition, offset in found.items() if offset >= 0}
+
+
 def topic_ids(settings: Settings) -> dict[str, str]:
     """The broker's id of each bronze topic; a topic that was deleted and made again has another.
 

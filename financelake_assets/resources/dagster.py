@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from financelake_assets.automation.decisions import Watermarks
+from financelake_assets.bronze.topics import Reconciliation, ensure_topics, watermarks
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.streams import Streams
@@ -31,11 +32,9 @@ class TopicsResource(dg.ConfigurableResource):
 
     lake: LakeResource
 
-    def ensure(self) -> None:
-        """Create the topics that are missing and bring the others to the declared settings."""
-        from financelake_assets.bronze.topics import ensure_topics
-
-        ensure_topics(self.lake.settings)
+    def ensure(self) -> list[Reconciliation]:
+        """Create the topics that are missing and bring the others to the declared settings; says what it found."""
+        return ensure_topics(self.lake.settings)
 
     def watermarks(self) -> Watermarks:
         """Low and high offset per bronze topic and partition.
@@ -43,8 +42,6 @@ class TopicsResource(dg.ConfigurableResource):
         Raises:
             Exception: the broker could not be asked; never an empty answer instead.
         """
-        from financelake_assets.bronze.topics import watermarks
-
         return watermarks(self.lake.settings)
 
 
