@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from financelake_assets.gold.schema import MODEL_METRICS
+from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, Verdict, evaluate, verdict
+from financelake_assets.model.metrics import NOWHERE, Interval
+
+
+def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A", fold: int = 2) -> pl.DataFrame:
+    """Rows of a forecast that knows a part of what happens; ``keep=0`` is the naive forecast."""
+    random = np.random.default_rng(5)
+    known = random.standard_normal(rows) * 0.01
+    actual = known + random.standard_normal(rows) * 0.01
+    return pl.DataFrame(
+        {
+            "symbol": symbol,
+            "asset_class": "stock",
+            "event_time": np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D"),
+            "fold": fold,
+            "held_out": True,
+            "price": np.full(rows, price),
+            "realised_return": actual,
+            "predicted_return": keep * known,
+            "expected_move": np.full(rows, 0.0141),
+            "low": np.full(rows, -0.02),
+            "high": np.full(rows, 0.02),
+            "probability_up": np.where(known > 0, 0.7, 0.3) if keep else np.full(rows, 0.5),
+            "training_mean": np.zeros(rows),
+            "training_naive": np.full(rows, price * 0.01),
+        }
+    )
+
+
+def metrics_of(*parts: pl.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
+    found = evaluate(Judged(pl.concat(parts), horizon=1, coverage=0.8))
+    return {(row["fold"], row["symbol"]): row for row in found}
+
+
+def test_every_fold_symbol_class_and_all_have_a_row_with_the_columns_of_the_table() -> None:
+    found = metrics_of(judged(0.5), judged(0.5, symbol="B", fold=3))
+    assert set(found) == {
+        *((2, name) for name in ("A", "*stock", ALL)),
+        *((3, name) for name in ("B", "*stock", ALL)),
+        *((HOLDOUT, name) for name in ("A", "B", "*stock", ALL)),
+    }
+    for row in found.values():
+        assert {"model_version", *row} == set(MODEL_METRICS.schema.names)
+
+
+def test_the_naive_forecast_has_the_naive_figures_and_no_edge() -> None:
+    row = metrics_of(judged(0.0))[HOLDOUT, "A"]
+    assert (row["skill"], row["r2_price"]) == (0.0, row["r2_price_naive"])
+    assert (row["verdict"], row["calls"]) == (Verdict.NO_EDGE.value, 0)
+    assert math.isnan(row["hit_rate"])
+    assert row["brier"] == row["brier_naive"] == 0.25
+
+
+def test_a_forecast_that_knows_something_has_an_edge() -> None:
+    row = metrics_of(judged(1.0))[HOLDOUT, "A"]
+    assert row["verdict"] == Verdict.EDGE.value
+    assert 0 < row["skill_low"] < row["skill"] < row["skill_high"] < 1
+    assert row["hit_rate_low"] > row["majority_rate"]
+    assert row["ic_t"] > 5
+    assert row["brier"] < row["brier_naive"]
+
+
+def test_symbols_weigh_by_rows_not_by_price() -> None:
+    cheap, dear = judged(1.0, symbol="CHEAP"), judged(0.0, symbol="DEAR", price=60_000.0)
+    found = metrics_of(cheap, dear)
+    single = [found[HOLDOUT, name]["skill"] for name in ("CHEAP", "DEAR")]
+    assert found[HOLDOUT, ALL]["skill"] == pytest.approx(sum(single) / 2)
+
+
+def test_rows_that_are_not_held_out_do_not_count_for_the_verdict() -> None:
+    tuned = judged(1.0).with_columns(pl.lit(False).alias("held_out"))
+    late = judged(0.0, fold=3).with_columns(pl.col("event_time").dt.offset_by("9y"))
+    found = metrics_of(tuned, late)
+    assert found[HOLDOUT, ALL]["rows"] == 600
+    assert found[HOLDOUT, ALL]["verdict"] == Verdict.NO_EDGE.value
+
+
+@pytest.mark.parametrize(
+    ("rows", "interval", "expected"),
+    [
+        (1000, Interval(0.001, 0.2), Verdict.EDGE),
+        (1000, Interval(-0.1, 0.2), Verdict.NO_EDGE),
+        (1000, Interval(-0.3, -0.2), Verdict.NO_EDGE),
+        (99, Interval(0.1, 0.2), Verdict.NOT_ENOUGH_DATA),
+        (1000, NOWHERE, Verdict.NOT_ENOUGH_DATA),
+    ],
+)
+def test_the_verdict_follows_from_the_interval(rows: int, interval: Interval, expected: Verdict) -> None:
+    assert verdict(rows, interval) is expected

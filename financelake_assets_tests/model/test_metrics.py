@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import stats
+from sklearn import metrics as sk
+
+from financelake_assets.model import metrics
+
+Pair = tuple[metrics.Floats, metrics.Floats]
+numbers = st.floats(-1e6, 1e6, allow_nan=False, width=32)
+
+
+@st.composite
+def pairs(draw: st.DrawFn, least: int = 3) -> Pair:
+    count = draw(st.integers(least, 60))
+    one = arrays.arrays(np.float64, count, elements=numbers)
+    return draw(one), draw(one)
+
+
+@given(pairs())
+def test_r2_is_scikit_learns(pair: Pair) -> None:
+    actual, predicted = pair
+    if np.sum((actual - actual.mean()) ** 2) > 1e-6:
+        assert metrics.r2(actual, predicted) == pytest.approx(sk.r2_score(actual, predicted), rel=1e-9)
+
+
+@given(pairs())
+def test_ranks_and_rank_correlation_are_scipys(pair: Pair) -> None:
+    left, right = pair
+    np.testing.assert_array_equal(metrics.ranks(left), stats.rankdata(left))
+    if len(np.unique(left)) > 1 and len(np.unique(right)) > 1:
+        assert metrics.rank_correlation(left, right) == pytest.approx(stats.spearmanr(left, right).statistic, abs=1e-9)
+
+
+def test_correlation_and_its_t_statistic_are_scipys() -> None:
+    random = np.random.default_rng(1)
+    left = random.standard_normal(80)
+    right = 0.3 * left + random.standard_normal(80)
+    found = stats.pearsonr(left, right)
+    assert metrics.correlation(left, right) == pytest.approx(found.statistic)
+    t = metrics.t_statistic(float(found.statistic), 80)
+    assert 2 * stats.t.sf(abs(t), 78) == pytest.approx(found.pvalue)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
+    successes, trials = counts
+    expected = stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    found = metrics.wilson(successes, trials)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_brier_is_scikit_learns() -> None:
+    random = np.random.default_rng(2)
+    probability, happened = random.random(50), random.random(50) > 0.5
+    assert metrics.brier(probability, happened) == pytest.approx(sk.brier_score_loss(happened, probability))
+
+
+def test_mase_of_the_naive_forecast_in_training_is_one() -> None:
+    change = np.array([1.0, -2.0, 3.0])
+    assert metrics.mase(change, change) == 1.0
+    assert metrics.mase(change / 2, change) == 0.5
+
+
+def test_out_of_sample_r2_compares_with_the_mean_known_before() -> None:
+    actual = np.array([0.02, -0.01, 0.03])
+    mean = np.full(3, 0.01)
+    assert metrics.oos_r2(actual, mean, mean) == 0.0
+    assert metrics.oos_r2(actual, actual, mean) == 1.0
+    # Σ(r-0)² = 0.0014, Σ(r-0.01)² = 0.0009
+    assert metrics.oos_r2(actual, np.zeros(3), mean) == pytest.approx(1 - 0.0014 / 0.0009)
+
+
+@given(pairs())
+def test_the_naive_forecast_has_no_skill_and_a_perfect_one_all(pair: Pair) -> None:
+    error, _ = pair
+    if np.any(error**2 > 0):
+        assert metrics.skill(error, error) == 0.0
+        assert metrics.skill(np.zeros_like(error), error) == 1.0
+
+
+def test_skill_interval_covers_the_true_skill_about_as_often_as_it_says() -> None:
+    covered = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        naive = random.standard_normal(400)
+        error = naive - 0.2 * naive + random.standard_normal(400) * 0.2  # MSE 0.68 of naive's 1
+        found = metrics.skill_interval(error, naive, np.arange(400).astype("datetime64[D]"))
+        covered += found.low <= 1 - 0.68 <= found.high
+    assert 0.90 <= covered / 200 <= 0.985
+
+
+def test_skill_interval_takes_symbols_that_move_together_as_one() -> None:
+    random = np.random.default_rng(3)
+    naive = random.standard_normal(300)
+    error = naive * 0.9 + random.standard_normal(300) * 0.4
+    days = np.arange(300).astype("datetime64[D]")
+    one = metrics.skill_interval(error, naive, days)
+    tenfold = metrics.skill_interval(np.tile(error, 10), np.tile(naive, 10), np.tile(days, 10))
+    assert (tenfold.low, tenfold.high) == pytest.approx((one.low, one.high))
+
+
+def test_direction_leaves_out_what_did_not_move_and_what_was_not_called() -> None:
+    actual = np.array([0.1, -0.1, 0.0, 0.2, 0.3])
+    found = metrics.direction(actual, np.array([1.0, 1.0, 1.0, 0.0, 2.0]))
+    assert (found.calls, found.hit_rate, found.majority_rate) == (3, pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        metrics.r2(np.ones(5), np.ones(5)),
+        metrics.skill(np.ones(3), np.zeros(3)),
+        metrics.correlation(np.ones(5), np.arange(5.0)),
+        metrics.direction(np.zeros(4), np.ones(4)).hit_rate,
+        metrics.wilson(0, 0).low,
+        metrics.skill_interval(np.ones(1), np.ones(1), np.array(["2020-01-01"], "datetime64[us]")).low,
+        metrics.skill_interval(np.ones(9), np.zeros(9), np.arange(9).astype("datetime64[D]")).low,
+        metrics.t_statistic(1.0, 10),
+    ],
+)
+def test_what_has_no_meaning_is_not_a_number(number: float) -> None:
+    assert math.isnan(number)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from financelake_assets.model.promotion import compare
+
+
+def rows(ours: float, theirs: float, count: int = 2000) -> pl.DataFrame:
+    """Bars that two forecasts predicted, each knowing a part of what happened (a negative part is wrong)."""
+    random = np.random.default_rng(1)
+    known, move = random.standard_normal(count) * 0.01, np.full(count, 0.02)
+    actual = known + random.standard_normal(count) * 0.01
+    return pl.DataFrame(
+        {
+            "event_time": np.datetime64("2020-01-01", "us") + np.arange(count) * np.timedelta64(1, "D"),
+            "realised_return": actual,
+            "expected_move": move,
+            "predicted_return": ours * known,
+            "champion_return": theirs * known,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "promoted", "why"),
+    [
+        (1.0, 0.2, True, "not worse than v1"),
+        (0.5, 0.5, True, "not worse than v1"),
+        (0.2, 1.0, False, "over v1"),
+        (-1.0, -1.5, False, "over the naive forecast"),
+    ],
+)
+def test_a_challenger_must_not_be_worse_than_naive_or_the_champion(
+    ours: float, theirs: float, promoted: bool, why: str
+) -> None:
+    decision = compare(rows(ours, theirs), "v1")
+    assert decision.promote is promoted
+    assert why in decision.reason
+    assert "2000 unseen bars" in decision.reason
