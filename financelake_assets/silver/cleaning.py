@@ -22,7 +22,7 @@ INTERVAL_PATTERN = r"^(tick|[1-9][0-9]{0,2}[mhdw])$"
 FUTURE_SKEW = "INTERVAL 1 HOUR"
 
 # Every field is read as text and typed by us: from_json would turn a wrong type into an indistinguishable null.
-_JSON_SCHEMA = ", ".join(f"{name} STRING" for name in (*TEXTS, *NUMBERS)) + ", _corrupt STRING"
+_JSON_SCHEMA = "ARRAY<STRUCT<" + ", ".join(f"{name}: STRING" for name in (*TEXTS, *NUMBERS)) + ">>"
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}"
 _EARLIEST = "1800-01-01T00:00:00Z"
 
@@ -54,12 +54,18 @@ def _parsed(messages: DataFrame) -> DataFrame:
         _header("provider").alias("provider"),
         F.col("timestamp").alias("ingested_at"),
         F.is_valid_utf8(text).alias("utf8"),
-        # an array or a bare number is JSON too, but not a message; nor is an object with text behind it
-        F.trim(text).rlike(r"(?s)^\{.*\}$").alias("object"),
-        F.from_json(F.when(F.is_valid_utf8(text), text), _JSON_SCHEMA, {"columnNameOfCorruptRecord": "_corrupt"}).alias(
-            "json"
-        ),
+        _only_object(text).alias("json"),
     )
+
+
+def _only_object(text: Column) -> Column:
+    """The fields of a text that is one JSON object and nothing else; null for any other.
+
+    from_json stops behind the first object. Within an array, what stands behind it is an error or a second element; only
+    a text that closes the array itself is still taken by its first object.
+    """
+    elements = F.from_json(F.when(text.rlike(r"^\s*\{"), F.concat(F.lit("["), text, F.lit("]"))), _JSON_SCHEMA)
+    return F.when(F.size(elements) == 1, F.element_at(elements, 1))
 
 
 def _header(name: str) -> Column:
@@ -93,7 +99,7 @@ def _reason() -> Column:
     verdicts: list[tuple[Column, Reason]] = [
         (F.col("raw").isNull(), Reason.NULL_VALUE),
         (~F.col("utf8"), Reason.INVALID_UTF8),
-        (json.isNull() | json["_corrupt"].isNotNull() | ~F.col("object"), Reason.NOT_JSON),
+        (json.isNull(), Reason.NOT_JSON),
         (F.coalesce(F.col("symbol"), F.lit("")) == "", Reason.MISSING_SYMBOL),
         (F.col("known_class").isNull(), Reason.UNKNOWN_SYMBOL),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -37,7 +38,7 @@ def applied(table: pl.DataFrame, change: Change, key: tuple[str, ...]) -> pl.Dat
 
 def cut(rows: list[dict[str, Any]], places: list[int]) -> list[list[dict[str, Any]]]:
     bounds = [0, *sorted(place % (len(rows) + 1) for place in places), len(rows)]
-    return [rows[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [rows[first:last] for first, last in pairwise(bounds)]
 
 
 bar_message = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""Commits to real Delta tables: counted once, whatever is repeated, cut, killed in between or written at the same time."""
+"""Commits to real Delta tables: counted once, whatever is repeated, cut, killed between or written at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_any_replay_of_any_range_leaves_the_same_tables(replays: list[tuple[int,
         once, often = (Settings(data_dir=Path(folder) / name) for name in ("once", "often"))
         write(once, rows)
         bounds = [0, *sorted(set(cuts)), 40]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             write(often, rows[first:last])
             for start, length in replays:
                 # a replay begins anywhere in what was written and may reach beyond it
