@@ -32,6 +32,11 @@ class IngestRequest(BaseModel):
     end: datetime | None = Field(None, description="event times before this; a time without a zone is UTC")
     live: bool = Field(False, description="go on with live data after the history, until interrupted")
     rows: int = Field(100_000, ge=1, description="synthetic: how many rows")
+    rate: float = Field(100.0, gt=0, description="synthetic: rows a second of the live part")
+    gaps: float = Field(0.0, ge=0, lt=1, description="synthetic: share of rows left out")
+    duplicates: float = Field(0.0, ge=0, lt=1, description="synthetic: share of rows that come twice")
+    late: float = Field(0.0, ge=0, lt=1, description="synthetic: share of rows that come after later ones")
+    corrupted: float = Field(0.0, ge=0, lt=1, description="synthetic: share of rows with a value that is wrong")
     seed: int = Field(1, description="synthetic: the same seed gives the same market")
 
     @field_validator("columns")
