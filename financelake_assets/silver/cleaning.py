@@ -61,8 +61,8 @@ def _parsed(messages: DataFrame) -> DataFrame:
 def _only_object(text: Column) -> Column:
     """The fields of a text that is one JSON object and nothing else; null for any other.
 
-    from_json stops behind the first object. Within an array, what stands behind it is an error or a second element; only
-    a text that closes the array itself is still taken by its first object.
+    from_json stops behind the first object. Within an array, what stands behind it is an error or a second element;
+    only a text that closes the array itself is still taken by its first object.
     """
     elements = F.from_json(F.when(text.rlike(r"^\s*\{"), F.concat(F.lit("["), text, F.lit("]"))), _JSON_SCHEMA)
     return F.when(F.size(elements) == 1, F.element_at(elements, 1))

@@ -8,7 +8,7 @@ retention stops the query loudly; bad input never does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 from deltalake import DeltaTable
@@ -40,12 +40,8 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         table.ensure(settings)
     messages = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-        .option("subscribe", ",".join(BRONZE))
+        .options(**source_options(settings))
         .option("startingOffsets", "earliest")
-        .option("failOnDataLoss", "true")
-        .option("includeHeaders", "true")
-        .option("kafka.isolation.level", "read_committed")
         .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
         .load()
     )
@@ -56,6 +52,17 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
         .start()
     )
+
+
+def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, str]:
+    """Options of Spark's Kafka source: whatever is lost is an error, and aborted transactions are not read."""
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap,
+        "subscribe": ",".join(topics),
+        "failOnDataLoss": "true",
+        "includeHeaders": "true",
+        "kafka.isolation.level": "read_committed",
+    }
 
 
 def batch_writer(settings: Settings, ids: TopicIds) -> Callable[[DataFrame, int], None]:

@@ -1,0 +1,143 @@
+"""The continuous query on a real broker and Spark server: every message once, through restarts and replays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from confluent_kafka.admin import AdminClient
+from pyspark.sql import SparkSession
+
+from financelake_assets.bronze.topics import watermarks
+from financelake_assets.config import Settings
+from financelake_assets.silver.backfill import GapError, backfill
+from financelake_assets.silver.checkpoint import QUERY, committed_batch
+from financelake_assets.silver.ledger import read_ledger, uncounted
+from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets_tests.silver import kafka
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def silver(lake: Settings) -> Settings:
+    """A lake with empty topics and a few symbols."""
+    kafka.add_universe(lake)
+    return lake
+
+
+def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tmp_path: Path, spark: SparkSession):
+    sent = kafka.produce(silver, kafka.mixture(600))
+    with kafka.running(silver) as query:
+        ledger = kafka.drain(silver, query)
+        assert ledger.as_dict() | {"in": sent, "balanced": True} == ledger.as_dict()
+        assert min(ledger.silver, ledger.duplicates, ledger.quarantine) > 0
+
+    # on from the checkpoint
+    sent += kafka.produce(silver, kafka.mixture(120, first=600))
+    with kafka.running(silver) as query:
+        assert kafka.drain(silver, query).consumed == sent
+    found, before = kafka.tables(silver), read_ledger(silver)
+    assert before.balanced
+
+    # the last commit is lost: Spark runs that batch again
+    checkpoint = Path(silver.checkpoint(QUERY))
+    last = committed_batch(checkpoint)
+    for name in (f"{last}", f".{last}.crc"):
+        (checkpoint / "commits" / name).unlink(missing_ok=True)
+    with kafka.running(silver) as query:
+        assert kafka.drain(silver, query) == before
+    assert kafka.tables(silver) == found
+
+    # the whole checkpoint is lost: Spark begins again, with batches cut differently
+    shutil.rmtree(checkpoint)
+    narrow = silver.model_copy(update={"spark": silver.spark.model_copy(update={"max_offsets_per_trigger": 150})})
+    with kafka.running(narrow) as query:
+        assert kafka.drain(narrow, query) == before
+    assert kafka.tables(silver) == found
+    assert not any(uncounted(silver).values())
+
+    # a bounded run into an empty lake gives the same tables
+    batch = silver.model_copy(update={"data_dir": tmp_path / "batch"})
+    kafka.add_universe(batch)
+    backfill(spark, batch)
+    assert kafka.tables(batch) == found
+
+
+def test_a_backfill_beside_the_stream_changes_nothing_and_refuses_a_gap(silver: Settings, spark: SparkSession):
+    sent = kafka.produce(silver, kafka.mixture(400))
+    with kafka.running(silver) as query:
+        backfill(spark, silver)
+        assert kafka.drain(silver, query).consumed == sent
+        ledger, found = read_ledger(silver), kafka.tables(silver)
+        assert ledger.balanced
+        backfill(spark, silver)
+        assert (read_ledger(silver), kafka.tables(silver)) == (ledger, found)
+    end = watermarks(silver)["bronze.crypto"][0][1]
+    with pytest.raises(GapError, match="leaves a gap"):
+        backfill(spark, silver, {"bronze.crypto": {0: (end + 1, end + 5)}})
+
+
+def test_a_lost_table_is_filled_again_from_the_topics(silver: Settings, spark: SparkSession):
+    kafka.produce(silver, kafka.mixture(200))
+    backfill(spark, silver)
+    found = kafka.tables(silver)
+    shutil.rmtree(BARS.path(silver))
+    backfill(spark, silver)
+    assert kafka.tables(silver) == found
+
+
+def test_a_message_of_a_newer_schema_becomes_a_bar_and_its_lineage_says_where_from(silver: Settings):
+    kafka.produce(silver, [kafka.bar("AAPL", 1, 5.0, mood="good"), kafka.garbage("AAPL", b"\xff\xfe")])
+    with kafka.running(silver) as query:
+        kafka.drain(silver, query)
+    row = pl.read_delta(BARS.path(silver)).row(0, named=True)
+    assert (row["topic"], row["offset"], row["close"], row["imputed"]) == ("bronze.stock", 0, 5.0, "open,high,low")
+    assert isinstance(row["processed_at"], datetime)
+    bad = pl.read_delta(QUARANTINE.path(silver)).row(0, named=True)
+    assert (bad["raw"], bad["key"], bad["reason"], bad["offset"]) == (b"\xff\xfe", b"AAPL", "invalid_utf8", 1)
+
+
+def test_loss_by_retention_stops_the_query_loudly(silver: Settings):
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(20)])
+    with kafka.running(silver) as query:
+        kafka.drain(silver, query)
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(20, 40)])
+    _delete_before(silver, watermarks(silver)["bronze.stock"])
+    kafka.produce(silver, [kafka.bar("AAPL", 99, 5.0)])
+    with kafka.running(silver) as query:
+        kafka.eventually(lambda: not query.isActive, "the query stopped")
+        assert "KAFKA_DATA_LOSS" in str(query.exception()), str(query.exception())[:3000]
+    assert read_ledger(silver).consumed == 20
+
+
+def _delete_before(lake: Settings, marks: dict[int, tuple[int, int]]) -> None:
+    from confluent_kafka import TopicPartition
+
+    admin = AdminClient({"bootstrap.servers": lake.kafka_bootstrap})
+    ends = [TopicPartition("bronze.stock", partition, high) for partition, (_, high) in marks.items()]
+    for future in admin.delete_records(ends).values():
+        future.result(30)
+
+
+def test_a_new_symbol_is_known_from_the_next_batch_on(silver: Settings):
+    from financelake_assets.silver.schema import UNIVERSE
+
+    late = (
+        "bronze.stock",
+        "NEW",
+        json.dumps({"symbol": "NEW", "interval": "1d", "event_time": "2024-01-01", "close": 1}),
+    )
+    with kafka.running(silver) as query:
+        kafka.produce(silver, [late])
+        assert kafka.drain(silver, query).quarantine == 1
+        known = (
+            pl.read_delta(UNIVERSE.path(silver)).head(1).with_columns(symbol=pl.lit("NEW"), asset_class=pl.lit("stock"))
+        )
+        known.write_delta(UNIVERSE.path(silver), mode="append")
+        kafka.produce(silver, [late])
+        assert kafka.drain(silver, query).silver == 1
