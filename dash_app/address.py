@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
-View = Literal["market", "model"]
+from financelake_assets.gold.verdicts import Signal
+
+View = Literal["market", "signals", "model", "lake"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 BAR_COUNTS = (60, 120, 250, 500, 1000)
@@ -28,6 +30,7 @@ class Address:
     symbol: str | None = None
     interval: str | None = None
     bars: int = DEFAULT_BARS
+    signal: Signal | None = None
 
     @property
     def path(self) -> str:
@@ -41,6 +44,7 @@ class Address:
             "symbol": self.symbol,
             "interval": self.interval,
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
+            "signal": self.signal,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -52,12 +56,13 @@ def parse(path: str | None, search: str | None) -> Address | None:
     if name not in VIEWS:
         return None
     query = parse_qs((search or "").lstrip("?")[:500])
-    bars = query.get("bars", [""])[0]
+    bars, signal = query.get("bars", [""])[0], query.get("signal", [""])[0]
     return Address(
         view=name,
         symbol=_allowed(query, "symbol", _SYMBOL),
         interval=_allowed(query, "interval", _INTERVAL),
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
+        signal=Signal(signal) if signal in set(Signal) else None,
     )
 
 

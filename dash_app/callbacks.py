@@ -10,25 +10,28 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update, set_props
 
-from dash_app import address, layout, market, wording
-from dash_app.champion import ALL
+from dash_app import address, feed, layout, market, wording
 from dash_app.figures import candles
+from dash_app.flow import track_record
 from dash_app.lake import LakeReader, Snapshot
 from dash_app.pieces import Digests, Remembered, digest, figure_patch, only_new
 from dash_app.theme import palette
+from dash_app.views import lake as lake_view
 from dash_app.views import market as view
+from dash_app.views import model as model_view
 from dash_app.views import model_card
-from dash_app.views.parts import notice
+from dash_app.views import signals as signals_view
 
 Json = dict[str, Any]
 
 
-def register(app: Dash, reader: LakeReader) -> None:
+def register(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     """Connect all callbacks of the page to a reader of the lake."""
-    _frame(app, reader)
+    _frame(app, reader, dagster_url)
     _watch_list(app, reader)
     _symbol(app, reader)
-    _model(app, reader)
+    _signals(app, reader)
+    _pages(app, reader)
 
 
 def _in_browser(app: Dash, function: str, *dependencies: Any, **options: Any) -> None:
@@ -36,14 +39,14 @@ def _in_browser(app: Dash, function: str, *dependencies: Any, **options: Any) ->
     app.clientside_callback(ClientsideFunction("lake", function), *dependencies, **options)  # type: ignore[no-untyped-call]
 
 
-def _frame(app: Dash, reader: LakeReader) -> None:
+def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     _in_browser(app, "scheme", Output("scheme", "data"), Input("url", "id"))
 
     @app.callback(Output("page", "children"), Output("navigation", "children"), Input("url", "pathname"))
     def show(path: str | None) -> tuple[Any, Any]:
         where = address.parse(path, None)
         name = where.view if where else None
-        return layout.page(name), layout.navigation(name)
+        return layout.page(name, dagster_url), layout.navigation(name)
 
     @app.callback(Output("banner", "children"), Input("stamp", "data"))
     def banner(_: str | None) -> list[html.Div]:
@@ -105,6 +108,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         Output("candles", "figure"),
         Output("candles-words", "children"),
         Output("symbol-facts", "children"),
+        Output("symbol-record", "children"),
         Output("model-card", "children"),
         Output("bars-table", "children"),
         Output("symbol-body", "hidden"),
@@ -133,6 +137,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
                 "figure": figure,
                 "words": view.in_words(found),
                 "facts": view.facts(found),
+                "record": view.record(track_record(snapshot, found.symbol, found.interval)),
                 "model": model_card.card(snapshot, found.symbol),
                 "table": view.table(found) if as_table else None,
                 "hidden": False,
@@ -144,7 +149,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
                 new["figure"] = figure_patch(sent.get((seen or {}).get("figure")), figure)
             sent.put(digests["figure"], figure)
             digests["controls"] = _control_mark(snapshot, found, where)
-        order = ("head", "notice", "figure", "words", "facts", "model", "table", "hidden")
+        order = ("head", "notice", "figure", "words", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
 
 
@@ -172,8 +177,64 @@ def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, 
     set_props("watch", {"selectedRows": {"ids": [found.symbol]}})
 
 
-def _model(app: Dash, reader: LakeReader) -> None:
-    @app.callback(Output("model-page", "children"), Input("stamp", "data"))
-    def model(_: str | None) -> Any:
+def _signals(app: Dash, reader: LakeReader) -> None:
+    @app.callback(
+        Output("signals", "rowData"),
+        Output("signals-notice", "children"),
+        Output("signals-csv", "href"),
+        Output("signals-seen", "data"),
+        Input("stamp", "data"),
+        Input("url", "search"),
+        State("signals-seen", "data"),
+    )
+    def signals(_: str | None, search: str | None, seen: Digests | None) -> tuple[Any, ...]:
         snapshot = reader.snapshot
-        return model_card.card(snapshot, ALL) if snapshot.loaded else notice("Reading the lake", "One moment.")
+        where = address.parse("/signals", search) or address.Address()
+        pieces = {
+            "rows": feed.rows(snapshot, where.signal),
+            "notice": signals_view.missing(snapshot),
+            "csv": f"/signals.csv{address.Address(signal=where.signal).search}",
+        }
+        set_props("signal-select", {"value": where.signal or signals_view.EVERY})
+        new, digests = only_new(pieces, seen)
+        return new["rows"], new["notice"], new["csv"], digests
+
+    _in_browser(
+        app,
+        "searchSignals",
+        Output("signals-search", "error"),
+        Input("signals-search", "value"),
+        prevent_initial_call=True,
+    )
+    _in_browser(
+        app,
+        "chooseSignal",
+        Output("url", "href"),
+        Input("signal-select", "value"),
+        Input("signals", "selectedRows"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
+
+def _pages(app: Dash, reader: LakeReader) -> None:
+    """The views that are text and are replaced as a whole, but only when they changed."""
+
+    @app.callback(
+        Output("model-page", "children"),
+        Output("model-seen", "data"),
+        Input("stamp", "data"),
+        Input("scheme", "data"),
+        State("model-seen", "data"),
+    )
+    def model(_: str | None, scheme: str | None, seen: Digests | None) -> tuple[Any, Digests]:
+        snapshot = reader.snapshot
+        new, digests = only_new({"page": model_view.page(snapshot, palette(scheme))}, seen)
+        return new["page"], digests
+
+    @app.callback(
+        Output("lake-page", "children"), Output("lake-seen", "data"), Input("stamp", "data"), State("lake-seen", "data")
+    )
+    def lake(_: str | None, seen: Digests | None) -> tuple[Any, Digests]:
+        new, digests = only_new({"page": lake_view.page(reader.snapshot)}, seen)
+        return new["page"], digests

@@ -30,12 +30,12 @@ class Figure:
 
 
 def champion(snapshot: Snapshot) -> Row | None:
-    """The registry's row of the champion; ``None`` before the first."""
+    """The registry's row of the version in use, the last that was promoted; ``None`` before the first."""
     models = snapshot.models
     if models.is_empty():
         return None
-    champions = models.filter(pl.col("status") == "champion").sort("trained_at")
-    return champions.row(-1, named=True) if not champions.is_empty() else None
+    promoted = models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at")
+    return promoted.row(-1, named=True) if not promoted.is_empty() else None
 
 
 def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
@@ -84,3 +84,8 @@ def figures(row: Row) -> list[Figure]:
         ),
         Figure("MASE", wording.number(row["mase"], 3), "naive 1", "Mean error against the naive forecast's."),
     ]
+
+
+def fold_name(fold: int | None) -> str:
+    """A fold in words; fold 0 is the holdout."""
+    return "holdout" if fold == HOLDOUT else f"fold {fold}"

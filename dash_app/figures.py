@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from dash_app import wording
+from dash_app.champion import fold_name
 from dash_app.market import Series, skips_weekends
 from dash_app.theme import Palette
 
@@ -199,3 +200,75 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
             "fixedrange": True,
         },
     }
+
+
+def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:
+    """Skill of each fold with its interval, beside the zero line of the naive forecast."""
+    names = [fold_name(row["fold"]) for row in folds]
+    value, low, high = ([_share(row[name]) for row in folds] for name in ("skill", "skill_low", "skill_high"))
+    reach = {"array": _reach(value, high, 1), "arrayminus": _reach(value, low, -1)}
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": names,
+                "y": value,
+                "marker": {"symbol": "diamond", "size": 10, "color": colours.accent},
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    **reach,
+                    "color": colours.accent,
+                },
+                "hovertemplate": "%{x}: %{y:+.2%}<extra></extra>",
+            }
+        ],
+        "layout": {
+            **_plain(colours),
+            "xaxis": {"showgrid": False, "linecolor": colours.grid},
+            "yaxis": {"tickformat": "+.1%", "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.ink},
+        },
+    }
+
+
+def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
+    """The heaviest features, heaviest on top."""
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "y": [name for name, _ in reversed(weights)],
+                "x": [weight for _, weight in reversed(weights)],
+                "marker": {"color": colours.accent},
+                "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+            }
+        ],
+        "layout": {
+            **_plain(colours),
+            "bargap": 0.35,
+            "xaxis": {"tickformat": ".0%", "gridcolor": colours.grid, "zeroline": False},
+            "yaxis": {"automargin": True, "ticksuffix": "  "},
+        },
+    }
+
+
+def _plain(colours: Palette) -> dict[str, Any]:
+    return {
+        "paper_bgcolor": colours.surface,
+        "plot_bgcolor": colours.surface,
+        "font": {"family": _FONT, "color": colours.muted, "size": 12},
+        "margin": {"l": 60, "r": 20, "t": 10, "b": 36},
+        "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
+        "dragmode": False,
+        "showlegend": False,
+    }
+
+
+def _share(value: float | None) -> float | None:
+    return value if wording.known(value) else None
+
+
+def _reach(middle: list[float | None], end: list[float | None], sign: int) -> list[float]:
+    return [0.0 if at is None or to is None else (to - at) * sign for at, to in zip(middle, end, strict=True)]

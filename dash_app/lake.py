@@ -12,15 +12,16 @@ import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import polars as pl
 
+from dash_app.inventory import Inventory, Stocktaker
 from dash_app.tables import CachedTable, TableView
 from financelake_assets.config import Settings
-from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SIGNALS
-from financelake_assets.silver.schema import BARS
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.silver.schema import BARS, QUARANTINE
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 KEPT_BARS = 1_000
 """Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
+KEPT_QUARANTINE = 5_000
 _SERIES = ("symbol", "interval")
 
 
@@ -45,7 +47,9 @@ class Snapshot:
 
     tables: Mapping[str, TableView] = field(default_factory=dict)
     feed: Feed = field(default_factory=Feed)
+    inventory: Inventory = field(default_factory=Inventory)
     loaded: bool = False
+    seen_after: float | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -71,6 +75,16 @@ class Snapshot:
         return self.tables.get(SIGNALS.full_name, TableView())
 
     @property
+    def scorecard(self) -> TableView:
+        """gold/scorecard by symbol and interval."""
+        return self.tables.get(SCORECARD.full_name, TableView())
+
+    @property
+    def quarantine(self) -> TableView:
+        """The newest of silver/quarantine, without the raw bytes."""
+        return self.tables.get(QUARANTINE.full_name, TableView())
+
+    @property
     def models(self) -> pl.DataFrame:
         """gold/models, oldest first."""
         return self.tables.get(MODELS.full_name, TableView()).all
@@ -84,7 +98,7 @@ class Snapshot:
     def stamp(self) -> str:
         """Changes exactly when something on a page could."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
-        return hashlib.sha256(repr((seen, self.feed, self.loaded)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((seen, self.feed, self.loaded, self.inventory)).encode()).hexdigest()[:16]
 
     @property
     def newest(self) -> datetime | None:
@@ -113,24 +127,34 @@ class LakeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._signals = CachedTable(
+            SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")
+        )
         self._tables = [
             CachedTable(BARS, settings, group_by=_SERIES, keep=KEPT_BARS),
             CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
-            CachedTable(SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            self._signals,
+            CachedTable(SCORECARD, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),
         ]
+        self._stocktaker = Stocktaker(settings)
         self._stopped = threading.Event()
         self.snapshot = Snapshot()
 
     def refresh(self) -> bool:
         """Read what is new; true when the snapshot changed."""
         changed = [table.refresh() for table in self._tables]
+        changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
         if not any(changed) and self.snapshot.loaded and feed == self.snapshot.feed:
             return False
+        seen_after = self.snapshot.seen_after
+        if self.snapshot.loaded and self._signals.view.version != self.snapshot.signals.version:
+            seen_after = _age(self._signals.view)
         views = {table.spec.full_name: table.view for table in self._tables}
-        self.snapshot = Snapshot(views, feed, loaded=True)
+        self.snapshot = Snapshot(views, feed, self._stocktaker.inventory, loaded=True, seen_after=seen_after)
         return True
 
     def start(self, every_seconds: float = 0.25) -> None:
@@ -149,6 +173,13 @@ class LakeReader:
                 _log.exception("the lake could not be read")
             # a damaged table is read whole at every look, so look less often
             self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
+
+
+def _age(signals: TableView) -> float | None:
+    """Seconds since the newest signal was decided."""
+    times = [frame["as_of"].max() for frame in signals.groups.values()]
+    newest = max((value for value in times if isinstance(value, datetime)), default=None)
+    return None if newest is None else (datetime.now(UTC) - newest).total_seconds()
 
 
 def read_feed(settings: Settings) -> Feed:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import wording
-from dash_app.views import market
+from dash_app.views import lake, market, model, signals
 from dash_app.views.parts import aria
 
-LINKS = (("market", "Market", "/"), ("model", "Model", "/model"))
+LINKS = (
+    ("market", "Market", "/"),
+    ("signals", "Signals", "/signals"),
+    ("model", "Model", "/model"),
+    ("lake", "Lake", "/lake"),
+)
 
 
 _DARK_SHADES = [
@@ -70,14 +77,18 @@ def navigation(view: str | None) -> list[Component]:
     ]
 
 
-def page(view: str | None) -> Component:
+def page(view: str | None, dagster_url: str) -> Component:
     """The skeleton of a view."""
-    if view == "market":
-        return market.skeleton()
-    if view == "model":
-        return html.Div(
-            html.Section([html.H1("Model"), html.Div(id="model-page")], className="panel pad"), className="single"
-        )
+    skeletons: dict[str | None, Callable[[], Component]] = {
+        "market": market.skeleton,
+        "signals": signals.skeleton,
+        "model": model.skeleton,
+        "lake": lambda: lake.skeleton(dagster_url),
+    }
+    return skeletons.get(view, _nowhere)()
+
+
+def _nowhere() -> Component:
     return html.Div(
         [html.H1("There is no such page"), html.P(dcc.Link("Back to the market", href="/"))], className="panel notice"
     )

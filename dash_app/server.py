@@ -11,10 +11,11 @@ import time
 from typing import Any
 
 from dash import Dash, set_props
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException
 
+from dash_app import address, feed
 from dash_app.callbacks import register
 from dash_app.lake import LakeReader
 from dash_app.layout import frame
@@ -65,7 +66,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         on_error=_say_that_it_failed,
     )
     app.layout = frame()
-    register(app, reader)
+    register(app, reader, settings.dagster_url)
     Compress(server)
     _routes(server, settings, reader)
     _headers(server, _policy(app))
@@ -100,6 +101,12 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
                 "stale": settings.dashboard.stale_seconds,
             }
         )
+
+    @server.get("/signals.csv")
+    def signals_csv() -> Response:
+        where = address.parse("/signals", request.query_string.decode("ascii", "replace")) or address.Address()
+        headers = {"Content-Disposition": "attachment; filename=signals.csv"}
+        return Response(feed.csv(reader.snapshot, where.signal), mimetype="text/csv", headers=headers)
 
     @server.errorhandler(Exception)
     def failed(error: Exception) -> tuple[str, int] | HTTPException:

@@ -59,6 +59,7 @@ class CachedTable:
         group_by: Group = (),
         keep: int = 1_000,
         unique: Group | None = None,
+        without: Group = (),
     ) -> None:
         """Declare what to keep.
 
@@ -68,6 +69,7 @@ class CachedTable:
             group_by: columns that name a group; none makes the whole table one group.
             keep: newest rows kept of each group.
             unique: columns that identify a row for the page, the table's key by default; the latest wins.
+            without: columns that the page does not need.
         """
         self.spec = spec
         self._settings = settings
@@ -75,7 +77,7 @@ class CachedTable:
         self._keep = keep
         self._unique = list(unique or spec.key)
         self._order = [spec.time_column] + (["as_of"] if "as_of" in spec.schema.names else [])
-        self._empty = pl.DataFrame(pl.from_arrow(spec.schema.empty_table()))
+        self._empty = pl.DataFrame(pl.from_arrow(spec.schema.empty_table())).drop(without)
         self._table: DeltaTable | None = None
         self._files: frozenset[str] = frozenset()
         self._folder: tuple[int, int] | None = None

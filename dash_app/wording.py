@@ -8,21 +8,23 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from financelake_assets.gold.verdicts import HoldReason, Signal
+
 UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
-SIGNAL_SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
+SIGNAL_SHAPES: dict[str, str] = {Signal.BUY: "▲", Signal.SELL: "▼", Signal.HOLD: "■"}
 """A shape for each signal, so that colour is never alone."""
 
-HOLD_REASONS = {
-    "model_expired": "the model is too old to act on",
-    "insufficient_history": "too little history to score this bar",
-    "market_closed": "this market was closed on that day",
-    "outlier_input": "the bar itself moved too far to be trusted",
-    "recent_reversal": "the direction turned too recently",
-    "below_costs": "the expected move does not pay for the costs",
-    "low_confidence": "the direction is not probable enough",
+HOLD_REASONS: dict[str, str] = {
+    HoldReason.MODEL_EXPIRED: "the model is too old to act on",
+    HoldReason.INSUFFICIENT_HISTORY: "too little history to score this bar",
+    HoldReason.MARKET_CLOSED: "this market does not trade on that day",
+    HoldReason.OUTLIER_INPUT: "the bar itself moved too far to be trusted",
+    HoldReason.BELOW_COSTS: "the expected move does not pay for the costs",
+    HoldReason.LOW_CONFIDENCE: "the direction is not probable enough",
+    HoldReason.RECENT_REVERSAL: "the opposite direction was due too recently",
 }
 
 ASSET_CLASSES = {"stock": "Stock", "crypto": "Crypto", "commodity": "Commodity"}
@@ -90,3 +92,33 @@ def age(span: timedelta) -> str:
 def hold_reason(code: str | None) -> str:
     """Why a signal abstains."""
     return UNKNOWN if code is None else HOLD_REASONS.get(code, code.replace("_", " "))
+
+
+def data_size(count: int) -> str:
+    """A size of files."""
+    size, unit = float(count), "B"
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f}{_SPACE}{unit}" if size >= 10 or unit == "B" else f"{size:.1f}{_SPACE}{unit}"
+
+
+def seconds(value: float | None) -> str:
+    """A short duration."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return (
+        f"{value * 1000:.0f}{_SPACE}ms"
+        if value < 1
+        else f"{value:.1f}{_SPACE}s"
+        if value < 90
+        else age(timedelta(0, value))
+    )
+
+
+def scope(symbol: str) -> str:
+    """What a row of metrics is about: a symbol, a class (``*stock``), or all."""
+    if symbol == "ALL":
+        return "All symbols"
+    return f"All {symbol[1:]}" if symbol.startswith("*") else symbol

@@ -73,6 +73,23 @@
         return window.dash_clientside.no_update;
       },
 
+      searchSignals: (text) => {
+        window.dash_ag_grid?.getApi?.("signals")?.updateGridOptions({ quickFilterText: text || "" });
+        return window.dash_clientside.no_update;
+      },
+
+      // a side narrows the feed, a line leads to its chart
+      chooseSignal: (side, rows, search) => {
+        const keep = window.dash_clientside.no_update;
+        if (window.dash_clientside.callback_context.triggered_id === "signals") {
+          if (!Array.isArray(rows) || !rows.length) return keep;
+          return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval })}`;
+        }
+        const query = new URLSearchParams(search || "");
+        if ((query.get("signal") || "all") === side) return keep;
+        return side === "all" ? "/signals" : `/signals?signal=${encodeURIComponent(side)}`;
+      },
+
       // a choice in the list or the controls becomes the address, unless it is what is shown already
       choose: (rows, symbol, interval, bars, search, shown) => {
         const keep = window.dash_clientside.no_update;

@@ -10,17 +10,10 @@ from dash import dcc, html
 
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
+from dash_app.flow import Record
 from dash_app.lake import Snapshot
 from dash_app.market import Row, Series
-from dash_app.views.parts import Children, aria, fact, notice, signal_chip
-
-GRID_THEME = {
-    "function": "themeQuartz.withParams({backgroundColor:'var(--surface)',foregroundColor:'var(--ink)',"
-    "borderColor:'var(--line)',headerBackgroundColor:'var(--surface)',headerTextColor:'var(--muted)',"
-    "rowHoverColor:'var(--hover)',selectedRowBackgroundColor:'var(--selected)',accentColor:'var(--accent)',"
-    "chromeBackgroundColor:'var(--surface)',fontFamily:'inherit',fontSize:13,headerFontWeight:500,"
-    "browserColorScheme:'inherit',wrapperBorder:false,wrapperBorderRadius:0,spacing:6,cellHorizontalPadding:10,columnBorder:false})"
-}
+from dash_app.views.parts import GRID_THEME, Children, aria, fact, notice, plain_table, signal_chip
 
 _COLUMNS: list[dict[str, Any]] = [
     {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 104, "flex": 1.3},
@@ -129,9 +122,11 @@ def _symbol() -> html.Section:
             html.Div(
                 [
                     html.Figure([_chart(), html.Figcaption(id="candles-words", className="fine")]),
-                    html.Div(id="bars-table", className="scroll", tabIndex=0),
+                    html.Div(id="bars-table"),
                     html.H2("What is expected", className="section"),
                     html.Dl(id="symbol-facts", className="facts"),
+                    html.H2("How it turned out", className="section"),
+                    html.Div(id="symbol-record"),
                     html.H2("The model behind it", className="section"),
                     html.Div(id="model-card"),
                 ],
@@ -221,6 +216,29 @@ def facts(series: Series) -> Children:
     ]
 
 
+def record(found: Record | None) -> Children:
+    """How the newest predictions of the symbol turned out."""
+    if found is None:
+        return [html.P("No prediction of this symbol is old enough to be judged.", className="muted")]
+    return [
+        html.Dl(
+            [
+                fact("Predictions judged", wording.count(found.scored), "whose outcome is known"),
+                fact("Skill over naive", wording.percent(found.skill, 2, sign=True), "above zero is better"),
+                fact("Direction right", wording.percent(found.hit_rate, 1), "of the predicted rises and falls"),
+                fact(
+                    "Inside the interval",
+                    wording.percent(found.covered, 1),
+                    f"promised {wording.percent(found.coverage, 0)}",
+                ),
+                fact("BUY and SELL", wording.count(found.acted), "signals among them"),
+                fact("Mean return of those", wording.percent(found.net_return, 2, sign=True), "a trade, net of costs"),
+            ],
+            className="facts",
+        )
+    ]
+
+
 def in_words(series: Series) -> str:
     """The chart in a sentence, for those who do not see it."""
     bars = series.bars
@@ -235,29 +253,21 @@ def in_words(series: Series) -> str:
     )
 
 
-def table(series: Series, rows: int = 60) -> html.Table:
+def table(series: Series, rows: int = 60) -> html.Div:
     """The newest bars as a table, newest first."""
     names = ["Bar (UTC)", "Open", "High", "Low", "Close", "Volume", "Signal", "Predicted next", "Interval"]
     body = [
-        html.Tr(
-            [
-                html.Th(wording.bar_time(bar["event_time"], series.interval), scope="row"),
-                *[html.Td(wording.price(bar[name])) for name in ("open", "high", "low", "close")],
-                html.Td(wording.number(bar["volume"], 0)),
-                html.Td(bar["signal"] or wording.UNKNOWN),
-                html.Td(wording.price(bar["predicted_close"])),
-                html.Td(f"{wording.price(bar['lower'])} to {wording.price(bar['upper'])}"),
-            ]
-        )
+        [
+            wording.bar_time(bar["event_time"], series.interval),
+            *[wording.price(bar[name]) for name in ("open", "high", "low", "close")],
+            wording.number(bar["volume"], 0),
+            bar["signal"] or wording.UNKNOWN,
+            wording.price(bar["predicted_close"]),
+            f"{wording.price(bar['lower'])} to {wording.price(bar['upper'])}",
+        ]
         for bar in reversed(series.bars.tail(rows).to_dicts())
     ]
-    return html.Table(
-        [
-            html.Caption(f"The newest {min(rows, series.bars.height)} bars of {series.symbol}"),
-            html.Thead(html.Tr([html.Th(name, scope="col") for name in names])),
-            html.Tbody(body),
-        ]
-    )
+    return plain_table(f"The newest {len(body)} bars of {series.symbol}", names, body)
 
 
 def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:

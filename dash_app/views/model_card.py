@@ -8,10 +8,17 @@ from dash_app import champion, wording
 from dash_app.lake import Snapshot
 from dash_app.views.parts import Children, notice
 
-_VERDICTS = {
+VERDICTS = {
     "edge": ("better", "Better than the naive forecast"),
     "no edge": ("same", "No better than the naive forecast"),
     "not enough data": ("same", "Too few bars to tell it from the naive forecast"),
+}
+"""What the registry says of a version, as a word for the style and a sentence."""
+
+_MEANINGS = {
+    "edge": "On bars that it had not seen its errors were smaller than those of repeating the last price.",
+    "no edge": "On bars that it had not seen, repeating the last price was as good. Its intervals can still be right.",
+    "not enough data": "There are too few bars that it had not seen to say more.",
 }
 
 
@@ -24,11 +31,11 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
         return [notice("No figures yet", f"The model {record['model_version']} was not evaluated on {scope}.")]
-    kind, words = _VERDICTS.get(row["verdict"], ("same", row["verdict"] or "Not judged"))
+    kind, words = VERDICTS.get(row["verdict"], ("same", row["verdict"] or "Not judged"))
     trained = f"trained {record['trained_at']:%Y-%m-%d %H:%M} UTC" if record["trained_at"] else ""
     return [
         html.P(html.Strong(words, className=f"verdict {kind}")),
-        html.P(record["verdict"] or "", className="muted"),
+        html.P(_MEANINGS.get(row["verdict"], ""), className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
         html.P(
             f"Random forest {record['model_version']}, {trained} on {wording.count(record['silver_rows'])} bars "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dash import html
@@ -10,6 +11,15 @@ from dash.development.base_component import Component
 from dash_app import wording
 
 Children = list[Component | str]
+
+GRID_THEME = {
+    "function": "themeQuartz.withParams({backgroundColor:'var(--surface)',foregroundColor:'var(--ink)',"
+    "borderColor:'var(--line)',headerBackgroundColor:'var(--surface)',headerTextColor:'var(--muted)',"
+    "rowHoverColor:'var(--hover)',selectedRowBackgroundColor:'var(--selected)',accentColor:'var(--accent)',"
+    "chromeBackgroundColor:'var(--surface)',fontFamily:'inherit',fontSize:13,headerFontWeight:500,"
+    "browserColorScheme:'inherit',wrapperBorder:false,wrapperBorderRadius:0,spacing:6,cellHorizontalPadding:10,columnBorder:false})"
+}
+"""The grids in the page's own colours, which follow the colour scheme by themselves."""
 
 
 def aria(**attributes: str) -> dict[str, Any]:
@@ -39,3 +49,37 @@ def fact(label: str, value: str | Component, note: str = "") -> html.Div:
     return html.Div(
         [html.Dt(label), html.Dd(value, className="value"), html.Dd(note, className="note")], className="fact"
     )
+
+
+def plain_table(
+    caption: str, names: Sequence[str], body: Sequence[Sequence[str | Component]], words: tuple[str, ...] = ()
+) -> html.Div:
+    """A table for reading, which scrolls by itself where it is wider than the window.
+
+    Args:
+        caption: what it shows.
+        names: the columns' heads.
+        body: its rows, the first cell of each names it.
+        words: heads of the columns that hold words, not figures.
+    """
+    kinds = ["words" if name in words else "" for name in names]
+    return html.Div(
+        html.Table(
+            [
+                html.Caption(caption),
+                html.Thead(
+                    html.Tr(
+                        [html.Th(name, scope="col", className=kind) for name, kind in zip(names, kinds, strict=True)]
+                    )
+                ),
+                html.Tbody([_line(row, kinds) for row in body]),
+            ]
+        ),
+        className="scroll",
+        tabIndex=0,
+    )
+
+
+def _line(row: Sequence[str | Component], kinds: list[str]) -> html.Tr:
+    cells = [html.Td(cell, className=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)]
+    return html.Tr([html.Th(row[0], scope="row"), *cells])

@@ -16,6 +16,8 @@ from financelake_assets_tests.dash_app.conftest import Dashboard
 
 pytestmark = pytest.mark.browser
 
+_SIGNS = {"/": "naive 0.9955", "/model": "naive 0.9955", "/signals": "BRENT", "/lake": "gold/signals"}
+"""What each view shows when it has its data."""
 _SETTLED = "() => document.querySelectorAll('#candles .trace').length > 0"
 _RANGE = "() => document.querySelector('#candles .js-plotly-plot').layout.xaxis.range"
 _POINTS = "() => document.querySelector('#candles .js-plotly-plot').data.find(t => t.type === 'candlestick').x.length"
@@ -144,26 +146,26 @@ def test_old_data_are_called_stale_and_a_server_that_is_gone_disconnected(
         expect(page.locator("#status")).to_contain_text("Stale", timeout=15_000)
 
 
-@pytest.mark.parametrize("path", ["/", "/model"])
+@pytest.mark.parametrize("path", ["/", "/signals", "/model", "/lake"])
 @pytest.mark.parametrize("width", [360, 768, 1440, 3840])
 def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser, path: str, width: int) -> None:
     written.write_lake(dashboard.lake)
     with open_page(browser, width=width, height=800) as (page, problems):
         page.goto(dashboard.url + path)
-        expect(page.locator("#page")).to_contain_text("naive 0.9955")
+        expect(page.locator("#page")).to_contain_text(_SIGNS[path])
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert problems == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/model", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/signals", "/model", "/lake", "/nowhere"])
 def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, scheme: Any) -> None:
     written.write_lake(dashboard.lake)
     with open_page(browser, scheme=scheme, bypass_csp=True) as (page, _):  # axe is put into the page as a script
         page.goto(dashboard.url + path)
         expect(page.locator("#page")).not_to_be_empty()
         if path != "/nowhere":
-            expect(page.locator("#page")).to_contain_text("naive 0.9955")
+            expect(page.locator("#page")).to_contain_text(_SIGNS[path])
         found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
         assert [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found] == []
 
@@ -190,4 +192,23 @@ def test_words_of_the_data_are_never_markup(dashboard: Dashboard, browser: Brows
         page.goto(dashboard.url)
         expect(page.get_by_role("heading", name="<img src=x onerror=alert(1)>")).to_be_visible()
         assert page.locator("img").count() == 0
+        assert problems == []
+
+
+def test_the_feed_of_signals_narrows_downloads_and_leads_to_the_chart(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"))
+    with open_page(browser, accept_downloads=True) as (page, problems):
+        page.goto(f"{dashboard.url}/signals")
+        expect(page.locator("#signals .chip").first).to_be_visible()
+        page.get_by_text("BUY", exact=True).first.click()
+        page.wait_for_url("**/signals?signal=BUY")
+        expect(page.locator("#signals .chip.hold")).to_have_count(0)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download CSV").click()
+        lines = download.value.path().read_text().splitlines()
+        assert len(lines) > 1
+        assert all(",BUY," in line for line in lines[1:])
+        page.locator("#signals .chip.buy").first.click()
+        page.wait_for_url("**/?symbol=*")
+        _settled(page)
         assert problems == []

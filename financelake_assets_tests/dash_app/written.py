@@ -13,9 +13,9 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SIGNALS
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.resources.delta import TableSpec
-from financelake_assets.silver.schema import BARS
+from financelake_assets.silver.schema import BARS, QUARANTINE
 
 VERSION = "rf-test-1"
 COVERAGE = 0.8
@@ -120,8 +120,9 @@ def write_model(settings: Settings, **changes: Any) -> None:
         "model_version": VERSION,
         "status": "champion",
         "status_reason": "the first",
-        "verdict": "The naive forecast is as good.",
+        "verdict": "no edge",
         "trained_at": moment,
+        "promoted_at": moment,
         "silver_version": 12,
         "silver_rows": 34_000,
         "horizon": 1,
@@ -166,3 +167,37 @@ def write_lake(settings: Settings, symbols: tuple[str, ...] = SYMBOLS, skip_last
     write_bars(settings, rows)
     write_model(settings)
     write_gold(settings, rows)
+
+
+def write_quarantine(settings: Settings, reasons: tuple[str, ...]) -> None:
+    """Refused messages, one a reason."""
+    rows = pl.DataFrame({"reason": reasons}).with_row_index("offset")
+    more = {"raw": pl.lit(b"<b>not json</b>"), "topic": pl.lit("bronze.stock"), "partition": pl.lit(0)}
+    write(settings, QUARANTINE, rows.with_columns(**more, quarantined_at=pl.lit(datetime.now(UTC))))
+
+
+def write_scorecard(settings: Settings, rows: pl.DataFrame) -> None:
+    """What became of the tests' own predictions, by the scorecard's own rules."""
+    scored = gold_of(rows)
+    later = rows.select(
+        "symbol",
+        "event_time",
+        pl.col("event_time").shift(-1).over("symbol").alias("target_time"),
+        pl.col("close").shift(-1).over("symbol").alias("realised_close"),
+    )
+    judged = scored.join(later, on=["symbol", "event_time"]).drop_nulls("target_time")
+    realised = (pl.col("realised_close") / pl.col("close")).log()
+    traded = pl.when(pl.col("signal") == "BUY").then(realised).when(pl.col("signal") == "SELL").then(-realised)
+    write(
+        settings,
+        SCORECARD,
+        judged.with_columns(
+            realised.alias("realised_return"),
+            (realised * pl.col("predicted_return") > 0).alias("hit"),
+            pl.col("realised_close").is_between("lower", "upper").alias("covered"),
+            (pl.col("realised_close") - pl.col("predicted_close")).alias("price_error"),
+            (pl.col("realised_close") - pl.col("close")).alias("naive_price_error"),
+            (traded - 4e-4).alias("net_return"),
+            pl.lit(datetime.now(UTC)).alias("scored_at"),
+        ),
+    )

@@ -1,0 +1,117 @@
+"""The lake's tables from outside: rows, versions, sizes, ages, and how fast they grow.
+
+Enters: settings. Leaves: one ``TableSize`` a table that exists, and the Kafka offsets that silver has committed. It
+reads Delta's logs and the checkpoint's files alone, every few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from financelake_assets.config import Settings
+from financelake_assets.gold import schema as gold
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver import schema as silver
+from financelake_assets.silver.checkpoint import consumed_offsets
+
+TABLES: tuple[TableSpec, ...] = (
+    silver.BARS,
+    silver.TICKS,
+    silver.QUARANTINE,
+    silver.UNIVERSE,
+    gold.PREDICTIONS,
+    gold.SIGNALS,
+    gold.SCORECARD,
+    gold.CORRECTIONS,
+    gold.MODELS,
+    gold.MODEL_METRICS,
+)
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """One table as its log describes it; ``rate`` is rows a second since the last look."""
+
+    name: str
+    description: str
+    rows: int
+    version: int
+    files: int
+    size: int
+    newest: datetime | None
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All tables at one look."""
+
+    tables: tuple[TableSize, ...] = ()
+    missing: tuple[str, ...] = ()
+    consumed: Mapping[str, int] = field(default_factory=dict)
+
+
+class Stocktaker:
+    """Looks at all tables, at most every few seconds."""
+
+    def __init__(self, settings: Settings, every_seconds: float = 5.0) -> None:
+        self._settings = settings
+        self._every = every_seconds
+        self._looked: float | None = None
+        self.inventory = Inventory()
+
+    def refresh(self) -> bool:
+        """Look again when it is time; true when something changed."""
+        now = time.monotonic()
+        if self._looked is not None and now - self._looked < self._every:
+            return False
+        passed = None if self._looked is None else now - self._looked
+        self._looked = now
+        before = self.inventory
+        self.inventory = self._look({table.name: table.rows for table in before.tables}, passed)
+        return self.inventory != before
+
+    def _look(self, rows: Mapping[str, int], passed: float | None) -> Inventory:
+        found: list[TableSize] = []
+        missing: list[str] = []
+        for spec in TABLES:
+            size = self._size(spec, rows.get(spec.full_name), passed)
+            if size is None:
+                missing.append(spec.full_name)
+            else:
+                found.append(size)
+        return Inventory(tuple(found), tuple(missing), self._consumed())
+
+    def _size(self, spec: TableSpec, rows_before: int | None, passed: float | None) -> TableSize | None:
+        try:
+            table = spec.open(self._settings)
+            if table is None:
+                return None
+            added = pa.table(table.get_add_actions(flatten=True))
+        except Exception:  # a damaged table is told of by whoever reads its rows
+            return None
+        rows = pc.sum(added["num_records"]).as_py() or 0
+        newest = f"max.{spec.time_column}"
+        return TableSize(
+            spec.full_name,
+            spec.description,
+            rows,
+            table.version(),
+            added.num_rows,
+            pc.sum(added["size_bytes"]).as_py() or 0,
+            pc.max(added[newest]).as_py() if newest in added.column_names else None,
+            None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
+        )
+
+    def _consumed(self) -> dict[str, int]:
+        try:
+            offsets = consumed_offsets(self._settings)
+        except (OSError, RuntimeError, ValueError):
+            return {}
+        return {topic: sum(partitions.values()) for topic, partitions in sorted(offsets.items())}

@@ -1,0 +1,127 @@
+"""The lake view: how fast data pass, how big the tables are, what was refused, and the way to Dagster."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dash_app import wording
+from dash_app.flow import Delay, delays, refused
+from dash_app.lake import Snapshot
+from dash_app.views.parts import Children, fact, notice, plain_table
+from financelake_assets.silver.reasons import DESCRIPTIONS, Reason
+
+_PHASES = {
+    "waiting": "waiting for the broker",
+    "history": "loading history",
+    "live": "playing",
+    "idle": "finished",
+}
+
+
+def skeleton(dagster_url: str) -> html.Div:
+    """The view without data."""
+    link = html.A("Open Dagster", href=dagster_url, className="button", target="_blank", rel="noopener")
+    head = html.Div([html.H1("Lake"), link], className="view-head")
+    section = html.Section([head, html.Div(id="lake-page", className="stack")], className="panel pad")
+    link = html.A("Open Dagster", href=dagster_url, className="button", target="_blank", rel="noopener")
+    head = html.Div([html.H1("Lake"), link], className="view-head")
+    section = html.Section([head, html.Div(id="lake-page", className="stack")], className="panel pad")
+    return html.Div([dcc.Store(id="lake-seen"), section], className="single")
+
+
+def page(snapshot: Snapshot) -> Children:
+    """Everything about the lake."""
+    if not snapshot.loaded:
+        return [notice("Reading the lake", "One moment.")]
+    return [*_flow(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
+
+
+def _flow(snapshot: Snapshot) -> Children:
+    feed = snapshot.feed
+    said = _PHASES.get(feed.phase or "", feed.phase or "none of its own")
+    published = f"{wording.percent(feed.progress, 0)} published" if feed.progress is not None else ""
+    seen = Delay("gold to this page", snapshot.seen_after, None)
+    stages = [*delays(snapshot), seen]
+    return [
+        html.H2("From the market to this page"),
+        html.Dl(
+            [
+                fact("Feed", said, published),
+                *[
+                    fact(
+                        one.stage.capitalize(),
+                        wording.seconds(one.median),
+                        f"slowest 5 %: {wording.seconds(one.slow)}" if one.slow is not None else "newest batch",
+                    )
+                    for one in stages
+                ],
+            ],
+            className="facts",
+        ),
+        html.P("Medians over the newest 100 bars that passed.", className="fine"),
+    ]
+
+
+def _tables(snapshot: Snapshot) -> Children:
+    inventory = snapshot.inventory
+    names = ["Table", "Rows", "Rows a second", "Version", "Files", "Size", "Newest (UTC)"]
+    body: list[list[str | Component]] = [
+        [
+            html.Span(one.name, title=one.description),
+            wording.count(one.rows),
+            wording.UNKNOWN if one.rate is None else wording.number(one.rate, 1),
+            wording.count(one.version),
+            wording.count(one.files),
+            wording.data_size(one.size),
+            wording.UNKNOWN if one.newest is None else f"{one.newest:%Y-%m-%d %H:%M:%S}",
+        ]
+        for one in inventory.tables
+    ]
+    missing = f" Not written yet: {', '.join(inventory.missing)}." if inventory.missing else ""
+    offsets = ", ".join(f"{topic} {wording.count(offset)}" for topic, offset in inventory.consumed.items())
+    consumed = f" Messages that silver has consumed: {offsets}." if offsets else ""
+    return [
+        html.H2("Tables", className="section"),
+        plain_table("Delta tables as their logs describe them", names, body),
+        html.P(f"Rates since the look before, five seconds earlier.{consumed}{missing}", className="fine"),
+    ]
+
+
+def _quarantine(snapshot: Snapshot) -> Children:
+    rows = refused(snapshot)
+    title = html.H2("Quarantine", className="section")
+    if snapshot.quarantine.state == "broken":
+        return [title, notice("It cannot be read", snapshot.quarantine.problem or "", kind="problem", role="alert")]
+    if not rows:
+        return [title, html.P("No message was refused.", className="muted")]
+    total, shown = snapshot.quarantine.rows, sum(row["messages"] for row in rows)
+    body: list[list[str | Component]] = [
+        [
+            str(row["reason"]).replace("_", " "),
+            DESCRIPTIONS[Reason(row["reason"])] if row["reason"] in set(Reason) else "",
+            wording.count(row["messages"]),
+            f"{row['newest']:%Y-%m-%d %H:%M:%S}" if row["newest"] else wording.UNKNOWN,
+        ]
+        for row in rows
+    ]
+    part = f", the newest {wording.count(shown)} by reason" if shown < total else ""
+    caption = f"{wording.count(total)} messages refused{part}"
+    newest = snapshot.quarantine.all.tail(20).reverse().to_dicts()
+    where: list[list[str | Component]] = [
+        [
+            f"{row['quarantined_at']:%Y-%m-%d %H:%M:%S}" if row["quarantined_at"] else wording.UNKNOWN,
+            str(row["reason"]).replace("_", " "),
+            str(row["topic"]),
+            wording.count(row["partition"]),
+            wording.count(row["offset"]),
+        ]
+        for row in newest
+    ]
+    return [
+        title,
+        plain_table(caption, ["Reason", "Meaning", "Messages", "Newest (UTC)"], body, ("Meaning",)),
+        plain_table(
+            "The newest", ["Refused (UTC)", "Reason", "Topic", "Partition", "Offset"], where, ("Reason", "Topic")
+        ),
+    ]

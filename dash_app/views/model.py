@@ -1,0 +1,139 @@
+"""The model view: the champion's figures, by symbol and by fold, what it looks at, and the versions before it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+from dash import dcc, html
+
+from dash_app import champion, wording
+from dash_app.figures import importance, skill
+from dash_app.lake import Snapshot
+from dash_app.theme import Palette
+from dash_app.views.model_card import VERDICTS, card
+from dash_app.views.parts import Children, plain_table
+
+_STILL: Any = {"displayModeBar": False, "responsive": True}
+
+
+def skeleton() -> html.Div:
+    """The view without data."""
+    return html.Div(
+        [
+            dcc.Store(id="model-seen"),
+            html.Section([html.H1("Model"), html.Div(id="model-page")], className="panel pad"),
+        ],
+        className="single",
+    )
+
+
+def page(snapshot: Snapshot, colours: Palette) -> Children:
+    """Everything about the champion."""
+    record = champion.champion(snapshot)
+    parts: Children = [html.Div(card(snapshot), className="stack")]
+    if record is None:
+        return parts
+    version = record["model_version"]
+    rows = snapshot.metrics.filter(pl.col("model_version") == version)
+    return [*parts, *_by_symbol(rows), *_by_fold(rows, colours), *_importance(record, colours), *_versions(snapshot)]
+
+
+def _by_symbol(rows: pl.DataFrame) -> Children:
+    holdout = rows.filter(pl.col("fold") == champion.HOLDOUT).sort("symbol")
+    if holdout.is_empty():
+        return []
+    names = ["", "Bars", "R² price", "naive", "Skill", "95 % interval", "Direction", "commoner", "Coverage", "Verdict"]
+    body = [
+        [
+            wording.scope(row["symbol"]),
+            wording.count(row["rows"]),
+            wording.number(row["r2_price"], 4),
+            wording.number(row["r2_price_naive"], 4),
+            wording.percent(row["skill"], 2, sign=True),
+            f"{wording.percent(row['skill_low'], 1, sign=True)} to {wording.percent(row['skill_high'], 1, sign=True)}",
+            wording.percent(row["hit_rate"], 1),
+            wording.percent(row["majority_rate"], 1),
+            wording.percent(row["coverage"], 1),
+            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+        ]
+        for row in holdout.to_dicts()
+    ]
+    caption = "The holdout: the latest part of each symbol, on which nothing was chosen"
+    return [html.H2("By symbol", className="section"), plain_table(caption, names, body, ("Verdict", "Status", "Why"))]
+
+
+def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:
+    folds = rows.filter(pl.col("symbol") == champion.ALL).sort("fold").to_dicts()
+    if not folds:
+        return []
+    words = "; ".join(
+        f"{champion.fold_name(row['fold'])} {wording.percent(row['skill'], 2, sign=True)}" for row in folds
+    )
+    return [
+        html.H2("Skill over the naive forecast, fold by fold", className="section"),
+        html.Figure(
+            [
+                dcc.Graph(figure=skill(folds, colours), config=_STILL, style={"height": "250px"}),
+                html.Figcaption(
+                    f"Walk-forward: each fold is predicted by a forest trained only on what came before. {words}.",
+                    className="fine",
+                ),
+            ]
+        ),
+    ]
+
+
+def _importance(record: dict[str, Any], colours: Palette) -> Children:
+    weights = parse_weights(record["importance"])
+    if not weights:
+        return []
+    words = ", ".join(f"{name} {wording.percent(weight, 0)}" for name, weight in weights[:5])
+    return [
+        html.H2("What it looks at", className="section"),
+        html.Figure(
+            [
+                dcc.Graph(
+                    figure=importance(weights, colours),
+                    config=_STILL,
+                    style={"height": f"{60 + 24 * len(weights)}px"},
+                ),
+                html.Figcaption(
+                    f"Share of the splits' gain, most first: {words}. It tells what the trees split on, not what moves "
+                    "prices.",
+                    className="fine",
+                ),
+            ]
+        ),
+    ]
+
+
+def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
+    """The heaviest features from the registry's JSON, heaviest first; nothing where it is not what it should be."""
+    try:
+        stored = json.loads(text or "{}")
+        weights = [(str(name), float(weight)) for name, weight in stored.items()]
+    except (ValueError, AttributeError, TypeError):
+        return []
+    return sorted(weights, key=lambda item: -item[1])[:most]
+
+
+def _versions(snapshot: Snapshot) -> Children:
+    names = ["Version", "Trained (UTC)", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
+    body = [
+        [
+            row["model_version"],
+            f"{row['trained_at']:%Y-%m-%d %H:%M}" if row["trained_at"] else wording.UNKNOWN,
+            row["status"] or wording.UNKNOWN,
+            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+            wording.count(row["silver_rows"]),
+            wording.count(row["silver_version"]),
+            html.Span(row["status_reason"] or "", className="long"),
+        ]
+        for row in snapshot.models.sort("trained_at", descending=True).head(20).to_dicts()
+    ]
+    return [
+        html.H2("Versions", className="section"),
+        plain_table("The newest 20 versions, newest first", names, body, ("Verdict", "Status", "Why")),
+    ]

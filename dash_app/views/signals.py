@@ -1,0 +1,116 @@
+"""The signals view: what was signalled or withheld, newest first, with the reason, and the same as a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_ag_grid as dag
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from dash_app.lake import Snapshot
+from dash_app.views.parts import GRID_THEME, aria, notice
+from financelake_assets.gold.verdicts import Signal
+
+EVERY = "all"
+
+_COLUMNS: list[dict[str, Any]] = [
+    {"field": "symbol", "headerName": "Symbol", "width": 112, "pinned": "left"},
+    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "width": 104},
+    {"field": "given", "headerName": "Given (UTC)", "width": 168},
+    {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 290, "tooltipField": "why"},
+    {"field": "bar", "headerName": "Bar (UTC)", "width": 142},
+    *[
+        {
+            "field": name,
+            "headerName": title,
+            "headerTooltip": tip,
+            "valueFormatter": {"function": f"params.data.{name}_text"},
+            "type": "rightAligned",
+            "width": width,
+        }
+        for name, title, tip, width in (
+            ("close", "Close", "The bar's last price", 116),
+            ("expected", "Expected", "Predicted return of the next bar", 108),
+            ("confidence", "Confidence", "Probability of the predicted direction", 118),
+            ("strength", "Strength", "Expected move in standard deviations", 102),
+        )
+    ],
+    {"field": "model", "headerName": "Model", "width": 190},
+]
+
+
+def skeleton() -> html.Div:
+    """The view without data."""
+    return html.Div(
+        [
+            dcc.Store(id="signals-seen"),
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H1("Signals"),
+                            dmc.SegmentedControl(
+                                id="signal-select",
+                                data=[{"value": EVERY, "label": "All"}, *[str(one.value) for one in Signal]],
+                                value=EVERY,
+                                size="sm",
+                                **aria(label="Which signals"),
+                            ),
+                            dmc.TextInput(
+                                id="signals-search",
+                                placeholder="Search",
+                                size="sm",
+                                w=170,
+                                **aria(label="Search the signals"),
+                            ),
+                            html.A("Download CSV", id="signals-csv", href="/signals.csv", className="button"),
+                        ],
+                        className="view-head",
+                    ),
+                    html.P(
+                        "One line a bar and symbol, decided when the bar came. HOLD means that no trade was worth it, "
+                        "and says why. Choose a line to see its chart.",
+                        className="muted",
+                    ),
+                    html.Div(id="signals-notice"),
+                    dag.AgGrid(
+                        id="signals",
+                        columnDefs=_COLUMNS,
+                        rowData=[],
+                        getRowId="params.data.id",
+                        defaultColDef={
+                            "sortable": True,
+                            "resizable": True,
+                            "suppressMovable": True,
+                            "cellDataType": False,
+                        },
+                        dashGridOptions={
+                            "theme": GRID_THEME,
+                            "rowHeight": 38,
+                            "headerHeight": 36,
+                            "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+                            "animateRows": False,
+                        },
+                        className="feed-grid",
+                        style={"height": None, "width": "100%"},
+                    ),
+                ],
+                className="panel pad",
+            ),
+        ],
+        className="single",
+    )
+
+
+def missing(snapshot: Snapshot) -> html.Div | None:
+    """Why there are no signals; ``None`` where there are some."""
+    if snapshot.signals.state == "ready":
+        return None
+    if not snapshot.loaded:
+        return notice("Reading the lake", "One moment.")
+    if snapshot.signals.state == "broken":
+        return notice("The signals cannot be read", snapshot.signals.problem or "", kind="problem", role="alert")
+    if snapshot.models.is_empty():
+        return notice("No signals yet", "They begin with the first bar after the first model is trained.")
+    return notice("No signals yet", "There is a model. The first bar that it has not seen brings the first signal.")
