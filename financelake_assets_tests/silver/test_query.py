@@ -111,7 +111,7 @@ def test_loss_by_retention_stops_the_query_loudly(silver: Settings):
     kafka.produce(silver, [kafka.bar("AAPL", 99, 5.0)])
     with kafka.running(silver) as query:
         kafka.eventually(lambda: not query.isActive, "the query stopped")
-        assert "KAFKA_DATA_LOSS" in str(query.exception()), str(query.exception())[:3000]
+        assert "data may have been lost" in str(query.exception())
     assert read_ledger(silver).consumed == 20
 
 
