@@ -1,23 +1,15 @@
 """The gold query on a real Spark server with a trained forest: what silver changes become."""
 
-import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.query import NoChampionError, score_bars, start, waits_for
-from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.model import registry
-from financelake_assets.model.features import with_features
-from financelake_assets.model.labels import with_labels
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.model.registry import ModelRecord
-from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.gold.frames import day
 from financelake_assets_tests.gold.lakes import HISTORY, SYMBOLS, append, content, market, score_changes

@@ -1,0 +1,274 @@
+"""One paper account: positions, limits, costs and the kill switch, bar by bar, without any I/O.
+
+Enters: what each symbol's price did since its last bar, and the order that waits for it. Leaves: the account after the
+bar, and the trades. Orders given at a bar's close are executed at the next bar's open, or at its close where a provider
+has no open. A position is kept as its market value, which grows with the adjusted return: splits and dividends are no
+loss, and prices may be negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from financelake_assets.config import PortfolioSettings
+
+_DRIFT = 1.1
+"""A position or the exposure may outgrow its limit by this much before it is cut back: cutting costs."""
+
+_DUST = 1e-9
+
+
+class Leg(StrEnum):
+    """What a trade does to a position."""
+
+    OPEN = "open"
+    CLOSE = "close"
+    CUT = "cut"
+
+
+class Why(StrEnum):
+    """What caused a trade."""
+
+    SIGNAL = "signal"
+    EXPIRED = "expired"
+    LIMIT = "limit"
+    KILL_SWITCH = "kill_switch"
+
+
+class Order(NamedTuple):
+    """What a signal asks for at the next bar.
+
+    ``side`` is 1, -1 or 0; ``volatility`` the yearly one expected, NaN where unknown; ``horizon`` in bars.
+    """
+
+    side: int
+    volatility: float
+    horizon: int
+    cost_bps: float
+
+
+class Move(NamedTuple):
+    """A price's growth from the last bar to the execution, from there to the close, and whether one can open there."""
+
+    before: float
+    after: float
+    tradable: bool
+
+
+class Trade(NamedTuple):
+    """One execution: ``value`` is signed, ``profit`` (net of both ways' costs) that of what was closed, else 0."""
+
+    symbol: str
+    leg: Leg
+    why: Why
+    value: float
+    cost: float
+    profit: float
+
+
+@dataclass
+class Position:
+    """Market value, what was paid for it, costs of opening it, bars held, and bars until its signal expires.
+
+    ``basis`` tells long from short: at a negative price the value of a long position is negative too.
+    """
+
+    value: float
+    basis: float
+    cost: float
+    held: int
+    left: int
+
+
+@dataclass
+class Account:
+    """Cash, positions, the orders that wait, the highest equity, and for how many steps the kill switch still holds."""
+
+    cash: float
+    peak: float
+    positions: dict[str, Position] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    halted: int = 0
+
+    @property
+    def equity(self) -> float:
+        """What the account is worth."""
+        return self.cash + sum(position.value for position in self.positions.values())
+
+    @property
+    def gross(self) -> float:
+        """The sum of all positions, long or short."""
+        return sum(abs(position.value) for position in self.positions.values())
+
+    @property
+    def net(self) -> float:
+        """Long less short positions."""
+        return sum(position.value for position in self.positions.values())
+
+
+def step(
+    account: Account, moves: Mapping[str, Move], orders: Mapping[str, Order], rules: PortfolioSettings
+) -> list[Trade]:
+    """Take an account through one step of its clock.
+
+    Args:
+        account: changed in place.
+        moves: the symbols that have a bar at this step.
+        orders: what the signals of these bars ask for, to be executed at each symbol's next bar.
+        rules: sizes and limits.
+
+    Returns:
+        The trades, in the order of execution.
+    """
+    for symbol, position in account.positions.items():
+        if symbol in moves:
+            position.value *= moves[symbol].before
+            position.held += 1
+            position.left -= 1
+    trades = _rebalance(account, moves, rules)
+    for symbol, position in account.positions.items():
+        if symbol in moves:
+            position.value *= moves[symbol].after
+    account.orders.update(orders)
+    _watch(account, rules)
+    return trades
+
+
+def _watch(account: Account, rules: PortfolioSettings) -> None:
+    """Pull the kill switch, count down while it holds, and start anew from the equity that was left."""
+    equity = account.equity
+    if account.halted:
+        account.halted -= 1
+        if account.halted == 0:
+            account.peak = equity
+        return
+    account.peak = max(account.peak, equity)
+    if equity <= account.peak * (1 - rules.kill_switch_drawdown):
+        account.halted = rules.kill_switch_bars
+
+
+def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSettings) -> list[Trade]:
+    equity = account.equity
+    trades: list[Trade] = []
+    openings: dict[str, tuple[Order, float]] = {}
+    for symbol in sorted(moves):  # in an order of its own, so that equal inputs give equal sums
+        order = account.orders.pop(symbol, None)
+        if order is None:
+            continue
+        position = account.positions.get(symbol)
+        why = _why_close(account, position, order, equity, rules)
+        if position is not None and why is not None:
+            trades.append(_reduce(account, symbol, 1.0, Leg.CLOSE, why, _rate(order, rules)))
+            position = None
+        if position is not None:
+            if order.side * position.basis > 0:
+                position.left = order.horizon
+        elif moves[symbol].tradable and not account.halted and equity > 0:
+            size = _size(order, rules) * equity
+            if size > 0 and (order.side > 0 or rules.short):
+                openings[symbol] = (order, order.side * size)
+    trades += _cut(account, moves, equity, rules)
+    room = max(0.0, rules.max_exposure * equity - account.gross)
+    asked = sum(abs(value) for _, value in openings.values())
+    share = min(1.0, room / asked) if asked > 0 else 0.0
+    for symbol, (order, value) in openings.items():
+        if share > _DUST:
+            trades.append(_open(account, symbol, order, value * share, _rate(order, rules)))
+    return trades
+
+
+def _why_close(
+    account: Account, position: Position | None, order: Order, equity: float, rules: PortfolioSettings
+) -> Why | None:
+    """Why a position is closed at this bar; ``None`` when it stays."""
+    if position is None:
+        return None
+    if account.halted or equity <= 0:
+        return Why.KILL_SWITCH
+    if position.held < rules.min_holding_bars:
+        return None
+    if order.side * position.basis < 0:
+        return Why.SIGNAL
+    return Why.EXPIRED if order.side == 0 and position.left <= 0 else None
+
+
+def _size(order: Order, rules: PortfolioSettings) -> float:
+    """Share of the account for a new position: more where prices move less."""
+    if order.side == 0 or not order.volatility > 0:
+        return 0.0
+    return min(rules.max_position, rules.target_volatility / order.volatility)
+
+
+def _cut(account: Account, moves: Mapping[str, Move], equity: float, rules: PortfolioSettings) -> list[Trade]:
+    """Cut back positions that outgrew their limit, and all of them where their sum did."""
+    if equity <= 0:
+        return []
+    trades = []
+    rate = rules.slippage_bps / 10_000
+    held = [symbol for symbol in sorted(moves) if symbol in account.positions]
+    for symbol in held:
+        limit, size = rules.max_position * equity, abs(account.positions[symbol].value)
+        if size > limit * _DRIFT:
+            trades.append(_reduce(account, symbol, 1 - limit / size, Leg.CUT, Why.LIMIT, rate))
+    limit = rules.max_exposure * equity
+    if account.gross > limit * _DRIFT:
+        excess = 1 - limit / account.gross
+        trades += [_reduce(account, symbol, excess, Leg.CUT, Why.LIMIT, rate) for symbol in held]
+    return trades
+
+
+def _rate(order: Order, rules: PortfolioSettings) -> float:
+    return (order.cost_bps + rules.slippage_bps) / 10_000
+
+
+def _open(account: Account, symbol: str, order: Order, value: float, rate: float) -> Trade:
+    cost = abs(value) * rate
+    account.cash -= value + cost
+    account.positions[symbol] = Position(value, value, cost, 0, order.horizon)
+    return Trade(symbol, Leg.OPEN, Why.SIGNAL, value, cost, 0.0)
+
+
+def _reduce(account: Account, symbol: str, share: float, leg: Leg, why: Why, rate: float) -> Trade:
+    """Close a share of a position."""
+    position = account.positions[symbol]
+    value, basis, paid = position.value * share, position.basis * share, position.cost * share
+    cost = abs(value) * rate
+    account.cash += value - cost
+    if leg is Leg.CLOSE:
+        del account.positions[symbol]
+    else:
+        position.value, position.basis, position.cost = (
+            position.value - value,
+            position.basis - basis,
+            position.cost - paid,
+        )
+    return Trade(symbol, leg, why, -value, cost, value - basis - cost - paid)
+
+
+def buy_and_hold(account: Account, moves: Mapping[str, Move], joining: Iterable[str], rate: float) -> None:
+    """Take the comparison through a step: each symbol gets an equal share when it joins, then nothing is traded.
+
+    Args:
+        account: changed in place.
+        moves: the symbols that have a bar at this step.
+        joining: those of them that are bought now; what they get is taken from all others alike.
+        rate: cost of a trade as a share of its value.
+    """
+    for symbol, position in account.positions.items():
+        if symbol in moves:
+            position.value *= moves[symbol].before
+    new = sorted(symbol for symbol in joining if symbol not in account.positions)
+    if new and account.equity > 0:
+        kept = len(account.positions) / (len(account.positions) + len(new))
+        for symbol in sorted(account.positions):
+            _reduce(account, symbol, 1 - kept, Leg.CUT, Why.LIMIT, rate)
+        share = account.cash / (1 + rate) / len(new)
+        for symbol in new:
+            _open(account, symbol, Order(1, math.nan, 0, 0.0), share, rate)
+    for symbol, position in account.positions.items():
+        if symbol in moves:
+            position.value *= moves[symbol].after
