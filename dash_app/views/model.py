@@ -44,7 +44,18 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
     holdout = rows.filter(pl.col("fold") == champion.HOLDOUT).sort("symbol")
     if holdout.is_empty():
         return []
-    names = ["Symbol", "Bars", "R² price", "naive", "Skill", "95 % interval", "Direction", "commoner", "Coverage", "Verdict"]
+    names = [
+        "Symbol",
+        "Bars",
+        "R² price",
+        "naive",
+        "Skill",
+        "95 % interval",
+        "Direction",
+        "commoner",
+        "Coverage",
+        "Verdict",
+    ]
     body = [
         [
             wording.scope(row["symbol"]),
