@@ -37,26 +37,26 @@ def market(first: int, last: int, seed: int = 5) -> pl.DataFrame:
         moves = chance.normal(0.002 * (-1) ** number, 0.02, HISTORY * 2)
         closes = 100 * np.exp(np.cumsum(moves))
         opens = np.concatenate([[100.0], closes[:-1]]) * np.exp(chance.normal(0, 0.003, HISTORY * 2))
-        for day in range(first, last):
-            rows.append(
-                {
-                    "symbol": symbol,
-                    "asset_class": asset_class,
-                    "interval": "1d",
-                    "event_time": START + timedelta(days=day),
-                    "open": opens[day],
-                    "high": max(opens[day], closes[day]) * 1.005,
-                    "low": min(opens[day], closes[day]) * 0.995,
-                    "close": closes[day],
-                    "volume": 1_000.0 + day,
-                    "topic": f"bronze.{asset_class}",
-                    "partition": 0,
-                    "offset": day,
-                    "provider": "test",
-                    "ingested_at": MADE_AT,
-                    "processed_at": MADE_AT,
-                }
-            )
+        rows += [
+            {
+                "symbol": symbol,
+                "asset_class": asset_class,
+                "interval": "1d",
+                "event_time": START + timedelta(days=day),
+                "open": opens[day],
+                "high": max(opens[day], closes[day]) * 1.005,
+                "low": min(opens[day], closes[day]) * 0.995,
+                "close": closes[day],
+                "volume": 1_000.0 + day,
+                "topic": f"bronze.{asset_class}",
+                "partition": 0,
+                "offset": day,
+                "provider": "test",
+                "ingested_at": MADE_AT,
+                "processed_at": MADE_AT,
+            }
+            for day in range(first, last)
+        ]
     return bars(*rows)
 
 
