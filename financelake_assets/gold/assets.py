@@ -46,7 +46,7 @@ def gold_tables(
     lake: LakeResource,
     tables: TablesResource,
     streams: ContinuousStreamsResource,
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Make sure that the gold query runs and has scored everything that is in silver now."""
     lacking = waits_for(lake.settings)
     if lacking:

@@ -31,7 +31,7 @@ _METRICS_SPEC = table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attribute
 @dg.multi_asset(specs=[_FOREST_SPEC, _METRICS_SPEC], name="random_forest", pool="training")
 def random_forest(
     context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource, spark: LazyPySparkResource
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Train on silver as it is now, evaluate on the latest part held out, and register the version."""
     settings = lake.settings
     await_server(settings)

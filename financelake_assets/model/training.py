@@ -236,5 +236,9 @@ def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:
 
 
 def utc(moment: datetime) -> str:
-    """A literal that Spark reads as the same instant whatever the session's time zone."""
-    return f"{moment.isoformat(sep=' ')}Z"
+    """A literal that Spark reads as the same instant whatever the session's time zone.
+
+    Args:
+        moment: a time in UTC, with or without its zone.
+    """
+    return f"{moment.replace(tzinfo=None).isoformat(sep=' ')}Z"

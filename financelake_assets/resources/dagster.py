@@ -18,7 +18,7 @@ from financelake_assets.resources.streams import Streams
 _PATIENCE_SECONDS = 120.0
 
 
-class LakeResource(dg.ConfigurableResource):
+class LakeResource(dg.ConfigurableResource[None]):
     """The settings of this lake, from the environment."""
 
     @property
@@ -27,7 +27,7 @@ class LakeResource(dg.ConfigurableResource):
         return get_settings()
 
 
-class TopicsResource(dg.ConfigurableResource):
+class TopicsResource(dg.ConfigurableResource[None]):
     """The bronze topics on the Kafka broker."""
 
     lake: LakeResource
@@ -45,7 +45,7 @@ class TopicsResource(dg.ConfigurableResource):
         return watermarks(self.lake.settings)
 
 
-class TablesResource(dg.ConfigurableResource):
+class TablesResource(dg.ConfigurableResource[None]):
     """The Delta tables, read without Spark."""
 
     lake: LakeResource
@@ -66,7 +66,7 @@ class TablesResource(dg.ConfigurableResource):
         return None if facts is None else str(facts.version)
 
 
-class ContinuousStreamsResource(dg.ConfigurableResource):
+class ContinuousStreamsResource(dg.ConfigurableResource[None]):
     """The continuous queries in the Spark Connect server: started, adopted, stopped; they outlive every run."""
 
     @property

@@ -58,6 +58,6 @@ def job_session(settings: Settings) -> SparkSession:
 
 def _connect(settings: Settings, remote: str) -> SparkSession:
     await_server(settings)
-    session: SparkSession = SparkSession.builder.remote(remote).create()  # type: ignore[attr-defined]
+    session: SparkSession = SparkSession.builder.remote(remote).create()
     session.client.set_retry_policies([_RETRIES])
     return session

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import write_deltalake
+from polars.testing import assert_frame_equal
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
+from financelake_assets.model import registry
+from financelake_assets.model.artifacts import ArtifactError
+from financelake_assets.model.features import with_features
+from financelake_assets.model.predict import score
+from financelake_assets.model.registry import Status
+from financelake_assets.model.training import RAW, Trained, calibrated, local, train
+from financelake_assets.silver.schema import BARS
+from financelake_assets_tests.model import market
+
+pytestmark = pytest.mark.integration
+
+SMALL = ModelSettings(trees=5, depth=3, folds=2, min_instances_per_node=20)
+
+
+def history(days: int) -> pl.DataFrame:
+    return pl.concat(
+        [
+            market.bars("A", market.moves(days, 1, 0.5)),
+            market.bars("B", market.moves(days, 2, 0.5), "crypto"),
+            market.with_close(market.close_only("WTI", market.moves(days, 3, 0.5)), days - 40, -36.98),
+        ]
+    )
+
+
+def write_silver(lake: Settings, frame: pl.DataFrame) -> int:
+    """Put bars into silver; gives its version."""
+    now = datetime.now(UTC)
+    stamped = frame.with_columns(
+        pl.lit("bronze.stock").alias("topic"),
+        pl.lit(0, dtype=pl.Int32).alias("partition"),
+        pl.int_range(pl.len()).alias("offset"),
+        pl.lit(now).alias("ingested_at"),
+        pl.lit(now).alias("processed_at"),
+    )
+    missing = [field for field in BARS.schema if field.name not in stamped.columns]
+    whole = stamped.with_columns(*[pl.lit(None).alias(field.name) for field in missing])
+    write_deltalake(BARS.ensure(lake), whole.select(BARS.schema.names).to_arrow().cast(BARS.schema), mode="append")
+    return BARS.ensure(lake).version()
+
+
+def train_on(spark: SparkSession, lake: Settings, days: int) -> Trained:
+    version = write_silver(lake, history(days))
+    bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(lake))
+    return train(spark, bars, SMALL, version, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, spark_server: str) -> Trained:
+    lake = Settings.model_validate({"data_dir": tmp_path_factory.mktemp("trained"), "spark": {"remote": spark_server}})
+    return train_on(spark, lake, 500)
+
+
+@pytest.fixture
+def registered(spark_lake: Settings, trained: Trained) -> registry.ModelRecord:
+    write_silver(spark_lake, history(500))
+    return registry.save(spark_lake, trained)
+
+
+def test_the_first_version_is_champion_and_comes_back_as_it_was(
+    spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    assert registered.status is Status.CHAMPION
+    assert registry.champion(spark_lake) == registered
+    assert registered.silver_rows == 1500
+    assert registered.horizon == 1
+    table = MODEL_METRICS.open(spark_lake)
+    assert table is not None
+    stored = pl.read_delta(str(table.table_uri))
+    assert set(stored["model_version"]) == {registered.model_version}
+    assert {0, 2} == set(stored["fold"])
+    assert registered.model_version in registry.card(spark_lake, registered)
+    assert registered.verdict.value in registry.card(spark_lake, registered)
+
+
+def test_there_is_no_champion_before_the_first_training(offline_lake: Settings) -> None:
+    assert registry.champion(offline_lake) is None
+    assert registry.versions(offline_lake) == []
+
+
+def test_a_loaded_model_predicts_what_the_trained_one_did(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    bars = spark.read.format("delta").load(BARS.path(spark_lake))
+    stamped = with_features(bars).withColumns(
+        {
+            "horizon": F.lit(registered.horizon),
+            "model_version": F.lit(registered.model_version),
+            "as_of": F.current_timestamp(),
+        }
+    )
+    scored = score(stamped, registry.load(spark, spark_lake, registered), registered)
+    assert scored.columns == PREDICTIONS.schema.names
+    found = local(scored).sort("symbol", "event_time")
+    # every bar but warm-up, the negative price and the day behind it
+    assert len(found) == 3 * (500 - 60) - 2
+    assert found.null_count().sum_horizontal().item() == 0
+    raw = local(
+        trained.model.transform(stamped.where("scorable")).select(
+            "symbol", "asset_class", "event_time", "close", F.col("bar_volatility").alias("expected_move"), RAW
+        )
+    )
+    expected = calibrated(raw, trained.calibration).sort("symbol", "event_time")
+    assert_frame_equal(
+        found.select("predicted_return", "lower", "upper", "probability_up", "predicted_close"),
+        expected.select(
+            "predicted_return",
+            lower=pl.col("close") * pl.col("low").exp(),
+            upper=pl.col("close") * pl.col("high").exp(),
+            probability_up="probability_up",
+            predicted_close=pl.col("close") * pl.col("predicted_return").exp(),
+        ),
+    )
+    assert (found["lower"] < found["predicted_close"]).all()
+    assert (found["predicted_close"] < found["upper"]).all()
+
+
+def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    bars = market.to_spark(spark, market.bars("NEW", market.moves(70, 9), "crypto")).withColumns(
+        {"topic": F.lit("t"), "partition": F.lit(0), "offset": F.lit(1)}
+    )
+    stamped = with_features(bars).withColumns(
+        {"horizon": F.lit(1), "model_version": F.lit("v"), "as_of": F.current_timestamp()}
+    )
+    found = local(score(stamped, registry.load(spark, spark_lake, registered), registered))
+    assert len(found) == 10
+    assert found.null_count().sum_horizontal().item() == 0
+
+
+def test_changed_files_are_not_loaded(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    part = next(Path(spark_lake.models_dir / registered.model_version).rglob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="differ from its manifest"):
+        registry.load(spark, spark_lake, registered)
+
+
+def test_a_model_of_other_features_is_not_loaded(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    with pytest.raises(ArtifactError, match="moon_phase"):
+        registry.load(spark, spark_lake, replace(registered, features=(*registered.features, "moon_phase")))
+
+
+def test_a_challenger_without_unseen_bars_stays_one(
+    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    second = registry.save(spark_lake, trained)
+    assert second.status is Status.CHALLENGER
+    assert "that neither version learnt from" in second.status_reason
+    assert registry.champion(spark_lake) == registered
+
+
+def test_a_challenger_that_is_not_worse_on_unseen_bars_is_promoted(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    fresh = replace_silver(spark_lake, 700)
+    bars = spark.read.format("delta").option("versionAsOf", fresh).load(BARS.path(spark_lake))
+    second = registry.save(spark_lake, train(spark, bars, SMALL, fresh, lambda _: None))
+    assert second.status is Status.CHAMPION
+    assert f"not worse than {registered.model_version}" in second.status_reason
+    assert registry.champion(spark_lake) == second
+    before = next(one for one in registry.versions(spark_lake) if one.model_version == registered.model_version)
+    assert before.status is Status.RETIRED
+    assert second.model_version in before.status_reason
+    back = registry.promote(spark_lake, registered.model_version, "rolled back")
+    assert registry.champion(spark_lake) == back
+    assert [one.status for one in registry.versions(spark_lake)] == [Status.CHAMPION, Status.RETIRED]
+
+
+def replace_silver(lake: Settings, days: int) -> int:
+    BARS.ensure(lake).delete()
+    return write_silver(lake, history(days))
+
+
+def test_another_horizon_needs_no_comparison(
+    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    other = replace(trained, settings=SMALL.model_copy(update={"horizon": 5}))
+    assert registry.save(spark_lake, other).status is Status.CHAMPION
+
+
+def test_an_unknown_version_cannot_be_promoted(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+    with pytest.raises(registry.UnknownVersionError, match=registered.model_version):
+        registry.promote(spark_lake, "rf-none", "a mistake")
+
+
+def test_two_writers_leave_one_champion_and_both_versions(spark_lake: Settings, trained: Trained) -> None:
+    write_silver(spark_lake, history(500))
+    found: list[registry.ModelRecord] = []
+    writers = [threading.Thread(target=lambda: found.append(registry.save(spark_lake, trained))) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    statuses = sorted(record.status.value for record in registry.versions(spark_lake))
+    assert statuses == ["challenger", "champion"]
+    assert len(found) == 2
+    champion = registry.champion(spark_lake)
+    assert champion is not None
+    assert champion.status is Status.CHAMPION
+
+
+def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+    stored = registry.champion(spark_lake)
+    assert stored is not None
+    assert abs(datetime.now(UTC) - stored.trained_at) < timedelta(hours=1)
+    assert MODELS.facts(spark_lake).rows == 1  # type: ignore[union-attr]

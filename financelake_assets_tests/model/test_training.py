@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from pyspark.sql import SparkSession
+
+from financelake_assets.config import ModelSettings
+from financelake_assets.model.calibration import POOLED
+from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.features import FEATURES
+from financelake_assets.model.training import RAW, NotEnoughHistoryError, Trained, train
+from financelake_assets_tests.model import market
+
+pytestmark = pytest.mark.integration
+
+SMALL = ModelSettings(trees=8, depth=4, folds=3, min_instances_per_node=20)
+_SIGNAL = 0.5
+Fit = Callable[..., Trained]
+
+
+@pytest.fixture(scope="module")
+def fit(spark: SparkSession) -> Fit:
+    def trained(*frames: pl.DataFrame, settings: ModelSettings = SMALL) -> Trained:
+        found = train(spark, market.to_spark(spark, *frames), settings, 7, lambda _: None)
+        found.labelled.unpersist()
+        return found
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def predictable(fit: Fit) -> Trained:
+    return fit(
+        market.bars("A", market.moves(900, 1, _SIGNAL)), market.bars("B", market.moves(900, 2, _SIGNAL), "crypto")
+    )
+
+
+def overall(trained: Trained) -> dict[str, float]:
+    return next(row for row in trained.metrics if (row["fold"], row["symbol"]) == (HOLDOUT, ALL))
+
+
+def test_it_finds_what_can_be_found(predictable: Trained) -> None:
+    row = overall(predictable)
+    assert row["verdict"] == Verdict.EDGE.value
+    # with r' = r/2 + noise, the best forecast explains a quarter of the variance
+    assert 0.1 < row["oos_r2_return"] < 0.3
+    assert predictable.importance["momentum_1"] == max(predictable.importance.values())
+    assert math.isclose(sum(predictable.importance.values()), 1, rel_tol=1e-6)
+    assert set(predictable.importance) == set(FEATURES)
+
+
+def test_its_intervals_cover_out_of_sample(predictable: Trained) -> None:
+    assert overall(predictable)["coverage"] == pytest.approx(SMALL.coverage, abs=0.06)
+
+
+def test_no_skill_is_left_when_the_order_of_moves_is_shuffled(fit: Fit) -> None:
+    """The canary: the same moves in another order hold nothing to find. Skill here would be a leak."""
+    random = np.random.default_rng(3)
+    shuffled = [random.permutation(market.moves(900, seed, _SIGNAL)) for seed in (1, 2)]
+    trained = fit(market.bars("A", shuffled[0]), market.bars("B", shuffled[1], "crypto"))
+    row = overall(trained)
+    assert row["verdict"] == Verdict.NO_EDGE.value
+    assert abs(row["skill"]) < 0.02
+    assert abs(row["ic_t"]) < 3
+
+
+def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) -> None:
+    rows = predictable.judged.rows
+    assert rows.select("symbol", "event_time").is_duplicated().sum() == 0
+    # the first fold only calibrates the others
+    assert set(rows["fold"]) == {2, 3}
+
+
+def test_the_same_bars_settings_and_seed_give_the_same_forest(fit: Fit, predictable: Trained) -> None:
+    frames = [
+        market.bars("B", market.moves(900, 2, _SIGNAL), "crypto"),
+        market.bars("A", market.moves(900, 1, _SIGNAL)),
+    ]
+    again = fit(*frames)
+    keys = ["symbol", "event_time"]
+    assert again.judged.rows.sort(keys)[RAW].equals(predictable.judged.rows.sort(keys)[RAW])
+    assert again.importance == predictable.importance
+    assert again.calibration == predictable.calibration
+    other = fit(*frames, settings=SMALL.model_copy(update={"seed": 2}))
+    assert other.importance != predictable.importance
+
+
+def test_too_little_history_is_said(fit: Fit) -> None:
+    with pytest.raises(NotEnoughHistoryError, match="38 labelled bars of 1d, 500 are needed"):
+        fit(market.bars("A", market.moves(99, 1)))
+    with pytest.raises(NotEnoughHistoryError, match="0 labelled bars of 1d"):
+        fit(market.bars("A", np.zeros(900)))
+
+
+def test_odd_markets_are_learnt_from_all_the_same(fit: Fit) -> None:
+    """A market that only rises, a spot price with a negative day, and a symbol that vanished long ago."""
+    rising = market.bars("UP", np.abs(market.moves(700, 4)) + 1e-4)
+    spot = market.with_close(market.close_only("WTI", market.moves(700, 5)), 600, -36.98)
+    gone = market.bars("GONE", market.moves(150, 6))
+    trained = fit(rising, spot, gone)
+    symbols = {row["symbol"]: row for row in trained.metrics if row["fold"] == HOLDOUT}
+    assert set(symbols) == {"UP", "WTI", "*stock", "*commodity", ALL}
+    assert symbols["UP"]["majority_rate"] == 1.0
+    assert all(math.isfinite(row["skill"]) for row in symbols.values())
+    assert set(trained.calibration.shrinkage) == {POOLED, "UP", "WTI"}

@@ -1,0 +1,73 @@
+"""The Dagster definitions as a whole: they load quickly, connect to nothing, and do not change unnoticed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from financelake_assets.definitions import defs
+
+SNAPSHOT = Path(__file__).with_name("definitions.snapshot.json")
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    return defs.get_repository_def()
+
+
+def describe(repository: dg.RepositoryDefinition) -> dict[str, object]:
+    graph = repository.asset_graph
+    return {
+        "assets": {
+            key.to_user_string(): {
+                "group": graph.get(key).group_name,
+                "upstream": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+                "kinds": sorted(graph.get(key).kinds),
+            }
+            for key in sorted(graph.get_all_asset_keys(), key=lambda key: key.to_user_string())
+        },
+        "checks": sorted(key.to_user_string() for key in graph.asset_check_keys),
+        "jobs": sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")),
+        "schedules": {item.name: item.cron_schedule for item in repository.schedule_defs},
+        "sensors": {item.name: item.default_status.value for item in repository.sensor_defs},
+    }
+
+
+def test_nothing_changes_unnoticed(repository: dg.RepositoryDefinition):
+    """After a wanted change: python -m financelake_assets_tests.test_definitions writes the snapshot anew."""
+    assert describe(repository) == json.loads(SNAPSHOT.read_text())
+
+
+def test_every_asset_has_an_owner_a_group_a_kind_and_a_description(repository: dg.RepositoryDefinition):
+    graph = repository.asset_graph
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.owners, key
+        assert node.group_name != "default", key
+        assert node.kinds, key
+        assert node.description, key
+
+
+def test_everything_that_keeps_a_lake_going_runs_by_default(repository: dg.RepositoryDefinition):
+    assert {item.default_status for item in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+    assert {item.default_status for item in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+
+
+def test_loading_connects_to_nothing():
+    """In a process that cannot open a socket, the definitions load all the same."""
+    program = (
+        "import socket\n"
+        "def refuse(*_, **__): raise AssertionError('connected while loading')\n"
+        "socket.socket.connect = refuse\n"
+        "from financelake_assets.definitions import defs\n"
+        "defs.get_repository_def()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(describe(defs.get_repository_def()), indent=2) + "\n")
