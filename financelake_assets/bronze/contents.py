@@ -68,7 +68,9 @@ def bytes_on_disk(settings: Settings, topic: str) -> int | None:
     data = Path(settings.data_dir) / "kafka" / "data"
     if settings.kafka.bootstrap is not None or not data.is_dir():
         return None
-    return sum(segment.stat().st_size for segment in data.glob(f"{topic}-*/*.log"))
+    # the folders of a deleted topic stay for a while, under another name
+    partitions = [folder for folder in data.glob(f"{topic}-*") if folder.name.removeprefix(f"{topic}-").isdigit()]
+    return sum(segment.stat().st_size for folder in partitions for segment in folder.glob("*.log"))
 
 
 def _sample(message: Any) -> dict[str, Any]:

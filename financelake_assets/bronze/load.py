@@ -86,13 +86,13 @@ class Load:
         """
         self._universe.add(chunk.instruments())
         common = headers(self._provider, self._name)
-        sent = 0
-        for message in encode(chunk):
-            if not self._position.has(self._next):
-                sequence = ("sequence", str(self._next).encode())
-                self._producer.send(message.topic, message.key, message.value, [*common, sequence])
+        send, beyond, row, sent = self._producer.send, self._position.beyond, self._next, 0
+        for topic, key, value in encode(chunk):
+            if row not in beyond:
+                send(topic, key, value, [*common, ("sequence", b"%d" % row)])
                 sent += 1
-            self._next += 1
+            row += 1
+        self._next = row
         self._producer.poll()
         if self._next - self._recorded >= _RECORD_EVERY_ROWS or self._record_is_old():
             self.record()
@@ -110,7 +110,7 @@ class Load:
         for topic, parts in self._producer.ends.items():
             ends.setdefault(topic, {}).update(parts)
         # the caller need not wait for it: if this record is lost, the one before it still holds
-        self._producer.send(POSITIONS, self._name, positions.encode_record(self._next, ends, self._ids), ())
+        self._producer.send(POSITIONS, self._name, positions.encode_record(self._next, ends, self._ids), [])
         self._recorded, self._recorded_at = self._next, time.monotonic()
 
     def __enter__(self) -> Self:

@@ -35,10 +35,6 @@ class Position:
     beyond: frozenset[int] = frozenset()
     ends: Ends = field(default_factory=dict)
 
-    def has(self, sequence: int) -> bool:
-        """Whether the row with this sequence number is on its topic."""
-        return sequence < self.published or sequence in self.beyond
-
 
 def encode_record(published: int, ends: Ends, ids: Mapping[str, str]) -> str:
     """A load's record: rows before ``published`` are on the topics with these ids, which ended at these offsets."""

@@ -6,7 +6,7 @@ a caller that is faster than the broker waits. What is too large for a topic goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from financelake_assets.bronze.topics import COMPRESSION, DEAD_LETTERS, client_config
 from financelake_assets.config import Settings
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]
 
 _MOST_BYTES = 1_000_000
 _QUEUE_MESSAGES = 100_000
@@ -34,7 +34,7 @@ class Stopped(Exception):  # noqa: N818  # a request, not a failure
     """The caller asked to stop while the producer was waiting for the broker."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Deliveries:
     """What became of the messages so far."""
 
@@ -64,8 +64,7 @@ class BronzeProducer:
         """
         self.deliveries = Deliveries()
         self.problem: str | None = None
-        self.ends: dict[str, dict[int, int]] = {}
-        """Per topic and partition, the offset behind the last message that was acknowledged."""
+        self._last: dict[tuple[str | None, int | None], int | None] = {}
         self._stopping = stopping
         self._failure: KafkaError | None = None
         self._since_poll = 0
@@ -89,6 +88,15 @@ class BronzeProducer:
             }
         )
 
+    @property
+    def ends(self) -> dict[str, dict[int, int]]:
+        """Per topic and partition, the offset behind the last message that was acknowledged."""
+        ends: dict[str, dict[int, int]] = {}
+        for (topic, partition), offset in self._last.items():
+            if topic is not None and partition is not None and offset is not None:
+                ends.setdefault(topic, {})[partition] = offset + 1
+        return ends
+
     def send(self, topic: str, key: str | bytes, value: str | bytes, headers: Headers) -> None:
         """Queue a message; waits while the queue is full.
 
@@ -98,7 +106,7 @@ class BronzeProducer:
         """
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=self._on_delivery)
+                self._producer.produce(topic, value, key, headers=headers, on_delivery=self._on_delivery)
             except BufferError:
                 self._wait()
             except KafkaException as error:
@@ -165,11 +173,10 @@ class BronzeProducer:
             self.deliveries.failed += 1
             self._failure = self._failure or error
             return
+        # this runs for every message: nothing more than what must be known
         self.deliveries.acknowledged += 1
         self.problem = None
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        if topic is not None and partition is not None and offset is not None:
-            self.ends.setdefault(topic, {})[partition] = offset + 1
+        self._last[message.topic(), message.partition()] = message.offset()
 
     def _on_error(self, error: Any) -> None:
         """What librdkafka says of its connections; it goes on by itself unless the error is fatal."""
