@@ -48,7 +48,7 @@ def encode(chunk: Chunk) -> Iterator[Message]:
         yield Message(_topic(odd.get("asset_class")), str(odd.get("symbol") or ""), _row_json(odd))
 
 
-def headers(provider: str, load: str, now: datetime | None = None) -> list[tuple[str, bytes]]:
+def headers(provider: str, load: str, now: datetime | None = None) -> list[tuple[str, str | bytes | None]]:
     """The headers that the messages of a load share, stamped with the time."""
     stamp = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return [

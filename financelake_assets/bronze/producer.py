@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from financelake_assets.bronze.topics import COMPRESSION, DEAD_LETTERS, client_config
 from financelake_assets.config import Settings
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 _MOST_BYTES = 1_000_000
 _QUEUE_MESSAGES = 100_000

@@ -1,0 +1,187 @@
+"""When markets trade: gaps and staleness are judged by a calendar, not by the clock.
+
+Enters: a calendar's name (of exchange_calendars: ``XNYS``, ``XLON`` …, ``CMES`` for CME Globex, ``24/7`` for what never
+closes), bars' intervals, times. Leaves: plain answers. Pure but for the building of a calendar, which takes a second
+and is kept. Outside the years that a calendar knows it claims nothing: all time is trading time and no bar is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import exchange_calendars
+import numpy as np
+import numpy.typing as npt
+from exchange_calendars.errors import CalendarError
+
+from financelake_assets.config import AssetClass
+
+ALWAYS = "24/7"
+BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
+"""Where the universe file does not name a calendar."""
+
+_FIRST_DAY = "1960-01-01"
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = date(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+
+Micros = npt.NDArray[np.int64]
+
+
+class UnknownCalendarError(ValueError):
+    """There is no calendar of that name."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Bars that were due and are not there: ``missing`` of them between two bars that are."""
+
+    after: datetime
+    before: datetime
+    missing: int
+
+
+class TradingCalendar:
+    """The sessions of one market. Make it with ``trading_calendar``, which keeps it."""
+
+    def __init__(self, name: str) -> None:
+        """Build it.
+
+        Raises:
+            UnknownCalendarError: exchange_calendars has none of that name.
+        """
+        self.name = name
+        try:
+            built = exchange_calendars.get_calendar(name, start=_FIRST_DAY)
+        except (CalendarError, ValueError) as error:
+            raise UnknownCalendarError(
+                f"no calendar {name!r}; names are those of exchange_calendars, such as XNYS, XLON, CMES, 24/7"
+            ) from error
+        self._zone = ZoneInfo(str(built.tz))
+        self._opens: Micros = built.opens_nanos // 1_000
+        self._closes: Micros = built.closes_nanos // 1_000
+        self._days: Micros = built.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
+        # trading time before each session's open; with it, the time between two moments is two look-ups
+        self._before = np.concatenate([[0], np.cumsum(self._closes - self._opens)])
+
+    def is_trading(self, at: datetime) -> bool:
+        """Whether the market is open at a moment (lunch breaks count as open)."""
+        moment = _micros(at)
+        if not self._knows(moment, moment):
+            return True
+        session = int(np.searchsorted(self._opens, moment, side="right")) - 1
+        return bool(moment < self._closes[session])
+
+    def is_session(self, at: datetime) -> bool:
+        """Whether a daily bar of this time is one of a day on which the market trades."""
+        day = self._day(at)
+        if not self._days[0] <= day <= self._days[-1]:
+            return True
+        return bool(self._days[np.searchsorted(self._days, day)] == day)
+
+    def missing(self, interval: str, earlier: datetime, later: datetime) -> int:
+        """How many bars were due between the starts of two; ticks are never due."""
+        length = interval_length(interval)
+        if length is None or later <= earlier or not self._knows(_micros(earlier), _micros(later)):
+            return 0
+        return max(0, -(-self._distance(length, earlier, later) // _count(length)) - 1)
+
+    def gaps(self, interval: str, times: Sequence[datetime]) -> list[Gap]:
+        """Where bars are missing between bars of these starts, which are in order."""
+        pairs = ((before, after, self.missing(interval, before, after)) for before, after in pairwise(times))
+        return [Gap(before, after, count) for before, after, count in pairs if count]
+
+    def next_expected(self, interval: str, after: datetime) -> datetime:
+        """The start of the bar that follows one; for ticks, the next moment at which there can be one."""
+        length = interval_length(interval)
+        if not self._knows(_micros(after), _micros(after)):
+            return after + (length or _MICROSECOND)
+        if length is not None and length >= _UNITS["d"]:
+            return self._next_day(length, after)
+        moment = _micros(after + (length or _MICROSECOND))
+        session = int(np.searchsorted(self._closes, moment, side="right"))
+        if session == len(self._opens):
+            return after + (length or _MICROSECOND)
+        return _EPOCH + timedelta(microseconds=max(moment, int(self._opens[session])))
+
+    def overdue(self, interval: str, newest: datetime, now: datetime) -> int:
+        """How many bars have ended since the newest one that is there; ticks are never due."""
+        length = interval_length(interval)
+        if length is None or now <= newest or not self._knows(_micros(newest), _micros(now)):
+            return 0
+        if length < _UNITS["d"]:
+            return max(0, self._trading(_micros(newest), _micros(now)) // _count(length) - 1)
+        ended = int(np.searchsorted(self._closes, _micros(now), side="right"))
+        return max(0, (ended - int(np.searchsorted(self._days, self._day(newest), side="right"))) // length.days)
+
+    def _next_day(self, length: timedelta, after: datetime) -> datetime:
+        """A bar of days starts like the one before it: at midnight in UTC, or where the market is."""
+        if length.days % 7 == 0:
+            return after + length  # a week has trading days, whatever its holidays
+        session = int(np.searchsorted(self._days, self._day(after), side="right")) + length.days - 1
+        if session >= len(self._days):
+            return after + length
+        day = _EPOCH_DAY + timedelta(days=int(self._days[session]))
+        if after.astimezone(UTC).time() == datetime.min.time():
+            return datetime(day.year, day.month, day.day, tzinfo=UTC)
+        local = after.astimezone(self._zone)
+        return datetime.combine(day, local.time(), self._zone).astimezone(UTC)
+
+    def _distance(self, length: timedelta, earlier: datetime, later: datetime) -> int:
+        """Trading time between two starts in microseconds; for bars of days, sessions; for those of weeks, days."""
+        if length < _UNITS["d"]:
+            return self._trading(_micros(earlier), _micros(later))
+        if length.days % 7 == 0:
+            return self._day(later) - self._day(earlier)
+        first, last = np.searchsorted(self._days, [self._day(earlier), self._day(later) - 1], side="right")
+        return int(last - first) + 1
+
+    def _trading(self, earlier: int, later: int) -> int:
+        return self._elapsed(later) - self._elapsed(earlier)
+
+    def _elapsed(self, moment: int) -> int:
+        """Trading time since the calendar's beginning."""
+        session = int(np.searchsorted(self._opens, moment, side="right")) - 1
+        if session < 0:
+            return 0
+        return int(self._before[session]) + min(moment, int(self._closes[session])) - int(self._opens[session])
+
+    def _day(self, at: datetime) -> int:
+        """The day that a daily bar is of: midnight in UTC is a date; another time is one where the market is."""
+        moment = at.astimezone(UTC)
+        day = moment.date() if moment.time() == datetime.min.time() else at.astimezone(self._zone).date()
+        return (day - _EPOCH_DAY).days
+
+    def _knows(self, first: int, last: int) -> bool:
+        return bool(self._opens[0] <= first and last < self._closes[-1])
+
+
+@lru_cache(maxsize=32)
+def trading_calendar(name: str) -> TradingCalendar:
+    """The calendar of this name; raises ``UnknownCalendarError`` where there is none."""
+    return TradingCalendar(name)
+
+
+def calendar_of(asset_class: AssetClass) -> TradingCalendar:
+    """The calendar of an asset class whose symbols name none."""
+    return trading_calendar(BY_CLASS[asset_class])
+
+
+def interval_length(interval: str) -> timedelta | None:
+    """How long a bar is; ``None`` for ticks, which have no length."""
+    return None if interval == "tick" else int(interval[:-1]) * _UNITS[interval[-1]]
+
+
+def _count(length: timedelta) -> int:
+    """What ``_distance`` counts one bar as."""
+    return length.days if length >= _UNITS["d"] else length // _MICROSECOND
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
