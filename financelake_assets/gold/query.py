@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from pyspark.errors.exceptions.connect import SparkConnectException
 from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -36,6 +37,7 @@ TABLES = (
     schema.MODEL_METRICS,
 )
 _BAR_KEY = list(BARS.key)
+_MODEL_DROPPED = "CONNECT_ML.CACHE_INVALID"
 
 
 class NoChampionError(LookupError):
@@ -96,7 +98,14 @@ def batch_writer(settings: Settings) -> Callable[[DataFrame, int], None]:
                 model = loaded[record.model_version] = registry.load(spark, lake, record)
             return model
 
-        write_batch(spark, lake, changes, model_of)
+        try:
+            write_batch(spark, lake, changes, model_of)
+        except SparkConnectException as error:
+            if error.getCondition() != _MODEL_DROPPED:
+                raise
+            # any client of this session may have the server drop its models: load again, once
+            loaded.clear()
+            write_batch(spark, lake, changes, model_of)
 
     return write
 

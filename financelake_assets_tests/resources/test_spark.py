@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.regression import RandomForestRegressor
+
+from financelake_assets.config import Settings
+from financelake_assets.model.connect import activated
+from financelake_assets.resources.spark import SparkUnavailableError, await_server, streams_session
+
+pytestmark = pytest.mark.integration
+
+OTHER_CLIENT = """
+import sys
+from financelake_assets.config import Settings
+from financelake_assets.resources.streams import stream_status
+print(stream_status(Settings.model_validate_json(sys.argv[1]))[0]["name"])
+"""
+
+
+def test_a_model_in_the_streams_session_outlives_other_clients_of_it(spark_lake: Settings):
+    session = streams_session(spark_lake)
+    rows = session.range(50).selectExpr("CAST(id AS DOUBLE) AS x", "CAST(id % 7 AS DOUBLE) AS y")
+    with activated(session):
+        vectors = VectorAssembler(inputCols=["x"], outputCol="features").transform(rows)
+        model = RandomForestRegressor(labelCol="y", numTrees=2, seed=1).fit(vectors)
+        before = model.transform(vectors).select("prediction").toPandas()["prediction"].to_list()
+        other = [sys.executable, "-c", OTHER_CLIENT, spark_lake.model_dump_json()]
+        assert subprocess.run(other, check=True, capture_output=True, text=True).stdout.strip() == "silver"
+        after = model.transform(vectors).select("prediction").toPandas()["prediction"].to_list()
+    assert after == before
+
+
+def test_a_server_that_is_not_there_is_named_with_the_remedy():
+    absent = Settings.model_validate({"spark": {"remote": "sc://127.0.0.1:9"}})
+    with pytest.raises(SparkUnavailableError, match=r"127\.0\.0\.1:9 .*FINANCELAKE_SPARK__REMOTE"):
+        await_server(absent, seconds=0.1)
