@@ -192,7 +192,8 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
         "yaxis2": {
             **axis,
             "side": "right",
-            "domain": [0, 0.16],
+            # an axis with a place of its own is drawn with a background, which would cover prices that fill the chart
+            **({"domain": [0, 0.16]} if has_volume else {"overlaying": "y"}),
             "visible": has_volume,
             "showgrid": False,
             "nticks": 3,

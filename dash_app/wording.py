@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 
 from financelake_assets.gold.verdicts import HoldReason, Signal
 
+POOLED = "*"
+"""What the registry's name of an asset class as a whole begins with, as in ``*stock``."""
+
 UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -121,4 +124,4 @@ def scope(symbol: str) -> str:
     """What a row of metrics is about: a symbol, a class (``*stock``), or all."""
     if symbol == "ALL":
         return "All symbols"
-    return f"All {symbol[1:]}" if symbol.startswith("*") else symbol
+    return f"All {symbol.removeprefix(POOLED)}" if symbol.startswith(POOLED) else symbol

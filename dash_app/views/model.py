@@ -41,7 +41,9 @@ def page(snapshot: Snapshot, colours: Palette) -> Children:
 
 
 def _by_symbol(rows: pl.DataFrame) -> Children:
-    holdout = rows.filter(pl.col("fold") == champion.HOLDOUT).sort("symbol")
+    single = ~pl.col("symbol").str.starts_with(wording.POOLED)
+    # from all together by way of the classes to each symbol
+    holdout = rows.filter(pl.col("fold") == champion.HOLDOUT).sort(pl.col("symbol") != champion.ALL, single, "symbol")
     if holdout.is_empty():
         return []
     names = [

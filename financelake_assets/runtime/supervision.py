@@ -17,10 +17,11 @@ import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import processes
+from financelake_assets.runtime import leftovers, processes
 from financelake_assets.runtime.command import PROCESS_VARIABLE, lake_environment
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.processes import ProcessState
@@ -28,6 +29,7 @@ from financelake_assets.runtime.processes import ProcessState
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and supervisord adds its process id for a moment
 _SETTLED_SECONDS = 5
 _QUICK_RESTARTS = 8
+_NAME = "supervisor"
 
 
 def folder(settings: Settings) -> Path:
@@ -119,7 +121,7 @@ class Supervisor:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
                 cwd=settings.data_dir,
-                env={**lake_environment(settings), PROCESS_VARIABLE: "supervisor"},
+                env={**lake_environment(settings), PROCESS_VARIABLE: _NAME},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -165,16 +167,16 @@ class Supervisor:
         """Have the supervisor stop all processes, last started first, and end.
 
         Raises:
-            RuntimeProblem: it still answers after ``seconds``.
+            RuntimeProblem: it still runs after ``seconds``.
         """
+        # it closes its socket long before the processes have stopped: only its own end says that all is done
+        supervisors = list(leftovers.of_lake(self._settings, _NAME))
         self._call("shutdown")
-        deadline = time.monotonic() + seconds
-        while self.alive():
-            if time.monotonic() > deadline:
-                raise RuntimeProblem(
-                    "The supervisor does not end.", remedy=f"See {log_file(self._settings, 'supervisord')}."
-                )
-            time.sleep(0.2)
+        _, running = psutil.wait_procs(supervisors, timeout=seconds)
+        if running:
+            raise RuntimeProblem(
+                "The supervisor does not end.", remedy=f"See {log_file(self._settings, 'supervisord')}."
+            )
 
     def _call(self, method: str, *arguments: object) -> Any:
         path = socket_path(self._settings)

@@ -52,6 +52,14 @@ def test_markers_stand_on_the_signalled_bars(offline_lake: Settings) -> None:
         assert side in trace["text"]
 
 
+def test_prices_without_volume_fill_the_chart_uncovered(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL", "WTI"))
+    places = {symbol: candles(_series(offline_lake, symbol), LIGHT)["layout"] for symbol in ("AAPL", "WTI")}
+    assert places["AAPL"]["yaxis"]["domain"][0] > places["AAPL"]["yaxis2"]["domain"][1]
+    assert places["WTI"]["yaxis"]["domain"] == [0, 1]
+    assert places["WTI"]["yaxis2"]["overlaying"] == "y"
+
+
 def test_the_forecast_is_drawn_at_the_next_bar_with_its_interval(offline_lake: Settings) -> None:
     written.write_lake(offline_lake, ("AAPL",))
     series = _series(offline_lake, "AAPL")
