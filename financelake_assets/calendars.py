@@ -63,7 +63,8 @@ class TradingCalendar:
             raise UnknownCalendarError(
                 f"no calendar {name!r}; names are those of exchange_calendars, such as XNYS, XLON, CMES, 24/7"
             ) from error
-        self._zone = ZoneInfo(str(built.tz))
+        self.zone = str(built.tz)
+        self._zone = ZoneInfo(self.zone)
         self._opens: Micros = built.opens_nanos // 1_000
         self._closes: Micros = built.closes_nanos // 1_000
         self._days: Micros = built.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)

@@ -162,7 +162,10 @@ def _publish_live(
 
 
 def select(chunk: Chunk, request: IngestRequest) -> Chunk:
-    """The rows of a chunk that a request's class, symbols and times let through; of odd rows only the symbol counts."""
+    """The rows of a chunk that a request's class, symbols and times let through; of odd rows only the symbol counts.
+
+    An odd row without a symbol may be of any: it is kept, for silver to judge.
+    """
     conditions = []
     if request.asset_class:
         conditions.append(pl.col("asset_class") == request.asset_class)
@@ -174,7 +177,7 @@ def select(chunk: Chunk, request: IngestRequest) -> Chunk:
         conditions.append(pl.col("event_time") < request.end)
     if not conditions:
         return chunk
-    odd = [row for row in chunk.odd if not request.symbols or row.get("symbol") in request.symbols]
+    odd = [row for row in chunk.odd if not request.symbols or row.get("symbol") in (None, *request.symbols)]
     return Chunk(chunk.rows.filter(reduce(and_, conditions)), tuple(odd))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, topic_of
-from financelake_assets.providers.base import NUMBERS, Chunk, OddRow
+from financelake_assets.providers.base import EVENTS, NUMBERS, Chunk, OddRow
 
 SCHEMA_VERSION = "1"
 
@@ -35,9 +35,9 @@ def encode(chunk: Chunk) -> Iterator[Message]:
     rows = chunk.rows
     if rows.height:
         # in one pass over columns: ten times as fast as a row at a time
-        values = rows.select(
-            pl.struct(pl.all().exclude("event_time"), pl.col("event_time").dt.to_string(_TIME)).struct.json_encode()
-        ).to_series()
+        left_out = [name for name in EVENTS if rows[name].null_count() == rows.height]
+        fields = pl.struct(pl.all().exclude("event_time", *left_out), pl.col("event_time").dt.to_string(_TIME))
+        values = rows.select(fields.struct.json_encode()).to_series()
         keys = rows["symbol"].fill_null("").to_list()
         topics = [_topic(asset_class) for asset_class in rows["asset_class"].to_list()]
         encoded = values.to_list()

@@ -16,7 +16,9 @@ import polars as pl
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 
 PRICES = ("open", "high", "low", "close", "adj_close")
-NUMBERS = (*PRICES, "volume")
+EVENTS = ("dividend", "split")
+"""Of a stock, on the bar of the day: cash a share, and new shares for an old one. Most rows have none."""
+NUMBERS = (*PRICES, "volume", *EVENTS)
 TICK = "tick"
 
 COLUMNS: Mapping[str, pl.DataType] = {

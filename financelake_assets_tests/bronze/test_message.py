@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from financelake_assets.bronze.message import encode, headers
 from financelake_assets.bronze.topics import DEAD_LETTERS
-from financelake_assets.providers.base import COLUMNS, NUMBERS, Chunk, typed
+from financelake_assets.providers.base import COLUMNS, EVENTS, NUMBERS, Chunk, typed
 
 _BAR = {
     "symbol": "AAPL",
@@ -29,12 +29,18 @@ def test_a_bar_becomes_one_json_object_keyed_by_symbol() -> None:
     (message,) = encode(_chunk({"open": 1.25, "volume": 9_616_100.0}))
     assert (message.topic, message.key) == ("bronze.stock", "AAPL")
     assert json.loads(message.value) == {
-        **dict.fromkeys(COLUMNS),
+        **dict.fromkeys(name for name in COLUMNS if name not in EVENTS),
         **{name: _BAR[name] for name in ("symbol", "asset_class", "interval", "close")},
         "open": 1.25,
         "volume": 9_616_100.0,
         "event_time": "2020-01-02T03:04:05.678901Z",
     }
+
+
+def test_a_dividend_is_on_the_bar_of_its_day() -> None:
+    values = [json.loads(message.value) for message in encode(_chunk({}, {"dividend": 0.24}))]
+    assert [value["dividend"] for value in values] == [None, 0.24]
+    assert "split" not in values[0]
 
 
 def test_what_json_has_no_number_for_is_written_as_text_and_not_lost() -> None:
@@ -82,7 +88,7 @@ def test_every_value_survives_the_way_through_json(bars: list[dict[str, object]]
         value = json.loads(message.value, parse_constant=_no_constant)
         assert value["symbol"] == message.key == bar["symbol"]
         for name in NUMBERS:
-            sent, meant = value[name], bar[name]
+            sent, meant = value.get(name), bar[name]
             if isinstance(meant, float) and not math.isfinite(meant):
                 assert str(float(sent)) == str(meant)
             else:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from financelake_assets.providers.base import ProviderError
+from financelake_assets.providers.courtesy import Courtesy, PassingError, UnavailableError
+
+
+def _courtesy(waits: list[float], **more: int) -> Courtesy:
+    return Courtesy("the server", per_minute=100_000, sleep=waits.append, **more)  # type: ignore[arg-type]
+
+
+class Server:
+    """Fails as often as told, then answers."""
+
+    def __init__(self, failures: int, error: type[Exception] = PassingError) -> None:
+        self.failures, self.asked, self.error = failures, 0, error
+
+    def __call__(self) -> str:
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise self.error("failed")
+        return "answer"
+
+
+def test_a_passing_failure_is_asked_again_after_waits_that_grow() -> None:
+    waits: list[float] = []
+    server = Server(4)
+    assert _courtesy(waits).call(server) == "answer"
+    assert server.asked == 5
+    assert [base <= wait <= base + 1 for base, wait in zip((1, 2, 4, 8), waits, strict=True)] == [True] * 4
+    assert len({wait % 1 for wait in waits}) == 4, "with jitter, so that many do not come back at once"
+
+
+def test_the_last_failure_is_raised_when_attempts_are_used_up() -> None:
+    server = Server(100)
+    with pytest.raises(PassingError, match="failed"):
+        _courtesy([], attempts=3).call(server)
+    assert server.asked == 3
+
+
+def test_a_lasting_failure_is_not_asked_again() -> None:
+    server = Server(100, ProviderError)
+    with pytest.raises(ProviderError):
+        _courtesy([]).call(server)
+    assert server.asked == 1
+
+
+def test_a_server_that_keeps_failing_is_left_alone_by_everybody() -> None:
+    courtesy, server = _courtesy([], attempts=3, failures=4), Server(100)
+    with pytest.raises(PassingError):
+        courtesy.call(server)
+    with pytest.raises(UnavailableError, match="the server has failed 4 times in a row"):
+        courtesy.call(server)
+    other = Server(0)
+    with pytest.raises(UnavailableError):
+        courtesy.call(other)
+    assert (server.asked, other.asked) == (4, 0)
+
+
+def test_what_is_wrong_with_the_question_does_not_count_against_the_server() -> None:
+    courtesy = _courtesy([], failures=2)
+    for _ in range(5):
+        with pytest.raises(ProviderError):
+            courtesy.call(Server(1, ProviderError))
+    assert courtesy.call(Server(0)) == "answer"
