@@ -87,16 +87,20 @@ class FeedSettings(_Group):
 
 
 class ModelSettings(_Group):
-    """The random forest. Chosen for small data and a laptop, not tuned on any test period."""
+    """The random forest. Chosen inside the training period (docs/decisions/0003-model-choices.md)."""
 
+    symbols: tuple[str, ...] = Field((), description="learn from these symbols alone; empty is all")
     interval: str = Field("1d", description="the bars that the model learns from")
     horizon: int = Field(1, ge=1, description="how many bars ahead a prediction looks")
     trees: int = Field(40, ge=1)
-    depth: int = Field(5, ge=1, le=20)
+    depth: int = Field(6, ge=1, le=20)
     min_instances_per_node: int = Field(50, ge=1)
     subsampling_rate: float = Field(0.5, gt=0, le=1)
     seed: int = 20_001
     folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
+    window_days: int | None = Field(
+        None, ge=30, description="a sliding window: learn from so many days; unset is all history, an expanding one"
+    )
     holdout_fraction: float = Field(
         0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
     )

@@ -10,6 +10,7 @@ from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_t
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_tables
 from financelake_assets.model.assets import random_forest
+from financelake_assets.model.checks import drift_checks
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
     LakeResource,
@@ -22,8 +23,8 @@ _lake = LakeResource()
 
 defs = dg.Definitions(
     assets=[*PROVIDERS, bronze_topics, bronze_history, silver_tables, random_forest, gold_tables, DASHBOARD],
-    asset_checks=[silver_checks],
-    jobs=[sensors.train_model, schedules.check_silver, *jobs.JOBS],
+    asset_checks=[silver_checks, drift_checks],
+    jobs=[sensors.train_model, schedules.check_silver, schedules.check_model, *jobs.JOBS],
     sensors=[sensors.bronze_offsets, sensors.champion, watching.watch_lake],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,

@@ -64,6 +64,7 @@ class LakeState:
     """What the decision to train needs to know.
 
     ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
+    ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not.
     ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
     """
 
@@ -74,6 +75,7 @@ class LakeState:
     in_flight: bool
     failures: int
     seconds_since_failure: float
+    drift: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Decision:
 def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     """Decide whether to train now.
 
-    A first champion is due when the history is in silver; the next when enough new rows have come. While messages
+    A first champion is due when the history is in silver; the next when enough new rows have come, or
+    a tenth of them once the champion has drifted. While messages
     wait in bronze a model would learn from half a history, so the lag must be small. A training that failed is tried
     again after a back-off that doubles, so that a permanent failure does not launch runs without end.
     """
@@ -106,6 +109,9 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     if state.trained_rows is None:
         return Decision(True, f"no champion yet, {state.silver_rows} silver rows")
     new = state.silver_rows - state.trained_rows
+    # so few rows as the drift itself is measured on would not make another model
+    if state.drift and new >= settings.retrain_rows // 10:
+        return Decision(True, f"{state.drift}, {new} new silver rows")
     if new >= settings.retrain_rows:
         return Decision(True, f"{new} new silver rows since the champion's training")
     return Decision(False, f"{new} new silver rows, retraining at {settings.retrain_rows}")

@@ -1,10 +1,11 @@
-"""What follows the clock: a weekly training, and the checks of silver."""
+"""What follows the clock: a weekly training, and the checks of silver and of the model."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from financelake_assets.automation.sensors import train_model
+from financelake_assets.model.checks import drift_checks
 from financelake_assets.silver.assets import silver_checks
 
 check_silver = dg.define_asset_job(
@@ -14,7 +15,20 @@ check_silver = dg.define_asset_job(
     description="Check that silver's ledger is balanced, its keys are unique and quarantine is small.",
 )
 
+check_model = dg.define_asset_job(
+    "check_model",
+    selection=dg.AssetSelection.checks(drift_checks),
+    executor_def=dg.in_process_executor,
+    description="Check that recent bars are like what the champion learnt from, and that its forecasts hold.",
+)
+
 SCHEDULES = [
+    dg.ScheduleDefinition(
+        name="model_checks_every_hour",
+        job=check_model,
+        cron_schedule="25 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
     dg.ScheduleDefinition(
         name="weekly_training",
         job=train_model,

@@ -19,7 +19,7 @@ from financelake_assets.bronze.assets import topic_key, topic_metadata
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.model import registry
+from financelake_assets.model import monitoring, registry
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
     LakeResource,
@@ -139,6 +139,7 @@ def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -
         in_flight=any(run.dagster_run.status in _UNFINISHED for run in runs),
         failures=failures,
         seconds_since_failure=time.time() - last_end,
+        drift=None if record is None else monitoring.last_verdict(settings, record),
     )
 
 

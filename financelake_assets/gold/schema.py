@@ -153,6 +153,10 @@ MODELS = TableSpec(
             "features": pa.string(),
             "parameters": pa.string(),
             "importance": pa.string(),
+            "permutation": pa.string(),
+            "reliability": pa.string(),
+            "reference": pa.string(),
+            "trials": pa.int32(),
             "residual_quantiles": pa.string(),
             "shrinkage": pa.string(),
             "manifest_sha256": pa.string(),
@@ -161,6 +165,31 @@ MODELS = TableSpec(
         required=("model_version",),
     ),
     time_column="trained_at",
+)
+
+DRIFT = TableSpec(
+    layer="gold",
+    name="drift",
+    key=("model_version", "checked_at"),
+    description="How far recent bars are from what the champion learnt, and its live skill; one row a check.",
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "checked_at": TIMESTAMP,
+            "silver_version": pa.int64(),
+            "rows": pa.int64(),
+            "drifted_share": pa.float64(),
+            "outlier_share": pa.float64(),
+            "psi": pa.string(),
+            "live_rows": pa.int64(),
+            "live_skill": pa.float64(),
+            "live_skill_low": pa.float64(),
+            "live_skill_high": pa.float64(),
+            "retrain": pa.string(),
+        },
+        required=("model_version", "checked_at"),
+    ),
+    time_column="checked_at",
 )
 
 MODEL_METRICS = TableSpec(

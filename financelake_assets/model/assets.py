@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, ValidationError
 
 from financelake_assets.bronze.assets import OWNERS
+from financelake_assets.config import ModelSettings
 from financelake_assets.gold.schema import MODEL_METRICS
 from financelake_assets.model import registry
 from financelake_assets.model.training import NotEnoughHistoryError, train
@@ -28,9 +30,33 @@ _FOREST_SPEC = dg.AssetSpec(
 _METRICS_SPEC = table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attributes(group_name="model")
 
 
+class TrainingConfig(dg.Config):
+    """What one training does otherwise than the lake's settings; what is left out is as they say."""
+
+    symbols: list[str] = Field(default=[], description="learn from these symbols alone; empty is all")
+    window_days: int | None = Field(default=None, description="a sliding window of so many days")
+    folds: int | None = Field(default=None, description="walk-forward folds")
+    horizon: int | None = Field(default=None, description="bars ahead")
+    trees: int | None = Field(default=None, description="trees of the forest")
+    depth: int | None = Field(default=None, description="depth of its trees")
+
+    def applied(self, settings: ModelSettings) -> ModelSettings:
+        """The settings of this training.
+
+        Raises:
+            ValidationError: a value is out of its range.
+        """
+        given = {name: value for name, value in self.model_dump().items() if value}
+        return ModelSettings.model_validate({**settings.model_dump(), **given})
+
+
 @dg.multi_asset(specs=[_FOREST_SPEC, _METRICS_SPEC], name="random_forest", pool="training")
 def random_forest(
-    context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource, spark: LazyPySparkResource
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    lake: LakeResource,
+    tables: TablesResource,
+    spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Train on silver as it is now, evaluate on the latest part held out, and register the version."""
     settings = lake.settings
@@ -38,23 +64,26 @@ def random_forest(
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
-    session = spark.spark_session
-    bars = (
-        session.read.format("delta")
-        .option("versionAsOf", silver.version)
-        .load(BARS.path(settings))
-        .where(f"interval = '{settings.model.interval}'")
-    )
     try:
-        trained = train(session, bars, settings.model, silver.version, context.log.info)
+        chosen = config.applied(settings.model)
+    except ValidationError as error:
+        raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
+    session = spark.spark_session
+    bars = registry.read_silver(session, settings, silver.version, chosen.interval)
+    try:
+        trained = train(session, bars, chosen, silver.version, context.log.info)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to learn from: {error}", allow_retries=False) from error
     record = registry.save(settings, trained)
+    from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
+
     yield dg.MaterializeResult(
         asset_key=FOREST,
         metadata={
             **registry.metadata(record),
-            "model_card": dg.MetadataValue.md(registry.card(settings, record)),
+            "model_card": dg.MetadataValue.md(
+                f"{registry.card(settings, record)}\n\n{figure_markdown(trained, record)}"
+            ),
         },
         data_version=dg.DataVersion(record.model_version),
     )

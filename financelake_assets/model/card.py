@@ -29,7 +29,12 @@ _COLUMNS = (
     ("majority_rate", ".3f", "majority"),
     ("ic", "+.3f", "IC"),
     ("rank_ic", "+.3f", "rank IC"),
+    ("mase", ".3f", "MASE"),
+    ("ic_t", "+.2f", "IC t"),
+    ("brier", ".4f", "Brier"),
+    ("brier_naive", ".4f", "a coin's"),
     ("coverage", ".3f", "coverage"),
+    ("interval_width", ".4f", "width"),
     ("verdict", "", "verdict"),
 )
 
@@ -41,7 +46,6 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
         record: the version.
         metrics: its rows of gold.model_metrics.
     """
-    important = sorted(record.importance.items(), key=lambda item: -item[1])[:10]
     return "\n\n".join(
         [
             f"# Model {record.model_version}",
@@ -50,7 +54,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             f"Forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}; predicts the log "
             f"return over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation.",
             f"Learnt from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
-            f"{record.silver_version}; seed {record.parameters['seed']}.",
+            f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
             "## The holdout: the latest part of each symbol, predicted before it was learnt",
             _table([row for row in metrics if row["fold"] == HOLDOUT]),
             "R² of the price is near one for any forecast that stays close to the last price, so it says nothing "
@@ -58,9 +62,41 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "## All symbols, fold by fold",
             _table([row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL], first="fold"),
             "## What it looks at most",
-            "\n".join(f"- {name}: {weight:.3f}" for name, weight in important),
+            "By impurity: what its trees split on. By permutation: by how much its squared error on unseen bars grows "
+            "when the input is shuffled; around zero, the split was on noise.",
+            _importance(record),
+            "## Whether its probabilities are honest",
+            "On the holdout, in groups of about equally many bars: the probability of up that was stated, and how "
+            "often the price rose, with the 95 % interval.",
+            _reliability(record),
+            "## Parameters",
+            "\n".join(f"- {name}: {value}" for name, value in record.parameters.items()),
         ]
     )
+
+
+def _trials(record: ModelRecord) -> str:
+    if record.trials is None:
+        return "how many variants were tried is not recorded."
+    return f"its settings were the choice among {record.trials} variants, compared inside the training period."
+
+
+def _importance(record: ModelRecord) -> str:
+    names = sorted(record.importance, key=lambda name: -record.importance[name])[:12]
+    lines = ["| input | impurity | permutation |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | {record.importance[name]:.3f} | {_cell(record.permutation.get(name), '+.4f')} |" for name in names
+    ]
+    return "\n".join(lines)
+
+
+def _reliability(record: ModelRecord) -> str:
+    lines = ["| bars | stated | happened | from | to |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {one['rows']} | {one['predicted']:.3f} | {one['observed']:.3f} | {one['low']:.3f} | {one['high']:.3f} |"
+        for one in record.reliability
+    ]
+    return "\n".join(lines)
 
 
 def _table(rows: list[dict[str, Any]], first: str = "symbol") -> str:

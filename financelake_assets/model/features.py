@@ -1,8 +1,9 @@
 """Features: what the forest sees of a bar, as pure column expressions, one definition for training and scoring.
 
-Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``, ``log_return``,
-``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar and the ``LOOKBACK`` bars before it
-alone, so rows that come later, or lie further back, change nothing. All are free of the price's and volume's scale.
+Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``,
+``SYMBOL_WEEKDAY``, ``log_return``, ``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar
+and the ``LOOKBACK`` bars before it alone, so rows that come later, or lie further back, change nothing. All are free of
+the price's and volume's scale.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ FEATURES: tuple[str, ...] = (
     "has_volume",
     *(f"is_{asset_class}" for asset_class in ASSET_CLASSES),
 )
-"""The model's inputs, in the order in which it takes them."""
+"""The model's inputs that are numbers, in the order in which it takes them."""
+
+SYMBOL_WEEKDAY = "symbol_weekday"
+"""Symbol and weekday of a bar as one number (a CRC-32), of which the pipeline learns what such bars are followed by."""
 
 
 def with_features(bars: DataFrame) -> DataFrame:
@@ -75,16 +79,19 @@ def with_features(bars: DataFrame) -> DataFrame:
             imputed are read, everything else is passed through.
 
     Returns:
-        The same rows and columns, and: the ``FEATURES``; ``price``, the close, adjusted where the provider adjusts;
-        ``log_return`` since the bar before; ``bar_volatility``, the standard deviation expected of the next bar's log
-        return; ``scorable``, false while there is too little history, where a price is not positive or never changes,
-        or where the bars have too long a gap. Of rows that are not scorable the features may be null.
+        The same rows and columns, and: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the close, adjusted where
+        the provider adjusts; ``log_return`` since the bar before; ``bar_volatility``, the standard deviation expected
+        of the next bar's log return; ``scorable``, false while there is too little history, where a price is not
+        positive or never changes, or where the bars have too long a gap. Of rows that are not scorable the features
+        may be null.
     """
     rolled = _rolled(_returns(_prices(bars)))
     scaled = rolled.withColumn("bar_volatility", F.when(_volatility() > _LEAST_VOLATILITY, _volatility()))
     features = {**_trend(), **_shape(), **_ranges(), **_volumes(), **_calendar()}
-    return scaled.withColumns({**features, "scorable": _scorable()}).select(
-        *bars.columns, "price", "log_return", "bar_volatility", "scorable", *FEATURES
+    # 31 bits: the encoder takes integers of 32 bits that are not negative
+    place = F.shiftright(F.crc32(F.concat_ws("|", "symbol", F.weekday("event_time")).cast("binary")), 1)
+    return scaled.withColumns({**features, SYMBOL_WEEKDAY: place, "scorable": _scorable()}).select(
+        *bars.columns, "price", "log_return", "bar_volatility", "scorable", *FEATURES, SYMBOL_WEEKDAY
     )
 
 

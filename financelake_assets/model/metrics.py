@@ -55,23 +55,24 @@ def skill_interval(error: Floats, naive_error: Floats, period: NDArray[np.dateti
     count = int(time.max()) + 1 if len(time) else 0
     if count < 2:
         return NOWHERE
-    ours, naive = np.bincount(time, error**2), np.bincount(time, naive_error**2)
+    ours, naive = (np.bincount(time, one**2).astype(np.float64) for one in (error, naive_error))
     length = max(1, round(count ** (1 / 3)))
     blocks = math.ceil(count / length)
-    window = np.arange(length)
-    random = np.random.default_rng(seed)
-    sums = []
     # block sums first: then a repetition is a sum over few starts
-    block_ours = np.array([np.take(ours, start + window, mode="wrap").sum() for start in range(count)])
-    block_naive = np.array([np.take(naive, start + window, mode="wrap").sum() for start in range(count)])
-    for _ in range(_REPETITIONS):
-        starts = random.integers(0, count, blocks)
-        sums.append(1 - _quotient(float(block_ours[starts].sum()), float(block_naive[starts].sum())))
-    found = np.array(sums)
-    if np.isnan(found).any():
+    block_ours, block_naive = (_circular_sums(part, length) for part in (ours, naive))
+    starts = np.random.default_rng(seed).integers(0, count, (_REPETITIONS, blocks))
+    drawn_ours, drawn_naive = (sums[starts].sum(axis=1) for sums in (block_ours, block_naive))
+    if not (drawn_naive > 0).all():
         return NOWHERE
+    found = 1 - drawn_ours / drawn_naive
     low, high = np.quantile(found, [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def _circular_sums(values: Floats, length: int) -> Floats:
+    """Sums of ``length`` neighbours from every start on, where the end is followed by the beginning."""
+    running = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[: length - 1]]))])
+    return np.asarray(running[length:] - running[:-length], dtype=np.float64)
 
 
 def mase(error: Floats, naive_error_in_training: Floats) -> float:
@@ -145,6 +146,32 @@ def t_statistic(found: float, rows: float) -> float:
 def brier(probability: Floats, happened: NDArray[np.bool_]) -> float:
     """Brier score (1950): the mean squared error of a probability; 0.25 is a coin's."""
     return float(np.mean((probability - happened) ** 2)) if len(probability) else math.nan
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows of about the same predicted probability: how many, its mean, and how often it happened with its interval."""
+
+    rows: int
+    predicted: float
+    observed: float
+    low: float
+    high: float
+
+
+def reliability(probability: Floats, happened: NDArray[np.bool_], bins: int = 10) -> list[ReliabilityBin]:
+    """Reliability curve in bins of about equally many rows (DeGroot & Fienberg 1983); on the diagonal is honest."""
+    if not len(probability):
+        return []
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)))
+    place = np.searchsorted(edges[1:-1], probability)
+    found = []
+    for one in np.unique(place):
+        rows = place == one
+        count, hits = int(rows.sum()), int(happened[rows].sum())
+        interval = wilson(hits, count)
+        found.append(ReliabilityBin(count, float(probability[rows].mean()), hits / count, interval.low, interval.high))
+    return found
 
 
 def _quotient(numerator: float, denominator: float) -> float:

@@ -12,7 +12,7 @@ import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -22,17 +22,19 @@ import pyarrow as pa
 from deltalake import write_deltalake
 from filelock import FileLock
 from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from financelake_assets.config import Settings
+from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS
-from financelake_assets.model import artifacts
+from financelake_assets.model import artifacts, metrics
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.card import model_card
+from financelake_assets.model.drift import Reference
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.promotion import Decision, decide
-from financelake_assets.model.training import Trained
+from financelake_assets.model.training import TRIALS, Trained, refit
 from financelake_assets.silver.schema import BARS
 
 
@@ -66,6 +68,10 @@ class ModelRecord:
     features: tuple[str, ...]
     parameters: dict[str, Any]
     importance: dict[str, float]
+    permutation: dict[str, float]
+    reliability: list[dict[str, float]]
+    reference: Reference
+    trials: int | None
     calibration: Calibration
     manifest_sha256: str
     promoted_at: datetime | None
@@ -83,6 +89,9 @@ class ModelRecord:
             "features": json.dumps(self.features),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
+            "permutation": json.dumps(self.permutation),
+            "reliability": json.dumps(self.reliability),
+            "reference": self.reference.dump(),
             "residual_quantiles": errors,
             "shrinkage": shrinkage,
         }
@@ -100,6 +109,11 @@ class ModelRecord:
                 "features": tuple(json.loads(row["features"])),
                 "parameters": json.loads(row["parameters"]),
                 "importance": json.loads(row["importance"]),
+                # versions of an earlier release have none of these
+                "permutation": json.loads(row.get("permutation") or "{}"),
+                "reliability": json.loads(row.get("reliability") or "[]"),
+                "reference": Reference.parse(row.get("reference")),
+                "trials": row.get("trials"),
             },
             calibration=calibration,
         )
@@ -134,6 +148,22 @@ def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> Pipeli
     return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
 
 
+def rebuild(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
+    """Fit a version's pipeline again from its record: silver as it was then, its parameters and its seed.
+
+    Raises:
+        Exception: silver's history no longer reaches back to that version; the message names it.
+    """
+    parameters = ModelSettings.model_validate(record.parameters)
+    return refit(read_silver(spark, settings, record.silver_version, parameters.interval), parameters)
+
+
+def read_silver(spark: SparkSession, settings: Settings, version: int, interval: str) -> DataFrame:
+    """Silver's bars of an interval as they were at a Delta version."""
+    bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(settings))
+    return bars.where(F.col("interval") == interval)
+
+
 def save(settings: Settings, trained: Trained) -> ModelRecord:
     """Register what was trained: files, then metrics, then the version, as champion or challenger with the reason."""
     now = datetime.now(UTC)
@@ -147,7 +177,6 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
         _append(settings, MODELS, [record.row()])
         if decision.promote and current is not None:
             _retire(settings, current.model_version, f"replaced by {version}")
-    trained.labelled.unpersist()
     return record
 
 
@@ -182,6 +211,8 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "status": f"{record.status}: {record.status_reason}",
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,
+        "trials": record.trials,
+        "parameters": record.parameters,
     }
 
 
@@ -226,12 +257,23 @@ def _record(
         horizon=trained.settings.horizon,
         interval=trained.settings.interval,
         features=FEATURES,
-        parameters=trained.settings.model_dump(),
+        parameters=trained.settings.model_dump(mode="json"),
         importance=trained.importance,
+        permutation=trained.permutation,
+        reliability=_reliability(trained),
+        reference=trained.reference,
+        trials=TRIALS,
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
     )
+
+
+def _reliability(trained: Trained) -> list[dict[str, float]]:
+    """The reliability curve of the probability of up on the holdout."""
+    rows = trained.judged.rows.filter("held_out")
+    happened = (rows["realised_return"] > 0).to_numpy()
+    return [asdict(one) for one in metrics.reliability(rows["probability_up"].to_numpy(), happened)]
 
 
 def _silver_rows(settings: Settings, version: int) -> int:
@@ -244,7 +286,9 @@ def _silver_rows(settings: Settings, version: int) -> int:
 
 def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:
     clean = [{name: _known(value) for name, value in row.items()} for row in rows]
-    write_deltalake(table.ensure(settings), pa.Table.from_pylist(clean, schema=table.schema), mode="append")
+    new = pa.Table.from_pylist(clean, schema=table.schema)
+    # a table of an earlier release lacks columns
+    write_deltalake(table.ensure(settings), new, mode="append", schema_mode="merge")
 
 
 def _known(value: Any) -> Any:

@@ -17,29 +17,35 @@ Times = NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Fold:
-    """Learn from labels known before ``learn_before``, judge on bars from ``start`` to before ``end`` (UTC)."""
+    """Learn from labels known before ``learn_before``, judge on bars from ``start`` to before ``end`` (UTC).
+
+    Of a sliding window only those known since ``learn_since`` count; ``None`` is an expanding one.
+    """
 
     number: int
     learn_before: datetime
     start: datetime
     end: datetime
+    learn_since: datetime | None = None
 
     def learns_from(self, target_time: Times) -> NDArray[np.bool_]:
         """Of labels by their target times, those that the fold may learn from."""
-        return target_time < _stamp(self.learn_before)
+        known = target_time < _stamp(self.learn_before)
+        return known if self.learn_since is None else known & (target_time >= _stamp(self.learn_since))
 
     def judges(self, event_time: Times) -> NDArray[np.bool_]:
         """Of bars by their start times, those that the fold is judged on."""
         return (event_time >= _stamp(self.start)) & (event_time < _stamp(self.end))
 
 
-def walk_forward(event_time: Times, folds: int, embargo: timedelta) -> list[Fold]:
-    """Folds of about equally many bars that expand over time; the first learns from as many as it is judged on.
+def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: timedelta | None = None) -> list[Fold]:
+    """Folds of about equally many bars, in order; the first learns from as many as it is judged on, or fewer.
 
     Args:
         event_time: start of every labelled bar of all symbols, UTC, in any order.
         folds: how many; fewer come out where too many bars share a time.
         embargo: how long before a test a label must have been known; at least the horizon.
+        window: how far back each fold learns; ``None`` is from the beginning, an expanding window.
 
     Returns:
         Folds numbered from 1, in order; together they test every bar behind the first part, once.
@@ -51,7 +57,7 @@ def walk_forward(event_time: Times, folds: int, embargo: timedelta) -> list[Fold
         return []
     ends = [*starts[1:], _moment(ordered[-1]) + timedelta(microseconds=1)]
     return [
-        Fold(number, start - embargo, start, end)
+        Fold(number, start - embargo, start, end, None if window is None else start - embargo - window)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1)
     ]
 

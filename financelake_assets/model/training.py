@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.feature import SQLTransformer, TargetEncoder, VectorAssembler
 from pyspark.ml.regression import RandomForestRegressionModel, RandomForestRegressor
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -24,18 +24,34 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings
 from financelake_assets.model.calibration import Calibration, calibrate
 from financelake_assets.model.connect import activated
+from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import FEATURES, bar_length, with_features
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, bar_length, with_features
+from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, with_labels
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
 RAW = "raw_prediction"
 """The forest's own prediction, in units of the expected move."""
 
+WEEKDAY_EFFECT = "weekday_effect"
+INPUTS = (*FEATURES, WEEKDAY_EFFECT)
+"""What the forest sees: the features, and the mean label of the symbol's weekday among the bars that it learns from.
+
+Gas is delivered at Henry Hub at weekends too, when less is burnt, so Friday's price is low and Monday's is not: a move
+that a forest of all symbols cannot tell from the others' noise by the weekday alone."""
+
+_EFFECT_PRIOR_ROWS = 200.0  # bars of the mean of all that count against a symbol's weekday
+
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
 
 _FACTS = (*KEY, "target_time", "price", "realised_return", "expected_move", LABEL)
+TRIALS = 17
+"""How many variants were compared inside the training period before these settings were chosen; kept with each version.
+They are those of benchmarks/model_choices.py."""
+
+_LEAST_FOLDS = 2  # the first only calibrates the others
 _FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
 
 
@@ -47,7 +63,8 @@ class NotEnoughHistoryError(ValueError):
 class Trained:
     """A fitted pipeline and all that is known of it, not yet registered.
 
-    ``judged`` are its predictions out of sample; ``labelled`` the Spark rows that it learnt from, cached.
+    ``judged`` are its predictions out of sample; ``importance`` is by impurity, ``permutation`` by shuffling inputs
+    of the last fold's forest; ``reference`` is how the features were distributed; ``labelled`` are the Spark rows.
     """
 
     session: SparkSession
@@ -56,6 +73,8 @@ class Trained:
     model: PipelineModel
     calibration: Calibration
     importance: dict[str, float]
+    permutation: dict[str, float]
+    reference: Reference
     labelled: DataFrame
     judged: Judged
     metrics: list[dict[str, Any]]
@@ -83,22 +102,26 @@ def train(
     Raises:
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    labelled = _labelled(bars, settings.horizon).persist()
+    # a plan of a hundred window expressions would be analysed again by every job of every fit
+    labelled = _labelled(bars, settings).localCheckpoint()
     facts = _facts(labelled)
     if len(facts) < settings.min_rows:
         raise NotEnoughHistoryError(
             f"{len(facts)} labelled bars of {settings.interval}, {settings.min_rows} are needed"
         )
-    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(FEATURES)} features")
+    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(INPUTS)} features")
     embargo = bar_length(settings.interval) * settings.horizon
-    folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo)
-    raw = _walk(session, labelled, folds, settings, log)
+    folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
+    if len(folds) < _LEAST_FOLDS:
+        raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
+    raw, permutation = _walk(session, labelled, folds, settings, log)
     scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
     judged = _judge(facts, scored, folds, settings)
     log(f"{len(judged.rows)} bars predicted out of sample")
+    latest = _latest(labelled, facts, settings)
     with activated(session):
-        model = pipeline(settings).fit(labelled)
-        log("fitted on all of them")
+        model = pipeline(settings).fit(latest)
+        log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
         forest = cast("RandomForestRegressionModel", model.stages[-1])
         weights = forest.featureImportances.toArray()
     return Trained(
@@ -107,7 +130,9 @@ def train(
         silver_version=silver_version,
         model=model,
         calibration=_calibration(scored, settings.coverage),
-        importance={name: float(weight) for name, weight in zip(FEATURES, weights, strict=True)},
+        importance={name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)},
+        permutation=permutation,
+        reference=reference_of(local(latest.select(*FEATURES))),
         labelled=labelled,
         judged=judged,
         metrics=evaluate(judged),
@@ -117,8 +142,33 @@ def train(
     )
 
 
+def refit(bars: DataFrame, settings: ModelSettings) -> PipelineModel:
+    """Fit the final pipeline alone: of the same bars, settings and seed it is the one that ``train`` gave.
+
+    Args:
+        bars: silver bars as they were, of the settings' interval.
+        settings: as they were.
+    """
+    labelled = _labelled(bars, settings).localCheckpoint()
+    with activated(bars.sparkSession):
+        return pipeline(settings).fit(_latest(labelled, _facts(labelled), settings))
+
+
 def pipeline(settings: ModelSettings) -> Pipeline:
-    """The unfitted pipeline: features to one vector, then the forest."""
+    """The unfitted pipeline: the weekday's effect, all inputs as one vector, then the forest."""
+    # a symbol that was not learnt has the mean effect of all
+    effect = TargetEncoder(
+        inputCols=[SYMBOL_WEEKDAY],
+        outputCols=["_effect"],
+        labelCol=LABEL,
+        targetType="continuous",
+        handleInvalid="keep",
+        smoothing=_EFFECT_PRIOR_ROWS,
+    )
+    # the encoder marks its output as categorical, which a forest then takes it for; a sum has no such mark
+    number = SQLTransformer(statement=f"SELECT *, _effect + 0.0D AS {WEEKDAY_EFFECT} FROM __THIS__")  # noqa: S608
+    # a row with a feature missing cannot be scored; it must not stop the stream either
+    vector = VectorAssembler(inputCols=list(INPUTS), outputCol="inputs", handleInvalid="skip")
     forest = RandomForestRegressor(
         featuresCol="inputs",
         labelCol=LABEL,
@@ -129,17 +179,28 @@ def pipeline(settings: ModelSettings) -> Pipeline:
         subsamplingRate=settings.subsampling_rate,
         seed=settings.seed,
     )
-    # a row with a feature missing cannot be scored; it must not stop the stream either
-    return Pipeline(
-        stages=[VectorAssembler(inputCols=list(FEATURES), outputCol="inputs", handleInvalid="skip"), forest]
-    )
+    return Pipeline(stages=[effect, number, vector, forest])
 
 
-def _labelled(bars: DataFrame, horizon: int) -> DataFrame:
-    rows = with_labels(with_features(bars), horizon).where(F.col("scorable") & F.col(LABEL).isNotNull())
+def _window(settings: ModelSettings) -> timedelta | None:
+    return None if settings.window_days is None else timedelta(days=settings.window_days)
+
+
+def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
+    """The rows that the version itself learns from: all, or those of a sliding window before the newest."""
+    window = _window(settings)
+    if window is None:
+        return labelled
+    since: datetime = facts["target_time"].max() - window  # type: ignore[operator, assignment]
+    return labelled.where(F.col("target_time") >= F.lit(utc(since)))
+
+
+def _labelled(bars: DataFrame, settings: ModelSettings) -> DataFrame:
+    bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
+    rows = with_labels(with_features(bars), settings.horizon).where(F.col("scorable") & F.col(LABEL).isNotNull())
     # a forest's samples depend on the order of its rows: fix it, whatever order silver's files are in
     parts = ("symbol", "event_time")
-    return rows.select(*_FACTS, *FEATURES).repartition(2, *parts).sortWithinPartitions(*parts)
+    return rows.select(*_FACTS, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
 
 
 def _facts(labelled: DataFrame) -> pl.DataFrame:
@@ -159,20 +220,29 @@ def _walk(
     folds: list[Fold],
     settings: ModelSettings,
     log: Callable[[str], None],
-) -> pl.DataFrame:
-    """The forest's raw predictions for every fold's bars, each from a forest that has seen none of them."""
+) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Raw predictions for every fold's bars from a forest that has seen none of them; importance in the last fold."""
+    importance: dict[str, float] = {}
 
     def predict(fold: Fold) -> pl.DataFrame:
         learnt = labelled.where(F.col("target_time") < F.lit(utc(fold.learn_before)))
+        if fold.learn_since is not None:
+            learnt = learnt.where(F.col("target_time") >= F.lit(utc(fold.learn_since)))
         tested = labelled.where(F.col("event_time") >= F.lit(utc(fold.start)))
         tested = tested.where(F.col("event_time") < F.lit(utc(fold.end)))
         with activated(session):
-            rows = local(pipeline(settings).fit(learnt).transform(tested).select(*KEY, RAW))
+            model = pipeline(settings).fit(learnt)
+            rows = local(model.transform(tested).select(*KEY, RAW))
+            if fold == folds[-1]:
+                inputs = (*FEATURES, SYMBOL_WEEKDAY)
+                importance.update(permutation_importance(model, tested.select(LABEL, *inputs), RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(pl.lit(fold.number, dtype=pl.Int32).alias("fold"))
 
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        return pl.concat(workers.map(predict, folds))
+        raw = pl.concat(workers.map(predict, folds))
+    # what is shuffled is the weekday of which the effect is looked up
+    return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
 def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> Judged:

@@ -109,3 +109,13 @@ def test_failures_are_retried_but_never_at_once(failures: int, waited: float):
         assert not training_due(state, SETTINGS).due
     if waited > 30 * 2**8:
         assert training_due(state, SETTINGS).due
+
+
+def test_drift_makes_a_training_due_earlier_but_not_at_once():
+    settings = ModelSettings()
+    drifted = replace(READY, trained_rows=50_000, drift="drift: 30% of the features have shifted")
+    early = replace(drifted, silver_rows=50_000 + settings.retrain_rows // 10)
+    assert training_due(early, settings).due
+    assert "drift" in training_due(early, settings).why
+    assert not training_due(replace(early, silver_rows=early.silver_rows - 1), settings).due
+    assert not training_due(replace(early, drift=None), settings).due

@@ -8,18 +8,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import write_deltalake
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.gold.query import score_bars
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
 from financelake_assets.model import registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import with_features
+from financelake_assets.model.figure import figure_png
 from financelake_assets.model.predict import score
 from financelake_assets.model.registry import Status
-from financelake_assets.model.training import RAW, Trained, calibrated, local, train
+from financelake_assets.model.training import KEY, RAW, Trained, calibrated, local, train
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.model import market
 
@@ -224,3 +226,51 @@ def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registere
     assert stored is not None
     assert abs(datetime.now(UTC) - stored.trained_at) < timedelta(hours=1)
     assert MODELS.facts(spark_lake).rows == 1  # type: ignore[union-attr]
+
+
+def test_a_model_is_rebuilt_from_its_record(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    """The same silver version and seed give the same predictions, also after silver went on."""
+    record = replace(registered, silver_version=BARS.ensure(spark_lake).version())
+    extra = market.bars("C", market.moves(200, 8))
+    write_silver(spark_lake, extra)
+    rows = trained.labelled
+    keys = ["symbol", "event_time"]
+    rebuilt = local(registry.rebuild(spark, spark_lake, record).transform(rows).select(*keys, RAW)).sort(keys)
+    saved = local(registry.load(spark, spark_lake, registered).transform(rows).select(*keys, RAW)).sort(keys)
+    assert rebuilt.equals(saved)
+    other = replace(record, parameters={**record.parameters, "seed": 5})
+    assert (
+        not local(registry.rebuild(spark, spark_lake, other).transform(rows).select(*keys, RAW))
+        .sort(keys)
+        .equals(saved)
+    )
+
+
+def test_scoring_makes_the_training_rows_again(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
+    wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
+    model = registry.load(spark, spark_lake, registered)
+    scored = score_bars(spark, spark_lake, wanted, model, registered).filter(pl.col("predicted_return").is_not_null())
+    whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
+    expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
+    found = scored.select("symbol", pl.col("event_time").dt.replace_time_zone(None), "predicted_return")
+    both = found.join(expected, on=["symbol", "event_time"], suffix="_in_training")
+    assert len(both) == len(found) > 5
+    assert_series_equal(
+        both["predicted_return"], both["predicted_return_in_training"], check_names=False, rel_tol=1e-12
+    )
+
+
+def test_the_card_has_everything(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+    text = registry.card(spark_lake, registered)
+    stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
+    assert all(part in text for part in (*stated, "permutation", "Brier", "weekday_effect"))
+    rows = sum(one["rows"] for one in registered.reliability)
+    metrics = registry.metrics_of(spark_lake, registered.model_version)
+    assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))
+    picture = figure_png(metrics, registered)
+    assert picture.startswith(b"\x89PNG")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -11,8 +12,8 @@ from pyspark.sql import SparkSession
 from financelake_assets.config import ModelSettings
 from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
-from financelake_assets.model.features import FEATURES
-from financelake_assets.model.training import RAW, NotEnoughHistoryError, Trained, train
+from financelake_assets.model.splits import walk_forward
+from financelake_assets.model.training import INPUTS, RAW, WEEKDAY_EFFECT, NotEnoughHistoryError, Trained, train
 from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
@@ -25,9 +26,7 @@ Fit = Callable[..., Trained]
 @pytest.fixture(scope="module")
 def fit(spark: SparkSession) -> Fit:
     def trained(*frames: pl.DataFrame, settings: ModelSettings = SMALL) -> Trained:
-        found = train(spark, market.to_spark(spark, *frames), settings, 7, lambda _: None)
-        found.labelled.unpersist()
-        return found
+        return train(spark, market.to_spark(spark, *frames), settings, 7, lambda _: None)
 
     return trained
 
@@ -50,7 +49,42 @@ def test_it_finds_what_can_be_found(predictable: Trained) -> None:
     assert 0.1 < row["oos_r2_return"] < 0.3
     assert predictable.importance["momentum_1"] == max(predictable.importance.values())
     assert math.isclose(sum(predictable.importance.values()), 1, rel_tol=1e-6)
-    assert set(predictable.importance) == set(FEATURES)
+    assert set(predictable.importance) == set(INPUTS)
+
+
+def test_shuffling_the_input_that_matters_hurts_most(predictable: Trained) -> None:
+    gain = predictable.permutation
+    assert set(gain) == set(INPUTS)
+    assert gain["momentum_1"] == max(gain.values()) > 0.05
+    assert abs(gain["season_sin"]) < 0.05
+
+
+def test_a_symbols_own_weekday_is_found(fit: Fit) -> None:
+    """As at Henry Hub: one symbol falls on one weekday, the others do not."""
+    changes = market.moves(1200, 21)
+    changes[[day for day in range(1200) if (market.START + timedelta(days=day)).weekday() == 4]] -= 0.02
+    trained = fit(market.bars("GAS", changes), *(market.bars(f"S{n}", market.moves(1200, 30 + n)) for n in range(3)))
+    assert trained.importance[WEEKDAY_EFFECT] == max(trained.importance.values())
+    skill = {row["symbol"]: row for row in trained.metrics if row["fold"] == HOLDOUT}
+    assert skill["GAS"]["verdict"] == Verdict.EDGE.value
+    assert all(skill[f"S{n}"]["skill_high"] > -0.01 for n in range(3))
+
+
+def test_a_sliding_window_forgets(spark: SparkSession) -> None:
+    old = market.moves(900, 1, _SIGNAL)
+    old[:450] = market.moves(450, 2, -_SIGNAL)
+    frame = market.to_spark(spark, market.bars("A", old), market.bars("B", market.moves(900, 3), "crypto"))
+    sliding = SMALL.model_copy(update={"window_days": 200})
+    trained = train(spark, frame, sliding, 7, lambda _: None)
+    folds = walk_forward(trained.judged.rows["event_time"].to_numpy(), 3, timedelta(days=1), timedelta(days=200))
+    assert all(fold.learn_before - fold.learn_since == timedelta(days=200) for fold in folds if fold.learn_since)
+    assert trained.importance["momentum_1"] == max(trained.importance.values())
+
+
+def test_only_the_chosen_symbols_are_learnt(fit: Fit) -> None:
+    frames = [market.bars(name, market.moves(700, seed)) for name, seed in (("A", 1), ("B", 2))]
+    trained = fit(*frames, settings=SMALL.model_copy(update={"symbols": ("B",)}))
+    assert set(trained.judged.rows["symbol"]) == {"B"}
 
 
 def test_its_intervals_cover_out_of_sample(predictable: Trained) -> None:
@@ -94,6 +128,32 @@ def test_too_little_history_is_said(fit: Fit) -> None:
         fit(market.bars("A", market.moves(99, 1)))
     with pytest.raises(NotEnoughHistoryError, match="0 labelled bars of 1d"):
         fit(market.bars("A", np.zeros(900)))
+
+
+def test_what_cannot_be_learnt_from_is_said(fit: Fit) -> None:
+    nothing = market.bars("A", market.moves(700, 1)).with_columns(
+        pl.lit(None, dtype=pl.Float64).alias(name) for name in ("open", "high", "low", "close", "adj_close", "volume")
+    )
+    with pytest.raises(NotEnoughHistoryError, match="0 labelled bars"):
+        fit(nothing)
+    negative = market.bars("A", market.moves(700, 1)).with_columns(-pl.col("close"), -pl.col("adj_close"))
+    with pytest.raises(NotEnoughHistoryError, match="0 labelled bars"):
+        fit(negative)
+
+
+def test_a_market_with_prices_alone_is_learnt_from(fit: Fit) -> None:
+    """All range and volume features are missing: neutral values, no failure, no claim."""
+    trained = fit(market.close_only("SPOT", market.moves(900, 8)))
+    assert trained.importance["volume_ratio"] == 0
+    assert trained.importance["parkinson"] == 0
+    assert overall(trained)["verdict"] == Verdict.NO_EDGE.value
+
+
+def test_a_market_that_only_rises_has_a_probability(fit: Fit) -> None:
+    trained = fit(market.bars("UP", np.abs(market.moves(900, 9)) + 1e-4))
+    up = trained.judged.rows["probability_up"]
+    assert up.is_between(0, 1).all()
+    assert up.min() > 0.9  # type: ignore[operator]
 
 
 def test_odd_markets_are_learnt_from_all_the_same(fit: Fit) -> None:
