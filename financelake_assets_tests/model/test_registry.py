@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from deltalake import write_deltalake
@@ -15,7 +16,8 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.query import score_bars
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
-from financelake_assets.model import registry
+from financelake_assets.gold.tables import insert
+from financelake_assets.model import monitoring, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import with_features
 from financelake_assets.model.figure import figure_png
@@ -274,3 +276,30 @@ def test_the_card_has_everything(spark_lake: Settings, registered: registry.Mode
     assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))
     picture = figure_png(metrics, registered)
     assert picture.startswith(b"\x89PNG")
+
+
+def test_recent_bars_are_compared_with_those_that_were_learnt(
+    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+) -> None:
+    def score_all() -> None:
+        wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
+        model = registry.load(spark, spark_lake, registered)
+        rows = score_bars(spark, spark_lake, wanted, model, registered)
+        insert(PREDICTIONS, spark_lake, rows.filter(pl.col("predicted_return").is_not_null()))
+
+    score_all()
+    calm = monitoring.examine(spark, spark_lake, registered)
+    assert calm.drift.rows > 500
+    assert calm.verdict is None
+    monitoring.write(spark_lake, registered, calm)
+    assert monitoring.last_verdict(spark_lake, registered) is None
+    # the same days, but the market has become ten times as wild and only rises
+    BARS.ensure(spark_lake).delete()
+    moves = np.abs(market.moves(500, 5, size=0.1))
+    wild = [market.bars(name, moves, kind) for name, kind in (("A", "stock"), ("B", "crypto"))]
+    write_silver(spark_lake, pl.concat(wild))
+    other = monitoring.examine(spark, spark_lake, registered)
+    assert "log_volatility" in other.drift.drifted
+    assert other.verdict is not None
+    monitoring.write(spark_lake, registered, other)
+    assert (monitoring.last_verdict(spark_lake, registered) or "").startswith("drift: ")
