@@ -12,7 +12,6 @@ Prints JSON, with the median of the rounds. Starts a broker of its own in a temp
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -21,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +38,11 @@ from financelake_assets.runtime import jars, kafka, probes
 from financelake_assets.runtime.java import find_java
 
 TOPIC = "bronze.crypto"
-PERF_JAR = "org/apache/kafka/kafka-tools/4.4.0/kafka-tools-4.4.0.jar"
-PERF_SHA256 = "4eb9a7fbfd63badfd8d1a677aa2d54b47b2b2d442ff7d68fd223972afea1954c"
+PERF_JAR = jars.Jar(
+    *("org.apache.kafka", "kafka-tools", "4.4.0", ""),
+    sha256="4eb9a7fbfd63badfd8d1a677aa2d54b47b2b2d442ff7d68fd223972afea1954c",
+)
+"""Kafka's own tools, which no lake needs."""
 
 
 def main() -> None:
@@ -143,7 +144,7 @@ def perf_test(settings: Settings, rows: int, payload: Path) -> float:
         "linger.ms=5",
         "batch.size=1000000",
     ]
-    class_path = [*jars.class_path("kafka", settings), perf_jar(settings)]
+    class_path = [*jars.class_path("kafka", settings), jars.provide(PERF_JAR, settings)]
     done = subprocess.run(
         [
             *(str(find_java().executable), "-Xmx512m", "-cp", kafka.joined(class_path)),
@@ -156,20 +157,6 @@ def perf_test(settings: Settings, rows: int, payload: Path) -> float:
     )
     (rate,) = re.findall(rf"^{rows} records sent, ([\d.]+) records/sec", done.stdout, re.MULTILINE)
     return rows / float(rate)
-
-
-def perf_jar(settings: Settings) -> Path:
-    """Kafka's tools, which no lake needs: fetched for this benchmark and checked."""
-    file = jars.cache_folder(settings) / PERF_JAR
-    if not file.is_file():
-        address = f"{settings.runtime.maven_repository}/{PERF_JAR}"
-        with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310  # the lake's own Maven repository
-            content = answer.read()
-        if hashlib.sha256(content).hexdigest() != PERF_SHA256:
-            sys.exit(f"{PERF_JAR} is not the jar that this benchmark was written for")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return file
 
 
 @contextmanager

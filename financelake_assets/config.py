@@ -184,8 +184,8 @@ class RuntimeSettings(_Group):
     """Where the laptop runtime gets its JVM parts, and what it needs before it starts."""
 
     jars_dir: Path | None = Field(None, description="cache of the JVM jars; default: the user's cache folder")
-    maven_repository: str = Field(
-        "https://repo1.maven.org/maven2", description="Maven Central or a mirror of it; jars are checked by hash"
+    maven_repository: str | None = Field(
+        None, description="a mirror of Maven Central to take the jars from; they are checked by hash"
     )
     fetch_java: bool = Field(False, description="let jgo download a Java 17 where the machine has none")
     min_free_gb: float = Field(2.0, ge=0, description="free disk space below which `up` does not start")
@@ -203,6 +203,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".financelake"), description="holds everything that the lake writes")
     host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
     port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
+    universe_file: Path | None = Field(
+        None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
+    )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
     dagster: DagsterSettings = DagsterSettings()
@@ -218,6 +221,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("universe_file")
+    @classmethod
+    def _absolute_where_given(cls, value: Path | None) -> Path | None:
+        # relative to where the command was given, not to where a process of the lake happens to run
+        return value and value.expanduser().absolute()
 
     # -- addresses ---------------------------------------------------------------------------------
     @property

@@ -22,7 +22,14 @@ err = Console(stderr=True, highlight=False)
 
 def ingest(
     context: typer.Context,
-    provider: Annotated[str, typer.Option(help="csv, yfinance, replay, synthetic, or an installed one.")] = "csv",
+    provider: Annotated[
+        str | None,
+        typer.Option(help="csv (the default), yfinance, replay, synthetic, or an installed one.", show_default=False),
+    ] = None,
+    universe: Annotated[
+        Path | None,
+        typer.Option(help="YAML list of symbols to ask for. Default: FINANCELAKE_UNIVERSE_FILE.", show_default=False),
+    ] = None,
     path: Annotated[Path | None, typer.Option(help="csv: a CSV or Parquet file, or a folder of them.")] = None,
     asset_class: Annotated[str | None, typer.Option(help="stock, crypto or commodity.")] = None,
     interval: Annotated[str | None, typer.Option(help="1m, 1h, 1d …, or tick for single trades.")] = None,
@@ -52,12 +59,13 @@ def ingest(
     from financelake_assets.bronze.producer import DeliveryError, Stopped
     from financelake_assets.bronze.topics import BrokerUnavailableError
     from financelake_assets.bronze.universe import AssetClassError
+    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, requests
     from financelake_assets.providers.base import ProviderError
     from financelake_assets.providers.request import IngestRequest
     from financelake_assets.runtime.cli import out, print_json
 
-    given = {
-        "provider": provider,
+    given: dict[str, Any] = {
+        "provider": provider or "csv",
         "path": path,
         "asset_class": asset_class,
         "interval": interval,
@@ -73,8 +81,17 @@ def ingest(
         "seed": seed,
     }
     interrupted = _interruptible()
+    results = []
     try:
-        request = IngestRequest.model_validate(given)
+        asked = [given]
+        file = universe or get_settings().universe_file
+        if file is not None and not (path or symbol or symbols):
+            entries = read_universe_file(file)
+            from_file = requests(entries, provider, live)
+            if universe is not None and not from_file:
+                raise UniverseFileError(f"{file} has no symbol of {provider}")
+            asked = [{**given, "live": False, **fields} for fields in from_file] or asked
+        wanted = [IngestRequest.model_validate(fields) for fields in asked]
         with _progress() as bar:
             task = bar.add_task("published", total=None)
 
@@ -83,18 +100,26 @@ def ingest(
                 if now.note:
                     bar.console.print(now.note, markup=False)
 
-            result = publish(request, get_settings(), show, stopping=interrupted)
+            for request in wanted:
+                results.append(publish(request, get_settings(), show, stopping=interrupted))
+                if interrupted():
+                    break
     except ValidationError as error:
         raise typer.BadParameter("; ".join(_wrong(item) for item in error.errors())) from error
     except Stopped as error:
         raise KeyboardInterrupt from error
-    except (ProviderError, AssetClassError, BrokerUnavailableError, DeliveryError, LoadRunningError) as error:
+    except (
+        *(ProviderError, AssetClassError, UniverseFileError),
+        *(BrokerUnavailableError, DeliveryError, LoadRunningError),
+    ) as error:
         raise RuntimeProblem(str(error)) from error
     if as_json:
-        print_json(asdict(result))
+        shown = [asdict(result) for result in results]
+        print_json(shown[0] if len(asked) == 1 else shown)
         return
-    for name, value in asdict(result).items():
-        out.print(f"{name:14} {value}", markup=False)
+    for result in results:
+        for name, value in asdict(result).items():
+            out.print(f"{name:14} {value}", markup=False)
     err.print(
         "Next: `financelake status` shows it arrive in silver; what was refused is in `financelake quarantine list`."
     )

@@ -57,6 +57,7 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
             say("the lake's supervisor is running already")
         else:
             _check(settings, say, progress)
+            _remember_universe(settings, say)
             dagster.prepare(settings)
             supervisor.start()
         _mark(settings).touch()
@@ -72,6 +73,21 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
     preflight.ports(settings)
     say(preflight.jar_sets(settings, progress))
     preflight.broker_folder(settings)
+
+
+def _remember_universe(settings: Settings, say: Say) -> None:
+    """The symbols of the user's universe file are known before the first message of one can come."""
+    from financelake_assets.bronze.universe import AssetClassError
+    from financelake_assets.bronze.universe_file import UniverseFileError, remember
+
+    try:
+        count = remember(settings)
+    except (UniverseFileError, AssetClassError) as error:
+        raise RuntimeProblem(
+            str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
+        ) from error
+    if count:
+        say(f"{count} symbols of {settings.universe_file} are known")
 
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:

@@ -94,9 +94,10 @@ def test_symbols_are_subscribed_to_and_again_from_time_to_time(quotes: QuoteServ
 @pytest.mark.parametrize("end", ["drop", "cut", "silent"])
 def test_a_connection_that_ends_or_goes_silent_is_made_anew_and_the_loss_is_told(quotes: QuoteServer, end: str) -> None:
     before = datetime.now(UTC)
-    quotes.script.extend([[quote("AAPL", 1, AT), end], [quote("AAPL", 2, AT), "silent"]])
-    rows, lost, _ = until(stream(quotes).read(), lambda chunks, _: sum(map(len, chunks)) >= 2)
-    assert rows["close"].to_list() == [1.0, 2.0]
+    many = [quote("AAPL", price, AT) for price in range(1, 20)]
+    quotes.script.extend([[*many, end], [quote("AAPL", 20, AT), "silent"]])
+    rows, lost, _ = until(stream(quotes).read(), lambda chunks, _: sum(map(len, chunks)) >= 20)
+    assert rows["close"].to_list() == [float(price) for price in range(1, 21)], "what came before the end is kept"
     assert quotes.connections == 2
     (one,) = lost
     assert before <= one.since <= datetime.now(UTC)

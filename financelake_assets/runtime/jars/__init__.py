@@ -90,6 +90,11 @@ def class_path(name: JarSet, settings: Settings, progress: Progress | None = Non
         return list(pool.map(lambda jar: _provide(jar, cache, settings.runtime.maven_repository, progress), jars))
 
 
+def provide(jar: Jar, settings: Settings) -> Path:
+    """One jar that is in no set, fetched where it is missing and checked; raises as ``class_path`` does."""
+    return _provide(jar, cache_folder(settings), settings.runtime.maven_repository, None)
+
+
 def missing(name: JarSet, settings: Settings) -> int:
     """How many jars of a set have to be fetched."""
     cache = cache_folder(settings)
@@ -110,7 +115,7 @@ def _locked(entry: dict[str, str], path: Path) -> Jar:
     return Jar(entry["groupId"], entry["artifactId"], entry["version"], entry.get("classifier", ""), digest)
 
 
-def _provide(jar: Jar, cache: Path, repository: str, progress: Progress | None) -> Path:
+def _provide(jar: Jar, cache: Path, repository: str | None, progress: Progress | None) -> Path:
     """The cached jar when its hash is right; a damaged one is fetched anew, once."""
     target = cache / jar.path
     if not target.is_file() or sha256(target) != jar.sha256:
@@ -118,19 +123,20 @@ def _provide(jar: Jar, cache: Path, repository: str, progress: Progress | None) 
     return target
 
 
-def _fetch(jar: Jar, target: Path, cache: Path, repository: str, progress: Progress | None) -> None:
+def _fetch(jar: Jar, target: Path, cache: Path, repository: str | None, progress: Progress | None) -> None:
     """Download beside the cache, check, and only then move into it, so that an interruption leaves nothing behind."""
     from jgo.maven import MavenContext
     from jgo.maven._resolver import PythonResolver
 
     cache.mkdir(parents=True, exist_ok=True)
+    source = repository or "Maven Central"
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=cache))
     try:
         maven = MavenContext(
             resolver=PythonResolver(progress_callback=progress),
             repo_cache=staging,
             local_repos=[],
-            remote_repos={"maven": repository.rstrip("/")},
+            remote_repos={"maven": repository.rstrip("/")} if repository else None,  # jgo's own default
             timeout=60,
         )
         artifact = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier, "jar")
@@ -138,14 +144,14 @@ def _fetch(jar: Jar, target: Path, cache: Path, repository: str, progress: Progr
             arrived = Path(artifact.resolve())
         except (OSError, RuntimeError) as error:
             raise RuntimeProblem(
-                f"{jar.path.name} could not be fetched from {repository}: {error}",
+                f"{jar.path.name} could not be fetched from {source}: {error}",
                 remedy="Check the network and any proxy, or set FINANCELAKE_RUNTIME__MAVEN_REPOSITORY to a mirror. "
                 "What has been fetched is kept.",
             ) from error
         found = sha256(arrived)
         if found != jar.sha256:
             raise RuntimeProblem(
-                f"{jar.path.name} from {repository} is not the jar that this version was locked to: "
+                f"{jar.path.name} from {source} is not the jar that this version was locked to: "
                 f"sha256 {found}, expected {jar.sha256}. Nothing was started.",
                 remedy="The repository or something on the way to it has changed the file. Do not use it; "
                 "try another repository with FINANCELAKE_RUNTIME__MAVEN_REPOSITORY.",

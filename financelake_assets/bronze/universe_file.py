@@ -1,0 +1,194 @@
+"""The universe file: a user's own list of symbols, in YAML, with what each is and where it comes from.
+
+Enters: a file such as
+
+    defaults: {provider: yfinance, interval: 1d}
+    symbols:
+      - {symbol: AAPL, asset_class: stock}
+      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBP}
+      - {symbol: BTC-USD, asset_class: crypto}
+
+Leaves: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
+lake; ``financelake ingest`` asks their providers for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from financelake_assets.bronze.universe import SYMBOL, Universe
+from financelake_assets.calendars import BY_CLASS, trading_calendar
+from financelake_assets.config import AssetClass, Settings
+from financelake_assets.providers import registry
+from financelake_assets.providers.base import TICK, Instrument
+from financelake_assets.providers.request import INTERVAL_PATTERN
+
+
+class UniverseFileError(ValueError):
+    """The file cannot be used; the message names each line and field that is wrong."""
+
+
+class Entry(BaseModel):
+    """One symbol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    symbol: str = Field(description="the provider's ticker")
+    asset_class: AssetClass
+    calendar: str = Field("", description="of exchange_calendars; default: XNYS, 24/7 or CMES by asset class")
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="that its prices are in, ISO 4217")
+    provider: str = Field("replay", description="whom `financelake ingest` asks for it")
+    interval: str = Field("1d", pattern=INTERVAL_PATTERN)
+
+    @field_validator("symbol")
+    @classmethod
+    def _looks_like_one(cls, value: str) -> str:
+        value = value.strip().upper()
+        if not SYMBOL.match(value):
+            raise ValueError(f"{value!r} is no symbol: up to 32 of A-Z 0-9 . - = ^ _ / :")
+        return value
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str) -> str:
+        if value:
+            trading_calendar(value)
+        return value
+
+    @field_validator("provider")
+    @classmethod
+    def _known_provider(cls, value: str) -> str:
+        if value not in registry.names():
+            raise ValueError(f"no provider {value!r}; there are {', '.join(registry.names())}")
+        return value
+
+    @property
+    def calendar_name(self) -> str:
+        """Its calendar, or that of its class."""
+        return self.calendar or BY_CLASS[self.asset_class]
+
+    @property
+    def instrument(self) -> Instrument:
+        """The symbol with its class."""
+        return Instrument(self.symbol, self.asset_class)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    defaults: dict[str, Any] = {}
+    symbols: list[Entry] = Field(min_length=1)
+
+    @field_validator("symbols")
+    @classmethod
+    def _each_once(cls, value: list[Entry]) -> list[Entry]:
+        names = [entry.symbol for entry in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"more than once: {', '.join(twice)}")
+        return value
+
+
+def read_universe_file(path: Path) -> list[Entry]:
+    """The symbols of a file.
+
+    Raises:
+        UniverseFileError: it cannot be read, or something in it is wrong.
+    """
+    try:
+        tree = yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UniverseFileError(f"the universe file {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UniverseFileError(f"the universe file {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UniverseFileError(f"the universe file {path} has no list `symbols:`")
+    try:
+        return _File.model_validate(_with_defaults(content)).symbols
+    except ValidationError as error:
+        wrong = "\n".join(f"  {_where(tree, item['loc'])}: {item['msg']}" for item in error.errors())
+        raise UniverseFileError(f"the universe file {path} cannot be used:\n{wrong}") from error
+
+
+def requests(entries: list[Entry], provider: str | None, live: bool) -> list[dict[str, Any]]:
+    """What to ask for, as fields of ``IngestRequest``: history of what can be had together, then what is live.
+
+    Args:
+        entries: of the file.
+        provider: only this one's; ``None`` is everybody's.
+        live: go on with live data of all symbols.
+
+    Raises:
+        UniverseFileError: live data of several providers, which one process does not read.
+    """
+    wanted = sorted((entry for entry in entries if provider in (None, entry.provider)), key=_asked_together)
+    found: list[dict[str, Any]] = [
+        {"provider": name, "interval": interval, "asset_class": asset_class, "symbols": _symbols(group)}
+        for (name, interval, asset_class), group in groupby(wanted, key=_asked_together)
+    ]
+    if live and wanted:
+        providers = sorted({entry.provider for entry in wanted})
+        if len(providers) > 1:
+            raise UniverseFileError(f"live data come from one provider at a time; choose with --provider: {providers}")
+        found.append({"provider": providers[0], "interval": TICK, "symbols": _symbols(wanted), "live": True})
+    return found
+
+
+def remember(settings: Settings) -> int:
+    """Make the symbols of the lake's universe file known to silver; returns how many there are.
+
+    Raises:
+        UniverseFileError: the file cannot be used.
+        AssetClassError: the lake knows a symbol as something else.
+    """
+    if settings.universe_file is None:
+        return 0
+    entries = read_universe_file(settings.universe_file)
+    for provider in {entry.provider for entry in entries}:
+        of_it = [entry.instrument for entry in entries if entry.provider == provider]
+        Universe(settings, provider).add(of_it)
+    return len(entries)
+
+
+def _symbols(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(entry.symbol for entry in entries)
+
+
+def _asked_together(entry: Entry) -> tuple[str, str, AssetClass]:
+    return entry.provider, entry.interval, entry.asset_class
+
+
+def _with_defaults(content: Mapping[str, Any]) -> dict[str, Any]:
+    defaults, symbols = content.get("defaults"), content.get("symbols")
+    if not isinstance(defaults, dict) or not isinstance(symbols, list):
+        return dict(content)
+    return {**content, "symbols": [{**defaults, **one} if isinstance(one, dict) else one for one in symbols]}
+
+
+def _where(tree: yaml.Node | None, place: tuple[int | str, ...]) -> str:
+    """``line 5, calendar``: the nearest part of the file to what is wrong."""
+    node = tree
+    for step in place:
+        found = _child(node, step)
+        if found is None:
+            break
+        node = found
+    line = f"line {node.start_mark.line + 1}" if node is not None else "line 1"
+    name = ".".join(part for part in map(str, place) if not part.isdigit() and part != "symbols")
+    return f"{line}, {name or 'symbols'}"
+
+
+def _child(node: yaml.Node | None, step: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        child: yaml.Node = node.value[step]
+        return child
+    return None

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from financelake_assets.bronze.universe import known_symbols
+from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
+from financelake_assets.config import Settings
+from financelake_assets.providers.request import IngestRequest
+from financelake_assets.silver.schema import UNIVERSE
+
+GOOD = """\
+defaults: {provider: yfinance, interval: 1d}
+symbols:
+  - {symbol: aapl, asset_class: stock}
+  - symbol: VOD.L
+    asset_class: stock
+    calendar: XLON
+    currency: GBP
+  - {symbol: BTC-USD, asset_class: crypto, interval: 1h}
+  - {symbol: WTI, asset_class: commodity, provider: replay}
+"""
+
+
+def _file(folder: Path, text: str) -> Path:
+    file = folder / "universe.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_entries_take_defaults_and_the_calendar_of_their_class(tmp_path: Path) -> None:
+    entries = read_universe_file(_file(tmp_path, GOOD))
+    assert [(one.symbol, one.calendar_name, one.currency, one.provider, one.interval) for one in entries] == [
+        ("AAPL", "XNYS", "USD", "yfinance", "1d"),
+        ("VOD.L", "XLON", "GBP", "yfinance", "1d"),
+        ("BTC-USD", "24/7", "USD", "yfinance", "1h"),
+        ("WTI", "CMES", "USD", "replay", "1d"),
+    ]
+
+
+def test_symbols_are_asked_for_together_where_they_can_be(tmp_path: Path) -> None:
+    entries = read_universe_file(_file(tmp_path, GOOD))
+    history = [
+        {"provider": "replay", "interval": "1d", "asset_class": "commodity", "symbols": ("WTI",)},
+        {"provider": "yfinance", "interval": "1d", "asset_class": "stock", "symbols": ("AAPL", "VOD.L")},
+        {"provider": "yfinance", "interval": "1h", "asset_class": "crypto", "symbols": ("BTC-USD",)},
+    ]
+    assert requests(entries, None, live=False) == history
+    assert requests(entries, "bloomberg", live=True) == []
+    live = {"provider": "yfinance", "interval": "tick", "symbols": ("AAPL", "VOD.L", "BTC-USD"), "live": True}
+    assert requests(entries, "yfinance", live=True) == [*history[1:], live]
+    with pytest.raises(UniverseFileError, match="choose with --provider"):
+        requests(entries, None, live=True)
+    for fields in (*history, live):
+        IngestRequest.model_validate(fields)
+
+
+def test_its_symbols_are_made_known_to_the_lake(tmp_path: Path) -> None:
+    lake = Settings(data_dir=tmp_path / "lake", universe_file=_file(tmp_path, GOOD))
+    assert remember(lake) == 4
+    assert known_symbols(UNIVERSE.ensure(lake)) == {
+        "AAPL": "stock",
+        "VOD.L": "stock",
+        "BTC-USD": "crypto",
+        "WTI": "commodity",
+    }
+    assert remember(Settings(data_dir=tmp_path / "lake")) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (GOOD.replace("XLON", "XLOND"), r"line 6, calendar: .*no calendar 'XLOND'"),
+        (GOOD.replace("GBP", "pounds"), r"line 7, currency: "),
+        (GOOD.replace("crypto", "coin"), r"line 8, asset_class: Input should be 'stock', 'crypto' or 'commodity'"),
+        (GOOD.replace("VOD.L", "VOD L"), r"line 4, symbol: .*'VOD L' is no symbol"),
+        (GOOD.replace("    currency", "    curency"), r"line 7, curency: Extra inputs are not permitted"),
+        (GOOD.replace(", asset_class: commodity", ""), r"line 9, asset_class: Field required"),
+        (GOOD.replace("provider: replay", "provider: bloomberg"), r"line 9, provider: .*there are csv, replay"),
+        (GOOD.replace("VOD.L", "AAPL"), r"line 3, symbols: .*more than once: AAPL"),
+        (GOOD.replace("interval: 1h", "interval: hourly"), r"line 8, interval: "),
+        ("symbols: []", r"line 1, symbols: List should have at least 1 item"),
+        ("universe: [AAPL]", r"line 1, universe: Extra inputs"),
+        ("symbols: [AAPL]", r"line 1, symbols: Input should be a valid dictionary"),
+        ("- AAPL", "has no list `symbols:`"),
+        ("symbols: [", r"is not YAML: .*line 1, column 11"),
+    ],
+)
+def test_what_is_wrong_is_named_with_line_and_field(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UniverseFileError, match=told):
+        read_universe_file(_file(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UniverseFileError, match=r"none.yaml cannot be read: No such file"):
+        read_universe_file(tmp_path / "none.yaml")
+
+
+def test_the_setting_is_made_absolute() -> None:
+    found = Settings(universe_file=Path("universe.yaml")).universe_file
+    assert found is not None
+    assert found.is_absolute()
