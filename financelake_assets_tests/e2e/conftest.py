@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from financelake_assets.config import Settings
+from financelake_assets.runtime.status import status as lake_status
 from financelake_assets_tests.servers import laptop
 
 Status = dict[str, Any]
@@ -47,15 +48,16 @@ class CommandLine:
         assert done.stdout, done.stderr
         return dict(json.loads(done.stdout))
 
-    def wait_for(self, what: str, holds: Callable[[Status], bool], seconds: float = 300) -> Status:
+    def wait_for(self, what: str, holds: Callable[[Status], bool], seconds: float = 600) -> Status:
         deadline = time.monotonic() + seconds
         while True:
-            status = self.status()
+            status = lake_status(self.settings)  # a new process for each look would take the lake's cores from it
             if holds(status):
                 return status
             if time.monotonic() > deadline:
                 logs = {file.name: file.read_text(errors="replace")[-1500:] for file in self.logs()}
-                raise AssertionError(f"no {what}: {json.dumps(status, indent=1)}\n{json.dumps(logs, indent=1)}")
+                told = json.dumps(status, indent=1, default=str)
+                raise AssertionError(f"no {what}: {told}\n{json.dumps(logs, indent=1)}")
             time.sleep(1)
 
     def logs(self) -> list[Path]:
