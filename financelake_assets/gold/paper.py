@@ -19,8 +19,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
+from financelake_assets.gold.derived import EQUITY, TRADES
 from financelake_assets.gold.portfolio import Bar, Book, Run, bars_a_year, bars_of, complete_until, run
-from financelake_assets.gold.schema import EQUITY, PREDICTIONS, SIGNALS, TRADES
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.gold.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 

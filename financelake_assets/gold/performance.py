@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from financelake_assets.gold import statistics
+from financelake_assets.gold.derived import PORTFOLIO, POSITIONS
 from financelake_assets.gold.portfolio import Book, bars_a_year
-from financelake_assets.gold.schema import PORTFOLIO, POSITIONS
 from financelake_assets.resources.delta import TableSpec
 
 CURVES = {"signals": "equity", "buy_and_hold": "buy_and_hold", "random": "random"}

@@ -12,9 +12,10 @@ from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
 from financelake_assets.gold import performance
+from financelake_assets.gold.derived import EQUITY, TRADES
 from financelake_assets.gold.paper import PaperPortfolio
 from financelake_assets.gold.portfolio import Bar, Book, bars_a_year, run
-from financelake_assets.gold.schema import EQUITY, PREDICTIONS, SIGNALS, TRADES
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.gold.tables import scan
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS
