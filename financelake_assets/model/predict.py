@@ -12,7 +12,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
 from financelake_assets.gold.schema import PREDICTIONS
-from financelake_assets.model.features import FEATURES
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.registry import ModelRecord
 from financelake_assets.model.training import RAW, calibrated
 
@@ -52,6 +52,6 @@ def _with_raw(spark: SparkSession, scorable: pl.DataFrame, model: PipelineModel)
     numbered = scorable.with_row_index(_ROW)
     if numbered.is_empty():
         return numbered.with_columns(pl.lit(None, pl.Float64).alias(RAW)).drop(_ROW)
-    inputs = spark.createDataFrame(numbered.select(pl.col(_ROW).cast(pl.Int64), *FEATURES).to_arrow())
+    inputs = spark.createDataFrame(numbered.select(pl.col(_ROW).cast(pl.Int64), *FEATURES, SYMBOL_WEEKDAY).to_arrow())
     raw = pl.DataFrame(pl.from_arrow(model.transform(inputs).select(_ROW, RAW).toArrow()))
     return numbered.join(raw.with_columns(pl.col(_ROW).cast(pl.UInt32)), on=_ROW, how="inner").drop(_ROW)
