@@ -8,12 +8,13 @@ from dagster_pyspark import LazyPySparkResource
 from financelake_assets.automation import jobs, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
-from financelake_assets.gold.assets import DASHBOARD, gold_tables
+from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_standing, gold_tables
 from financelake_assets.model.assets import random_forest
 from financelake_assets.model.checks import drift_checks
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
     LakeResource,
+    StandingResource,
     TablesResource,
     TopicsResource,
 )
@@ -22,10 +23,19 @@ from financelake_assets.silver.assets import silver_checks, silver_tables
 _lake = LakeResource()
 
 defs = dg.Definitions(
-    assets=[*PROVIDERS, bronze_topics, bronze_history, silver_tables, random_forest, gold_tables, DASHBOARD],
-    asset_checks=[silver_checks, drift_checks],
-    jobs=[sensors.train_model, schedules.check_silver, schedules.check_model, *jobs.JOBS],
-    sensors=[sensors.bronze_offsets, sensors.champion, watching.watch_lake],
+    assets=[
+        *PROVIDERS,
+        bronze_topics,
+        bronze_history,
+        silver_tables,
+        random_forest,
+        gold_tables,
+        gold_standing,
+        DASHBOARD,
+    ],
+    asset_checks=[silver_checks, drift_checks, gold_checks],
+    jobs=[sensors.train_model, schedules.check_silver, schedules.check_model, schedules.check_gold, *jobs.JOBS],
+    sensors=[sensors.bronze_offsets, sensors.champion, sensors.standing, watching.watch_lake],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,
     resources={
@@ -33,6 +43,7 @@ defs = dg.Definitions(
         "topics": TopicsResource(lake=_lake),
         "tables": TablesResource(lake=_lake),
         "streams": ContinuousStreamsResource(),
+        "sums": StandingResource(),
         # nothing connects until an asset asks for the session
         "spark": LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote}),
     },

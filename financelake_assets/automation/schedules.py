@@ -1,10 +1,11 @@
-"""What follows the clock: a weekly training, and the checks of silver and of the model."""
+"""What follows the clock: a weekly training, and the checks of silver, of the model and of gold."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from financelake_assets.automation.sensors import train_model
+from financelake_assets.gold.assets import gold_checks
 from financelake_assets.model.checks import drift_checks
 from financelake_assets.silver.assets import silver_checks
 
@@ -20,6 +21,13 @@ check_model = dg.define_asset_job(
     selection=dg.AssetSelection.checks(drift_checks),
     executor_def=dg.in_process_executor,
     description="Check that recent bars are like what the champion learnt from, and that its forecasts hold.",
+)
+
+check_gold = dg.define_asset_job(
+    "check_gold",
+    selection=dg.AssetSelection.checks(gold_checks),
+    executor_def=dg.in_process_executor,
+    description="Check that gold's keys are unique, every prediction has a signal and an outcome, and equity sums up.",
 )
 
 SCHEDULES = [
@@ -39,6 +47,12 @@ SCHEDULES = [
         name="silver_checks_every_quarter_hour",
         job=check_silver,
         cron_schedule="*/15 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+    dg.ScheduleDefinition(
+        name="gold_checks_every_hour",
+        job=check_gold,
+        cron_schedule="25 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
 ]

@@ -1,7 +1,8 @@
 """The sensors: thin shells that fetch, call ``decisions`` and act. None of them holds anything but its cursor.
 
 ``bronze_offsets`` watches the topics and keeps the silver query running; ``champion`` has models trained when they are
-due and keeps the gold query running. Both report what the continuous queries wrote as runless materialisations.
+due and keeps the gold query running; ``standing`` takes the paper portfolio on. All report what was written as runless
+materialisations.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from financelake_assets.automation import decisions
 from financelake_assets.bronze.assets import topic_key, topic_metadata
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
-from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.gold.assets import DERIVED, TABLES
 from financelake_assets.model import monitoring, registry
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
     LakeResource,
+    StandingResource,
     TablesResource,
     TopicsResource,
     total,
@@ -105,13 +107,25 @@ def champion(
     lacking = gold.waits_for(settings)
     said = f"waits for {lacking}" if lacking else _keep_running(streams, settings, gold.QUERY)
     cursor = _Cursor.parse(context.cursor)
-    written, versions = _newly_written(tables, (PREDICTIONS, SIGNALS), cursor.versions, {})
+    written, versions = _newly_written(tables, TABLES, cursor.versions, {})
     requests = [_training_request(state, decision)] if decision.due else []
     return dg.SensorResult(
         run_requests=requests,
         asset_events=written,
         cursor=_Cursor({}, versions).dump(),
         skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
+    )
+
+
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="standing")
+def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource) -> dg.SensorResult:
+    """Take the paper portfolio on to where the signals are, make the summaries again, and report what was written."""
+    taken = sums.standing.refresh()
+    cursor = _Cursor.parse(context.cursor)
+    written, versions = _newly_written(tables, [table for table, _ in DERIVED.values()], cursor.versions, {})
+    summary = f"the paper portfolio took {taken.steps} steps, {len(taken.written)} tables written"
+    return dg.SensorResult(
+        asset_events=written, cursor=_Cursor({}, versions).dump(), skip_reason=dg.SkipReason(summary)
     )
 
 

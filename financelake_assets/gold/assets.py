@@ -5,23 +5,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
 from financelake_assets.bronze.assets import OWNERS
 from financelake_assets.config import Settings
+from financelake_assets.gold import derived, recording
 from financelake_assets.gold.query import QUERY, waits_for
-from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.standing import Standing
+from financelake_assets.gold.tables import scan
 from financelake_assets.model.assets import FOREST
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
-from financelake_assets.silver.assets import table_key, table_spec
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.assets import repeated_keys, table_key, table_spec
 from financelake_assets.silver.checkpoint import committed_batch, source_offsets
 from financelake_assets.silver.schema import BARS
 
-TABLES = (PREDICTIONS, SIGNALS)
+TABLES = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
+"""What the gold query writes."""
 DEPS = [table_key(BARS), FOREST]
+_OUTCOMES = [table_key(BARS), table_key(PREDICTIONS), table_key(SIGNALS)]
+
+DERIVED: dict[str, tuple[TableSpec, list[TableSpec]]] = {
+    table.full_name: (table, sources)
+    for table, sources in (
+        (derived.EQUITY, [SIGNALS, PREDICTIONS, BARS]),
+        (derived.TRADES, [SIGNALS, PREDICTIONS, BARS]),
+        (derived.POSITIONS, [derived.EQUITY]),
+        (derived.PORTFOLIO, [derived.EQUITY, derived.TRADES]),
+        (derived.LATEST, [SIGNALS, PREDICTIONS]),
+        (derived.SUMMARY, [SCORECARD]),
+        (derived.DAILY, [SCORECARD]),
+        (derived.CALIBRATION, [SCORECARD]),
+    )
+}
+"""What is made of the others, by name, each with its sources."""
 
 DASHBOARD = dg.AssetSpec(
     "dashboard",
-    deps=[table_key(table) for table in TABLES],
+    deps=[table_key(table) for table in (PREDICTIONS, SIGNALS, SCORECARD, derived.EQUITY, derived.SUMMARY)],
     group_name="gold",
     kinds={"plotly"},
     owners=OWNERS,
@@ -40,7 +62,14 @@ def consumed_version(settings: Settings) -> int:
     return int(offset["reservoirVersion"]) - (1 if offset["index"] < 0 else 0)
 
 
-@dg.multi_asset(specs=[table_spec(table, DEPS, {"spark"}) for table in TABLES], can_subset=True, name="gold_tables")
+@dg.multi_asset(
+    specs=[
+        *(table_spec(table, DEPS, {"spark"}) for table in (PREDICTIONS, SIGNALS)),
+        *(table_spec(table, _OUTCOMES, {"polars"}) for table in (SCORECARD, CORRECTIONS)),
+    ],
+    can_subset=True,
+    name="gold_tables",
+)
 def gold_tables(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
@@ -60,3 +89,70 @@ def gold_tables(
                 metadata=tables.metadata(table),
                 data_version=dg.DataVersion(tables.version(table) or "0"),
             )
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(table, [table_key(source) for source in sources], {"polars"}) for table, sources in DERIVED.values()
+    ],
+    can_subset=True,
+    name="gold_standing",
+)
+def gold_standing(
+    context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Take the paper portfolio on to where the signals are, and make the summaries again."""
+    taken = Standing(lake.settings).refresh()
+    context.log.info(f"the paper portfolio took {taken.steps} steps")
+    for table, _ in DERIVED.values():
+        if table_key(table) in context.selected_asset_keys:
+            yield dg.MaterializeResult(
+                asset_key=table_key(table),
+                metadata=tables.metadata(table),
+                data_version=dg.DataVersion(tables.version(table) or "0"),
+            )
+
+
+_UNIQUE = (PREDICTIONS, SIGNALS, SCORECARD, derived.EQUITY, derived.TRADES)
+
+
+@dg.multi_asset_check(
+    specs=[
+        *(dg.AssetCheckSpec("unique_key", asset=table_key(table), description="no key twice") for table in _UNIQUE),
+        dg.AssetCheckSpec(
+            "signal_for_each", asset=table_key(PREDICTIONS), description="every prediction has its signal"
+        ),
+        dg.AssetCheckSpec(
+            "all_matured", asset=table_key(SCORECARD), description="every prediction whose horizon is over is scored"
+        ),
+        dg.AssetCheckSpec("sums_up", asset=table_key(derived.EQUITY), description="cash and positions are the equity"),
+    ],
+    name="gold_checks",
+)
+def gold_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
+    """The invariants of gold, in one pass."""
+    settings = lake.settings
+    for table in _UNIQUE:
+        repeated = repeated_keys(lake, table)
+        yield _result("unique_key", table, repeated, "repeated_keys")
+    key = list(PREDICTIONS.key)
+    # in this order: a signal is written after its prediction
+    signals = scan(SIGNALS, settings).select(*key, "as_of").collect()
+    newest = signals["as_of"].max()
+    made = scan(PREDICTIONS, settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
+    yield _result("signal_for_each", PREDICTIONS, made.join(signals, on=key, how="anti").height, "without_signal")
+    version = consumed_version(settings)
+    missing = recording.unscored(settings, version).height if version >= 0 else 0
+    yield _result("all_matured", SCORECARD, missing, "not_scored")
+    yield _result("sums_up", derived.EQUITY, _unequal(settings), "steps_that_do_not")
+
+
+def _unequal(settings: Settings) -> int:
+    """Steps of the paper portfolio whose net exposure and cash are not its equity."""
+    equity = scan(derived.EQUITY, settings).filter(pl.col("equity") > 0)
+    off = (pl.col("cash") + pl.col("net_exposure") * pl.col("equity") - pl.col("equity")).abs()
+    return int(equity.filter(off > 1e-6 * pl.col("equity").abs()).select(pl.len()).collect().item())
+
+
+def _result(name: str, table: TableSpec, wrong: int, what: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(check_name=name, asset_key=table_key(table), passed=wrong == 0, metadata={what: wrong})

@@ -1,29 +1,31 @@
-"""The gold query: changed silver bars → predictions, signals, scorecard and paper portfolio, continuously.
+"""The gold query: changed silver bars → predictions, signals and scorecard, continuously.
 
 Enters: silver's change feed. Leaves: one prediction and one signal per bar and model version, written when the bar was
-first seen and never rewritten, and the outcomes of those whose horizon is over. Every write is idempotent, so a replay
+finished and never rewritten, and the outcomes of those whose horizon is over. Every write is idempotent, so a replay
 of a micro-batch changes nothing. A bar is only scored by a model that did not learn from it: every prediction is out
-of sample. A new champion is taken up by the first batch that lies behind what it learnt from.
+of sample. A new champion is taken up by the first batch that lies behind what it learnt from. Spark follows the feed
+and asks the forest; the rest happens beside it, because every Spark job costs more than all of that together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 from pyspark.errors.exceptions.connect import SparkConnectException
 from pyspark.ml import PipelineModel
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.config import Settings
-from financelake_assets.gold import recording, schema
-from financelake_assets.gold.signals import decide
-from financelake_assets.gold.tables import insert
-from financelake_assets.model import features, registry
-from financelake_assets.model.predict import score
+from financelake_assets.gold import recording, schema, scoring
+from financelake_assets.gold.recent import RecentBars
+from financelake_assets.gold.scoring import BAR_KEY
+from financelake_assets.gold.tables import OpenTables
+from financelake_assets.model import registry
+from financelake_assets.model.features import SERIES
 from financelake_assets.model.registry import ModelRecord
 from financelake_assets.silver.schema import BARS
 
@@ -36,7 +38,6 @@ TABLES = (
     schema.MODELS,
     schema.MODEL_METRICS,
 )
-_BAR_KEY = list(BARS.key)
 _MODEL_DROPPED = "CONNECT_ML.CACHE_INVALID"
 
 
@@ -83,62 +84,83 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
 
 
 def batch_writer(settings: Settings) -> Callable[[DataFrame, int], None]:
-    """The function that Spark calls with each micro-batch, for this lake. It keeps the loaded model."""
+    """The function that Spark calls with each micro-batch, for this lake. Its worker keeps what the next one needs."""
     plain = settings.model_dump_json()
-    loaded: dict[str, PipelineModel] = {}
+    kept: list[Scorer] = []
 
     def write(changes: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        lake = Settings.model_validate_json(plain)
-        spark = changes.sparkSession
-
-        def model_of(record: ModelRecord) -> PipelineModel:
-            model = loaded.get(record.model_version)
-            if model is None:
-                loaded.clear()
-                model = loaded[record.model_version] = registry.load(spark, lake, record)
-            return model
-
-        try:
-            write_batch(spark, lake, changes, model_of)
-        except SparkConnectException as error:
-            if error.getCondition() != _MODEL_DROPPED:
-                raise
-            # any client of this session may have the server drop its models: load again, once
-            loaded.clear()
-            write_batch(spark, lake, changes, model_of)
+        if not kept:
+            kept.append(Scorer(Settings.model_validate_json(plain)))
+        kept[0].write_batch(changes)
 
     return write
 
 
-def write_batch(
-    spark: SparkSession, settings: Settings, changes: DataFrame, model_of: Callable[[ModelRecord], PipelineModel]
-) -> None:
-    """Score the bars of a set of silver changes, and record the outcomes that they bring. Again changes nothing.
+class Scorer:
+    """Scores sets of silver changes. What it keeps between them saves time and changes nothing."""
 
-    Args:
-        spark: the session of ``changes``.
-        settings: the lake.
-        changes: rows of silver's change feed.
-        model_of: loads a version's pipeline.
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tables = OpenTables(settings)
+        self._recent: tuple[int, RecentBars] | None = None
+        self._model: tuple[str, PipelineModel] | None = None
 
-    Raises:
-        NoChampionError: the registry is empty, though the query was started with a champion.
-    """
-    changed = local(
-        changes.where(F.col("_change_type").isin("insert", "update_postimage")).select(*_BAR_KEY, "_commit_version")
-    )
-    if changed.is_empty():
-        return
-    versions = registry.versions(settings)
-    record = model_for(versions, int(changed["_commit_version"].min()))  # type: ignore[arg-type]
-    keys = changed.select(_BAR_KEY).unique()
-    if record is not None:
-        wanted = keys.filter(pl.col("interval") == record.interval)
-        if not wanted.is_empty():
-            rows = score_bars(spark, settings, wanted, model_of(record), record)
-            insert(schema.PREDICTIONS, settings, rows.filter(pl.col("predicted_return").is_not_null()))
-            insert(schema.SIGNALS, settings, rows)
-    recording.record(settings, keys, max(version.horizon for version in versions))
+    def write_batch(self, changes: DataFrame) -> None:
+        """Score the bars of a set of silver changes, and record the outcomes that they bring. Again changes nothing.
+
+        Args:
+            changes: rows of silver's change feed.
+
+        Raises:
+            NoChampionError: the registry is empty, though the query was started with a champion.
+            ArtifactError: the files of the model are not what was registered.
+        """
+        new = F.col("_change_type").isin("insert", "update_postimage")
+        changed = local(changes.where(new).drop("_change_type", "_commit_timestamp"))
+        if changed.is_empty():
+            return
+        last = changed.sort("_commit_version").unique(BAR_KEY, keep="last", maintain_order=True)
+        versions = registry.versions(self._settings)
+        longest = max((version.horizon for version in versions), default=1)
+        bars = self._bars_around(longest).with_changes(last)
+        keys = scoring.finished(bars, last)
+        record = model_for(versions, int(changed["_commit_version"].min()))  # type: ignore[arg-type]
+        if record is not None:
+            self._score(changes.sparkSession, record, bars, keys)
+        recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
+
+    def _bars_around(self, longest_horizon: int) -> RecentBars:
+        if self._recent is None or self._recent[0] < longest_horizon:
+            extra = scoring.bars_before(self._settings) + longest_horizon
+            self._recent = (longest_horizon, RecentBars(self._tables, extra))
+        return self._recent[1]
+
+    def _score(self, spark: SparkSession, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> None:
+        own = pl.col("interval") == record.interval
+        wanted = keys.filter(own)
+        if wanted.is_empty():
+            return
+        series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
+
+        def scored() -> pl.DataFrame:
+            model = self._loaded(spark, record)
+            return scoring.score_bars(spark, self._settings, series, wanted, model, record, datetime.now(UTC))
+
+        try:
+            rows = scored()
+        except SparkConnectException as error:
+            if error.getCondition() != _MODEL_DROPPED:
+                raise
+            # any client of this session may have the server drop its models: load again, once
+            self._model = None
+            rows = scored()
+        self._tables.insert(schema.PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
+        self._tables.insert(schema.SIGNALS, rows)
+
+    def _loaded(self, spark: SparkSession, record: ModelRecord) -> PipelineModel:
+        if self._model is None or self._model[0] != record.model_version:
+            self._model = (record.model_version, registry.load(spark, self._settings, record))
+        return self._model[1]
 
 
 def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelRecord | None:
@@ -160,75 +182,7 @@ def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelReco
     return next((version for version in reversed(promoted) if version.silver_version < commit_version), None)
 
 
-def score_bars(
-    spark: SparkSession, settings: Settings, wanted: pl.DataFrame, model: PipelineModel, record: ModelRecord
-) -> pl.DataFrame:
-    """Predictions and signals of bars in silver.
-
-    Args:
-        spark: any session.
-        settings: the lake.
-        wanted: symbol, interval and event_time of the bars; all of the record's interval.
-        model: the loaded pipeline of ``record``.
-        record: the version.
-
-    Returns:
-        One row a bar with the columns of gold.predictions and gold.signals; those of the prediction are null where
-        the bar could not be scored.
-    """
-    expired = datetime.now(UTC) - record.trained_at > timedelta(days=settings.model.max_age_days)
-    keys = F.broadcast(spark.createDataFrame(wanted.with_columns(pl.lit(True).alias("_wanted")).to_arrow()))
-    settle = settings.signals.settle_bars
-    # the few bars before a wanted one count for its signal too, see ``decide``
-    near = Window.partitionBy(*features.SERIES).orderBy("event_time").rowsBetween(0, settle)
-    series = Window.partitionBy(*features.SERIES).orderBy("event_time")
-    stamped = (
-        features.with_features(_bars_around(spark, settings, wanted, record.interval, settle))
-        .withColumn("surprise", F.abs("log_return") / F.lag("bar_volatility").over(series))
-        .join(keys, _BAR_KEY, "left")
-        .withColumn("_near", F.max("_wanted").over(near))
-        .where("_near")
-        .withColumns(
-            {
-                "horizon": F.lit(record.horizon),
-                "model_version": F.lit(record.model_version),
-                "as_of": F.current_timestamp(),
-            }
-        )
-    )
-    seen = stamped.select(*_BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
-    forecast = score(stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
-    rows = decide(seen.join(forecast, _BAR_KEY, "left"), settings.signals, model_expired=expired)
-    names = dict.fromkeys((*schema.PREDICTIONS.schema.names, *schema.SIGNALS.schema.names))
-    return local(rows.where("_wanted").select(*names))
-
-
-def _bars_around(
-    spark: SparkSession, settings: Settings, wanted: pl.DataFrame, interval: str, settle_bars: int
-) -> DataFrame:
-    """The wanted bars and those before them that their features look at."""
-    first, last = _micros(wanted["event_time"].min()), _micros(wanted["event_time"].max())
-    # one bar more for the volatility expected before the first of them
-    before = features.reach(interval) + features.bar_length(interval) * 2 * (settle_bars + 1)
-    return (
-        spark.read.format("delta")
-        .load(BARS.path(settings))
-        .where((F.col("interval") == interval) & F.col("symbol").isin(wanted["symbol"].unique().to_list()))
-        .where(F.col("event_time").between(_time(first - before // timedelta(microseconds=1)), _time(last)))
-    )
-
-
 def local(rows: DataFrame) -> pl.DataFrame:
     """Spark rows on this side, times in UTC."""
     found = pl.DataFrame(pl.from_arrow(rows.toArrow()))
     return found.with_columns(pl.col(pl.Datetime).dt.convert_time_zone("UTC"))
-
-
-def _micros(moment: object) -> int:
-    if not isinstance(moment, datetime):
-        raise TypeError(f"{moment!r} is not a time")
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _time(since_1970: int) -> Column:
-    return F.timestamp_micros(F.lit(since_1970))

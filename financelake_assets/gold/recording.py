@@ -1,25 +1,23 @@
 """Recording outcomes: the edge between the scorecard's pure functions and the tables.
 
-Enters: the keys of changed silver bars. Leaves: gold.scorecard with every prediction scored once whose horizon is over,
-and gold.corrections. Doing it again changes nothing.
+Enters: changed silver bars with those around them. Leaves: gold.scorecard with every prediction scored once whose
+horizon is over, and gold.corrections. Doing it again changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import ceil
-from typing import NamedTuple
+from datetime import UTC, datetime
 
 import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scorecard import KEY, SERIES, VERSIONS, corrections, mature
-from financelake_assets.gold.tables import insert, scan
-from financelake_assets.model.features import LOOKBACK, reach
+from financelake_assets.gold.tables import OpenTables, scan
 from financelake_assets.silver.schema import BARS
 
+_BAR_KEY = list(BARS.key)
 _BAR_COLUMNS = (*SERIES, "event_time", "close", "adj_close", "trades", "topic", "partition", "offset")
 
 
@@ -31,51 +29,55 @@ class Recorded:
     corrected: int
 
 
-def record(settings: Settings, changed: pl.DataFrame, longest_horizon: int) -> Recorded:
-    """Score what has matured by a set of changed bars, and record which known outcomes they changed.
+@dataclass(frozen=True)
+class Outcomes:
+    """What may have brought an outcome.
 
-    Args:
-        settings: the lake.
-        changed: symbol, interval and event_time of the bars.
-        longest_horizon: of all predictions that there are.
+    ``bars``: rows of silver.bars, whole stretches of the series of the ``changed`` keys: from ``longest_horizon`` bars
+    before the first of them, or from the series' beginning, to the newest. ``longest_horizon``: of all predictions.
     """
-    scored = corrected = 0
-    for (interval,), bars in changed.group_by("interval"):
-        span = reach(str(interval)) * ceil((longest_horizon + 1) / LOOKBACK)
-        found = _record(settings, _Place(str(interval), bars["symbol"].unique().to_list(), *_bounds(bars)), span)
-        scored, corrected = scored + found.scored, corrected + found.corrected
-    return Recorded(scored, corrected)
+
+    bars: pl.DataFrame
+    changed: pl.DataFrame
+    longest_horizon: int
 
 
-class _Place(NamedTuple):
-    """Where bars changed: series and times."""
-
-    interval: str
-    symbols: list[str]
-    first: datetime
-    last: datetime
-
-    def between(self, first: datetime, last: datetime) -> pl.Expr:
-        series = (pl.col("interval") == self.interval) & pl.col("symbol").is_in(self.symbols)
-        return series & pl.col("event_time").is_between(first, last)
-
-
-def _record(settings: Settings, place: _Place, span: timedelta) -> Recorded:
-    # a bar is the outcome of predictions before it, and those of its own time may have come late
-    touched = place.between(place.first - span, place.last)
-    predictions = scan(PREDICTIONS, settings).filter(touched).collect()
-    if predictions.is_empty():
+def record(tables: OpenTables, outcomes: Outcomes) -> Recorded:
+    """Score what has matured by a set of changed bars, and record which known outcomes they changed."""
+    touched = _touched(outcomes)
+    near = _near(touched)
+    made = tables.scan(PREDICTIONS).filter(near).collect().join(touched, on=_BAR_KEY, how="semi")
+    if made.is_empty():
         return Recorded(0, 0)
-    bars = scan(BARS, settings).filter(place.between(place.first - span, place.last + span)).select(_BAR_COLUMNS)
-    signals = scan(SIGNALS, settings).filter(touched).collect()
-    scorecard = scan(SCORECARD, settings).filter(touched).collect()
+    signals = tables.scan(SIGNALS).filter(near).collect()
     now = datetime.now(UTC)
-    outcome = mature(predictions, signals, bars.collect(), now)
-    scored = insert(SCORECARD, settings, outcome.join(scorecard, on=KEY, how="anti"))
+    outcome = mature(made, signals, outcomes.bars.select(_BAR_COLUMNS), now)
+    if outcome.is_empty():
+        return Recorded(0, 0)
+    scorecard = tables.scan(SCORECARD).filter(near).collect()
+    scored = tables.insert(SCORECARD, outcome.join(scorecard, on=KEY, how="anti"))
     if outcome.join(scorecard, on=KEY, how="semi").join(scorecard, on=[*KEY, *VERSIONS], how="anti").is_empty():
         return Recorded(scored, 0)
-    recorded = scan(CORRECTIONS, settings).filter(touched).collect()
-    return Recorded(scored, insert(CORRECTIONS, settings, corrections(scorecard, recorded, outcome, now)))
+    recorded = tables.scan(CORRECTIONS).filter(near).collect()
+    return Recorded(scored, tables.insert(CORRECTIONS, corrections(scorecard, recorded, outcome, now)))
+
+
+def _touched(outcomes: Outcomes) -> pl.DataFrame:
+    """Keys of the bars whose predictions a changed bar may have decided: it, and those up to a horizon before it."""
+    marked = outcomes.bars.select(_BAR_KEY).join(
+        outcomes.changed.select(_BAR_KEY).with_columns(_changed=pl.lit(1, pl.Int8)), on=_BAR_KEY, how="left"
+    )
+    # a bar that is built from trades is over when the next has begun, so one bar more
+    ahead = pl.col("_changed").reverse().rolling_max(outcomes.longest_horizon + 2, min_samples=1).reverse()
+    return marked.sort(_BAR_KEY).filter(ahead.over(SERIES).is_not_null()).select(_BAR_KEY)
+
+
+def _near(keys: pl.DataFrame) -> pl.Expr:
+    """True for rows of these series between the first and the last of these times, so that files can be skipped."""
+    first, last = keys["event_time"].min(), keys["event_time"].max()
+    return pl.col("event_time").is_between(pl.lit(first), pl.lit(last)) & pl.col("symbol").is_in(
+        keys["symbol"].unique().to_list()
+    )
 
 
 def unscored(settings: Settings, bars_version: int) -> pl.DataFrame:
@@ -89,10 +91,3 @@ def unscored(settings: Settings, bars_version: int) -> pl.DataFrame:
     predictions, signals = scan(PREDICTIONS, settings).collect(), scan(SIGNALS, settings).collect()
     outcome = mature(predictions, signals, bars, datetime.now(UTC))
     return outcome.join(scan(SCORECARD, settings).select(KEY).collect(), on=KEY, how="anti")
-
-
-def _bounds(changed: pl.DataFrame) -> tuple[datetime, datetime]:
-    first, last = changed["event_time"].min(), changed["event_time"].max()
-    if not isinstance(first, datetime) or not isinstance(last, datetime):
-        raise TypeError("event_time is a time")
-    return first, last

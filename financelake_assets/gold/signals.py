@@ -1,4 +1,4 @@
-"""Signals: when a prediction becomes BUY or SELL, and why it does not, as pure column expressions.
+"""Signals: when a prediction becomes BUY or SELL, and why it does not, as a pure function of frames.
 
 Enters: scored bars. Leaves: one signal for each, HOLD unless the expected move beats the costs of entering and leaving
 and its direction is probable enough. Every HOLD says why, and whatever cannot be judged is a HOLD. A signal depends on
@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+import polars as pl
 
 from financelake_assets.config import SignalSettings
 from financelake_assets.gold.verdicts import HoldReason, Signal
 
+_SERIES = ("symbol", "interval")
 
-def decide(scored: DataFrame, settings: SignalSettings, *, model_expired: bool) -> DataFrame:
+
+def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool) -> pl.DataFrame:
     """Turn predictions into signals.
 
     Args:
@@ -28,75 +29,73 @@ def decide(scored: DataFrame, settings: SignalSettings, *, model_expired: bool) 
         model_expired: whether the model is too old to act on.
 
     Returns:
-        ``scored`` with signal, strength (expected move in standard deviations), confidence (probability of the
-        predicted direction), reason (of a HOLD, else null) and cost_bps (one way).
+        ``scored`` by series and time with signal, strength (expected move in standard deviations), confidence
+        (probability of the predicted direction), reason (of a HOLD, else null) and cost_bps (one way).
     """
-    up = F.col("predicted_return") > 0
+    up = pl.col("predicted_return") > 0
+    reason = pl.col("reason")
     judged = (
-        scored.withColumn("cost_bps", _cost(settings))
-        .withColumn("strength", F.abs(F.col("predicted_return") / F.col("volatility")))
-        .withColumn("confidence", F.when(up, F.col("probability_up")).otherwise(1 - F.col("probability_up")))
-        .withColumn("reason", _reason(settings, model_expired=model_expired))
-        .withColumn("_due", F.when(F.col("reason").isNull(), F.when(up, 1).otherwise(-1)).otherwise(0))
-    )
-    reason = F.coalesce("reason", F.when(_opposed(settings), HoldReason.RECENT_REVERSAL.value))
-    return (
-        judged.withColumn("reason", reason)
-        .withColumn(
-            "signal",
-            F.when(F.col("reason").isNotNull(), Signal.HOLD.value)
-            .when(F.col("_due") > 0, Signal.BUY.value)
-            .otherwise(Signal.SELL.value),
+        scored.sort(*_SERIES, "event_time")
+        .with_columns(
+            cost_bps=pl.col("asset_class").replace_strict(settings.cost_bps, default=None, return_dtype=pl.Float64),
+            strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
+            confidence=pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up")),
         )
-        .drop("_due")
+        .with_columns(reason=_reason(settings, model_expired=model_expired))
+        .with_columns(_due=pl.when(reason.is_not_null()).then(0).when(up).then(1).otherwise(-1))
+        .with_columns(
+            reason=pl.coalesce(reason, pl.when(_opposed(settings)).then(pl.lit(HoldReason.RECENT_REVERSAL.value)))
+        )
     )
+    signal = (
+        pl.when(reason.is_not_null())
+        .then(pl.lit(Signal.HOLD.value))
+        .when(pl.col("_due") > 0)
+        .then(pl.lit(Signal.BUY.value))
+        .otherwise(pl.lit(Signal.SELL.value))
+    )
+    return judged.with_columns(signal=signal).drop("_due")
 
 
-def _reason(settings: SignalSettings, *, model_expired: bool) -> Column:
+def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
     """The first reason to abstain that the bar itself gives; null when there is none."""
-    rise = F.abs(F.expm1("predicted_return"))
-    verdicts: list[tuple[Column, HoldReason]] = [
-        (F.lit(model_expired), HoldReason.MODEL_EXPIRED),
+    rise = (pl.col("predicted_return").exp() - 1).abs()
+    verdicts: list[tuple[pl.Expr, HoldReason]] = [
+        (pl.lit(model_expired), HoldReason.MODEL_EXPIRED),
         (~_known("predicted_return", "volatility", "probability_up"), HoldReason.INSUFFICIENT_HISTORY),
         (_closed(settings), HoldReason.MARKET_CLOSED),
-        (F.coalesce(F.col("surprise") > settings.outlier_sigmas, F.lit(False)), HoldReason.OUTLIER_INPUT),
-        (rise * 10_000 <= 2 * F.col("cost_bps"), HoldReason.BELOW_COSTS),
-        (F.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
+        ((pl.col("surprise") > settings.outlier_sigmas).fill_null(False), HoldReason.OUTLIER_INPUT),
+        (rise * 10_000 <= 2 * pl.col("cost_bps"), HoldReason.BELOW_COSTS),
+        (pl.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
     ]
     # a condition that is null could not be judged, and then the answer is to abstain
     return reduce(
-        lambda rest, verdict: F.when(F.coalesce(verdict[0], F.lit(True)), verdict[1].value).otherwise(rest),
+        lambda rest, verdict: pl.when(verdict[0].fill_null(True)).then(pl.lit(verdict[1].value)).otherwise(rest),
         reversed(verdicts),
-        F.lit(None).cast("string"),
+        pl.lit(None, pl.String),
     )
 
 
-def _known(*names: str) -> Column:
+def _known(*names: str) -> pl.Expr:
     """Whether all of the columns are finite numbers."""
-    finite = [F.col(name).isNotNull() & ~F.isnan(name) & (F.abs(name) != float("inf")) for name in names]
-    return reduce(lambda left, right: left & right, finite)
+    return pl.all_horizontal(pl.col(name).is_finite().fill_null(False) for name in names)
 
 
-def _closed(settings: SignalSettings) -> Column:
+def _closed(settings: SignalSettings) -> pl.Expr:
     """Whether the row's market does not trade on the weekday of its bar; null for an unknown asset class."""
-    days = [
-        F.when(F.col("asset_class") == asset_class, F.weekday("event_time").isin(*days) if days else F.lit(False))
+    weekday = pl.col("event_time").dt.weekday().cast(pl.Int64) - 1
+    return pl.coalesce(
+        pl.when(pl.col("asset_class") == asset_class).then(weekday.is_in(list(days)) if days else pl.lit(False))
         for asset_class, days in settings.closed_weekdays.items()
-    ]
-    return F.coalesce(*days)
+    )
 
 
-def _opposed(settings: SignalSettings) -> Column:
+def _opposed(settings: SignalSettings) -> pl.Expr:
     """Whether a bar shortly before was due for the opposite signal: against flicker, and without a memory."""
     if settings.settle_bars == 0:
-        return F.lit(False)
-    before = Window.partitionBy("symbol", "interval").orderBy("event_time").rowsBetween(-settings.settle_bars, -1)
-    lowest, highest = F.min("_due").over(before), F.max("_due").over(before)
-    due = F.col("_due")
-    return F.coalesce(((due > 0) & (lowest < 0)) | ((due < 0) & (highest > 0)), F.lit(False))
-
-
-def _cost(settings: SignalSettings) -> Column:
-    """One-way cost of the row's asset class, in basis points."""
-    costs = [F.lit(part) for item in settings.cost_bps.items() for part in item]
-    return F.create_map(*costs)[F.col("asset_class")]
+        return pl.lit(False)
+    due = pl.col("_due")
+    before = due.shift(1)
+    lowest = before.rolling_min(settings.settle_bars, min_samples=1).over(_SERIES)
+    highest = before.rolling_max(settings.settle_bars, min_samples=1).over(_SERIES)
+    return (((due > 0) & (lowest < 0)) | ((due < 0) & (highest > 0))).fill_null(False)

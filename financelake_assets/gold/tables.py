@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 
 import polars as pl
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
@@ -19,40 +20,64 @@ from financelake_assets.resources.delta import TableSpec
 _ATTEMPTS = 8
 
 
-def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
-    """Add the rows whose key is not in the table yet; the others change nothing.
+class OpenTables:
+    """A lake's tables, kept open: looking for new commits costs a fraction of opening a table."""
 
-    Args:
-        table: the target; it is created where it does not exist.
-        settings: the lake.
-        rows: at least the columns of the table, each key once.
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open: dict[str, DeltaTable] = {}
 
-    Returns:
-        How many rows were new.
-
-    Raises:
-        CommitFailedError: others wrote to the table again and again.
-    """
-    if rows.is_empty():
-        return 0
-    opened = table.ensure(settings)
-    source = rows.select(table.schema.names).to_arrow().cast(table.schema)
-    first, last = rows["event_time"].min(), rows["event_time"].max()
-    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
-    # the bounds hold for every key of the source, and let files be skipped
-    bounds = f"t.event_time >= TIMESTAMP '{_text(first)}' AND t.event_time <= TIMESTAMP '{_text(last)}'"
-    for attempt in range(1, _ATTEMPTS + 1):
-        merger = opened.merge(source, f"{bounds} AND {same_key}", source_alias="s", target_alias="t")
-        try:
-            done = merger.when_not_matched_insert_all().execute()
-        except CommitFailedError:
-            if attempt == _ATTEMPTS:
-                raise
+    def newest(self, table: TableSpec) -> DeltaTable:
+        """A table as it is now; it is created where it does not exist."""
+        opened = self._open.get(table.full_name)
+        if opened is None:
+            opened = self._open[table.full_name] = table.ensure(self.settings)
         else:
-            return int(done["num_target_rows_inserted"])
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
-        opened.update_incremental()
-    raise AssertionError("unreachable")
+            opened.update_incremental()
+        return opened
+
+    def scan(self, table: TableSpec) -> pl.LazyFrame:
+        """The table's rows as they are now."""
+        return pl.scan_delta(self.newest(table))
+
+    def insert(self, table: TableSpec, rows: pl.DataFrame) -> int:
+        """Add the rows whose key is not in the table yet; the others change nothing.
+
+        Args:
+            table: the target; it is created where it does not exist.
+            rows: at least the columns of the table, each key once.
+
+        Returns:
+            How many rows were new.
+
+        Raises:
+            CommitFailedError: others wrote to the table again and again.
+        """
+        if rows.is_empty():
+            return 0
+        source = rows.select(table.schema.names).to_arrow().cast(table.schema)
+        moment = table.time_column
+        first, last = rows[moment].min(), rows[moment].max()
+        same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
+        # the bounds hold for every key of the source, and let files be skipped
+        bounds = f"t.`{moment}` >= TIMESTAMP '{_text(first)}' AND t.`{moment}` <= TIMESTAMP '{_text(last)}'"
+        for attempt in range(1, _ATTEMPTS + 1):
+            opened = self.newest(table)
+            merger = opened.merge(source, f"{bounds} AND {same_key}", source_alias="s", target_alias="t")
+            try:
+                done = merger.when_not_matched_insert_all().execute()
+            except CommitFailedError:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return int(done["num_target_rows_inserted"])
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+        raise AssertionError("unreachable")
+
+
+def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
+    """Insert once; see ``OpenTables.insert``."""
+    return OpenTables(settings).insert(table, rows)
 
 
 def scan(table: TableSpec, settings: Settings, version: int | None = None) -> pl.LazyFrame:

@@ -1,20 +1,26 @@
-"""Features: what the forest sees of a bar, as pure column expressions, one definition for training and scoring.
+"""Features: what the forest sees of a bar, one definition for training and scoring.
 
-Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``,
-``SYMBOL_WEEKDAY``, ``log_return``, ``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar
-and the ``LOOKBACK`` bars before it alone, so rows that come later, or lie further back, change nothing. All are free of
-the price's and volume's scale.
+Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``, ``log_return``,
+``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar and the ``LOOKBACK`` bars before it
+alone, to the last bit, so rows that come later, or lie further back, change nothing. All are free of the price's and
+volume's scale. Scoring takes them of a few bars in this process; training has Spark take them of every series.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Callable
 from datetime import timedelta
 
-from pyspark.sql import Column, DataFrame, Window, WindowSpec
-from pyspark.sql import functions as F
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import BooleanType, DoubleType, LongType, StructField, StructType
 
 from financelake_assets.config import ASSET_CLASSES
+from financelake_assets.model.windows import Floats, Windows
 
 LOOKBACK = 60
 """How many bars before a bar its features may look."""
@@ -68,10 +74,10 @@ FEATURES: tuple[str, ...] = (
 """The model's inputs that are numbers, in the order in which it takes them."""
 
 SYMBOL_WEEKDAY = "symbol_weekday"
-"""Symbol and weekday of a bar as one number (a CRC-32), of which the pipeline learns what such bars are followed by."""
+"""Symbol and weekday of a bar as one number (a CRC-32), for a pipeline to learn what such bars are followed by."""
 
 
-def with_features(bars: DataFrame) -> DataFrame:
+def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     """Add the features to bars; of several series each is taken by itself.
 
     Args:
@@ -79,20 +85,31 @@ def with_features(bars: DataFrame) -> DataFrame:
             imputed are read, everything else is passed through.
 
     Returns:
-        The same rows and columns, and: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the close, adjusted where
-        the provider adjusts; ``log_return`` since the bar before; ``bar_volatility``, the standard deviation expected
-        of the next bar's log return; ``scorable``, false while there is too little history, where a price is not
-        positive or never changes, or where the bars have too long a gap. Of rows that are not scorable the features
-        may be null.
+        The same rows and columns by series and time, and: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the
+        close, adjusted where the provider adjusts; ``log_return`` since the bar before; ``bar_volatility``, the
+        standard deviation expected of the next bar's log return; ``scorable``, false while there is too little
+        history, where a price is not positive or never changes, or where the bars have too long a gap. Of rows that
+        are not scorable the features may be null.
     """
-    rolled = _rolled(_returns(_prices(bars)))
-    scaled = rolled.withColumn("bar_volatility", F.when(_volatility() > _LEAST_VOLATILITY, _volatility()))
+    rolled = _rolled(_returns(_prices(bars.sort(*SERIES, "event_time"))))
+    scaled = rolled.with_columns(bar_volatility=pl.when(_volatility() > _LEAST_VOLATILITY).then(_volatility()))
     features = {**_trend(), **_shape(), **_ranges(), **_volumes(), **_calendar()}
-    # 31 bits: the encoder takes integers of 32 bits that are not negative
-    place = F.shiftright(F.crc32(F.concat_ws("|", "symbol", F.weekday("event_time")).cast("binary")), 1)
-    return scaled.withColumns({**features, SYMBOL_WEEKDAY: place, "scorable": _scorable()}).select(
-        *bars.columns, "price", "log_return", "bar_volatility", "scorable", *FEATURES, SYMBOL_WEEKDAY
-    )
+    return scaled.with_columns(
+        **features, scorable=_scorable(), **{SYMBOL_WEEKDAY: _of_text(_symbol_and_weekday(), _crc31, pl.Int64)}
+    ).select(*bars.columns, *_ADDED)
+
+
+def with_features(bars: DataFrame) -> DataFrame:
+    """``features_of`` every series of a Spark frame, each in one Python worker."""
+    kinds = {"scorable": BooleanType(), SYMBOL_WEEKDAY: LongType()}
+    added = [StructField(name, kinds.get(name, DoubleType())) for name in _ADDED]
+    schema = StructType([*bars.schema.fields, *added])
+
+    def of_series(rows: pa.Table) -> pa.Table:
+        found = features_of(pl.DataFrame(pl.from_arrow(rows)))
+        return found.to_arrow().cast(pa.schema([*rows.schema, *_ADDED_TYPES]))
+
+    return bars.groupBy(*SERIES).applyInArrow(of_series, schema)
 
 
 def bar_length(interval: str) -> timedelta:
@@ -109,230 +126,242 @@ def reach(interval: str) -> timedelta:
     return bar_length(interval) * LOOKBACK * _CALENDAR_SLACK + _LONGEST_CLOSURE
 
 
+_ADDED = ("price", "log_return", "bar_volatility", "scorable", *FEATURES, SYMBOL_WEEKDAY)
+_ARROW = {"scorable": pa.bool_(), SYMBOL_WEEKDAY: pa.int64()}
+_ADDED_TYPES = [pa.field(name, _ARROW.get(name, pa.float64())) for name in _ADDED]
+
+
 # -- the steps -------------------------------------------------------------------------------------------
 
 
-def _last(bars: int) -> WindowSpec:
-    return Window.partitionBy(*SERIES).orderBy("event_time").rowsBetween(1 - bars, 0)
+def _before(name: str, bars: int = 1) -> pl.Expr:
+    return pl.col(name).shift(bars).over(SERIES)
 
 
-def _before(name: str, bars: int = 1) -> Column:
-    return F.lag(name, bars).over(Window.partitionBy(*SERIES).orderBy("event_time"))
+def _positive(name: str) -> pl.Expr:
+    # not a number is greater than zero to polars
+    known = pl.col(name).fill_nan(None)
+    return pl.when(known > 0).then(known)
 
 
-def _positive(name: str) -> Column:
-    return F.when(F.col(name) > 0, F.col(name))
-
-
-def _prices(bars: DataFrame) -> DataFrame:
-    invented = F.coalesce(F.col("imputed"), F.lit("")).rlike("high|low")
-    has_range = ~invented & (F.col("low") > 0) & (F.col("high") > 0)
-    return bars.withColumns(
-        {
-            "price": F.coalesce(_positive("adj_close"), _positive("close")),
-            "_close": _positive("close"),
-            "_adjusted": _positive("adj_close"),
-            "_high": F.when(has_range, F.log(F.col("high") / _positive("close"))),
-            "_low": F.when(has_range, F.log(F.col("low") / _positive("close"))),
-            # a close-only bar's open is its close, so there is no gap to see
-            "_body": F.when(has_range, F.log(_positive("close") / _positive("open"))),
-            "_volume": _positive("volume"),
-            "_turnover": _positive("volume") * _positive("close"),
-        }
+def _prices(bars: pl.DataFrame) -> pl.DataFrame:
+    invented = pl.col("imputed").cast(pl.String).fill_null("").str.contains("high|low")
+    has_range = ~invented & (pl.col("low") > 0) & (pl.col("high") > 0)
+    close, adjusted, volume = _positive("close"), _positive("adj_close"), _positive("volume")
+    return bars.with_columns(
+        price=pl.coalesce(adjusted, close),
+        _close=close,
+        _adjusted=adjusted,
+        _high=pl.when(has_range).then((_positive("high") / close).log()),
+        _low=pl.when(has_range).then((_positive("low") / close).log()),
+        # a close-only bar's open is its close, so there is no gap to see
+        _body=pl.when(has_range).then((close / _positive("open")).log()),
+        _volume=volume,
+        _turnover=volume * close,
     )
 
 
-def _returns(priced: DataFrame) -> DataFrame:
+def _returns(priced: pl.DataFrame) -> pl.DataFrame:
     """Log returns, between two adjusted closes or two raw ones: a mixture would invent a move."""
-    adjusted = F.log(F.col("_adjusted") / _before("_adjusted"))
-    raw = F.log(F.col("_close") / _before("_close"))
-    returned = priced.withColumns(
-        {
-            "log_return": F.coalesce(adjusted, raw),
-            "_first_time": _before("event_time", LOOKBACK),
-            "_elapsed": F.unix_micros("event_time") - F.unix_micros(_before("event_time")),
-        }
+    adjusted = (pl.col("_adjusted") / _before("_adjusted")).log()
+    raw = (pl.col("_close") / _before("_close")).log()
+    returned = priced.with_columns(
+        log_return=pl.coalesce(adjusted, raw),
+        _span=(pl.col("event_time") - _before("event_time", LOOKBACK)).dt.total_microseconds(),
+        _elapsed=(pl.col("event_time") - _before("event_time")).dt.total_microseconds(),
     )
-    change = F.col("log_return")
-    return returned.withColumns(
-        {
-            "_square": change * change,
-            "_product": change * _before("log_return"),
-            "_cube": change * change * change,
-            "_fall": F.when(change < 0, change * change).otherwise(0.0),
-            "_up": F.greatest(change, F.lit(0.0)),
-            "_level": F.log("price"),
-            "_true_range": F.greatest("_high", -change) - F.least("_low", -change),
-            "_range_square": F.pow(F.col("_high") - F.col("_low"), 2),
-            "_gk": F.pow(F.col("_high") - F.col("_low"), 2) / 2 - (2 * math.log(2) - 1) * F.pow("_body", 2),
-            "_signed_volume": F.signum(change) * F.col("_volume"),
-        }
+    change, width = pl.col("log_return"), pl.col("_high") - pl.col("_low")
+    return returned.with_columns(
+        _square=change * change,
+        _product=change * _before("log_return"),
+        _cube=change * change * change,
+        _fall=pl.when(change < 0).then(change * change).otherwise(0.0),
+        _up=pl.max_horizontal(change, pl.lit(0.0)),
+        _level=pl.col("price").log(),
+        _true_range=pl.max_horizontal("_high", -change) - pl.min_horizontal("_low", -change),
+        _range_square=width * width,
+        _gk=width * width / 2 - (2 * math.log(2) - 1) * pl.col("_body") * pl.col("_body"),
+        _signed_volume=change.sign() * pl.col("_volume"),
     )
 
 
-def _rolled(returned: DataFrame) -> DataFrame:
+def _rolled(returned: pl.DataFrame) -> pl.DataFrame:
     """The rolling sums and means that features are made of."""
+    last = Windows(returned.select(pl.int_range(pl.len()).over(SERIES)).to_series().to_numpy())
 
-    def mean(name: str, bars: int) -> Column:
-        return F.avg(name).over(_last(bars))
+    def values(name: str) -> Floats:
+        return np.asarray(returned[name].to_numpy(), dtype=np.float64)
 
-    def total(name: str, bars: int) -> Column:
-        return F.sum(name).over(_last(bars))
+    def mean(name: str, bars: int) -> Floats:
+        return last.mean(values(name), bars)
 
-    return returned.withColumns(
-        {
-            **{f"_sum_{bars}": total("log_return", bars) for bars in _MOMENTUM},
-            **{f"_variance_{bars}": mean("_square", bars) for bars in (5, 20, 60)},
-            "_returns": F.count("log_return").over(_last(LOOKBACK)),
-            "_squares_20": total("_square", 20),
-            "_products_20": total("_product", 20),
-            "_cubes_20": mean("_cube", 20),
-            "_falls_20": total("_fall", 20),
-            "_ups_14": total("_up", 14),
-            "_sum_14": total("log_return", 14),
-            "_level_12": mean("_level", 12),
-            "_level_20": mean("_level", 20),
-            "_level_26": mean("_level", 26),
-            "_level_spread": F.stddev_pop("_level").over(_last(20)),
-            "_top": F.max("_level").over(_last(LOOKBACK)),
-            "_bottom": F.min("_level").over(_last(LOOKBACK)),
-            "_adjusted_bars": F.count("_adjusted").over(_last(LOOKBACK)),
-            "_atr": mean("_true_range", 14),
-            "_ranges_14": F.count("_true_range").over(_last(14)),
-            "_parkinson": mean("_range_square", 20),
-            "_garman_klass": mean("_gk", 20),
-            "_ranges_20": F.count("_gk").over(_last(20)),
-            "_volume_20": mean("_volume", 20),
-            "_volumes_20": F.count("_volume").over(_last(20)),
-            "_volumes_60": F.count("_volume").over(_last(60)),
-            "_signed_volume_20": mean("_signed_volume", 20),
-            "_turnover_5": mean("_turnover", 5),
-            "_turnover_60": mean("_turnover", 60),
-        }
-    )
+    def total(name: str, bars: int) -> Floats:
+        return last.total(values(name), bars)
+
+    def count(name: str, bars: int) -> Floats:
+        return last.count(values(name), bars)
+
+    found = {
+        **{f"_sum_{bars}": total("log_return", bars) for bars in _MOMENTUM},
+        **{f"_variance_{bars}": mean("_square", bars) for bars in (5, 20, 60)},
+        "_returns": count("log_return", LOOKBACK),
+        "_squares_20": total("_square", 20),
+        "_products_20": total("_product", 20),
+        "_cubes_20": mean("_cube", 20),
+        "_falls_20": total("_fall", 20),
+        "_ups_14": total("_up", 14),
+        "_sum_14": total("log_return", 14),
+        "_level_12": mean("_level", 12),
+        "_level_20": mean("_level", 20),
+        "_level_26": mean("_level", 26),
+        "_level_spread": last.deviation(values("_level"), 20),
+        "_top": last.highest(values("_level"), LOOKBACK),
+        "_bottom": -last.highest(-values("_level"), LOOKBACK),
+        "_adjusted_bars": count("_adjusted", LOOKBACK),
+        "_atr": mean("_true_range", 14),
+        "_ranges_14": count("_true_range", 14),
+        "_parkinson": mean("_range_square", 20),
+        "_garman_klass": mean("_gk", 20),
+        "_ranges_20": count("_gk", 20),
+        "_volume_20": mean("_volume", 20),
+        "_volumes_20": count("_volume", 20),
+        "_volumes_60": count("_volume", 60),
+        "_signed_volume_20": mean("_signed_volume", 20),
+        "_turnover_5": mean("_turnover", 5),
+        "_turnover_60": mean("_turnover", 60),
+    }
+    return returned.with_columns(pl.Series(name, rolled).fill_nan(None) for name, rolled in found.items())
 
 
-def _volatility() -> Column:
+def _volatility() -> pl.Expr:
     """Root of the mean of three realised variances: days, weeks and months (the idea of HAR, Corsi 2009)."""
-    return F.sqrt((F.col("_variance_5") + F.col("_variance_20") + F.col("_variance_60")) / 3)
+    return ((pl.col("_variance_5") + pl.col("_variance_20") + pl.col("_variance_60")) / 3).sqrt()
 
 
-def _scorable() -> Column:
-    micros = F.unix_micros("event_time") - F.unix_micros("_first_time")
-    return F.coalesce(
-        F.col("bar_volatility").isNotNull()
-        & F.col("log_return").isNotNull()
-        & (F.col("_returns") >= _LEAST_SHARE * LOOKBACK)
-        & (micros <= _reach_micros()),
-        F.lit(False),
+def _scorable() -> pl.Expr:
+    known = pl.col("bar_volatility").is_not_null() & pl.col("log_return").is_not_null()
+    enough = pl.col("_returns") >= _LEAST_SHARE * LOOKBACK
+    return (known & enough & (pl.col("_span") <= _micros_of(reach))).fill_null(False)
+
+
+def _micros_of(length: Callable[[str], timedelta]) -> pl.Expr:
+    """A length that depends on the row's interval, in microseconds."""
+    return _of_text(pl.col("interval"), lambda name: length(name) // _MICROSECOND, pl.Int64)
+
+
+def _of_text(text: pl.Expr, function: Callable[[str], int], kind: type[pl.DataType]) -> pl.Expr:
+    """A function of a text that takes few values, called once for each."""
+    return text.map_batches(
+        lambda found: found.replace_strict({one: function(one) for one in found.unique()}, return_dtype=kind),
+        return_dtype=kind,
     )
 
 
-def _bar_micros() -> Column:
-    """``bar_length`` of the row's interval."""
-    lengths = [F.lit(part) for unit, length in _BAR_LENGTH.items() for part in (unit, length // _MICROSECOND)]
-    count = F.expr("CAST(left(interval, length(interval) - 1) AS BIGINT)")
-    return F.create_map(*lengths)[F.right("interval", F.lit(1))] * count
+def _symbol_and_weekday() -> pl.Expr:
+    return pl.concat_str("symbol", pl.col("event_time").dt.weekday().cast(pl.Int64) - 1, separator="|")
 
 
-def _reach_micros() -> Column:
-    """``reach`` of the row's interval."""
-    return _bar_micros() * (LOOKBACK * _CALENDAR_SLACK) + _LONGEST_CLOSURE // _MICROSECOND
+def _crc31(text: str) -> int:
+    # 31 bits: encoders take integers of 32 bits that are not negative
+    return zlib.crc32(text.encode()) >> 1
 
 
 # -- the features ----------------------------------------------------------------------------------------
 
 
-def _ratio(numerator: Column, denominator: Column, condition: Column | None = None) -> Column:
+def _ratio(numerator: pl.Expr, denominator: pl.Expr, condition: pl.Expr | None = None) -> pl.Expr:
     """A quotient, or the neutral 0 where it has no meaning or its parts are not known."""
     sensible = denominator > 0 if condition is None else (denominator > 0) & condition
-    return F.coalesce(F.when(sensible, numerator / denominator), F.lit(0.0))
+    return pl.when(sensible).then(numerator / denominator).fill_null(0.0)
 
 
-def _log_ratio(numerator: Column, denominator: Column, condition: Column | None = None) -> Column:
+def _log_ratio(numerator: pl.Expr, denominator: pl.Expr, condition: pl.Expr | None = None) -> pl.Expr:
     sensible = (numerator > 0) & (denominator > 0)
     sensible = sensible if condition is None else sensible & condition
-    return F.coalesce(F.when(sensible, F.log(numerator / denominator)), F.lit(0.0))
+    return pl.when(sensible).then((numerator / denominator).log()).fill_null(0.0)
 
 
-def _trend() -> dict[str, Column]:
+def _trend() -> dict[str, pl.Expr]:
     """Where the price came from: moves over several horizons, in standard deviations of such a move."""
-    sigma = F.col("bar_volatility")
+    sigma = pl.col("bar_volatility")
     return {
-        **{f"momentum_{bars}": F.col(f"_sum_{bars}") / (sigma * math.sqrt(bars)) for bars in _MOMENTUM},
-        "log_volatility": F.log(sigma),
-        "volatility_trend_5_20": _log_ratio(F.col("_variance_5"), F.col("_variance_20")) / 2,
-        "volatility_trend_20_60": _log_ratio(F.col("_variance_20"), F.col("_variance_60")) / 2,
+        **{f"momentum_{bars}": pl.col(f"_sum_{bars}") / (sigma * math.sqrt(bars)) for bars in _MOMENTUM},
+        "log_volatility": sigma.log(),
+        "volatility_trend_5_20": _log_ratio(pl.col("_variance_5"), pl.col("_variance_20")) / 2,
+        "volatility_trend_20_60": _log_ratio(pl.col("_variance_20"), pl.col("_variance_60")) / 2,
     }
 
 
-def _shape() -> dict[str, Column]:
+def _shape() -> dict[str, pl.Expr]:
     """Form of the recent moves, and the position of the price among recent prices.
 
     Levels are compared in logs, where all of a window's prices are adjusted or none is; otherwise they are neutral.
     RSI is Cutler's, over 14 bars; MACD and Bollinger use simple means, which have a finite memory.
     """
-    sigma = F.col("bar_volatility")
-    comparable = F.col("_adjusted_bars").isin(0, LOOKBACK)
-    one = F.lit(1.0)
-    downs = F.col("_ups_14") - F.col("_sum_14")
+    sigma, level = pl.col("bar_volatility"), pl.col("_level")
+    comparable = _comparable()
+    ups = pl.col("_ups_14")
+    downs = ups - pl.col("_sum_14")
     return {
-        "downside_share": _ratio(F.col("_falls_20"), F.col("_squares_20")),
-        "skewness": _ratio(F.col("_cubes_20"), F.pow("_variance_20", 1.5)),
-        "autocorrelation": _ratio(F.col("_products_20"), F.col("_squares_20")),
-        "rsi": F.coalesce(
-            F.when(F.col("_ups_14") + downs > 0, F.col("_ups_14") / (F.col("_ups_14") + downs)), F.lit(0.5)
-        ),
-        "macd": _ratio(F.col("_level_12") - F.col("_level_26"), sigma, comparable),
-        "bollinger": _ratio(F.col("_level") - F.col("_level_20"), F.col("_level_spread"), comparable),
-        "stretch": _ratio(F.col("_level") - F.col("_level_20"), one, comparable),
-        "drawdown": _ratio(F.col("_level") - F.col("_top"), sigma, comparable),
-        "rebound": _ratio(F.col("_level") - F.col("_bottom"), sigma, comparable),
+        "downside_share": _ratio(pl.col("_falls_20"), pl.col("_squares_20")),
+        "skewness": _ratio(pl.col("_cubes_20"), pl.col("_variance_20").pow(1.5)),
+        "autocorrelation": _ratio(pl.col("_products_20"), pl.col("_squares_20")),
+        "rsi": pl.when(ups + downs > 0).then(ups / (ups + downs)).fill_null(0.5),
+        "macd": _ratio(pl.col("_level_12") - pl.col("_level_26"), sigma, comparable),
+        "bollinger": _ratio(level - pl.col("_level_20"), pl.col("_level_spread"), comparable),
+        "stretch": _ratio(level - pl.col("_level_20"), pl.lit(1.0), comparable),
+        "drawdown": _ratio(level - pl.col("_top"), sigma, comparable),
+        "rebound": _ratio(level - pl.col("_bottom"), sigma, comparable),
     }
 
 
-def _ranges() -> dict[str, Column]:
+def _comparable() -> pl.Expr:
+    return pl.col("_adjusted_bars").is_in([0.0, float(LOOKBACK)])
+
+
+def _ranges() -> dict[str, pl.Expr]:
     """What open, high and low add to the close; neutral where a provider has the close alone."""
-    sigma = F.col("bar_volatility")
-    width = F.col("_high") - F.col("_low")
-    enough = F.col("_ranges_20") >= _LEAST_SHARE * 20
+    sigma, variance = pl.col("bar_volatility"), pl.col("_variance_20")
+    width = pl.col("_high") - pl.col("_low")
+    enough = pl.col("_ranges_20") >= _LEAST_SHARE * 20
     return {
-        "gap": F.coalesce((F.col("log_return") - F.col("_body")) / sigma, F.lit(0.0)),
-        "bar_range": F.coalesce(width / sigma, F.lit(0.0)),
-        "close_in_range": F.coalesce(F.when(width > 0, -F.col("_low") / width), F.lit(0.5)),
+        "gap": ((pl.col("log_return") - pl.col("_body")) / sigma).fill_null(0.0),
+        "bar_range": (width / sigma).fill_null(0.0),
+        "close_in_range": pl.when(width > 0).then(-pl.col("_low") / width).fill_null(0.5),
         "atr_position": _ratio(
-            F.col("_level") - F.col("_level_20"),
-            F.col("_atr"),
-            (F.col("_ranges_14") >= _LEAST_SHARE * 14) & F.col("_adjusted_bars").isin(0, LOOKBACK),
+            pl.col("_level") - pl.col("_level_20"),
+            pl.col("_atr"),
+            (pl.col("_ranges_14") >= _LEAST_SHARE * 14) & _comparable(),
         ),
-        "parkinson": _log_ratio(F.col("_parkinson") / (4 * math.log(2)), F.col("_variance_20"), enough) / 2,
-        "garman_klass": _log_ratio(F.col("_garman_klass"), F.col("_variance_20"), enough) / 2,
-        "has_range": F.col("_high").isNotNull().cast("double"),
+        "parkinson": _log_ratio(pl.col("_parkinson") / (4 * math.log(2)), variance, enough) / 2,
+        "garman_klass": _log_ratio(pl.col("_garman_klass"), variance, enough) / 2,
+        "has_range": pl.col("_high").is_not_null().cast(pl.Float64),
     }
 
 
-def _volumes() -> dict[str, Column]:
+def _volumes() -> dict[str, pl.Expr]:
     """Volume and turnover against their own past; neutral where there is none."""
-    month = F.col("_volumes_20") >= _LEAST_SHARE * 20
-    quarter = F.col("_volumes_60") >= _LEAST_SHARE * 60
+    month = pl.col("_volumes_20") >= _LEAST_SHARE * 20
+    quarter = pl.col("_volumes_60") >= _LEAST_SHARE * 60
     return {
-        "volume_ratio": _log_ratio(F.col("_volume"), F.col("_volume_20"), month),
-        "turnover_trend": _log_ratio(F.col("_turnover_5"), F.col("_turnover_60"), quarter),
-        "volume_direction": _ratio(F.col("_signed_volume_20"), F.col("_volume_20"), month),
-        "has_volume": F.col("_volume").isNotNull().cast("double"),
+        "volume_ratio": _log_ratio(pl.col("_volume"), pl.col("_volume_20"), month),
+        "turnover_trend": _log_ratio(pl.col("_turnover_5"), pl.col("_turnover_60"), quarter),
+        "volume_direction": _ratio(pl.col("_signed_volume_20"), pl.col("_volume_20"), month),
+        "has_volume": pl.col("_volume").is_not_null().cast(pl.Float64),
     }
 
 
-def _calendar() -> dict[str, Column]:
+def _calendar() -> dict[str, pl.Expr]:
     """Weekday, season and hour on circles; the bars that fit between the last two, as a log; the asset class."""
+    moment = pl.col("event_time").dt
     circles = {
-        "weekday": F.weekday("event_time") / 7,
-        "season": F.dayofyear("event_time") / 365.25,
-        "hour": (F.hour("event_time") + F.minute("event_time") / 60) / 24,
+        "weekday": (moment.weekday().cast(pl.Float64) - 1) / 7,
+        "season": moment.ordinal_day() / 365.25,
+        "hour": (moment.hour() + moment.minute() / 60) / 24,
     }
     return {
-        **{f"{name}_sin": F.sin(turn * 2 * math.pi) for name, turn in circles.items()},
-        **{f"{name}_cos": F.cos(turn * 2 * math.pi) for name, turn in circles.items()},
-        "bars_missed": F.coalesce(F.log(F.col("_elapsed") / _bar_micros()), F.lit(0.0)),
-        **{f"is_{name}": (F.col("asset_class") == name).cast("double") for name in ASSET_CLASSES},
+        **{f"{name}_sin": (turn * 2 * math.pi).sin() for name, turn in circles.items()},
+        **{f"{name}_cos": (turn * 2 * math.pi).cos() for name, turn in circles.items()},
+        "bars_missed": (pl.col("_elapsed") / _micros_of(bar_length)).log().fill_null(0.0),
+        **{f"is_{name}": (pl.col("asset_class") == name).cast(pl.Float64).fill_null(0.0) for name in ASSET_CLASSES},
     }

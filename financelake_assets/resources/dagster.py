@@ -12,6 +12,7 @@ import dagster as dg
 from financelake_assets.automation.decisions import Watermarks
 from financelake_assets.bronze.topics import Reconciliation, ensure_topics, watermarks
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.gold.standing import Standing
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.streams import Streams
 
@@ -96,6 +97,21 @@ class ContinuousStreamsResource(dg.ConfigurableResource[None]):
             elif time.monotonic() - moved > _PATIENCE_SECONDS:
                 raise dg.Failure(f"query {name} made no progress for {_PATIENCE_SECONDS:.0f} s with {left} to go")
             self.streams.ensure(name)
+
+
+class StandingResource(dg.ConfigurableResource[None]):
+    """The paper portfolio and the summaries of this lake."""
+
+    @property
+    def standing(self) -> Standing:
+        """Made at the first use and kept by the process."""
+        return _shared_standing()
+
+
+@lru_cache(maxsize=1)
+def _shared_standing() -> Standing:
+    # what it keeps in memory saves reading whole tables at every tick
+    return Standing(get_settings())
 
 
 @lru_cache(maxsize=1)

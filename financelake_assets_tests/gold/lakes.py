@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.query import write_batch
+from financelake_assets.gold.query import Scorer
 from financelake_assets.gold.tables import scan
 from financelake_assets.model import registry
 from financelake_assets.model.registry import ModelRecord
@@ -68,6 +68,16 @@ def append(settings: Settings, rows: pl.DataFrame) -> int:
     return int(table.version())
 
 
+def correct(settings: Settings, rows: pl.DataFrame) -> int:
+    """Merge bars into silver by key, as the silver query does; gives the table's version."""
+    table = BARS.ensure(settings)
+    source = rows.select(BARS.schema.names).to_arrow().cast(BARS.schema)
+    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in BARS.key)
+    merger = table.merge(source, same_key, source_alias="s", target_alias="t")
+    merger.when_matched_update_all().when_not_matched_insert_all().execute()
+    return int(table.version())
+
+
 def trained(spark: SparkSession, settings: Settings) -> ModelRecord:
     """Train on silver as it is, register, and make it the champion whatever it is worth."""
     version = BARS.ensure(settings).version()
@@ -86,9 +96,7 @@ def changes(spark: SparkSession, settings: Settings, first: int, last: int | Non
 
 def score_changes(spark: SparkSession, settings: Settings, first: int, last: int | None = None) -> None:
     """What the gold query does with a micro-batch of these versions."""
-    write_batch(
-        spark, settings, changes(spark, settings, first, last), lambda record: registry.load(spark, settings, record)
-    )
+    Scorer(settings).write_batch(changes(spark, settings, first, last))
 
 
 def content(table: TableSpec, settings: Settings, without: tuple[str, ...] = ()) -> pl.DataFrame:

@@ -1,26 +1,25 @@
-"""Signals on a real Spark frame, against the rules written a second time in plain Python."""
+"""Signals against the rules written a second time in plain Python."""
 
 import math
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from pyspark.sql import SparkSession
 
 from financelake_assets.config import SignalSettings
 from financelake_assets.gold.signals import decide
 from financelake_assets.gold.verdicts import HoldReason, Signal
 
-pytestmark = pytest.mark.integration
-
-SCHEMA = (
-    "symbol string, interval string, event_time timestamp, asset_class string, surprise double, "
-    "predicted_return double, volatility double, probability_up double"
-)
+SCHEMA = {
+    **dict.fromkeys(("symbol", "interval", "asset_class"), pl.String),
+    "event_time": pl.Datetime("us", "UTC"),
+    **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up"), pl.Float64),
+}
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 SATURDAY = MONDAY + timedelta(days=5)
 GOOD = {
@@ -36,14 +35,13 @@ GOOD = {
 
 
 def judge(
-    spark: SparkSession, rows: list[dict[str, Any]], rules: SignalSettings | None = None, *, expired: bool = False
+    rows: list[dict[str, Any]], rules: SignalSettings | None = None, *, expired: bool = False
 ) -> list[dict[str, Any]]:
     """The signals of rows, in their order. Rows without a symbol of their own are series of one bar each."""
     own = [{"symbol": f"S{position}", **row} for position, row in enumerate(rows)]
-    frame = spark.createDataFrame([tuple(row[name] for name in GOOD) for row in own], SCHEMA)
-    decided = decide(frame, rules or SignalSettings(), model_expired=expired)
-    found = {(row["symbol"], row["event_time"]): row.asDict() for row in decided.toLocalIterator()}
-    return [found[row["symbol"], row["event_time"].astimezone().replace(tzinfo=None)] for row in own]
+    decided = decide(pl.DataFrame(own, schema=SCHEMA), rules or SignalSettings(), model_expired=expired)
+    found = {(row["symbol"], row["event_time"]): row for row in decided.iter_rows(named=True)}
+    return [found[row["symbol"], row["event_time"]] for row in own]
 
 
 def alone(**changed: Any) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def expected_reason(row: dict[str, Any], rules: SignalSettings, *, expired: bool
     return HoldReason.LOW_CONFIDENCE if confidence < rules.min_confidence else None
 
 
-def test_each_reason_by_itself(spark: SparkSession):
+def test_each_reason_by_itself():
     cases = [
         (alone(), "BUY", None),
         (alone(predicted_return=-0.01, probability_up=0.4), "SELL", None),
@@ -88,16 +86,16 @@ def test_each_reason_by_itself(spark: SparkSession):
         (alone(probability_up=0.49), "HOLD", "low_confidence"),
         (alone(predicted_return=-0.01), "HOLD", "low_confidence"),
     ]
-    decided = judge(spark, [case for case, _, _ in cases])
+    decided = judge([case for case, _, _ in cases])
     assert [(row["signal"], row["reason"]) for row in decided] == [(signal, reason) for _, signal, reason in cases]
     assert decided[0]["strength"] == pytest.approx(0.5)
     assert decided[0]["confidence"] == pytest.approx(0.6)
     assert decided[1]["confidence"] == pytest.approx(0.6)
     assert decided[0]["cost_bps"] == 2.0
-    assert [row["reason"] for row in judge(spark, [alone()], expired=True)] == ["model_expired"]
+    assert [row["reason"] for row in judge([alone()], expired=True)] == ["model_expired"]
 
 
-def test_the_rules_hold_on_many_generated_rows(spark: SparkSession):
+def test_the_rules_hold_on_many_generated_rows():
     chance = random.Random(7)  # noqa: S311  # a test's examples
     returns = [None, math.nan, -math.inf, 0.0, 0.0004, -0.0004, 0.001, -0.001, 0.02, -0.02, 0.5, -5.0]
     rows = [
@@ -113,7 +111,7 @@ def test_the_rules_hold_on_many_generated_rows(spark: SparkSession):
     ]
     rules = SignalSettings(min_confidence=0.55, settle_bars=0)
     for expired in (False, True):
-        decided = judge(spark, rows, rules, expired=expired)
+        decided = judge(rows, rules, expired=expired)
         wanted = [expected_reason(row, rules, expired=expired) for row in rows]
         assert [row["reason"] for row in decided] == wanted
         assert all((row["signal"] == Signal.HOLD) == (row["reason"] is not None) for row in decided)
@@ -125,9 +123,8 @@ def test_the_rules_hold_on_many_generated_rows(spark: SparkSession):
         assert expired or set(wanted) == {None, *HoldReason} - {HoldReason.MODEL_EXPIRED, HoldReason.RECENT_REVERSAL}
 
 
-@settings(max_examples=4)
 @given(st.integers(1, 4), st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=30), min_size=20))
-def test_a_direction_settles_before_it_reverses(spark: SparkSession, settle_bars: int, series: list[list[int]]):
+def test_a_direction_settles_before_it_reverses(settle_bars: int, series: list[list[int]]):
     rows = [
         {
             **GOOD,
@@ -140,7 +137,7 @@ def test_a_direction_settles_before_it_reverses(spark: SparkSession, settle_bars
         for number, dues in enumerate(series)
         for day, due in enumerate(dues)
     ]
-    decided = iter(judge(spark, rows, SignalSettings(settle_bars=settle_bars)))
+    decided = iter(judge(rows, SignalSettings(settle_bars=settle_bars)))
     for dues in series:
         for day, due in enumerate(dues):
             row = next(decided)

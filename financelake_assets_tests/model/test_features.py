@@ -8,15 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
-from financelake_assets.model.features import FEATURES, LOOKBACK, reach, with_features
+from financelake_assets.model.features import FEATURES, LOOKBACK, features_of, reach, with_features
 from financelake_assets_tests.model import market
 
-pytestmark = pytest.mark.integration
-
-Make = Callable[[DataFrame], DataFrame]
+Make = Callable[[pl.DataFrame], pl.DataFrame]
 _DAYS = 260
 
 
@@ -35,8 +32,9 @@ def everything() -> pl.DataFrame:
     return pl.concat([crypto, spot, weekdays, closed, half])
 
 
-def featured(spark: SparkSession, frame: pl.DataFrame, make: Make = with_features) -> pl.DataFrame:
-    return market.to_polars(make(market.to_spark(spark, frame)))
+def featured(frame: pl.DataFrame, make: Make = features_of) -> pl.DataFrame:
+    """By symbol and time; nothing may depend on the order of rows."""
+    return make(frame.sample(fraction=1, shuffle=True, seed=5)).sort("symbol", "event_time")
 
 
 def seen_from(frame: pl.DataFrame, day: pl.Expr) -> pl.DataFrame:
@@ -44,13 +42,13 @@ def seen_from(frame: pl.DataFrame, day: pl.Expr) -> pl.DataFrame:
     return frame.filter(pl.col("event_time").is_between(day - reach("1d"), day))
 
 
-def leaks(spark: SparkSession, frame: pl.DataFrame, make: Make = with_features) -> set[str]:
+def leaks(frame: pl.DataFrame, make: Make = features_of) -> set[str]:
     """Columns whose values at a time differ when only the bars up to it, and within reach, are known."""
-    whole = featured(spark, frame, make)
+    whole = featured(frame, make)
     found = set()
     for day in (75, 151, 152, 190, _DAYS - 1):
         time = market.START + timedelta(days=day)
-        cut = featured(spark, seen_from(frame, pl.lit(time)), make).filter(pl.col("event_time") == time)
+        cut = featured(seen_from(frame, pl.lit(time)), make).filter(pl.col("event_time") == time)
         then = whole.filter(pl.col("event_time") == time)
         assert_frame_equal(cut.select("symbol", "scorable"), then.select("symbol", "scorable"))
         judged = then["scorable"]
@@ -61,43 +59,46 @@ def leaks(spark: SparkSession, frame: pl.DataFrame, make: Make = with_features) 
     return found
 
 
-def test_a_bar_has_the_same_features_in_a_stream_as_in_training(spark: SparkSession, everything: pl.DataFrame) -> None:
-    assert leaks(spark, everything) == set()
+def test_a_bar_has_the_same_features_in_a_stream_as_in_training(everything: pl.DataFrame) -> None:
+    assert leaks(everything) == set()
 
 
-def test_the_test_for_leaks_finds_one_that_is_put_in(spark: SparkSession, everything: pl.DataFrame) -> None:
-    def leaky(bars: DataFrame) -> DataFrame:
-        series = Window.partitionBy("symbol").orderBy("event_time")
-        return with_features(bars).withColumns(
-            {
-                "tomorrow": F.lead("log_return").over(series),
-                "average_of_all_time": F.avg("close").over(Window.partitionBy("symbol")),
-                "since_ever": F.sum("log_return").over(series),
-            }
+@pytest.mark.integration
+def test_training_on_spark_sees_the_same_as_scoring(spark: SparkSession, everything: pl.DataFrame) -> None:
+    taught = market.to_polars(with_features(market.to_spark(spark, everything)))
+    assert_frame_equal(taught, featured(everything), check_exact=True)
+
+
+def test_the_test_for_leaks_finds_one_that_is_put_in(everything: pl.DataFrame) -> None:
+    def leaky(bars: pl.DataFrame) -> pl.DataFrame:
+        return features_of(bars).with_columns(
+            tomorrow=pl.col("log_return").shift(-1).over("symbol"),
+            average_of_all_time=pl.col("close").mean().over("symbol"),
+            since_ever=pl.col("log_return").cum_sum().over("symbol"),
         )
 
     # the last bar has no tomorrow, the first is not in reach: each leak shows
-    assert leaks(spark, everything, leaky) == {"tomorrow", "average_of_all_time", "since_ever"}
+    assert leaks(everything, leaky) == {"tomorrow", "average_of_all_time", "since_ever"}
 
 
-def test_a_scorable_bar_has_every_feature(spark: SparkSession, everything: pl.DataFrame) -> None:
-    rows = featured(spark, everything).filter("scorable")
+def test_a_scorable_bar_has_every_feature(everything: pl.DataFrame) -> None:
+    rows = featured(everything).filter("scorable")
     assert set(rows["symbol"]) == set(everything["symbol"])
     values = rows.select(FEATURES).to_numpy()
     assert np.isfinite(values).all()
 
 
-def test_features_do_not_depend_on_the_unit_of_price_or_volume(spark: SparkSession) -> None:
+def test_features_do_not_depend_on_the_unit_of_price_or_volume() -> None:
     frame = market.bars("A", market.moves(120, 7))
     scaled = frame.with_columns(
         *[pl.col(name) * 1000 for name in ("open", "high", "low", "close", "adj_close")], pl.col("volume") / 64
     )
-    one, other = (featured(spark, each).filter("scorable").select(FEATURES) for each in (frame, scaled))
+    one, other = (featured(each).filter("scorable").select(FEATURES) for each in (frame, scaled))
     assert len(one) > 0
     assert_frame_equal(one, other, rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_a_split_is_not_a_crash(spark: SparkSession) -> None:
+def test_a_split_is_not_a_crash() -> None:
     frame = market.bars("AAPL", market.moves(150, 8))
     before = pl.int_range(pl.len()) < 100
     split = frame.with_columns(
@@ -108,50 +109,50 @@ def test_a_split_is_not_a_crash(spark: SparkSession) -> None:
         pl.when(before).then(pl.col("volume") / 7).otherwise(pl.col("volume")).alias("volume"),
     )
     names = [name for name in FEATURES if "volume" not in name and "turnover" not in name]
-    one, other = (featured(spark, each).filter("scorable").select(names) for each in (frame, split))
+    one, other = (featured(each).filter("scorable").select(names) for each in (frame, split))
     assert_frame_equal(one, other, rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_warm_up_is_not_scored(spark: SparkSession) -> None:
-    rows = featured(spark, market.bars("A", market.moves(100, 9)))
+def test_warm_up_is_not_scored() -> None:
+    rows = featured(market.bars("A", market.moves(100, 9)))
     assert rows["scorable"].to_list() == [day >= LOOKBACK for day in range(100)]
 
 
-def test_a_price_that_never_changes_is_not_scored(spark: SparkSession) -> None:
+def test_a_price_that_never_changes_is_not_scored() -> None:
     still = market.bars("STILL", np.zeros(100))
     # an adjusted close is a product, so its last digits move
     noisy = market.bars("NOISE", np.random.default_rng(1).standard_normal(100) * 1e-15)
-    assert not featured(spark, pl.concat([still, noisy]))["scorable"].any()
+    assert not featured(pl.concat([still, noisy]))["scorable"].any()
 
 
-def test_a_negative_price_is_not_scored_and_does_not_spread(spark: SparkSession) -> None:
-    rows = featured(spark, market.with_close(market.close_only("WTI", market.moves(140, 10)), 100, -36.98))
+def test_a_negative_price_is_not_scored_and_does_not_spread() -> None:
+    rows = featured(market.with_close(market.close_only("WTI", market.moves(140, 10)), 100, -36.98))
     # neither the day itself nor the next has a return
     assert [day for day in range(LOOKBACK, 140) if not rows["scorable"][day]] == [100, 101]
     assert rows["log_return"].is_finite().sum() == 140 - 3
 
 
-def test_bars_behind_a_long_gap_are_not_scored_until_the_window_is_full_again(spark: SparkSession) -> None:
+def test_bars_behind_a_long_gap_are_not_scored_until_the_window_is_full_again() -> None:
     gap = reach("1d").days
-    rows = featured(spark, market.bars("A", market.moves(500, 11)).filter(~pl.int_range(pl.len()).is_between(100, 300)))
+    rows = featured(market.bars("A", market.moves(500, 11)).filter(~pl.int_range(pl.len()).is_between(100, 300)))
     behind = rows.filter(pl.col("event_time") > market.START + timedelta(days=300))
     assert gap < 200
     assert behind["scorable"].to_list()[: LOOKBACK - 1] == [False] * (LOOKBACK - 1)
     assert behind["scorable"].to_list()[LOOKBACK:] == [True] * (len(behind) - LOOKBACK)
 
 
-def test_series_do_not_mix(spark: SparkSession) -> None:
+def test_series_do_not_mix() -> None:
     one, other = (market.bars(name, market.moves(100, seed)) for name, seed in (("A", 12), ("B", 13)))
     hourly = one.with_columns(pl.lit("1h").alias("interval"), pl.col("close") * 3)
-    together = featured(spark, pl.concat([one, other, hourly])).filter(
+    together = featured(pl.concat([one, other, hourly])).filter(
         (pl.col("symbol") == "A") & (pl.col("interval") == "1d")
     )
-    assert_frame_equal(together, featured(spark, one))
+    assert_frame_equal(together, featured(one))
 
 
-def test_indicators_are_what_pandas_says(spark: SparkSession) -> None:
+def test_indicators_are_what_pandas_says() -> None:
     frame = market.bars("A", market.moves(200, 14))
-    rows = featured(spark, frame).to_pandas()
+    rows = featured(frame).to_pandas()
     close = frame.to_pandas()["close"]
     high, low, opened, volume = (frame.to_pandas()[name] for name in ("high", "low", "open", "volume"))
     level = np.log(close)

@@ -14,12 +14,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.gold.query import score_bars
+from financelake_assets.gold.scoring import score_bars
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
 from financelake_assets.gold.tables import insert
 from financelake_assets.model import monitoring, registry
 from financelake_assets.model.artifacts import ArtifactError
-from financelake_assets.model.features import with_features
+from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.predict import score
 from financelake_assets.model.registry import Status
@@ -97,25 +97,26 @@ def test_there_is_no_champion_before_the_first_training(offline_lake: Settings) 
     assert registry.versions(offline_lake) == []
 
 
+def stamp(bars: pl.DataFrame, version: str) -> pl.DataFrame:
+    return features_of(bars).with_columns(
+        horizon=pl.lit(1, pl.Int32), model_version=pl.lit(version), as_of=pl.lit(datetime.now(UTC))
+    )
+
+
 def test_a_loaded_model_predicts_what_the_trained_one_did(
     spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
 ) -> None:
-    bars = spark.read.format("delta").load(BARS.path(spark_lake))
-    stamped = with_features(bars).withColumns(
-        {
-            "horizon": F.lit(registered.horizon),
-            "model_version": F.lit(registered.model_version),
-            "as_of": F.current_timestamp(),
-        }
-    )
-    scored = score(stamped, registry.load(spark, spark_lake, registered), registered)
+    bars = pl.read_delta(BARS.path(spark_lake))
+    stamped = stamp(bars, registered.model_version)
+    scored = score(spark, stamped, registry.load(spark, spark_lake, registered), registered)
     assert scored.columns == PREDICTIONS.schema.names
-    found = local(scored).sort("symbol", "event_time")
+    found = scored.sort("symbol", "event_time")
     # every bar but warm-up, the negative price and the day behind it
     assert len(found) == 3 * (500 - 60) - 2
     assert found.null_count().sum_horizontal().item() == 0
+    inputs = spark.createDataFrame(stamped.filter("scorable").to_arrow())
     raw = local(
-        trained.model.transform(stamped.where("scorable")).select(
+        trained.model.transform(inputs).select(
             "symbol", "asset_class", "event_time", "close", F.col("bar_volatility").alias("expected_move"), RAW
         )
     )
@@ -137,13 +138,10 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(
 def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
     spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
 ) -> None:
-    bars = market.to_spark(spark, market.bars("NEW", market.moves(70, 9), "crypto")).withColumns(
-        {"topic": F.lit("t"), "partition": F.lit(0), "offset": F.lit(1)}
+    bars = market.bars("NEW", market.moves(70, 9), "crypto").with_columns(
+        topic=pl.lit("t"), partition=pl.lit(0, pl.Int32), offset=pl.lit(1, pl.Int64)
     )
-    stamped = with_features(bars).withColumns(
-        {"horizon": F.lit(1), "model_version": F.lit("v"), "as_of": F.current_timestamp()}
-    )
-    found = local(score(stamped, registry.load(spark, spark_lake, registered), registered))
+    found = score(spark, stamp(bars, "v"), registry.load(spark, spark_lake, registered), registered)
     assert len(found) == 10
     assert found.null_count().sum_horizontal().item() == 0
 
@@ -256,7 +254,9 @@ def test_scoring_makes_the_training_rows_again(
     """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
     model = registry.load(spark, spark_lake, registered)
-    scored = score_bars(spark, spark_lake, wanted, model, registered).filter(pl.col("predicted_return").is_not_null())
+    scored = score_bars(
+        spark, spark_lake, pl.read_delta(BARS.path(spark_lake)), wanted, model, registered, datetime.now(UTC)
+    ).filter(pl.col("predicted_return").is_not_null())
     whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
     expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
     found = scored.select("symbol", pl.col("event_time").dt.replace_time_zone(None), "predicted_return")
@@ -284,7 +284,9 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
     def score_all() -> None:
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
         model = registry.load(spark, spark_lake, registered)
-        rows = score_bars(spark, spark_lake, wanted, model, registered)
+        rows = score_bars(
+        spark, spark_lake, pl.read_delta(BARS.path(spark_lake)), wanted, model, registered, datetime.now(UTC)
+    )
         insert(PREDICTIONS, spark_lake, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()

@@ -1,0 +1,100 @@
+"""Scoring: bars with those before them → rows of gold.predictions and gold.signals.
+
+Enters: bars of whole stretches of series, which of them are wanted, and a loaded model. Leaves: one row for each wanted
+bar, with the prediction null where the bar could not be scored. The live query, a re-score of history and a back-test
+all come through here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+from pyspark.ml import PipelineModel
+from pyspark.sql import SparkSession
+
+from financelake_assets.config import Settings
+from financelake_assets.gold import schema
+from financelake_assets.gold.signals import decide
+from financelake_assets.model.features import SERIES, features_of
+from financelake_assets.model.predict import score
+from financelake_assets.model.registry import ModelRecord
+from financelake_assets.silver.schema import BARS
+
+BAR_KEY = list(BARS.key)
+_NAMES = list(dict.fromkeys((*schema.PREDICTIONS.schema.names, *schema.SIGNALS.schema.names)))
+
+
+def bars_before(settings: Settings) -> int:
+    """How many bars before a wanted one its signal looks at, on top of those that its features need."""
+    return settings.signals.settle_bars + 2  # the surprise is that of the volatility expected one bar before
+
+
+def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Which bars can be scored now that some have changed.
+
+    A bar that is built from trades grows until the next one begins; only then is it what a model learns from.
+
+    Args:
+        bars: rows of silver.bars, whole stretches of series.
+        changed: symbol, interval and event_time of the bars among them that changed.
+
+    Returns:
+        Keys: the changed bars that are finished, and those before them that their beginning finished.
+    """
+    touched = bars.sort(*SERIES, "event_time").join(
+        changed.select(BAR_KEY).with_columns(_changed=pl.lit(True)), on=BAR_KEY, how="left", maintain_order="left"
+    )
+    growing = pl.col("trades").fill_null(0) > 0
+    later = pl.col("event_time").shift(-1).over(SERIES).is_not_null()
+    ended = growing & pl.col("_changed").shift(-1).over(SERIES).fill_null(False)
+    due = pl.when(growing).then((pl.col("_changed").fill_null(False) & later) | ended).otherwise(pl.col("_changed"))
+    return touched.filter(due.fill_null(False)).select(BAR_KEY)
+
+
+def score_bars(
+    spark: SparkSession,
+    settings: Settings,
+    bars: pl.DataFrame,
+    wanted: pl.DataFrame,
+    model: PipelineModel,
+    record: ModelRecord,
+    now: datetime,
+) -> pl.DataFrame:
+    """Predictions and signals of bars.
+
+    Args:
+        spark: the session that the model was loaded in.
+        settings: the rules for signals and the model's greatest age.
+        bars: rows of silver.bars of the record's interval: the wanted ones and those before them that matter.
+        wanted: symbol, interval and event_time.
+        model: the loaded pipeline of ``record``.
+        record: the version.
+        now: when this is decided, ``as_of`` of the rows.
+
+    Returns:
+        One row a wanted bar with the columns of gold.predictions and gold.signals.
+    """
+    expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
+    near = pl.col("_wanted").reverse().rolling_max(settings.signals.settle_bars + 1, min_samples=1).reverse()
+    featured = features_of(bars)  # by series and time
+    stamped = (
+        featured.with_columns(
+            surprise=pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES),
+            horizon=pl.lit(record.horizon, pl.Int32),
+            model_version=pl.lit(record.model_version),
+            as_of=pl.lit(now, pl.Datetime("us", "UTC")),
+        )
+        .join(
+            wanted.select(BAR_KEY).with_columns(_wanted=pl.lit(1, pl.Int8)),
+            on=BAR_KEY,
+            how="left",
+            maintain_order="left",
+        )
+        # the few bars before a wanted one count for its signal too, see ``decide``
+        .filter(near.over(SERIES).is_not_null())
+    )
+    seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
+    forecast = score(spark, stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
+    rows = decide(seen.join(forecast, on=BAR_KEY, how="left"), settings.signals, model_expired=expired)
+    return rows.filter(pl.col("_wanted") == 1).select(_NAMES)

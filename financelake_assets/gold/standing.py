@@ -1,0 +1,92 @@
+"""Where the lake stands: the paper portfolio taken on, and every table that is made of others made again.
+
+Enters: a lake. Leaves: gold.equity and gold.trades with the steps that are complete, and the small tables of
+``derived.py`` as of now. Doing it again changes nothing. It runs beside the gold query, not in it: a signal never waits
+for a sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+from deltalake import write_deltalake
+
+from financelake_assets.config import Settings
+from financelake_assets.gold import derived, performance, schema, summaries
+from financelake_assets.gold.paper import PaperPortfolio
+from financelake_assets.gold.tables import OpenTables
+from financelake_assets.model import registry
+from financelake_assets.resources.delta import TableSpec
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Steps that the paper portfolio took, and the tables that were written."""
+
+    steps: int
+    written: tuple[TableSpec, ...]
+
+
+class Standing:
+    """Keeps the derived tables up to date. What it keeps between calls saves reading and changes nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tables = OpenTables(settings)
+        self._portfolio = PaperPortfolio(settings)
+        self._made_of: dict[str, int] = {}
+
+    def refresh(self) -> Taken:
+        """Take the paper portfolio on, and make again what is made of tables that have moved.
+
+        Raises:
+            CommitFailedError: others advanced the same account again and again.
+        """
+        steps = self._portfolio.advance()
+        written: list[TableSpec] = [derived.EQUITY, derived.TRADES] if steps else []
+        for source, make in (
+            (derived.EQUITY, self._performance),
+            (schema.SIGNALS, self._latest),
+            (schema.SCORECARD, self._scorecard),
+        ):
+            version = self._version(source)
+            if version is not None and version != self._made_of.get(source.full_name):
+                written += make()
+                self._made_of[source.full_name] = version
+        return Taken(steps, tuple(written))
+
+    def _version(self, table: TableSpec) -> int | None:
+        """A table's version now; ``None`` while it does not exist."""
+        if table.open(self._settings) is None:
+            return None
+        return int(self._tables.newest(table).version())
+
+    def _performance(self) -> list[TableSpec]:
+        equity = self._tables.scan(derived.EQUITY).drop("book").collect()
+        trades = self._tables.scan(derived.TRADES).collect()
+        trials = max(1, len(registry.versions(self._settings)))
+        self._replace(derived.PORTFOLIO, performance.statistics_of(equity, trades, trials))
+        self._replace(derived.POSITIONS, performance.positions_of(self._portfolio.books()))
+        return [derived.PORTFOLIO, derived.POSITIONS]
+
+    def _latest(self) -> list[TableSpec]:
+        known = self._tables.scan(derived.LATEST).collect()
+        since = known["as_of"].max()
+        new = pl.lit(True) if since is None else pl.col("as_of") >= pl.lit(since)
+        signals, predictions = (
+            self._tables.scan(table).filter(new).collect() for table in (schema.SIGNALS, schema.PREDICTIONS)
+        )
+        self._replace(derived.LATEST, summaries.latest(known, signals, predictions))
+        return [derived.LATEST]
+
+    def _scorecard(self) -> list[TableSpec]:
+        scorecard = self._tables.scan(schema.SCORECARD).collect()
+        self._replace(derived.SUMMARY, summaries.summary(scorecard))
+        self._replace(derived.DAILY, summaries.daily(scorecard))
+        self._replace(derived.CALIBRATION, summaries.calibration(scorecard))
+        return [derived.SUMMARY, derived.DAILY, derived.CALIBRATION]
+
+    def _replace(self, table: TableSpec, rows: pl.DataFrame) -> None:
+        source = rows.select(table.schema.names).to_arrow().cast(table.schema)
+        write_deltalake(self._tables.newest(table), source, mode="overwrite")

@@ -1,0 +1,166 @@
+"""Summaries of gold, small enough that a page reads kilobytes: pure functions of frames.
+
+Enters: rows of gold.scorecard, gold.signals and gold.predictions. Leaves: the newest signal of each series, how good
+the predictions were by group and by day, and whether stated probabilities came true. Predictions whose price ended
+without a comparable return are counted, and left out of what needs one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from financelake_assets.gold.derived import CALIBRATION, DAILY, LATEST, SUMMARY
+from financelake_assets.model import metrics
+from financelake_assets.resources.delta import TableSpec
+
+ALL = "ALL"
+_SERIES = ("symbol", "interval")
+_BINS = 10
+_LEVELS: Sequence[tuple[str, ...]] = (("symbol", "asset_class"), ("asset_class",), ())
+
+
+def latest(known: pl.DataFrame, signals: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
+    """Rows of gold.latest: the newest signal of each symbol and interval.
+
+    Args:
+        known: rows of gold.latest as they were.
+        signals: rows of gold.signals that are new since.
+        predictions: at least the rows of gold.predictions with their keys.
+    """
+    names = ("predicted_return", "predicted_close", "lower", "upper", "coverage", "volatility", "probability_up")
+    key = ["symbol", "interval", "event_time", "horizon", "model_version"]
+    fresh = signals.join(predictions.select(*key, *names), on=key, how="left").select(LATEST.schema.names)
+    both = pl.concat([known.select(LATEST.schema.names), fresh], how="vertical_relaxed")
+    return both.sort("event_time", "as_of").unique(_SERIES, keep="last", maintain_order=True).sort(_SERIES)
+
+
+def summary(scorecard: pl.DataFrame) -> pl.DataFrame:
+    """Rows of gold.scorecard_summary: by symbol, class (``*stock``) and ALL, by interval, horizon, and model version.
+
+    The version ``ALL`` is that of all versions together, each prediction counted as it was made.
+    """
+    rows = [
+        {"symbol": name, "asset_class": asset_class, "interval": interval, "horizon": horizon, "model_version": version}
+        | _judged(part)
+        for name, asset_class, interval, horizon, version, part in _groups(scorecard)
+    ]
+    return _frame(SUMMARY, rows)
+
+
+def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
+    """Rows of gold.scorecard_daily: what matured on each day of the bars' own time, by class and interval."""
+    acted = pl.col("signal") != "HOLD"
+    return (
+        scorecard.group_by("asset_class", "interval", date=pl.col("target_time").dt.truncate("1d"))
+        .agg(
+            pl.len().cast(pl.Int64).alias("predictions"),
+            pl.col("hit").sum().cast(pl.Int64).alias("hits"),
+            pl.col("hit").count().cast(pl.Int64).alias("calls"),
+            (pl.col("error") ** 2).mean().alias("mse"),
+            (pl.col("realised_return") ** 2).mean().alias("mse_naive"),
+            pl.col("covered").mean().alias("coverage"),
+            acted.sum().cast(pl.Int64).alias("signals"),
+            pl.col("net_return").filter(acted).mean().alias("net_return"),
+        )
+        .select(DAILY.schema.names)
+        .sort(DAILY.key)
+    )
+
+
+def calibration(scorecard: pl.DataFrame) -> pl.DataFrame:
+    """Rows of gold.calibration: how often the predicted direction came true, by stated probability, and by strength.
+
+    ``confidence`` bins are tenths from a half to one and should equal the share that came true; ``strength`` bins are
+    the expected move in standard deviations, whose mean move in the predicted direction should equal it.
+    """
+    side = pl.when(pl.col("predicted_return") > 0).then(1.0).otherwise(-1.0)
+    probability = pl.when(side > 0).then(pl.col("probability_up")).otherwise(1 - pl.col("probability_up"))
+    judged = scorecard.filter(pl.col("predicted_return") != 0, pl.col("realised_return").is_not_null()).with_columns(
+        confidence=probability,
+        strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
+        _move=side * pl.col("realised_return") / pl.col("volatility"),
+    )
+    rows = []
+    for measure, width in (("confidence", 0.5 / _BINS), ("strength", 0.1)):
+        binned = judged.filter(pl.col(measure).is_finite()).with_columns(
+            _bin=(pl.col(measure) / width).floor().cast(pl.Int64).clip(None, round(1 / width) - 1)
+        )
+        parts = [(ALL, binned), *((str(name), part) for (name,), part in binned.group_by("asset_class"))]
+        for asset_class, part in parts:
+            for (number,), rows_in in part.group_by("_bin"):
+                hits, calls = int(rows_in["hit"].sum()), int(rows_in["hit"].count())
+                interval = metrics.wilson(hits, calls)
+                rows.append(
+                    {
+                        "measure": measure,
+                        "asset_class": asset_class,
+                        "low": int(number) * width,
+                        "predictions": rows_in.height,
+                        "stated": rows_in[measure].mean(),
+                        "hit_rate": hits / calls if calls else None,
+                        "hit_rate_low": interval.low,
+                        "hit_rate_high": interval.high,
+                        "mean_move": rows_in["_move"].mean(),
+                    }
+                )
+    return _frame(CALIBRATION, rows)
+
+
+def _groups(scorecard: pl.DataFrame) -> Iterator[tuple[str, str | None, str, int, str, pl.DataFrame]]:
+    for level in _LEVELS:
+        for versions in (("model_version",), ()):
+            by = [*level, "interval", "horizon", *versions]
+            for key, part in scorecard.group_by(by):
+                named = dict(zip(by, key, strict=True))
+                asset_class = named.get("asset_class")
+                name = named.get("symbol", ALL if asset_class is None else f"*{asset_class}")
+                version = str(named.get("model_version", ALL))
+                yield (
+                    str(name),
+                    None if asset_class is None else str(asset_class),
+                    str(named["interval"]),
+                    int(named["horizon"]),
+                    version,
+                    part,
+                )
+
+
+def _judged(part: pl.DataFrame) -> dict[str, Any]:
+    known = part.filter(pl.col("realised_return").is_not_null())
+    error, naive = known["error"].to_numpy(), known["realised_return"].to_numpy()
+    period = known["event_time"].dt.replace_time_zone(None).to_numpy()
+    interval = metrics.skill_interval(error, naive, period)
+    hits, calls = int(part["hit"].sum()), int(part["hit"].count())
+    right = metrics.wilson(hits, calls)
+    acted = part.filter(pl.col("net_return").is_not_null())
+    probability, rose = known["probability_up"].to_numpy(), naive > 0
+    return {
+        "predictions": part.height,
+        "start": part["event_time"].min(),
+        "end": part["target_time"].max(),
+        "skill": metrics.skill(error, naive) if len(error) else None,
+        "skill_low": interval.low,
+        "skill_high": interval.high,
+        "hit_rate": hits / calls if calls else None,
+        "hit_rate_low": right.low,
+        "hit_rate_high": right.high,
+        "calls": calls,
+        "coverage": part["covered"].mean(),
+        "coverage_nominal": part["coverage"].mean(),
+        "brier": metrics.brier(probability, rose) if len(error) else None,
+        "brier_naive": float(np.mean(rose) * (1 - np.mean(rose))) if len(error) else None,
+        "signals": acted.height,
+        "gross_return": acted["gross_return"].mean(),
+        "net_return": acted["net_return"].mean(),
+    }
+
+
+def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+    complete = [{name: row.get(name) for name in empty.columns} for row in rows]
+    # a number without a meaning is null in a table
+    return pl.DataFrame(complete, schema=empty.schema).with_columns(pl.col(pl.Float64).fill_nan(None)).sort(table.key)
