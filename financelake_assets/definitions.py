@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.automation import jobs, schedules, sensors, watching
+from financelake_assets.automation import jobs, maintenance, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_tables
@@ -23,7 +23,7 @@ _lake = LakeResource()
 defs = dg.Definitions(
     assets=[*PROVIDERS, bronze_topics, bronze_history, silver_tables, random_forest, gold_tables, DASHBOARD],
     asset_checks=[silver_checks],
-    jobs=[sensors.train_model, schedules.check_silver, *jobs.JOBS],
+    jobs=[sensors.train_model, schedules.check_silver, maintenance.maintain_tables, *jobs.JOBS],
     sensors=[sensors.bronze_offsets, sensors.champion, watching.watch_lake],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,

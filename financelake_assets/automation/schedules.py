@@ -1,9 +1,10 @@
-"""What follows the clock: a weekly training, and the checks of silver."""
+"""What follows the clock: a weekly training, the checks of silver, and the maintenance of the tables."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from financelake_assets.automation.maintenance import maintain_tables
 from financelake_assets.automation.sensors import train_model
 from financelake_assets.silver.assets import silver_checks
 
@@ -25,6 +26,12 @@ SCHEDULES = [
         name="silver_checks_every_quarter_hour",
         job=check_silver,
         cron_schedule="*/15 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+    dg.ScheduleDefinition(
+        name="hourly_maintenance",
+        job=maintain_tables,
+        cron_schedule="23 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
 ]

@@ -6,16 +6,25 @@ Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from filelock import FileLock
 
 from financelake_assets.config import Settings
+
+_ATTEMPTS = 8
+
+T = TypeVar("T")
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -70,6 +79,14 @@ class TableSpec:
         except TableNotFoundError:
             return None
 
+    @contextmanager
+    def turn(self, settings: Settings) -> Iterator[None]:
+        """Take turns with others on this machine who rewrite the table; of two who do not, one does it again."""
+        folder = settings.data_dir / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):
+            yield
+
     def facts(self, settings: Settings) -> TableFacts | None:
         """Rows, version and newest times from the table's log alone; ``None`` where it does not exist yet."""
         table = self.open(settings)
@@ -97,3 +114,19 @@ class TableFacts:
 def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -> pa.Schema:
     """An Arrow schema from names and types; those named in ``required`` are not nullable."""
     return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in fields.items()])
+
+
+def retried(commit: Callable[[], T]) -> T:
+    """Do what ends in a commit, again from its beginning when another writer was faster.
+
+    Raises:
+        CommitFailedError: other writers were faster each time.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return commit()
+        except CommitFailedError:
+            if attempt == _ATTEMPTS:
+                raise
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+    raise AssertionError("unreachable")

@@ -18,6 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.topics import BRONZE, topic_ids
 from financelake_assets.config import Settings
+from financelake_assets.resources.spark import start_query
 from financelake_assets.silver import merging, schema, writing
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.cleaning import TICK, clean
@@ -45,12 +46,11 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
         .load()
     )
-    return (
+    return start_query(
         messages.writeStream.queryName(QUERY)
         .foreachBatch(batch_writer(settings, topic_ids(settings)))
         .option("checkpointLocation", settings.checkpoint(QUERY))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
-        .start()
     )
 
 
