@@ -219,7 +219,8 @@ def waits(lake: Settings, sent: pl.DataFrame) -> pl.Series:
                 topic, _, part = name.rpartition("/")
                 commits.append((topic, int(part), int(action["txn"]["version"]) - 1, file.stat().st_mtime))
     ends = pl.DataFrame(commits, schema=["topic", "partition", "offset", "committed"], orient="row").sort("offset")
-    found = sent.sort("offset").join_asof(ends, on="offset", by=["topic", "partition"], strategy="forward", check_sortedness=False)
+    by = ["topic", "partition"]
+    found = sent.sort("offset").join_asof(ends, on="offset", by=by, strategy="forward", check_sortedness=False)
     steady_part = found.filter(pl.col("at") >= pl.col("at").min() + 10)
     return steady_part.select(pl.col("committed") - pl.col("at")).to_series()
 
