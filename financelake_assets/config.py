@@ -50,6 +50,18 @@ class SparkSettings(_Group):
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
 
 
+class MaintenanceSettings(_Group):
+    """What keeps the Delta tables small and quick to read."""
+
+    target_file_mb: int = Field(
+        16, ge=1, le=1024, description="size that small files are merged up to; a correction rewrites a whole file"
+    )
+    small_files: int = Field(20, ge=2, description="so many files below half of that size are merged")
+    retention_hours: int = Field(
+        168, ge=168, description="how long replaced files are kept, for readers, time travel and the change feed"
+    )
+
+
 class DagsterSettings(_Group):
     """Dagster's webserver and code location."""
 
@@ -208,6 +220,7 @@ class Settings(BaseSettings):
     )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
     feed: FeedSettings = FeedSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.automation import jobs, schedules, sensors, watching
+from financelake_assets.automation import jobs, maintenance, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_standing, gold_tables
@@ -34,7 +34,14 @@ defs = dg.Definitions(
         DASHBOARD,
     ],
     asset_checks=[silver_checks, drift_checks, gold_checks],
-    jobs=[sensors.train_model, schedules.check_silver, schedules.check_model, schedules.check_gold, *jobs.JOBS],
+    jobs=[
+        sensors.train_model,
+        schedules.check_silver,
+        schedules.check_model,
+        schedules.check_gold,
+        maintenance.maintain_tables,
+        *jobs.JOBS,
+    ],
     sensors=[sensors.bronze_offsets, sensors.champion, sensors.standing, watching.watch_lake],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,

@@ -1,9 +1,10 @@
-"""What follows the clock: a weekly training, and the checks of silver, of the model and of gold."""
+"""What follows the clock: a weekly training, checks of silver, model and gold, and the maintenance of the tables."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from financelake_assets.automation.maintenance import maintain_tables
 from financelake_assets.automation.sensors import train_model
 from financelake_assets.gold.assets import gold_checks
 from financelake_assets.model.checks import drift_checks
@@ -53,6 +54,12 @@ SCHEDULES = [
         name="gold_checks_every_hour",
         job=check_gold,
         cron_schedule="25 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+    dg.ScheduleDefinition(
+        name="hourly_maintenance",
+        job=maintain_tables,
+        cron_schedule="23 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
 ]

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from filelock import FileLock
 
 from financelake_assets.config import Settings
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+_ATTEMPTS = 8
 
-_CONFLICT = "DELTA_CONCURRENT"
-_ATTEMPTS = 6
+T = TypeVar("T")
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -79,6 +79,14 @@ class TableSpec:
         except TableNotFoundError:
             return None
 
+    @contextmanager
+    def turn(self, settings: Settings) -> Iterator[None]:
+        """Take turns with others on this machine who rewrite the table; of two who do not, one does it again."""
+        folder = settings.data_dir / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):
+            yield
+
     def facts(self, settings: Settings) -> TableFacts | None:
         """Rows, version and newest times from the table's log alone; ``None`` where it does not exist yet."""
         table = self.open(settings)
@@ -108,48 +116,17 @@ def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -
     return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in fields.items()])
 
 
-def merge(
-    spark: SparkSession,
-    table: TableSpec,
-    settings: Settings,
-    source: DataFrame,
-    *,
-    within: str,
-    insert: Mapping[str, str],
-    update: Mapping[str, str] | None = None,
-    update_when: str = "true",
-) -> None:
-    """MERGE ``source`` (alias ``s``) into a table (alias ``t``) by the table's key, again when a commit came between.
-
-    Args:
-        spark: the session of ``source``.
-        table: the target.
-        settings: the lake.
-        source: at most one row a key.
-        within: a predicate over ``t`` that holds for every key of the source, for Delta to skip files by.
-        insert: columns of new keys, as SQL expressions over ``s``.
-        update: columns of known keys, as SQL expressions over ``s`` and ``t``; left out, known keys stay as they are.
-        update_when: a condition over ``s`` and ``t`` under which a known key is updated.
+def retried(commit: Callable[[], T]) -> T:
+    """Do what ends in a commit, again from its beginning when another writer was faster.
 
     Raises:
-        Exception: what Spark said, after a bounded number of attempts if it was a commit conflict.
+        CommitFailedError: other writers were faster each time.
     """
-    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
-    matched = ""
-    if update:
-        assignments = ", ".join(f"t.`{name}` = {value}" for name, value in update.items())
-        matched = f"WHEN MATCHED AND {update_when} THEN UPDATE SET {assignments}"
-    names = ", ".join(f"`{name}`" for name in insert)
-    statement = (  # names and paths are the lake's own, values stay in the source frame
-        f"MERGE INTO delta.`{table.path(settings)}` t USING {{source}} s ON {within} AND {same_key} {matched} "  # noqa: S608
-        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({', '.join(insert.values())})"
-    )
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            spark.sql(statement, source=source).collect()
-        except Exception as error:
-            if _CONFLICT not in str(error) or attempt == _ATTEMPTS:
+            return commit()
+        except CommitFailedError:
+            if attempt == _ATTEMPTS:
                 raise
-        else:
-            return
-        time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311  # jitter, not a secret
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+    raise AssertionError("unreachable")

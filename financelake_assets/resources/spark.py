@@ -11,13 +11,20 @@ import socket
 import time
 from urllib.parse import urlsplit
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from financelake_assets.config import Settings
 
 # pyspark's own policy goes on for more than ten minutes after a server has gone; this one for about half of one
 _RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
+
+# Spark gives a Python worker ten seconds to import what it needs, which a busy small machine may not manage at first
+_WORKER_LATE = "Python worker failed to connect back"
+_WORKER_ATTEMPTS = 4
 
 
 class SparkUnavailableError(ConnectionError):
@@ -65,3 +72,18 @@ def _connect(settings: Settings, remote: str) -> SparkSession:
     session: SparkSession = SparkSession.builder.remote(remote).create()
     session.client.set_retry_policies([_RETRIES])
     return session
+
+
+def start_query(writer: DataStreamWriter) -> StreamingQuery:
+    """Start a query with a function of ours in it, again when its Python worker was not up in time.
+
+    Raises:
+        PySparkException: what Spark said, if it was anything else, or the worker was late each time.
+    """
+    for attempt in range(1, _WORKER_ATTEMPTS + 1):
+        try:
+            return writer.start()
+        except PySparkException as error:
+            if _WORKER_LATE not in str(error) or attempt == _WORKER_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")

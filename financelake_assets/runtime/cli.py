@@ -20,6 +20,7 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.ingest_command import ingest
 from financelake_assets.runtime.model_command import app as model_app
+from financelake_assets.runtime.quarantine_command import quarantine
 
 UNHEALTHY = 3
 
@@ -171,6 +172,7 @@ def train(as_json: Json = False) -> None:
 
 app.command(context_settings={"allow_extra_args": True})(ingest)
 app.add_typer(model_app, name="model")
+app.add_typer(quarantine, name="quarantine")
 
 
 @app.command()

@@ -109,8 +109,7 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
             joined(class_path),
             "kafka.tools.StorageTool",
             "format",
-            "--cluster-id",
-            cluster,
+            f"--cluster-id={cluster}",  # an id may begin with a dash, which would look like an option
             "--config",
             str(home / "server.properties"),
             "--ignore-formatted",

@@ -7,11 +7,49 @@ Structured Streaming's own record, so the answer holds while the server is down 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from financelake_assets.config import Settings
 
 QUERY = "silver"
+
+
+class CheckpointError(RuntimeError):
+    """The checkpoint does not fit the topics; the message says where, and what to do."""
+
+
+def refuse_misfit(
+    consumed: Mapping[str, Mapping[int, int]], marks: Mapping[str, Mapping[int, tuple[int, int]]], checkpoint: str
+) -> None:
+    """Make sure that the topics still hold what comes after a checkpoint.
+
+    Args:
+        consumed: per topic and partition, the first offset that is not committed; of an empty checkpoint, nothing.
+        marks: low and high watermark of each partition that exists.
+        checkpoint: its folder, for the message.
+
+    Raises:
+        CheckpointError: messages were deleted before they were read, or a topic or partition is gone or was made again.
+    """
+    lost, other = [], []
+    for topic, ends in consumed.items():
+        for partition, end in ends.items():
+            low, high = marks.get(topic, {}).get(partition, (0, 0))
+            if high < end:
+                other.append(f"{topic}/{partition} ends at offset {high}, the checkpoint stands at {end}")
+            elif end < low:
+                lost.append(f"{topic}/{partition} offsets {end} to {low - 1}")
+    if other:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint} is of other topics: {'; '.join(other)}. They were deleted or made again. "
+            "Remove the checkpoint to read them from their beginning; the tables keep what they have."
+        )
+    if lost:
+        raise CheckpointError(
+            f"Data was lost: retention deleted messages that silver had not read: {'; '.join(lost)}. Publish that "
+            f"range again from its source, and remove {checkpoint} to go on from what is left."
+        )
 
 
 def committed_batch(checkpoint: Path) -> int | None:

@@ -45,7 +45,10 @@ def clean(messages: DataFrame, universe: DataFrame) -> DataFrame:
 
 def _parsed(messages: DataFrame) -> DataFrame:
     text = F.col("value").cast("string")
-    return messages.select(
+    # a column of its own: Spark would parse the text once for each place where an expression stands
+    elements = messages.withColumn("elements", _elements(text))
+    only = F.when(F.size("elements") == 1, F.element_at("elements", 1))
+    return elements.select(
         F.col("value").alias("raw"),
         "key",
         "topic",
@@ -54,18 +57,17 @@ def _parsed(messages: DataFrame) -> DataFrame:
         _header("provider").alias("provider"),
         F.col("timestamp").alias("ingested_at"),
         F.is_valid_utf8(text).alias("utf8"),
-        _only_object(text).alias("json"),
+        only.alias("json"),
     )
 
 
-def _only_object(text: Column) -> Column:
-    """The fields of a text that is one JSON object and nothing else; null for any other.
+def _elements(text: Column) -> Column:
+    """What a text holds, as an array; of one element when it is one JSON object and nothing else.
 
     from_json stops behind the first object. Within an array, what stands behind it is an error or a second element;
     only a text that closes the array itself is still taken by its first object.
     """
-    elements = F.from_json(F.when(text.rlike(r"^\s*\{"), F.concat(F.lit("["), text, F.lit("]"))), _JSON_SCHEMA)
-    return F.when(F.size(elements) == 1, F.element_at(elements, 1))
+    return F.from_json(F.when(text.rlike(r"^\s*\{"), F.concat(F.lit("["), text, F.lit("]"))), _JSON_SCHEMA)
 
 
 def _header(name: str) -> Column:

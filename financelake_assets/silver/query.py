@@ -16,10 +16,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from financelake_assets.bronze.topics import BRONZE, topic_ids
+from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.resources.spark import start_query
 from financelake_assets.silver import merging, schema, writing
-from financelake_assets.silver.checkpoint import QUERY
+from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
 from financelake_assets.silver.merging import Change
 from financelake_assets.silver.writing import TopicIds
@@ -35,7 +36,12 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     Args:
         spark: the session that will own the query.
         settings: the lake; its topics must exist.
+
+    Raises:
+        CheckpointError: the topics do not hold what comes after the checkpoint.
+        BrokerUnavailableError: the broker could not be asked.
     """
+    refuse_misfit(consumed_offsets(settings), watermarks(settings), settings.checkpoint(QUERY))
     for table in TABLES:
         table.ensure(settings)
     messages = (
@@ -45,12 +51,11 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
         .load()
     )
-    return (
+    return start_query(
         messages.writeStream.queryName(QUERY)
         .foreachBatch(batch_writer(settings, topic_ids(settings)))
         .option("checkpointLocation", settings.checkpoint(QUERY))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
-        .start()
     )
 
 

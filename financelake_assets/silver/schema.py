@@ -86,6 +86,23 @@ QUARANTINE = TableSpec(
     time_column="quarantined_at",
 )
 
+REPLAYS = TableSpec(
+    layer="silver",
+    name="replays",
+    key=("topic", "partition", "offset"),
+    description="Quarantined messages that were sent to bronze again; one without replayed_as was not confirmed.",
+    schema=columns(
+        {
+            **LINEAGE,
+            "claim": pa.string(),
+            "claimed_at": TIMESTAMP,
+            "replayed_as": pa.string(),
+        },
+        required=("topic", "partition", "offset"),
+    ),
+    time_column="claimed_at",
+)
+
 UNIVERSE = TableSpec(
     layer="reference",
     name="universe",

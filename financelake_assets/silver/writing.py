@@ -10,8 +10,6 @@ The totals and offsets are Delta application transactions: named numbers that a 
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -19,16 +17,14 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.delta import TableSpec, retried
 from financelake_assets.silver.merging import Change
 
 TopicIds = Mapping[str, str]
 """The broker's id of each topic. A topic made again under the same name has another, and offsets of its own."""
 
-_ATTEMPTS = 8
 _ACCEPTED, _DUPLICATES = "accepted", "duplicates"
 _MOST_RUNS = 64
 _SAME_RUN = timedelta(hours=1)
@@ -68,21 +64,19 @@ def write(
     Raises:
         CommitFailedError: other writers were faster each time.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+
+    def attempt() -> Change | None:
         table = spec.ensure(settings)
         fresh = not_counted(table, messages, topic_ids)
         if fresh.is_empty():
             return None
         changed = change(table, fresh)
-        try:
-            _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed))
-        except CommitFailedError:
-            if attempt == _ATTEMPTS:
-                raise
-        else:
-            return changed
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
-    raise AssertionError("unreachable")
+        _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed))
+        return changed
+
+    # an OPTIMIZE that lost against every batch takes its turn
+    with spec.turn(settings):
+        return retried(attempt)
 
 
 def not_counted(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds) -> pl.DataFrame:

@@ -14,9 +14,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.gold.scoring import score_bars
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
-from financelake_assets.gold.tables import insert
+from financelake_assets.gold.scoring import score_bars
+from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model import monitoring, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import features_of
@@ -254,9 +254,9 @@ def test_scoring_makes_the_training_rows_again(
     """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
     model = registry.load(spark, spark_lake, registered)
-    scored = score_bars(
-        spark, spark_lake, pl.read_delta(BARS.path(spark_lake)), wanted, model, registered, datetime.now(UTC)
-    ).filter(pl.col("predicted_return").is_not_null())
+    few = pl.read_delta(BARS.path(spark_lake)).filter(pl.col("event_time") <= wanted["event_time"].max())
+    rows = score_bars(spark, spark_lake, few, wanted, model, registered, datetime.now(UTC))
+    scored = rows.filter(pl.col("predicted_return").is_not_null())
     whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
     expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
     found = scored.select("symbol", pl.col("event_time").dt.replace_time_zone(None), "predicted_return")
@@ -284,10 +284,9 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
     def score_all() -> None:
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
         model = registry.load(spark, spark_lake, registered)
-        rows = score_bars(
-        spark, spark_lake, pl.read_delta(BARS.path(spark_lake)), wanted, model, registered, datetime.now(UTC)
-    )
-        insert(PREDICTIONS, spark_lake, rows.filter(pl.col("predicted_return").is_not_null()))
+        bars = pl.read_delta(BARS.path(spark_lake))
+        rows = score_bars(spark, spark_lake, bars, wanted, model, registered, datetime.now(UTC))
+        OpenTables(spark_lake).insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()
     calm = monitoring.examine(spark, spark_lake, registered)

@@ -75,3 +75,13 @@ def test_preparing_twice_formats_once(tmp_path: Path):
     before = meta_file.stat().st_mtime_ns
     kafka.prepare(settings, java, class_path)
     assert meta_file.stat().st_mtime_ns == before
+
+
+@pytest.mark.integration
+def test_an_identity_that_begins_with_a_dash_is_no_option(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path)
+    home = kafka.folder(settings)
+    home.mkdir(parents=True)
+    (home / "cluster.id").write_text("-AAAAAAAAAAAAAAAAAAAAA\n")
+    kafka.prepare(settings, find_java(), jars.class_path("kafka", settings))
+    assert kafka.formatted_for(home / "data") == "-AAAAAAAAAAAAAAAAAAAAA"

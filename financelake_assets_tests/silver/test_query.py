@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from financelake_assets.bronze.topics import watermarks
+from financelake_assets.bronze.topics import delete_topics, ensure_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.silver.backfill import GapError, backfill
-from financelake_assets.silver.checkpoint import QUERY, committed_batch
+from financelake_assets.silver.checkpoint import QUERY, CheckpointError, committed_batch
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets_tests.silver import kafka
@@ -37,10 +37,11 @@ def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tm
         assert ledger.as_dict() | {"in": sent, "balanced": True} == ledger.as_dict()
         assert min(ledger.silver, ledger.duplicates, ledger.quarantine) > 0
 
-    # on from the checkpoint
+    # on from the checkpoint, with other settings
     sent += kafka.produce(silver, kafka.mixture(120, first=600))
-    with kafka.running(silver) as query:
-        assert kafka.drain(silver, query).consumed == sent
+    narrow = silver.model_copy(update={"spark": silver.spark.model_copy(update={"max_offsets_per_trigger": 50})})
+    with kafka.running(narrow) as query:
+        assert kafka.drain(narrow, query).consumed == sent
     found, before = kafka.tables(silver), read_ledger(silver)
     assert before.balanced
 
@@ -102,17 +103,31 @@ def test_a_message_of_a_newer_schema_becomes_a_bar_and_its_lineage_says_where_fr
     assert (bad["raw"], bad["key"], bad["reason"], bad["offset"]) == (b"\xff\xfe", b"AAPL", "invalid_utf8", 1)
 
 
-def test_loss_by_retention_stops_the_query_loudly(silver: Settings):
+def test_loss_by_retention_stops_the_query_loudly(silver: Settings, monkeypatch: pytest.MonkeyPatch):
     kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(20)])
     with kafka.running(silver) as query:
         kafka.drain(silver, query)
     kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(20, 40)])
     _delete_before(silver, watermarks(silver)["bronze.stock"])
     kafka.produce(silver, [kafka.bar("AAPL", 99, 5.0)])
-    with kafka.running(silver) as query:
-        kafka.eventually(lambda: not query.isActive, "the query stopped")
-        assert "data may have been lost" in str(query.exception())
+    with pytest.raises(CheckpointError, match=r"bronze\.stock/\d offsets 20 to 39"), kafka.running(silver):
+        pass
+    # while it runs, Spark itself notices
+    monkeypatch.setattr("financelake_assets.silver.query.refuse_misfit", lambda *_: None)
+    with kafka.running(silver) as running:
+        kafka.eventually(lambda: not running.isActive, "the query stopped")
+        assert "data may have been lost" in str(running.exception())
     assert read_ledger(silver).consumed == 20
+
+
+def test_a_checkpoint_of_topics_that_were_made_again_is_refused(silver: Settings):
+    kafka.produce(silver, [kafka.bar("AAPL", 1, 5.0)])
+    with kafka.running(silver) as running:
+        kafka.drain(silver, running)
+    delete_topics(silver)
+    ensure_topics(silver)
+    with pytest.raises(CheckpointError, match="made again"), kafka.running(silver):
+        pass
 
 
 def _delete_before(lake: Settings, marks: dict[int, tuple[int, int]]) -> None:

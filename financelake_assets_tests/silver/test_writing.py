@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +133,9 @@ def test_two_writers_of_the_same_messages_at_once_write_them_once(offline_lake: 
     assert everything(offline_lake) == everything(alone)
 
 
-def test_a_conflict_makes_the_second_writer_look_again(offline_lake: Settings):
-    """Deterministic: the other writer commits between our look at the table and our commit."""
+def test_a_conflict_makes_the_second_writer_look_again(offline_lake: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Deterministic: another machine, which takes no turns with us, commits between our look and our commit."""
+    monkeypatch.setattr(TableSpec, "turn", lambda *_: nullcontext())
     rows = [message(0, close=1.0), message(1, close=2.0)]
     calls: list[int] = []
 

@@ -1,0 +1,291 @@
+"""Rows a second from filled topics to silver beside its peers, and the latency of a tick at a steady rate.
+
+Throughput, each from the same filled topics, in turns:
+
+- *silver*: the silver query as a lake runs it: parse, judge, type, deduplicate, fold, ledger, three Delta tables;
+- *spark noop*: Spark reads the topics and does nothing with them, the ceiling of any Spark query here;
+- *python append*: confluent-kafka, pyarrow's JSON reader and a delta-rs append: parse and append only, nothing else.
+
+Latency: from Kafka's timestamp of a message to the Delta commit of ``silver/bars`` that holds its bar, and what a
+micro-batch spends its time on. Prints JSON. Starts a broker and a Spark server of its own in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.json
+from _servers import broker, laptop, spark_server
+from confluent_kafka import Consumer, Producer, TopicPartition
+from deltalake import write_deltalake
+from pyspark.sql import SparkSession
+
+from financelake_assets.bronze.topics import client_config, ensure_topics, watermarks
+from financelake_assets.bronze.universe import Universe
+from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.providers.base import Instrument
+from financelake_assets.resources.spark import job_session
+from financelake_assets.silver import query
+from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.silver.schema import BARS
+
+SYMBOLS = {f"{asset_class[:3].upper()}{n:02d}": asset_class for asset_class in ASSET_CLASSES for n in range(20)}
+START = datetime(2024, 1, 1, tzinfo=UTC)
+SCHEMA = pa.schema(
+    {
+        **{name: pa.string() for name in ("symbol", "interval", "event_time", "trade_id")},
+        **{name: pa.float64() for name in ("open", "high", "low", "close", "volume")},
+    }
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="messages on the topics; 0 leaves throughput out")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=1_000, help="ticks a second for the latency")
+    parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured; 0 leaves it out")
+    parser.add_argument("--port", type=int, default=19492)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="financelake-silver-") as folder:
+        settings = laptop(Path(folder) / "servers", arguments.port)
+        with broker(settings), spark_server(settings):
+            found: dict[str, Any] = {"cores": os.cpu_count()}
+            if arguments.rows:
+                found["throughput"] = throughput(settings, Path(folder), arguments.rows, arguments.rounds)
+            if arguments.seconds:
+                found["latency"] = latency(settings, Path(folder), arguments.rate, arguments.seconds)
+        print(json.dumps(found, indent=2))
+
+
+# -- throughput -----------------------------------------------------------------------------------------
+
+
+def throughput(settings: Settings, folder: Path, rows: int, rounds: int) -> dict[str, Any]:
+    """Every way in turns, so that a slow minute of the machine hits each of them."""
+    ensure_topics(settings)
+    produce(settings, bar_messages(rows))
+    spark = job_session(settings)
+    ways: dict[str, Callable[[Settings], int]] = {
+        "silver": lambda lake: silver(spark, lake, rows),
+        "spark noop": lambda lake: noop(spark, lake),
+        "python append": python_append,
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, way in ways.items():
+            lake = fresh_lake(settings, folder / f"{name}-{number}".replace(" ", "-"))
+            begun = time.perf_counter()
+            done = way(lake)
+            rates[name].append(done / (time.perf_counter() - begun))
+            if done != rows:
+                sys.exit(f"{name} wrote {done} of {rows} rows")
+    spark.stop()
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "rows": rows,
+        "rounds": rounds,
+        "rows a second": {name: round(value) for name, value in median.items()},
+        "spread": {name: [round(min(values)), round(max(values))] for name, values in rates.items()},
+        "silver / python append": round(median["silver"] / median["python append"], 2),
+    }
+
+
+def fresh_lake(settings: Settings, folder: Path) -> Settings:
+    """An empty lake on the same servers, whose universe holds the symbols."""
+    lake = settings.model_copy(update={"data_dir": folder})
+    Universe(lake, "benchmark").add([Instrument(symbol, kind) for symbol, kind in SYMBOLS.items()])
+    return lake
+
+
+def silver(spark: SparkSession, lake: Settings, rows: int) -> int:
+    """The whole query, from its start to the commit of the last message; checked by its ledger."""
+    started = query.start(spark, lake)
+    while sum(end for ends in consumed_offsets(lake).values() for end in ends.values()) < rows:
+        if not started.isActive:
+            sys.exit(f"the query ended: {started.exception()}")
+        time.sleep(0.05)
+    started.stop()
+    ledger = read_ledger(lake)
+    if not ledger.balanced:
+        sys.exit(f"the ledger does not balance: {ledger}")
+    return ledger.consumed
+
+
+def noop(spark: SparkSession, lake: Settings) -> int:
+    """Read every message in Spark, and drop it there."""
+    messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
+    messages.write.format("noop").mode("overwrite").save()
+    return sum(high for of in watermarks(lake).values() for _, high in of.values())
+
+
+def python_append(lake: Settings) -> int:
+    """What a short Python program would do: no validation, no deduplication, no ledger."""
+    ends = {(topic, part): high for topic, of in watermarks(lake).items() for part, (_, high) in of.items()}
+    consumer = Consumer({**client_config(lake), "group.id": "peer", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, part, 0) for topic, part in ends])
+    left, done, options = sum(ends.values()), 0, pa.json.ParseOptions(SCHEMA, unexpected_field_behavior="ignore")
+    path = str(lake.data_dir / "peer")
+    while left:
+        values: list[bytes] = []
+        while left and len(values) < lake.spark.max_offsets_per_trigger:
+            batch = consumer.consume(10_000, timeout=1)
+            values += [message.value() for message in batch]
+            left -= len(batch)
+        parsed = pa.json.read_json(pa.BufferReader(b"\n".join(values)), parse_options=options)
+        write_deltalake(path, parsed, mode="append")
+        done += parsed.num_rows
+    consumer.close()
+    return done
+
+
+# -- latency --------------------------------------------------------------------------------------------
+
+
+def latency(settings: Settings, folder: Path, rate: int, seconds: int) -> dict[str, Any]:
+    """A steady rate of trades into a running query; the first ten seconds are not counted."""
+    from financelake_assets.bronze.topics import delete_topics
+
+    delete_topics(settings)
+    ensure_topics(settings)
+    lake = fresh_lake(settings, folder / "latency")
+    spark = job_session(lake)
+    started = query.start(spark, lake)
+    sent = steady(lake, rate, seconds + 10)
+    while sum(end for ends in consumed_offsets(lake).values() for end in ends.values()) < len(sent):
+        time.sleep(0.05)
+    reports = [json.loads(report.json) for report in started.recentProgress]
+    started.stop()
+    spark.stop()
+    waited = waits(lake, sent)
+    return {"rate": rate, "ticks": waited.len(), **quantiles(waited), "batches": phases(reports)}
+
+
+def steady(lake: Settings, rate: int, seconds: int) -> pl.DataFrame:
+    """Publish ticks at a rate; where each lies, and when it was produced."""
+    places: list[tuple[str, int, int, float]] = []
+    producer = Producer({**client_config(lake), "linger.ms": 1})
+    names = list(SYMBOLS)
+    begun = time.time()
+    for n in range(rate * seconds):
+        symbol = names[n % len(names)]
+        now = time.time()
+        value = {
+            "symbol": symbol,
+            "interval": "tick",
+            "event_time": datetime.fromtimestamp(now, UTC).isoformat(),
+            "close": round(100 + n % 97 / 10, 2),
+            "volume": 0.5,
+            "trade_id": str(n),
+        }
+        producer.produce(
+            f"bronze.{SYMBOLS[symbol]}",
+            json.dumps(value),
+            symbol,
+            on_delivery=lambda _, message, now=now: places.append(
+                (message.topic(), message.partition(), message.offset(), now)
+            ),
+        )
+        producer.poll(0)
+        ahead = begun + (n + 1) / rate - time.time()
+        if ahead > 0.002:
+            time.sleep(ahead)
+    producer.flush()
+    return pl.DataFrame(places, schema=["topic", "partition", "offset", "at"], orient="row")
+
+
+def waits(lake: Settings, sent: pl.DataFrame) -> pl.Series:
+    """Seconds from each message to the commit of silver/bars that counts it, without those of the first ten seconds."""
+    commits = []
+    for file in sorted(Path(BARS.path(lake), "_delta_log").glob("*.json")):
+        for action in map(json.loads, file.read_text().splitlines()):
+            name, _, _ = action.get("txn", {}).get("appId", "").partition("@")
+            if "/" in name:
+                topic, _, part = name.rpartition("/")
+                commits.append((topic, int(part), int(action["txn"]["version"]) - 1, file.stat().st_mtime))
+    ends = pl.DataFrame(commits, schema=["topic", "partition", "offset", "committed"], orient="row").sort("offset")
+    by = ["topic", "partition"]
+    found = sent.sort("offset").join_asof(ends, on="offset", by=by, strategy="forward", check_sortedness=False)
+    steady_part = found.filter(pl.col("at") >= pl.col("at").min() + 10)
+    return steady_part.select(pl.col("committed") - pl.col("at")).to_series()
+
+
+def quantiles(waited: pl.Series) -> dict[str, float]:
+    """The latency's quantiles in seconds."""
+    return {f"p{q}": round(float(waited.quantile(q / 100) or 0), 2) for q in (50, 90, 99)} | {
+        "max": round(float(waited.max() or 0), 2)  # type: ignore[arg-type]
+    }
+
+
+def phases(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median milliseconds of each phase of a micro-batch that had input."""
+    for report in reports:
+        report["rows"] = sum(source["numInputRows"] for source in report["sources"])
+    busy = [report for report in reports if report["rows"]]
+    names = {name for report in busy for name in report["durationMs"]}
+    medians = {name: statistics.median(r["durationMs"].get(name, 0) for r in busy) for name in sorted(names)}
+    return {"count": len(busy), "median rows": statistics.median(r["rows"] for r in busy), "median ms": medians}
+
+
+# -- messages -------------------------------------------------------------------------------------------
+
+
+def bar_messages(rows: int) -> Iterator[tuple[str, str, str]]:
+    """Topic, key and JSON of 1-minute bars of all symbols: 1 % are repetitions, 0.1 % are damaged."""
+    random = np.random.default_rng(7)
+    names = list(SYMBOLS)
+    for first in range(0, rows, 60_000):
+        n = np.arange(first, min(rows, first + 60_000))
+        minute = n // len(names) - (random.random(len(n)) < 0.01)
+        close = np.round(100 + 10 * np.sin(minute / 500) + minute % 7, 2)
+        symbols = [names[i % len(names)] for i in n]
+        frame = pl.DataFrame(
+            {
+                "symbol": symbols,
+                "interval": "1m",
+                "event_time": [(START + timedelta(minutes=int(m))).isoformat() for m in minute],
+                "open": close,
+                "high": close + 0.5,
+                "low": close - 0.5,
+                "close": close,
+                "volume": np.round(100 + minute % 50, 1),
+            }
+        )
+        encoded = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
+        for position in np.flatnonzero(random.random(len(n)) < 0.001):
+            encoded[position] = encoded[position].replace('"close":', '"close":-')
+        yield from zip((f"bronze.{SYMBOLS[symbol]}" for symbol in symbols), symbols, encoded, strict=True)
+
+
+def produce(settings: Settings, messages: Iterator[tuple[str, str, str]]) -> None:
+    """Fill the topics."""
+    producer = Producer({**client_config(settings), "linger.ms": 5, "compression.type": "zstd", "batch.size": 500_000})
+    for n, (topic, key, value) in enumerate(messages):
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        if not n % 1_000:
+            producer.poll(0)
+    producer.flush()
+
+
+if __name__ == "__main__":
+    main()

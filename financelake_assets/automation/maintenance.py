@@ -1,0 +1,30 @@
+"""The job that maintains the lake's Delta tables, beside the live queries, and notes how each lies on disk."""
+
+import dagster as dg
+
+from financelake_assets.gold import schema as gold
+from financelake_assets.resources.dagster import LakeResource
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.maintenance import maintain
+from financelake_assets.silver import schema as silver
+from financelake_assets.silver.assets import table_key
+
+
+def all_tables() -> list[TableSpec]:
+    """Every table that the lake declares."""
+    return [table for module in (silver, gold) for table in vars(module).values() if isinstance(table, TableSpec)]
+
+
+@dg.op(pool="maintenance")
+def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
+    """Merge small files, delete replaced ones after their retention, keep the log short: one table after another."""
+    for table in all_tables():
+        work = maintain(table, lake.settings)
+        if work is not None:
+            context.log_event(dg.AssetObservation(table_key(table), metadata=work.metadata()))
+
+
+@dg.job(executor_def=dg.in_process_executor, description="OPTIMIZE, VACUUM and log clean-up of every Delta table.")
+def maintain_tables() -> None:
+    """Maintain them."""
+    maintain_each()
