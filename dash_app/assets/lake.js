@@ -70,13 +70,22 @@
     setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
   };
 
+  // ages grow without news; only the market view has the list, and that not at once
+  const age = () => {
+    try {
+      window.dash_ag_grid.getApi("watch").refreshCells({ columns: ["arrived"], force: true });
+    } catch {
+      // there is no list to be drawn
+    }
+  };
+
   const begin = () => {
     if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () =>
       window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
     setInterval(say, 1000);
-    setInterval(() => window.dash_ag_grid?.getApi?.("watch")?.refreshCells({ columns: ["arrived"], force: true }), 5000);
+    setInterval(age, 5000);
     return pulse();
   };
   begin();
@@ -114,6 +123,20 @@
         if ((query.get("class") || "all") === name) return window.dash_clientside.no_update;
         if (name === "all") query.delete("class");
         else query.set("class", name);
+        return `?${query}`;
+      },
+
+      // an account of the portfolio is an asset class in an interval
+      chooseAccount: (name, search, known) => {
+        const keep = window.dash_clientside.no_update;
+        const [kind, interval] = String(name || "").split("/");
+        if (!interval) return keep;
+        const query = new URLSearchParams(search || "");
+        const [first] = known || [];
+        const shown = query.get("class") ? `${query.get("class")}/${query.get("interval") || interval}` : first?.value;
+        if (shown === name) return keep;
+        query.set("class", kind);
+        query.set("interval", interval);
         return `?${query}`;
       },
 
