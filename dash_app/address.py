@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
+from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
 View = Literal["market", "signals", "model", "lake"]
@@ -31,6 +32,7 @@ class Address:
     interval: str | None = None
     bars: int = DEFAULT_BARS
     signal: Signal | None = None
+    asset_class: AssetClass | None = None
 
     @property
     def path(self) -> str:
@@ -45,6 +47,7 @@ class Address:
             "interval": self.interval,
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
+            "class": self.asset_class,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -63,6 +66,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
         interval=_allowed(query, "interval", _INTERVAL),
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
+        asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update, set_props
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
 from dash_app import address, feed, layout, market, wording
 from dash_app.figures import candles
@@ -39,6 +39,11 @@ def _in_browser(app: Dash, function: str, *dependencies: Any, **options: Any) ->
     app.clientside_callback(ClientsideFunction("lake", function), *dependencies, **options)  # type: ignore[no-untyped-call]
 
 
+def _address_changed(seen: Any) -> bool:
+    """Whether controls must follow the address. Not with new data: a choice made meanwhile would be undone."""
+    return seen is None or any(one["prop_id"].startswith("url.") for one in ctx.triggered)
+
+
 def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     _in_browser(app, "scheme", Output("scheme", "data"), Input("url", "id"))
 
@@ -49,8 +54,8 @@ def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
         return layout.page(name, dagster_url), layout.navigation(name)
 
     @app.callback(Output("banner", "children"), Input("stamp", "data"))
-    def banner(_: str | None) -> list[html.Div]:
-        snapshot = reader.snapshot
+    def banner(stamp: str | None) -> list[html.Div]:
+        snapshot = reader.at(stamp)
         played = [
             html.Div(
                 [html.Strong(name, className="tag"), html.Span(wording.PLAYED_PROVIDERS[name])], className="banner"
@@ -66,13 +71,17 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         Output("watch", "rowData"),
         Output("watch-seen", "data"),
         Input("stamp", "data"),
+        Input("url", "search"),
         State("watch-seen", "data"),
         State("shown", "data"),
     )
-    def watch(_: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
+    def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
         # whole rows, not a transaction: the grid finds what changed by its row ids, and a page that was not ready for a
         # transaction would lack those rows for ever
-        rows = market.watch_rows(reader.snapshot)
+        where = address.parse("/", search) or address.Address()
+        rows = market.watch_rows(reader.at(stamp), where.asset_class)
+        if _address_changed(seen):
+            set_props("class-select", {"value": where.asset_class or view.EVERY})
         mark = digest(rows)
         if shown and rows and seen in (None, digest([])):
             set_props("watch", {"selectedRows": {"ids": [shown["symbol"]]}})
@@ -83,6 +92,14 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         "search",
         Output("watch-search", "error"),
         Input("watch-search", "value"),
+        prevent_initial_call=True,
+    )
+    _in_browser(
+        app,
+        "chooseClass",
+        Output("url", "search", allow_duplicate=True),
+        Input("class-select", "value"),
+        State("url", "search"),
         prevent_initial_call=True,
     )
     _in_browser(
@@ -121,9 +138,14 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         State("symbol-seen", "data"),
     )
     def symbol(
-        _: str | None, search: str | None, scheme: str | None, as_table: bool, path: str | None, seen: Digests | None
+        stamp: str | None,
+        search: str | None,
+        scheme: str | None,
+        as_table: bool,
+        path: str | None,
+        seen: Digests | None,
     ) -> tuple[Any, ...]:
-        snapshot = reader.snapshot
+        snapshot = reader.at(stamp)
         where = address.parse(path, search) or address.Address()
         name = where.symbol or next(iter(row["symbol"] for row in market.watch_rows(snapshot)), None)
         found = _find(snapshot, name, where)
@@ -187,15 +209,16 @@ def _signals(app: Dash, reader: LakeReader) -> None:
         Input("url", "search"),
         State("signals-seen", "data"),
     )
-    def signals(_: str | None, search: str | None, seen: Digests | None) -> tuple[Any, ...]:
-        snapshot = reader.snapshot
+    def signals(stamp: str | None, search: str | None, seen: Digests | None) -> tuple[Any, ...]:
+        snapshot = reader.at(stamp)
         where = address.parse("/signals", search) or address.Address()
         pieces = {
             "rows": feed.rows(snapshot, where.signal),
             "notice": signals_view.missing(snapshot),
             "csv": f"/signals.csv{address.Address(signal=where.signal).search}",
         }
-        set_props("signal-select", {"value": where.signal or signals_view.EVERY})
+        if _address_changed(seen):
+            set_props("signal-select", {"value": where.signal or signals_view.EVERY})
         new, digests = only_new(pieces, seen)
         return new["rows"], new["notice"], new["csv"], digests
 
@@ -227,14 +250,14 @@ def _pages(app: Dash, reader: LakeReader) -> None:
         Input("scheme", "data"),
         State("model-seen", "data"),
     )
-    def model(_: str | None, scheme: str | None, seen: Digests | None) -> tuple[Any, Digests]:
-        snapshot = reader.snapshot
+    def model(stamp: str | None, scheme: str | None, seen: Digests | None) -> tuple[Any, Digests]:
+        snapshot = reader.at(stamp)
         new, digests = only_new({"page": model_view.page(snapshot, palette(scheme))}, seen)
         return new["page"], digests
 
     @app.callback(
         Output("lake-page", "children"), Output("lake-seen", "data"), Input("stamp", "data"), State("lake-seen", "data")
     )
-    def lake(_: str | None, seen: Digests | None) -> tuple[Any, Digests]:
-        new, digests = only_new({"page": lake_view.page(reader.snapshot)}, seen)
+    def lake(stamp: str | None, seen: Digests | None) -> tuple[Any, Digests]:
+        new, digests = only_new({"page": lake_view.page(reader.at(stamp))}, seen)
         return new["page"], digests

@@ -82,7 +82,14 @@ def figures(row: Row) -> list[Figure]:
             f"promised {wording.percent(row['coverage_nominal'], 0)}",
             "How often the price ended inside the predicted interval.",
         ),
-        Figure("MASE", wording.number(row["mase"], 3), "naive 1", "Mean error against the naive forecast's."),
+        Figure(
+            "MASE",
+            wording.number(row["mase"], 3),
+            f"naive {wording.number(row['mase_naive'], 3)}"
+            if wording.known(row.get("mase_naive"))
+            else "1: as far off as naive was while training",
+            "Mean error as a multiple of the naive forecast's on the bars trained on, when prices were others.",
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ import polars as pl
 
 from dash_app.inventory import Inventory, Stocktaker
 from dash_app.tables import CachedTable, TableView
-from financelake_assets.config import Settings
+from dash_app.wording import PLAYED_PROVIDERS
+from financelake_assets.calendars import calendar_of
+from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.silver.schema import BARS, QUARANTINE
 
@@ -30,6 +33,8 @@ _log = logging.getLogger(__name__)
 KEPT_BARS = 1_000
 """Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
 KEPT_QUARANTINE = 5_000
+_KEPT_SNAPSHOTS = 4
+"""A page asks for its parts one by one; they share most of their rows."""
 _SERIES = ("symbol", "interval")
 
 
@@ -50,6 +55,8 @@ class Snapshot:
     inventory: Inventory = field(default_factory=Inventory)
     loaded: bool = False
     seen_after: float | None = None
+    overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Bars that have ended since the newest one that is there, by symbol and interval; not of what is played."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -98,7 +105,8 @@ class Snapshot:
     def stamp(self) -> str:
         """Changes exactly when something on a page could."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
-        return hashlib.sha256(repr((seen, self.feed, self.loaded, self.inventory)).encode()).hexdigest()[:16]
+        told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()))
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @property
     def newest(self) -> datetime | None:
@@ -141,20 +149,32 @@ class LakeReader:
         ]
         self._stocktaker = Stocktaker(settings)
         self._stopped = threading.Event()
+        self._recent: OrderedDict[str, Snapshot] = OrderedDict()
         self.snapshot = Snapshot()
+
+    def at(self, stamp: str | None) -> Snapshot:
+        """The snapshot of this stamp, so that all parts of a page are of one moment; the newest where it is gone."""
+        return self._recent.get(stamp or "", self.snapshot)
 
     def refresh(self) -> bool:
         """Read what is new; true when the snapshot changed."""
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
-        if not any(changed) and self.snapshot.loaded and feed == self.snapshot.feed:
+        overdue = overdue_bars(self._tables[0].view, datetime.now(UTC))
+        same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
+        if not any(changed) and self.snapshot.loaded and same:
             return False
         seen_after = self.snapshot.seen_after
         if self.snapshot.loaded and self._signals.view.version != self.snapshot.signals.version:
             seen_after = _age(self._signals.view)
         views = {table.spec.full_name: table.view for table in self._tables}
-        self.snapshot = Snapshot(views, feed, self._stocktaker.inventory, loaded=True, seen_after=seen_after)
+        inventory = self._stocktaker.inventory
+        made = Snapshot(views, feed, inventory, loaded=True, seen_after=seen_after, overdue=overdue)
+        self._recent[made.stamp] = made
+        while len(self._recent) > _KEPT_SNAPSHOTS:
+            self._recent.popitem(last=False)
+        self.snapshot = made
         return True
 
     def start(self, every_seconds: float = 0.25) -> None:
@@ -180,6 +200,17 @@ def _age(signals: TableView) -> float | None:
     times = [frame["as_of"].max() for frame in signals.groups.values()]
     newest = max((value for value in times if isinstance(value, datetime)), default=None)
     return None if newest is None else (datetime.now(UTC) - newest).total_seconds()
+
+
+def overdue_bars(bars: TableView, now: datetime) -> dict[tuple[str, str], int]:
+    """How many bars are due by the market's calendar and not there, of every series that comes from a live market."""
+    late = {}
+    for (symbol, interval), frame in bars.groups.items():
+        last = frame.row(-1, named=True)
+        asset_class = next((one for one in ASSET_CLASSES if one == last["asset_class"]), None)
+        if asset_class is not None and last["provider"] not in PLAYED_PROVIDERS:
+            late[symbol, interval] = calendar_of(asset_class).overdue(interval, last["event_time"], now)
+    return late
 
 
 def read_feed(settings: Settings) -> Feed:

@@ -94,9 +94,10 @@ def main_interval(snapshot: Snapshot, symbol: str) -> str | None:
     return next(reversed(with_signals or intervals), None)
 
 
-def watch_rows(snapshot: Snapshot) -> list[Row]:
-    """One row a symbol for the watch list, by asset class and name."""
-    return snapshot.once("watch_rows", lambda: _watch_rows(snapshot))
+def watch_rows(snapshot: Snapshot, asset_class: str | None = None) -> list[Row]:
+    """One row a symbol for the watch list, by asset class and name; all classes without one."""
+    rows = snapshot.once("watch_rows", lambda: _watch_rows(snapshot))
+    return rows if asset_class is None else [row for row in rows if row["class_id"] == asset_class]
 
 
 def _watch_rows(snapshot: Snapshot) -> list[Row]:
@@ -115,6 +116,8 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
     last = bars.row(-1, named=True)
     signal: Row = signals.row(-1, named=True) if not signals.is_empty() else {}
     closes = bars["close"].tail(SPARK_BARS).to_list()
+    overdue = snapshot.overdue.get((symbol, interval))
+    arrived = last["processed_at"]
     return {
         "symbol": symbol,
         "class_id": last["asset_class"],
@@ -132,6 +135,9 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "time": wording.bar_time(last["event_time"], interval),
         "behind": signal.get("event_time") != last["event_time"] if signal else None,
         "provider": last["provider"],
+        "arrived": None if arrived is None else int(arrived.timestamp() * 1000),
+        "overdue": overdue,
+        "fresh": wording.freshness(overdue),
     }
 
 

@@ -97,6 +97,15 @@ def hold_reason(code: str | None) -> str:
     return UNKNOWN if code is None else HOLD_REASONS.get(code, code.replace("_", " "))
 
 
+def freshness(overdue: int | None) -> str:
+    """Whether bars are missing at a series' end."""
+    if overdue is None:
+        return "Played again: no calendar tells when the next bar is due."
+    if overdue == 0:
+        return "No bar is missing: by the market's calendar this is the newest that has ended."
+    return f"{count(overdue)} bar{'s' if overdue > 1 else ''} overdue by the market's calendar."
+
+
 def data_size(count: int) -> str:
     """A size of files."""
     size, unit = float(count), "B"

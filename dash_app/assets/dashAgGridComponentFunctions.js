@@ -17,8 +17,17 @@
 
   cells.SignalCell = ({ data }) => {
     if (!data.signal) return el("span", { className: "chip none", title: "Not scored yet" }, "none yet");
-    return el("span", { className: `chip ${data.signal.toLowerCase()}`, title: data.why || undefined },
+    const chip = el("span", { className: `chip ${data.signal.toLowerCase()}`, title: data.why || undefined },
       el("span", { "aria-hidden": "true" }, `${SHAPES[data.signal] || ""} `), data.signal);
+    if (!data.behind) return chip;
+    return el("span", { className: "cell-two" }, chip, el("small", { title: "The newest bar has not been scored yet" }, "bar before"));
+  };
+
+  cells.FreshCell = ({ data }) => {
+    const age = data.arrived === null ? "–" : window.financelake.words((window.financelake.now() - data.arrived) / 1000);
+    if (!data.overdue) return el("span", { title: data.fresh }, age);
+    return el("span", { className: "cell-two right", title: data.fresh }, el("span", null, age),
+      el("small", { className: "late" }, `▲ ${data.overdue} late`));
   };
 
   cells.SparkCell = ({ data }) => {

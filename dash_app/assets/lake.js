@@ -4,13 +4,30 @@
 
 (() => {
   const MISSES_BEFORE_DISCONNECTED = 2;
-  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false, progress: null };
+  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false, progress: null, asked: 0 };
 
   const words = (seconds) => {
     if (seconds < 90) return `${Math.max(0, Math.floor(seconds))} s`;
     if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
     if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
     return `${Math.round(seconds / 86400)} days`;
+  };
+  window.financelake = { words, now: () => Date.now() + state.ahead };
+
+  // Dash forgets an answer when its question is asked again meanwhile: on a busy machine a page that is told of every
+  // change at once would never show any. So the next stamp waits until the last one is answered.
+  const plain = window.fetch;
+  window.fetch = async (...all) => {
+    const update = String(all[0]?.url || all[0]).includes("_dash-update-component");
+    if (!update) return plain(...all);
+    state.asked += 1;
+    try {
+      const answer = await plain(...all);
+      const body = await answer.arrayBuffer(); // answered means here, not under way
+      return new Response(answer.status === 204 ? null : body, answer);
+    } finally {
+      setTimeout(() => { state.asked -= 1; }, 0); // once Dash has taken it
+    }
   };
 
   const status = () => {
@@ -41,7 +58,7 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const now = await answer.json();
       Object.assign(state, now, { ahead: now.now - Date.now(), misses: 0 });
-      if (now.stamp !== state.sent) {
+      if (now.stamp !== state.sent && state.asked === 0) {
         state.sent = now.stamp;
         window.dash_clientside.set_props("stamp", { data: now.stamp });
       }
@@ -53,12 +70,22 @@
     setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
   };
 
+  // ages grow without news; only the market view has the list, and that not at once
+  const age = () => {
+    try {
+      window.dash_ag_grid.getApi("watch").refreshCells({ columns: ["arrived"], force: true });
+    } catch {
+      // there is no list to be drawn
+    }
+  };
+
   const begin = () => {
     if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () =>
       window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
     setInterval(say, 1000);
+    setInterval(age, 5000);
     return pulse();
   };
   begin();
@@ -88,6 +115,29 @@
         const query = new URLSearchParams(search || "");
         if ((query.get("signal") || "all") === side) return keep;
         return side === "all" ? "/signals" : `/signals?signal=${encodeURIComponent(side)}`;
+      },
+
+      // an asset class narrows the list
+      chooseClass: (name, search) => {
+        const query = new URLSearchParams(search || "");
+        if ((query.get("class") || "all") === name) return window.dash_clientside.no_update;
+        if (name === "all") query.delete("class");
+        else query.set("class", name);
+        return `?${query}`;
+      },
+
+      // an account of the portfolio is an asset class in an interval
+      chooseAccount: (name, search, known) => {
+        const keep = window.dash_clientside.no_update;
+        const [kind, interval] = String(name || "").split("/");
+        if (!interval) return keep;
+        const query = new URLSearchParams(search || "");
+        const [first] = known || [];
+        const shown = query.get("class") ? `${query.get("class")}/${query.get("interval") || interval}` : first?.value;
+        if (shown === name) return keep;
+        query.set("class", kind);
+        query.set("interval", interval);
+        return `?${query}`;
       },
 
       // a choice in the list or the controls becomes the address, unless it is what is shown already

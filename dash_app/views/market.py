@@ -15,35 +15,45 @@ from dash_app.lake import Snapshot
 from dash_app.market import Row, Series
 from dash_app.views.parts import GRID_THEME, Children, aria, fact, notice, plain_table, signal_chip
 
+EVERY = "all"
+_CLASSES = [{"value": name, "label": label} for name, label in wording.ASSET_CLASSES.items()]
+
 _COLUMNS: list[dict[str, Any]] = [
-    {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 104, "flex": 1.3},
+    {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 92, "flex": 1.2},
     {
         "field": "close",
         "headerName": "Last",
         "cellRenderer": "PriceCell",
         "type": "rightAligned",
-        "minWidth": 92,
-        "flex": 1.1,
+        "minWidth": 86,
+        "flex": 1,
     },
-    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "minWidth": 98, "flex": 1},
+    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "minWidth": 90, "flex": 0.8},
+    {
+        "field": "confidence",
+        "headerName": "Conf.",
+        "headerTooltip": "Confidence: probability of the predicted direction",
+        "valueFormatter": {"function": "params.data.confidence_text"},
+        "type": "rightAligned",
+        "width": 62,
+    },
     {
         "field": "spark",
         "headerName": "Trend",
         "cellRenderer": "SparkCell",
         "sortable": False,
-        "width": 86,
+        "width": 80,
         "cellDataType": False,
     },
     {
-        "field": "confidence",
-        "headerName": "Confid.",
-        "headerTooltip": "Probability of the predicted direction",
-        "valueFormatter": {"function": "params.data.confidence_text"},
+        "field": "arrived",
+        "headerName": "Fresh",
+        "headerTooltip": "Since the newest bar arrived; late where the market's calendar says that bars are missing",
+        "cellRenderer": "FreshCell",
         "type": "rightAligned",
-        "width": 84,
+        "width": 72,
     },
     {"field": "time", "headerName": "Bar", "headerTooltip": "Start of the newest bar, UTC", "width": 108},
-    {"field": "asset_class", "headerName": "Class", "width": 108},
 ]
 
 
@@ -65,12 +75,29 @@ def _watch_list() -> html.Section:
                 ],
                 className="panel-head",
             ),
+            html.Div(
+                dmc.SegmentedControl(
+                    id="class-select",
+                    data=[{"value": EVERY, "label": "All"}, *_CLASSES],
+                    value=EVERY,
+                    size="xs",
+                    fullWidth=True,
+                    **aria(label="Asset class"),
+                ),
+                className="panel-row",
+            ),
             dag.AgGrid(
                 id="watch",
                 columnDefs=_COLUMNS,
                 rowData=[],
                 getRowId="params.data.symbol",
-                defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
+                # a cell shows more than its own value, so it is drawn again although that value stays
+                defaultColDef={
+                    "sortable": True,
+                    "resizable": True,
+                    "suppressMovable": True,
+                    "equals": {"function": "false"},
+                },
                 dashGridOptions={
                     "theme": GRID_THEME,
                     "rowHeight": 46,

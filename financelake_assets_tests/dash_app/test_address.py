@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
+from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
 intervals = st.from_regex(r"\A[1-9][0-9]{0,3}[mhdw]\Z")
@@ -13,6 +14,7 @@ addresses = st.builds(
     symbol=st.none() | symbols,
     interval=st.none() | intervals,
     bars=st.sampled_from(BAR_COUNTS),
+    asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
 )
 
 

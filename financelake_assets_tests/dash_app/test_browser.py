@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,6 +77,47 @@ def test_new_data_arrive_without_a_reload_and_keep_zoom_and_selection(dashboard:
         assert page.evaluate("window.sameDocument") is True
         expect(page.locator("#watch .ag-row-selected")).to_contain_text("BTC-USD")
         expect(page.locator("#status")).to_contain_text("Live")
+        assert problems == []
+
+
+_SLOW_ANSWERS = """
+const plain = window.fetch;
+window.fetch = async (...all) => {
+  const answer = await plain(...all);
+  const update = String(all[0]?.url || all[0]).includes("_dash-update-component");
+  if (update) await new Promise((done) => setTimeout(done, 700));
+  return answer;
+};
+"""
+_HEAD_AND_LIST_MOVED = """(first) => {
+  const [head, row] = [".last", "#watch .num"].map((one) => document.querySelector(one)?.textContent);
+  return head !== first && head === row;
+}"""
+
+
+def test_where_answers_take_longer_than_news_head_and_list_still_move(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("BTC-USD",), skip_last=300)
+    stopped = threading.Event()
+
+    def news() -> None:
+        for skip_last in range(299, 0, -1):
+            written.write_bars(dashboard.lake, written.bars(("BTC-USD",), skip_last, count=1))
+            if stopped.wait(0.2):
+                return
+
+    with open_page(browser) as (page, problems):
+        page.add_init_script(_SLOW_ANSWERS)
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD")
+        _settled(page)
+        first = page.locator(".last").text_content()
+        thread = threading.Thread(target=news)
+        thread.start()
+        try:
+            page.wait_for_function(_HEAD_AND_LIST_MOVED, arg=first, timeout=20_000)
+            assert thread.is_alive()
+        finally:
+            stopped.set()
+            thread.join()
         assert problems == []
 
 

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from dash_app import market
-from dash_app.lake import LakeReader, Snapshot
+from dash_app.lake import LakeReader, Snapshot, overdue_bars
+from dash_app.tables import TableView
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
 
@@ -28,6 +29,37 @@ def test_the_watch_list_has_every_symbol_by_class_with_its_own_time(offline_lake
         assert row["close"] == last[symbol]["close"]
         assert row["provider"] == "replay"
     assert len({row["time"][:4] for row in rows}) > 1
+
+
+def test_the_watch_list_narrows_to_an_asset_class(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("AAPL", "BTC-USD", "WTI"), count=5))
+    snapshot = _read(offline_lake)
+    assert [row["symbol"] for row in market.watch_rows(snapshot, "crypto")] == ["BTC-USD"]
+    assert len(market.watch_rows(snapshot)) == 3
+
+
+def test_live_bars_are_late_by_the_markets_calendar_and_played_ones_never() -> None:
+    friday = datetime(2025, 6, 6, tzinfo=UTC)
+    row = {"event_time": friday, "asset_class": "stock", "provider": "yfinance"}
+    view = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([row])})
+    sunday, wednesday = datetime(2025, 6, 8, 12, tzinfo=UTC), datetime(2025, 6, 11, 3, tzinfo=UTC)
+    assert overdue_bars(view, sunday) == {("AAPL", "1d"): 0}
+    assert overdue_bars(view, wednesday) == {("AAPL", "1d"): 2}  # Monday's and Tuesday's
+    played = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([{**row, "provider": "replay"}])})
+    assert overdue_bars(played, wednesday) == {}
+
+
+def test_all_parts_of_a_page_are_of_the_moment_that_it_was_told_of(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=10)
+    written.write_bars(offline_lake, rows.head(9))
+    reader = LakeReader(offline_lake)
+    reader.refresh()
+    told = reader.snapshot.stamp
+    written.write_bars(offline_lake, rows.tail(1))
+    reader.refresh()
+    assert market.watch_rows(reader.at(told))[0]["close"] == rows["close"][-2]
+    assert market.watch_rows(reader.at(reader.snapshot.stamp))[0]["close"] == rows["close"][-1]
+    assert reader.at("of another server") is reader.snapshot
 
 
 def test_a_watch_row_without_gold_has_no_signal(offline_lake: Settings) -> None:

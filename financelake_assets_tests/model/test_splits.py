@@ -60,3 +60,13 @@ def test_the_holdout_is_the_latest_part_of_each_symbol() -> None:
     event_time = np.datetime64("2020-01-01", "us") + np.concatenate([np.arange(10)[::-1], 100 + np.arange(5)]) * _DAY
     held = in_holdout(symbol, event_time, 0.2)
     assert held.tolist() == [True, True] + [False] * 8 + [False] * 4 + [True]
+
+
+def test_a_sliding_window_learns_from_its_days_alone() -> None:
+    event_time = np.datetime64("2020-01-01", "us") + np.arange(400) * _DAY
+    target_time = event_time + _DAY
+    expanding = walk_forward(event_time, 3, timedelta(days=1))
+    sliding = walk_forward(event_time, 3, timedelta(days=1), timedelta(days=50))
+    assert [fold.learns_from(target_time).sum() for fold in sliding] == [50, 50, 50]
+    assert [fold.learns_from(target_time).sum() for fold in expanding] == [98, 198, 298]
+    assert [(one.start, one.end) for one in sliding] == [(one.start, one.end) for one in expanding]
