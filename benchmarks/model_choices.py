@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def variants() -> dict[str, Predict]:
-    """Everything that was tried; the number of them is in the registry as ``trials``."""
+    """The forests that are compared; see docs/decisions/0003-model-choices.md for what was tried besides."""
     return {
         "features alone": forest(FEATURES),
         "symbol as a category": with_symbols(forest),
