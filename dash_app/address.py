@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
-View = Literal["market", "signals", "model", "lake"]
+View = Literal["market", "signals", "portfolio", "model", "lake"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 BAR_COUNTS = (60, 120, 250, 500, 1000)

@@ -10,7 +10,8 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
-from dash_app import address, feed, layout, market, wording
+from dash_app import address, feed, layout, market, portfolio, wording
+from dash_app.curves import equity
 from dash_app.figures import candles
 from dash_app.flow import track_record
 from dash_app.lake import LakeReader, Snapshot
@@ -20,17 +21,20 @@ from dash_app.views import lake as lake_view
 from dash_app.views import market as view
 from dash_app.views import model as model_view
 from dash_app.views import model_card
+from dash_app.views import portfolio as portfolio_view
 from dash_app.views import signals as signals_view
+from financelake_assets.config import PortfolioSettings, Settings
 
 Json = dict[str, Any]
 
 
-def register(app: Dash, reader: LakeReader, dagster_url: str) -> None:
+def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     """Connect all callbacks of the page to a reader of the lake."""
-    _frame(app, reader, dagster_url)
+    _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
     _symbol(app, reader)
     _signals(app, reader)
+    _portfolio(app, reader, settings.portfolio)
     _pages(app, reader)
 
 
@@ -63,7 +67,17 @@ def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
             for name in market.played(snapshot)
         ]
         broken = [html.Div(problem, className="banner problem", role="alert") for problem in snapshot.problems]
-        return played + broken
+        halted = [
+            html.Div(
+                [
+                    html.Strong("Halted", className="tag"),
+                    html.Span(f"The kill switch holds the paper portfolio's account {name}."),
+                ],
+                className="banner",
+            )
+            for name in portfolio.held_accounts(snapshot)
+        ]
+        return played + halted + broken
 
 
 def _watch_list(app: Dash, reader: LakeReader) -> None:
@@ -238,6 +252,72 @@ def _signals(app: Dash, reader: LakeReader) -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
+
+
+def _portfolio(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
+    sent = Remembered(16)
+
+    @app.callback(
+        Output("portfolio-notice", "children"),
+        Output("kill-switch", "children"),
+        Output("portfolio-words", "children"),
+        Output("equity", "figure"),
+        Output("equity-words", "children"),
+        Output("portfolio-page", "children"),
+        Output("portfolio-body", "hidden"),
+        Output("account-box", "hidden"),
+        Output("portfolio-seen", "data"),
+        Input("stamp", "data"),
+        Input("url", "search"),
+        Input("scheme", "data"),
+        State("portfolio-seen", "data"),
+    )
+    def show(stamp: str | None, search: str | None, scheme: str | None, seen: Digests | None) -> tuple[Any, ...]:
+        snapshot = reader.at(stamp)
+        where = address.parse("/portfolio", search) or address.Address()
+        found = portfolio.account(snapshot, where.asset_class, where.interval)
+        if found is None:
+            pieces: Json = {"notice": portfolio_view.missing(snapshot), "hidden": True}
+        else:
+            figure = equity(found, palette(scheme))
+            pieces = {
+                "notice": None,
+                "switch": portfolio_view.kill_switch(found, rules),
+                "words": portfolio_view.in_words(found),
+                "figure": figure,
+                "chart": portfolio_view.chart_words(found),
+                "page": portfolio_view.page(found),
+                "hidden": False,
+            }
+        new, digests = only_new(pieces, seen)
+        if found is not None:
+            if new["figure"] is not no_update:
+                new["figure"] = figure_patch(sent.get((seen or {}).get("figure")), figure)
+            sent.put(digests["figure"], figure)
+            digests["controls"] = digest([portfolio.accounts(snapshot), found.name])
+            if digests["controls"] != (seen or {}).get("controls"):
+                _accounts(snapshot, found)
+        order = ("notice", "switch", "words", "figure", "chart", "page", "hidden", "hidden")
+        return (*(new.get(piece, no_update) for piece in order), digests)
+
+    _in_browser(
+        app,
+        "chooseAccount",
+        Output("url", "search", allow_duplicate=True),
+        Input("account-select", "value"),
+        State("url", "search"),
+        State("account-select", "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _accounts(snapshot: Snapshot, found: portfolio.AccountView) -> None:
+    """Bring the choice of accounts to what is shown."""
+    known = [
+        {"value": f"{asset_class}/{interval}", "label": portfolio.account_name(asset_class, interval)}
+        for asset_class, interval in portfolio.accounts(snapshot)
+    ]
+    set_props("account-select", {"data": known, "value": f"{found.asset_class}/{found.interval}"})
 
 
 def _pages(app: Dash, reader: LakeReader) -> None:

@@ -226,7 +226,7 @@ def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:
             }
         ],
         "layout": {
-            **_plain(colours),
+            **plain(colours),
             "xaxis": {"showgrid": False, "linecolor": colours.grid},
             "yaxis": {"tickformat": "+.1%", "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.ink},
         },
@@ -247,7 +247,7 @@ def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
             }
         ],
         "layout": {
-            **_plain(colours),
+            **plain(colours),
             "bargap": 0.35,
             "xaxis": {"tickformat": ".0%", "gridcolor": colours.grid, "zeroline": False},
             "yaxis": {"automargin": True, "ticksuffix": "  "},
@@ -255,7 +255,8 @@ def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
     }
 
 
-def _plain(colours: Palette) -> dict[str, Any]:
+def plain(colours: Palette) -> dict[str, Any]:
+    """The layout that all still charts share."""
     return {
         "paper_bgcolor": colours.surface,
         "plot_bgcolor": colours.surface,

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from financelake_assets.config import Settings
+from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver import schema as silver
@@ -31,6 +32,14 @@ TABLES: tuple[TableSpec, ...] = (
     gold.CORRECTIONS,
     gold.MODELS,
     gold.MODEL_METRICS,
+    derived.EQUITY,
+    derived.TRADES,
+    derived.POSITIONS,
+    derived.PORTFOLIO,
+    derived.LATEST,
+    derived.SUMMARY,
+    derived.DAILY,
+    derived.CALIBRATION,
 )
 
 

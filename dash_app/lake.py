@@ -23,6 +23,7 @@ from dash_app.tables import CachedTable, TableView
 from dash_app.wording import PLAYED_PROVIDERS
 from financelake_assets.calendars import calendar_of
 from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.silver.schema import BARS, QUARANTINE
 
@@ -35,6 +36,9 @@ KEPT_BARS = 1_000
 KEPT_QUARANTINE = 5_000
 _KEPT_SNAPSHOTS = 4
 """A page asks for its parts one by one; they share most of their rows."""
+KEPT_STEPS = 2_000
+KEPT_TRADES = 200
+_ACCOUNT = ("asset_class", "interval")
 _SERIES = ("symbol", "interval")
 
 
@@ -102,6 +106,31 @@ class Snapshot:
         return self.tables.get(MODEL_METRICS.full_name, TableView()).all
 
     @property
+    def equity(self) -> TableView:
+        """gold/equity by asset class and interval, without the books."""
+        return self.tables.get(EQUITY.full_name, TableView())
+
+    @property
+    def trades(self) -> TableView:
+        """gold/trades by asset class and interval."""
+        return self.tables.get(TRADES.full_name, TableView())
+
+    @property
+    def positions(self) -> pl.DataFrame:
+        """gold/positions."""
+        return self.tables.get(POSITIONS.full_name, TableView()).all
+
+    @property
+    def portfolio(self) -> pl.DataFrame:
+        """gold/portfolio: statistics by account and curve."""
+        return self.tables.get(PORTFOLIO.full_name, TableView()).all
+
+    @property
+    def calibration(self) -> pl.DataFrame:
+        """gold/calibration."""
+        return self.tables.get(CALIBRATION.full_name, TableView()).all
+
+    @property
     def stamp(self) -> str:
         """Changes exactly when something on a page could."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
@@ -146,6 +175,9 @@ class LakeReader:
             CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),
+            CachedTable(EQUITY, settings, group_by=_ACCOUNT, keep=KEPT_STEPS, without=("book",)),
+            CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
+            *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
         ]
         self._stocktaker = Stocktaker(settings)
         self._stopped = threading.Event()

@@ -9,12 +9,13 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import wording
-from dash_app.views import lake, market, model, signals
+from dash_app.views import lake, market, model, portfolio, signals
 from dash_app.views.parts import aria
 
 LINKS = (
     ("market", "Market", "/"),
     ("signals", "Signals", "/signals"),
+    ("portfolio", "Portfolio", "/portfolio"),
     ("model", "Model", "/model"),
     ("lake", "Lake", "/lake"),
 )
@@ -82,6 +83,7 @@ def page(view: str | None, dagster_url: str) -> Component:
     skeletons: dict[str | None, Callable[[], Component]] = {
         "market": market.skeleton,
         "signals": signals.skeleton,
+        "portfolio": portfolio.skeleton,
         "model": model.skeleton,
         "lake": lambda: lake.skeleton(dagster_url),
     }

@@ -66,7 +66,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         on_error=_say_that_it_failed,
     )
     app.layout = frame()
-    register(app, reader, settings.dagster_url)
+    register(app, reader, settings)
     Compress(server)
     _routes(server, settings, reader)
     _headers(server, _policy(app))

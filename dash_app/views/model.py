@@ -9,6 +9,7 @@ import polars as pl
 from dash import dcc, html
 
 from dash_app import champion, wording
+from dash_app.curves import reliability
 from dash_app.figures import importance, skill
 from dash_app.lake import Snapshot
 from dash_app.theme import Palette
@@ -37,7 +38,15 @@ def page(snapshot: Snapshot, colours: Palette) -> Children:
         return parts
     version = record["model_version"]
     rows = snapshot.metrics.filter(pl.col("model_version") == version)
-    return [*parts, *_by_symbol(rows), *_by_fold(rows, colours), *_importance(record, colours), *_versions(snapshot)]
+    return [
+        *parts,
+        *_by_symbol(rows),
+        *_by_fold(rows, colours),
+        *_calibration(snapshot, colours),
+        *_importance(record, colours),
+        *_champions(snapshot),
+        *_versions(snapshot),
+    ]
 
 
 def _by_symbol(rows: pl.DataFrame) -> Children:
@@ -98,6 +107,34 @@ def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:
     ]
 
 
+def _calibration(snapshot: Snapshot, colours: Palette) -> Children:
+    """Whether stated confidence came true, live, of all versions together."""
+    title = html.H2("Calibration: does the confidence come true?", className="section")
+    known = snapshot.calibration
+    wanted = (pl.col("measure") == "confidence") & (pl.col("asset_class") == champion.ALL)
+    rows = known.filter(wanted & pl.col("hit_rate").is_not_null()).sort("low").to_dicts() if len(known) else []
+    if not rows:
+        return [title, html.P("No prediction made live is old enough to be judged.", className="muted")]
+    words = "; ".join(
+        f"stated {wording.percent(row['stated'], 0)}, right {wording.percent(row['hit_rate'], 0)} of "
+        f"{wording.count(row['predictions'])}"
+        for row in rows
+    )
+    return [
+        title,
+        html.Figure(
+            [
+                dcc.Graph(figure=reliability(rows, colours), config=_STILL, style={"height": "300px"}),
+                html.Figcaption(
+                    f"Predictions made live, whose outcome is known, with 95 % intervals: {words}. On the dashed line "
+                    "a confidence is as good as its word; a level line at a half means that it says nothing.",
+                    className="fine",
+                ),
+            ]
+        ),
+    ]
+
+
 def _importance(record: dict[str, Any], colours: Palette) -> Children:
     weights = parse_weights(record["importance"])
     if not weights:
@@ -130,6 +167,26 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
     except (ValueError, AttributeError, TypeError):
         return []
     return sorted(weights, key=lambda item: -item[1])[:most]
+
+
+def _champions(snapshot: Snapshot) -> Children:
+    """Which version was in use when."""
+    rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True).to_dicts()
+    ends = [None, *[row["promoted_at"] for row in rows]]
+    body: list[list[Any]] = [
+        [
+            row["model_version"],
+            f"{row['promoted_at']:%Y-%m-%d %H:%M}",
+            "in use" if end is None else f"{end:%Y-%m-%d %H:%M}",
+            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+        ]
+        for row, end in zip(rows, ends, strict=False)
+    ]
+    names = ["Champion", "From (UTC)", "Until (UTC)", "Verdict"]
+    return [
+        html.H2("Champions", className="section"),
+        plain_table("Which version gave the signals", names, body, ("Verdict",)),
+    ]
 
 
 def _versions(snapshot: Snapshot) -> Children:

@@ -17,7 +17,13 @@ from financelake_assets_tests.dash_app.conftest import Dashboard
 
 pytestmark = pytest.mark.browser
 
-_SIGNS = {"/": "naive 0.9955", "/model": "naive 0.9955", "/signals": "BRENT", "/lake": "gold/signals"}
+_SIGNS = {
+    "/": "naive 0.9955",
+    "/model": "naive 0.9955",
+    "/signals": "BRENT",
+    "/portfolio": "Sharpe ratio",
+    "/lake": "gold/signals",
+}
 """What each view shows when it has its data."""
 _SETTLED = "() => document.querySelectorAll('#candles .trace').length > 0"
 _RANGE = "() => document.querySelector('#candles .js-plotly-plot').layout.xaxis.range"
@@ -188,10 +194,12 @@ def test_old_data_are_called_stale_and_a_server_that_is_gone_disconnected(
         expect(page.locator("#status")).to_contain_text("Stale", timeout=15_000)
 
 
-@pytest.mark.parametrize("path", ["/", "/signals", "/model", "/lake"])
+@pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake"])
 @pytest.mark.parametrize("width", [360, 768, 1440, 3840])
 def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser, path: str, width: int) -> None:
     written.write_lake(dashboard.lake)
+    if path == "/portfolio":
+        written.write_portfolio(dashboard.lake)
     with open_page(browser, width=width, height=800) as (page, problems):
         page.goto(dashboard.url + path)
         expect(page.locator("#page")).to_contain_text(_SIGNS[path])
@@ -200,9 +208,11 @@ def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/signals", "/model", "/lake", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake", "/nowhere"])
 def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, scheme: Any) -> None:
     written.write_lake(dashboard.lake)
+    if path == "/portfolio":
+        written.write_portfolio(dashboard.lake)
     with open_page(browser, scheme=scheme, bypass_csp=True) as (page, _):  # axe is put into the page as a script
         page.goto(dashboard.url + path)
         expect(page.locator("#page")).not_to_be_empty()
@@ -253,4 +263,27 @@ def test_the_feed_of_signals_narrows_downloads_and_leads_to_the_chart(dashboard:
         page.locator("#signals .chip.buy").first.click()
         page.wait_for_url("**/?symbol=*")
         _settled(page)
+        assert problems == []
+
+
+def test_an_account_of_the_portfolio_is_chosen_shared_and_moves_by_itself(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"), skip_last=5)
+    with open_page(browser) as (page, problems):
+        page.goto(f"{dashboard.url}/portfolio")
+        expect(page.locator("#portfolio-notice")).to_contain_text("first step")
+        written.write_portfolio(dashboard.lake)
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d", timeout=20_000)
+        page.get_by_text("Crypto 1d", exact=True).click()
+        page.wait_for_url("**/portfolio?class=crypto&interval=1d")
+        expect(page.locator("#portfolio-words")).to_contain_text("Crypto 1d")
+        before = page.locator("#equity-words").text_content() or ""
+        _next_bars(dashboard, "BTC-USD", skip_last=4)
+        written.write_portfolio(dashboard.lake)
+        expect(page.locator("#equity-words")).not_to_have_text(before, timeout=20_000)
+        page.reload()
+        expect(page.locator("#portfolio-words")).to_contain_text("Crypto 1d")
+        page.go_back()
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d")
         assert problems == []

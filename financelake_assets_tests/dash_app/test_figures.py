@@ -8,6 +8,7 @@ import pytest
 from plotly import graph_objects
 
 from dash_app import market
+from dash_app.curves import reliability
 from dash_app.figures import Figure, candles
 from dash_app.lake import LakeReader
 from dash_app.pieces import Remembered, digest, figure_patch, only_new
@@ -35,6 +36,15 @@ def test_figures_are_valid_plotly(offline_lake: Settings, symbol: str, colours: 
     figure = candles(_series(offline_lake, symbol), colours)
     graph_objects.Figure(figure)  # raises on any property that Plotly does not know
     json.dumps(figure, allow_nan=False)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_the_reliability_chart_is_valid_plotly(colours: Any) -> None:
+    row = {"stated": 0.52, "hit_rate": 0.5, "hit_rate_low": 0.4, "hit_rate_high": 0.6, "predictions": 200}
+    figure = reliability([row], colours)
+    graph_objects.Figure(figure)
+    assert _trace(figure, "Came true")["error_y"]["array"] == [pytest.approx(0.1)]
+    assert _trace(figure, "As stated")["x"] == _trace(figure, "As stated")["y"]
 
 
 def test_markers_stand_on_the_signalled_bars(offline_lake: Settings) -> None:

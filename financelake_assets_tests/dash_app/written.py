@@ -14,6 +14,7 @@ from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.standing import Standing
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS, QUARANTINE
 
@@ -128,6 +129,7 @@ def write_model(settings: Settings, **changes: Any) -> None:
         "horizon": 1,
         "interval": "1d",
         "features": json.dumps(["return_1", "volatility_20"]),
+        **dict.fromkeys(("parameters", "shrinkage", "residual_quantiles"), "{}"),
         "importance": json.dumps({"return_1": 0.4, "volatility_20": 0.6}),
     }
     write(settings, MODELS, pl.DataFrame([{**record, **changes}]))
@@ -167,6 +169,11 @@ def write_lake(settings: Settings, symbols: tuple[str, ...] = SYMBOLS, skip_last
     write_bars(settings, rows)
     write_model(settings)
     write_gold(settings, rows)
+
+
+def write_portfolio(settings: Settings) -> None:
+    """The paper portfolio of the signals that are written, and the summaries, by gold's own code."""
+    Standing(settings).refresh()
 
 
 def write_quarantine(settings: Settings, reasons: tuple[str, ...]) -> None:

@@ -1,0 +1,221 @@
+"""The portfolio view: what the signals would have earned on paper, beside doing nothing and beside luck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from dash_app import wording
+from dash_app.lake import Snapshot
+from dash_app.portfolio import AccountView, Row
+from dash_app.views.parts import Children, aria, fact, notice, plain_table
+from financelake_assets.config import PortfolioSettings
+
+_SHOWN_TRADES = 30
+_CURVES = {"signals": "Signals", "buy_and_hold": "Buy and hold", "random": "Random directions"}
+_STATISTICS = (
+    ("total_return", "Return since the start", "percent"),
+    ("yearly_return", "Return a year", "percent"),
+    ("yearly_volatility", "Volatility a year", "percent"),
+    ("max_drawdown", "Largest drawdown", "percent"),
+    ("sharpe", "Sharpe ratio", "number"),
+    ("sortino", "Sortino ratio", "number"),
+    ("calmar", "Calmar ratio", "number"),
+    ("probabilistic_sharpe", "Probability that the true Sharpe ratio is above zero", "percent"),
+    ("deflated_sharpe", "The same, deflated by the versions tried", "percent"),
+)
+_LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
+_WHYS = {
+    "signal": "a signal",
+    "expired": "its signal expired",
+    "limit": "it outgrew its limit",
+    "kill_switch": "the kill switch",
+}
+
+
+def skeleton() -> html.Div:
+    """The view without data."""
+    select = dmc.SegmentedControl(id="account-select", data=[""], value="", size="sm", **aria(label="Account"))
+    graph = dcc.Graph(
+        id="equity",
+        figure={"data": [], "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}}},
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+        style={"height": "var(--chart)"},
+    )
+    body = html.Div(
+        [
+            html.Div(id="kill-switch"),
+            html.P(id="portfolio-words"),
+            html.Figure([graph, html.Figcaption(id="equity-words", className="fine")]),
+            html.Div(id="portfolio-page", className="stack"),
+        ],
+        id="portfolio-body",
+        className="stack",
+        hidden=True,
+    )
+    head = html.Div([html.H1("Portfolio"), html.Div(select, id="account-box", hidden=True)], className="view-head")
+    section = html.Section([head, html.Div(id="portfolio-notice"), body], className="panel pad")
+    return html.Div([dcc.Store(id="portfolio-seen"), section], className="single")
+
+
+def missing(snapshot: Snapshot) -> html.Div:
+    """Why there is no account."""
+    if not snapshot.loaded:
+        return notice("Reading the lake", "One moment.")
+    if snapshot.equity.state == "broken":
+        return notice("The portfolio cannot be read", snapshot.equity.problem or "", kind="problem", role="alert")
+    if snapshot.signals.state != "ready":
+        return notice("No portfolio yet", "It trades the signals on paper. There are none yet.")
+    return notice(
+        "No portfolio yet",
+        "There are signals. The paper portfolio takes its first step as soon as all bars of a moment have theirs.",
+    )
+
+
+def in_words(account: AccountView) -> str:
+    """What became of the account, in two sentences."""
+    told = account.statistics
+    signals, hold, lot = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold", "random"))
+    since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
+    compared = [value for value in (hold, lot) if wording.known(value)]
+    verdict = ""
+    if signals is not None and wording.known(signals) and len(compared) == 2:
+        better = sum(signals > value for value in compared)
+        verdict = ("It did worse than both.", "It did better than one of them.", "It did better than both.")[better]
+    return (
+        f"Trading the {account.name} signals on paper since {since} earned {_signed(signals)} net of costs; buying and "
+        f"holding the same symbols {_signed(hold)}, trading at the same times in random directions {_signed(lot)}. "
+        f"{verdict}"
+    )
+
+
+def kill_switch(account: AccountView, rules: PortfolioSettings) -> html.Div:
+    """The state of the kill switch in words."""
+    loss = wording.percent(rules.kill_switch_drawdown, 0)
+    drawdown = wording.percent(account.equity["drawdown"][-1], 1)
+    if account.halted:
+        text = (
+            f"Kill switch pulled: the account lost {loss} or more from its highest equity ({drawdown} now). Every "
+            f"position is closed at its next bar, and none is opened for {rules.kill_switch_bars} steps."
+        )
+        return html.Div([html.Strong("Halted", className="tag"), html.Span(text)], className="banner", role="alert")
+    return html.Div(
+        f"Kill switch not pulled: {drawdown} below the highest equity, it would close every position at {loss}.",
+        className="muted",
+    )
+
+
+def chart_words(account: AccountView) -> str:
+    """The chart in a sentence, for those who do not see it."""
+    rows = account.equity
+    return (
+        f"{wording.count(rows.height)} steps from {wording.bar_time(rows['event_time'][0], account.interval)} to "
+        f"{wording.bar_time(rows['event_time'][-1], account.interval)} UTC: equity {_money(rows['equity'][0])} to "
+        f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, random directions to "
+        f"{_money(rows['random'][-1])}. Below: loss from the highest equity since the kill switch last held."
+    )
+
+
+def page(account: AccountView) -> Children:
+    """Figures, positions and trades."""
+    return [*_facts(account), *_statistics(account), *_positions(account), *_trades(account)]
+
+
+def _facts(account: AccountView) -> Children:
+    last, told = account.equity.row(-1, named=True), account.statistics.get("signals", {})
+    return [
+        html.Dl(
+            [
+                fact("Equity", _money(last["equity"]), wording.bar_time(last["event_time"], account.interval) + " UTC"),
+                fact("Cash", _money(last["cash"]), f"exposed {wording.percent(last['exposure'], 0)}"),
+                fact(
+                    "Costs paid",
+                    _money(told.get("costs")),
+                    f"turnover {wording.number(told.get('turnover'), 1)} times the account",
+                ),
+                fact("Trades", wording.count(told.get("trades")), f"{wording.count(last['positions'])} positions open"),
+                fact("Won", wording.percent(told.get("win_rate"), 0), "of the closed trades, net of costs"),
+                fact("Profit factor", wording.number(told.get("profit_factor"), 2), "won / lost, above 1 is a gain"),
+            ],
+            className="facts",
+        )
+    ]
+
+
+def _statistics(account: AccountView) -> Children:
+    told = account.statistics
+    if not told:
+        return []
+    body = [
+        [title, *[_as(kind, told.get(curve, {}).get(name)) for curve in _CURVES]] for name, title, kind in _STATISTICS
+    ]
+    tried = told.get("signals", {}).get("trials")
+    steps = told.get("signals", {}).get("steps")
+    return [
+        html.H2("Beside doing nothing, and beside luck", className="section"),
+        plain_table("Yearly ratios at a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
+        html.P(
+            f"Over {wording.count(steps)} steps, {wording.count(tried)} model version(s) tried. Few steps make every "
+            "ratio uncertain: the probabilities say how much.",
+            className="fine",
+        ),
+    ]
+
+
+def _positions(account: AccountView) -> Children:
+    title = html.H2("Positions", className="section")
+    if not account.positions:
+        return [title, html.P("It holds nothing but cash.", className="muted")]
+    names = ["Symbol", "Side", "Value", "Share", "Profit", "Bars held", "Bars left", "Priced (UTC)"]
+    body = [[row["symbol"], _side(row["side"]), *_position(row, account.interval)] for row in account.positions]
+    return [title, plain_table("What the account holds, profit net of the costs so far", names, body, ("Side",))]
+
+
+def _position(row: Row, interval: str) -> list[str]:
+    return [
+        _money(row["value"]),
+        wording.percent(row["share"], 1),
+        _money(row["profit"], sign=True),
+        wording.count(row["bars_held"]),
+        wording.count(row["bars_left"]),
+        wording.bar_time(row["event_time"], interval),
+    ]
+
+
+def _trades(account: AccountView) -> Children:
+    title = html.H2("Trades", className="section")
+    if not account.trades:
+        return [title, html.P("It has not traded.", className="muted")]
+    shown = account.trades[:_SHOWN_TRADES]
+    body: list[list[Any]] = [
+        [
+            row["symbol"],
+            wording.bar_time(row["event_time"], account.interval),
+            "▲ bought" if row["value"] > 0 else "▼ sold",
+            f"{_LEGS.get(row['leg'], row['leg'])}: {_WHYS.get(row['why'], row['why'])}",
+            _money(abs(row["value"])),
+            wording.number(row["cost"], 2),
+            wording.UNKNOWN if row["leg"] == "open" else _money(row["profit"], sign=True),
+        ]
+        for row in shown
+    ]
+    names = ["Symbol", "Bar (UTC)", "Side", "Why", "Value", "Cost", "Profit"]
+    return [title, plain_table(f"The newest {len(shown)} trades, newest first", names, body, ("Side", "Why"))]
+
+
+def _side(side: str | None) -> str:
+    return {"long": "▲ long", "short": "▼ short"}.get(side or "", side or wording.UNKNOWN)
+
+
+def _as(kind: str, value: float | None) -> str:
+    return wording.percent(value, 1) if kind == "percent" else wording.number(value, 2)
+
+
+def _signed(value: float | None) -> str:
+    return wording.percent(value, 1, sign=True)
+
+
+def _money(value: float | None, *, sign: bool = False) -> str:
+    return wording.number(value, 0, sign=sign)

@@ -1,0 +1,124 @@
+"""The portfolio view over tables that gold's own code wrote from the tests' signals."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from plotly import graph_objects
+
+from dash_app import curves, portfolio
+from dash_app.lake import LakeReader, Snapshot
+from dash_app.pieces import figure_patch
+from dash_app.theme import DARK, LIGHT
+from dash_app.views import portfolio as view
+from financelake_assets.config import PortfolioSettings, Settings
+from financelake_assets.gold.derived import EQUITY
+from financelake_assets_tests.dash_app import written
+
+
+def _read(lake: Settings) -> Snapshot:
+    reader = LakeReader(lake)
+    reader.refresh()
+    return reader.snapshot
+
+
+def _account(snapshot: Snapshot, asset_class: str | None = None) -> portfolio.AccountView:
+    found = portfolio.account(snapshot, asset_class, None)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    lake = Settings(data_dir=tmp_path_factory.mktemp("traded"))
+    written.write_lake(lake, ("AAPL", "IBM", "BTC-USD"))
+    written.write_portfolio(lake)
+    return lake
+
+
+def test_each_class_and_interval_is_an_account_and_the_first_is_shown_unless_asked(traded: Settings) -> None:
+    snapshot = _read(traded)
+    assert portfolio.accounts(snapshot) == [("stock", "1d"), ("crypto", "1d")]
+    assert _account(snapshot).name == "Stock 1d"
+    assert _account(snapshot, "crypto").name == "Crypto 1d"
+    assert _account(snapshot, "commodity").name == "Stock 1d"
+
+
+def test_what_is_shown_is_what_gold_wrote(traded: Settings) -> None:
+    account = _account(_read(traded))
+    assert set(account.statistics) == {"signals", "buy_and_hold", "random"}
+    assert account.equity["equity"][-1] == pytest.approx(account.statistics["signals"]["equity"])
+    times = [row["event_time"] for row in account.trades]
+    assert times == sorted(times, reverse=True)
+    assert {row["symbol"] for row in account.trades} == {"AAPL", "IBM"}
+    assert "book" not in account.equity.columns
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_the_chart_has_the_three_curves_and_the_drawdown_below_zero(traded: Settings, colours: Any) -> None:
+    account = _account(_read(traded))
+    figure = curves.equity(account, colours)
+    graph_objects.Figure(figure)
+    json.dumps(figure, allow_nan=False)
+    by_name = {trace["name"]: trace for trace in figure["data"]}
+    assert set(by_name) == {"Signals", "Buy and hold", "Random directions", "Drawdown"}
+    assert by_name["Buy and hold"]["y"] == account.equity["buy_and_hold"].to_list()
+    assert len({trace["line"].get("dash") for name, trace in by_name.items() if name != "Drawdown"}) == 3
+    assert max(by_name["Drawdown"]["y"]) <= 0
+
+
+def test_a_step_is_a_patch(traded: Settings) -> None:
+    account = _account(_read(traded))
+    shorter = portfolio.AccountView("stock", "1d", account.equity.head(-1), account.statistics, [], [])
+    patch = figure_patch(curves.equity(shorter, LIGHT), curves.equity(account, LIGHT)).to_plotly_json()
+    assert {change["location"][0] for change in patch["operations"]} == {"data"}
+
+
+def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> None:
+    account = _account(_read(traded))
+    told = {
+        curve: {**account.statistics[curve], "total_return": value}
+        for curve, value in {"signals": -0.1, "buy_and_hold": 0.2, "random": 0.0}.items()
+    }
+    worse = portfolio.AccountView("stock", "1d", account.equity, told, [], [])
+    assert "worse than both" in view.in_words(worse)
+    assert "\N{MINUS SIGN}10.0" in view.in_words(worse)
+    told["signals"]["total_return"] = 0.1
+    assert "better than one" in view.in_words(worse)
+
+
+def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:
+    account = _account(_read(traded))
+    rules = PortfolioSettings()
+    assert "Kill switch not pulled" in str(view.kill_switch(account, rules))
+    halted = account.equity.with_columns(halted=pl.lit(True))
+    said = str(view.kill_switch(portfolio.AccountView("stock", "1d", halted, {}, [], []), rules))
+    assert "Kill switch pulled" in said
+    assert "20 steps" in said
+
+
+def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
+    account = _account(_read(traded))
+    whole = str(view.page(account))
+    assert "Sharpe ratio" in whole
+    assert "bought" in whole
+    bare = portfolio.AccountView("stock", "1d", account.equity.head(1), {}, [], [])
+    assert "nothing but cash" in str(view.page(bare))
+    assert "has not traded" in str(view.page(bare))
+    assert "1 steps" in view.chart_words(bare)
+    graph_objects.Figure(curves.equity(bare, LIGHT))
+
+
+def test_without_an_account_the_page_says_what_it_waits_for(offline_lake: Settings) -> None:
+    assert "Reading" in str(view.missing(Snapshot()))
+    assert "none yet" in str(view.missing(_read(offline_lake)))
+    written.write_lake(offline_lake, ("AAPL",))
+    assert "first step" in str(view.missing(_read(offline_lake)))
+    EQUITY.ensure(offline_lake)
+    snapshot = _read(offline_lake)
+    assert portfolio.accounts(snapshot) == []
+    assert portfolio.account(snapshot, "stock", "1d") is None
+    assert portfolio.held_accounts(snapshot) == []
