@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
+from dash_app.indicators import INDICATORS, Indicator
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
@@ -33,6 +34,7 @@ class Address:
     bars: int = DEFAULT_BARS
     signal: Signal | None = None
     asset_class: AssetClass | None = None
+    show: tuple[Indicator, ...] = ()
 
     @property
     def path(self) -> str:
@@ -48,6 +50,7 @@ class Address:
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
             "class": self.asset_class,
+            "show": "-".join(self.show) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -67,6 +70,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
+        show=tuple(one for one in INDICATORS if one in query.get("show", [""])[0].split("-")),
     )
 
 

@@ -33,6 +33,7 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
     _symbol(app, reader)
+    _indicators(app)
     _signals(app, reader)
     _portfolio(app, reader, settings.portfolio)
     _pages(app, reader)
@@ -166,7 +167,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            figure = candles(found, palette(scheme))
+            figure = candles(found, palette(scheme), where.show)
             pieces = {
                 "head": view.head(found),
                 "notice": None,
@@ -189,6 +190,17 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         return (*(new.get(piece, no_update) for piece in order), digests)
 
 
+def _indicators(app: Dash) -> None:
+    _in_browser(
+        app,
+        "chooseIndicators",
+        Output("url", "search", allow_duplicate=True),
+        Input("show-select", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+
+
 def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> market.Series | None:
     if symbol is None:
         return None
@@ -199,7 +211,9 @@ def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> mar
 
 
 def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Address) -> str:
-    return digest([found.symbol, found.interval, where.bars, snapshot.symbols(), snapshot.intervals(found.symbol)])
+    return digest(
+        [found.symbol, found.interval, where.bars, where.show, snapshot.symbols(), snapshot.intervals(found.symbol)]
+    )
 
 
 def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, seen: Digests | None) -> None:
@@ -210,6 +224,7 @@ def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, 
     set_props("symbol-select", {"data": snapshot.symbols(), "value": found.symbol})
     set_props("interval-select", {"data": snapshot.intervals(found.symbol), "value": found.interval})
     set_props("bars-select", {"value": str(where.bars)})
+    set_props("show-select", {"value": list(where.show)})
     set_props("watch", {"selectedRows": {"ids": [found.symbol]}})
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from dash_app import wording
 from dash_app.champion import fold_name
+from dash_app.indicators import FAST, RSI_BARS, SLOW, Indicator
 from dash_app.market import Series, skips_weekends
 from dash_app.theme import Palette
 
@@ -23,13 +24,14 @@ _WORD_APART = 0.05
 """Markers nearer than this share of the chart to the word before go without: words must not cover each other."""
 
 
-def candles(series: Series, colours: Palette) -> Figure:
-    """Prices, volume, signals, and what was and is expected."""
+def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
+    """Prices, volume, signals, what was and is expected, and the indicators that were asked for."""
     bars = series.bars
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
     traces += _forecast(series, colours)
-    return {"data": traces, "layout": _layout(series, colours)}
+    traces += [_line(bars, colours, *line) for name, line in _LINES if name in show]
+    return {"data": traces, "layout": _layout(series, colours, "rsi" in show)}
 
 
 def _times(bars: pl.DataFrame) -> list[str]:
@@ -56,6 +58,29 @@ def _prices(series: Series, colours: Palette) -> Trace:
         "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
         "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
         "whiskerwidth": 0,
+    }
+
+
+_LINES: tuple[tuple[Indicator, tuple[str, str, str, str]], ...] = (
+    ("sma", ("sma_fast", f"SMA {FAST}", "solid", "y")),
+    ("sma", ("sma_slow", f"SMA {SLOW}", "dash", "y")),
+    ("bands", ("band_low", "Lower band", "dot", "y")),
+    ("bands", ("band_high", "Upper band", "dot", "y")),
+    ("rsi", ("rsi", f"RSI {RSI_BARS}", "solid", "y3")),
+)
+"""What each indicator draws: column, name, dash, axis."""
+
+
+def _line(bars: pl.DataFrame, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": _times(bars),
+        "y": bars[column].to_list(),
+        "yaxis": axis,
+        "line": {"color": colours.ink if axis == "y3" else colours.muted, "width": 1.3, "dash": dash},
+        "hovertemplate": f"{name} %{{y:,.4~f}}<extra></extra>",
     }
 
 
@@ -163,9 +188,11 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     ]
 
 
-def _layout(series: Series, colours: Palette) -> dict[str, Any]:
+def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
     axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
     has_volume = series.bars["volume"].count() > 0
+    floor = 0.2 if has_volume else 0.0
+    rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
     breaks = [{"bounds": ["sat", "mon"]}] if skips_weekends(series.bars["event_time"], series.interval) else []
     return {
         # the same value as long as the same thing is shown: zoom and hidden traces outlive new data
@@ -184,11 +211,11 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
             "type": "date",
             "rangeslider": {"visible": False},
             "rangebreaks": breaks,
-            "anchor": "y2" if has_volume else "y",
+            "anchor": "y2" if has_volume else "y3" if has_rsi else "y",
             "showgrid": False,
             "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else "%d %b %Y %H:%M UTC",
         },
-        "yaxis": {**axis, "side": "right", "domain": [0.2 if has_volume else 0, 1], "fixedrange": False},
+        "yaxis": {**axis, "side": "right", "domain": [floor + 0.2 * has_rsi, 1], "fixedrange": False},
         "yaxis2": {
             **axis,
             "side": "right",
@@ -200,6 +227,7 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
             "tickformat": "~s",
             "fixedrange": True,
         },
+        **({"yaxis3": {**rsi, "fixedrange": True}} if has_rsi else {}),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from dash_app import wording
+from dash_app.indicators import with_indicators
 from dash_app.lake import Snapshot
 
 SPARK_BARS = 30
@@ -68,6 +69,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
+    prices = with_indicators(prices)
     predictions = snapshot.predictions.group(symbol, interval)
     signals = snapshot.signals.group(symbol, interval)
     wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")

@@ -11,6 +11,7 @@ from dash import dcc, html
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
 from dash_app.flow import Record
+from dash_app.indicators import INDICATORS, LABELS
 from dash_app.lake import Snapshot
 from dash_app.market import Row, Series
 from dash_app.views.parts import GRID_THEME, Children, aria, fact, notice, plain_table, signal_chip
@@ -141,6 +142,17 @@ def _symbol() -> html.Section:
                         **aria(label="Bars shown"),
                     ),
                     html.Span("bars", className="unit"),
+                    html.Div(
+                        dmc.ChipGroup(
+                            [dmc.Chip(LABELS[name], value=name, size="xs") for name in INDICATORS],
+                            id="show-select",
+                            multiple=True,
+                            value=[],
+                        ),
+                        className="chips",
+                        role="group",
+                        **aria(label="Indicators"),
+                    ),
                     dmc.Switch(id="as-table", label="Table too", checked=False, size="sm"),
                 ],
                 className="controls",

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
+from dash_app.indicators import INDICATORS
 from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
@@ -14,6 +15,7 @@ addresses = st.builds(
     symbol=st.none() | symbols,
     interval=st.none() | intervals,
     bars=st.sampled_from(BAR_COUNTS),
+    show=st.sets(st.sampled_from(INDICATORS)).map(lambda names: tuple(one for one in INDICATORS if one in names)),
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
 )
 

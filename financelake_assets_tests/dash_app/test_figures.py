@@ -47,6 +47,24 @@ def test_the_reliability_chart_is_valid_plotly(colours: Any) -> None:
     assert _trace(figure, "As stated")["x"] == _trace(figure, "As stated")["y"]
 
 
+@pytest.mark.parametrize("symbol", ["AAPL", "WTI"])
+def test_indicators_are_drawn_when_asked_for_and_prices_keep_their_own_place(
+    offline_lake: Settings, symbol: str
+) -> None:
+    written.write_lake(offline_lake, (symbol,))
+    series = _series(offline_lake, symbol)
+    figure = candles(series, LIGHT, ("sma", "bands", "rsi"))
+    graph_objects.Figure(figure)
+    json.dumps(figure, allow_nan=False)
+    plain, names = candles(series, LIGHT), {trace["name"] for trace in figure["data"]}
+    assert names - {trace["name"] for trace in plain["data"]} == {
+        *("SMA 20", "SMA 50", "Lower band", "Upper band", "RSI 14")
+    }
+    assert figure["layout"]["yaxis"]["domain"][0] > figure["layout"]["yaxis3"]["domain"][1]
+    assert "yaxis3" not in plain["layout"]
+    assert plain["layout"]["uirevision"] == figure["layout"]["uirevision"]
+
+
 def test_markers_stand_on_the_signalled_bars(offline_lake: Settings) -> None:
     written.write_lake(offline_lake, ("AAPL",))
     series = _series(offline_lake, "AAPL")
