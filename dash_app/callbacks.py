@@ -115,6 +115,7 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         Output("url", "search", allow_duplicate=True),
         Input("class-select", "value"),
         State("url", "search"),
+        State("watch-seen", "data"),
         prevent_initial_call=True,
     )
     _in_browser(
@@ -197,6 +198,7 @@ def _indicators(app: Dash) -> None:
         Output("url", "search", allow_duplicate=True),
         Input("show-select", "value"),
         State("url", "search"),
+        State("shown", "data"),
         prevent_initial_call=True,
     )
 
@@ -265,6 +267,7 @@ def _signals(app: Dash, reader: LakeReader) -> None:
         Input("signal-select", "value"),
         Input("signals", "selectedRows"),
         State("url", "search"),
+        State("signals-seen", "data"),
         prevent_initial_call=True,
     )
 

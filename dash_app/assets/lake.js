@@ -106,8 +106,9 @@
       },
 
       // a side narrows the feed, a line leads to its chart
-      chooseSignal: (side, rows, search) => {
+      chooseSignal: (side, rows, search, seen) => {
         const keep = window.dash_clientside.no_update;
+        if (!seen) return keep;
         if (window.dash_clientside.callback_context.triggered_id === "signals") {
           if (!Array.isArray(rows) || !rows.length) return keep;
           return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval })}`;
@@ -118,7 +119,8 @@
       },
 
       // an asset class narrows the list
-      chooseClass: (name, search) => {
+      chooseClass: (name, search, seen) => {
+        if (!seen) return window.dash_clientside.no_update;
         const query = new URLSearchParams(search || "");
         if ((query.get("class") || "all") === name) return window.dash_clientside.no_update;
         if (name === "all") query.delete("class");
@@ -126,7 +128,8 @@
         return `?${query}`;
       },
 
-      chooseIndicators: (names, search) => {
+      chooseIndicators: (names, search, shown) => {
+        if (!shown) return window.dash_clientside.no_update; // the controls do not follow the address yet
         const query = new URLSearchParams(search || "");
         const show = ["sma", "bands", "rsi"].filter((name) => (names || []).includes(name)).join("-");
         if (show === (query.get("show") || "")) return window.dash_clientside.no_update;

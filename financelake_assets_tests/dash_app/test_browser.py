@@ -266,6 +266,26 @@ def test_the_feed_of_signals_narrows_downloads_and_leads_to_the_chart(dashboard:
         assert problems == []
 
 
+def test_what_a_link_asks_for_is_shown_and_stays_in_the_address(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"))
+    with open_page(browser) as (page, problems):
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD&class=crypto&show=sma-rsi&bars=250")
+        _settled(page)
+        expect(page.locator("#candles .legendtext").filter(has_text="RSI 14")).to_be_visible()
+        expect(page.locator("#watch .num")).to_have_count(1)
+        page.get_by_text("Bollinger 20, 2").click()
+        page.wait_for_url("**/?symbol=BTC-USD&class=crypto&show=sma-bands-rsi&bars=250")
+        expect(page.locator("#candles .legendtext").filter(has_text="Upper band")).to_be_visible()
+        page.get_by_text("Stock", exact=True).first.click()
+        page.wait_for_url("**/?symbol=BTC-USD&class=stock&show=sma-bands-rsi&bars=250")
+        expect(page.locator("#watch").get_by_text("AAPL")).to_be_visible()
+        page.goto(f"{dashboard.url}/signals?signal=BUY")
+        expect(page.locator("#signals .chip.buy").first).to_be_visible()
+        expect(page.locator("#signals .chip.hold")).to_have_count(0)
+        assert page.url.endswith("/signals?signal=BUY")
+        assert problems == []
+
+
 def test_an_account_of_the_portfolio_is_chosen_shared_and_moves_by_itself(
     dashboard: Dashboard, browser: Browser
 ) -> None:
