@@ -215,6 +215,7 @@ MODEL_METRICS = TableSpec(
             "skill_low": pa.float64(),
             "skill_high": pa.float64(),
             "mase": pa.float64(),
+            "mase_naive": pa.float64(),
             "oos_r2_return": pa.float64(),
             "hit_rate": pa.float64(),
             "hit_rate_low": pa.float64(),

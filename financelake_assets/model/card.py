@@ -30,6 +30,7 @@ _COLUMNS = (
     ("ic", "+.3f", "IC"),
     ("rank_ic", "+.3f", "rank IC"),
     ("mase", ".3f", "MASE"),
+    ("mase_naive", ".3f", "naive MASE"),
     ("ic_t", "+.2f", "IC t"),
     ("brier", ".4f", "Brier"),
     ("brier_naive", ".4f", "a coin's"),

@@ -98,6 +98,7 @@ def _one(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "r2_price_naive": metrics.r2(next_price, price),
         "skill": metrics.skill(error, naive),
         "mase": metrics.mase(error, _array(rows, "training_naive")),
+        "mase_naive": metrics.mase(naive, _array(rows, "training_naive")),
         **_returns(rows, judged),
         **_judgement(len(rows), interval),
     }
@@ -114,7 +115,8 @@ def _several(rows: pl.DataFrame, single: list[dict[str, Any]], judged: Judged) -
     error = (next_price - price * np.exp(predicted)) / scale
     interval = metrics.skill_interval(error, naive / scale, rows["event_time"].to_numpy())
     weights = np.array([one["rows"] for one in single], dtype=float)
-    means = {name: _mean([one[name] for one in single], weights) for name in ("r2_price", "r2_price_naive", "mase")}
+    averaged = ("r2_price", "r2_price_naive", "mase", "mase_naive")
+    means = {name: _mean([one[name] for one in single], weights) for name in averaged}
     return {
         **means,
         "skill": metrics.skill(error, naive / scale),

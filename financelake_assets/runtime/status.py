@@ -18,6 +18,7 @@ import psutil
 from financelake_assets.automation.decisions import lag
 from financelake_assets.bronze.topics import BrokerUnavailableError, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
@@ -34,6 +35,9 @@ TABLES: tuple[TableSpec, ...] = (
     silver.QUARANTINE,
     gold.PREDICTIONS,
     gold.SIGNALS,
+    gold.SCORECARD,
+    derived.EQUITY,
+    derived.TRADES,
     gold.MODEL_METRICS,
 )
 

@@ -145,6 +145,7 @@ def write_model(settings: Settings, **changes: Any) -> None:
         "skill_low": -0.011,
         "skill_high": 0.004,
         "mase": 1.002,
+        "mase_naive": 1.004,
         "oos_r2_return": -0.002,
         "hit_rate": 0.512,
         "hit_rate_low": 0.498,

@@ -55,7 +55,7 @@ def test_every_fold_symbol_class_and_all_have_a_row_with_the_columns_of_the_tabl
 
 def test_the_naive_forecast_has_the_naive_figures_and_no_edge() -> None:
     row = metrics_of(judged(0.0))[HOLDOUT, "A"]
-    assert (row["skill"], row["r2_price"]) == (0.0, row["r2_price_naive"])
+    assert (row["skill"], row["r2_price"], row["mase"]) == (0.0, row["r2_price_naive"], row["mase_naive"])
     assert (row["verdict"], row["calls"]) == (Verdict.NO_EDGE.value, 0)
     assert math.isnan(row["hit_rate"])
     assert row["brier"] == row["brier_naive"] == 0.25
