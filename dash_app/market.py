@@ -129,7 +129,7 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "price": wording.price(last["close"]),
         "change": change(closes[-2:]),
         "change_text": wording.percent(change(closes[-2:]), sign=True),
-        "spark": closes,
+        "spark": sparkline(closes),
         "signal": signal.get("signal"),
         "why": wording.hold_reason(signal["reason"]) if signal.get("reason") else "",
         "confidence": signal.get("confidence"),
@@ -141,6 +141,14 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "overdue": overdue,
         "fresh": wording.freshness(overdue),
     }
+
+
+def sparkline(closes: list[float | None]) -> list[int | None]:
+    """Prices as heights from 0 to 99, the known ones: a tenth of what the browser would have to fetch otherwise."""
+    known = [value for value in closes if value is not None]
+    low = min(known, default=0.0)
+    span = (max(known, default=0.0) - low) or 1.0
+    return [None if value is None else round((value - low) / span * 99) for value in closes]
 
 
 def change(closes: list[float | None]) -> float | None:
