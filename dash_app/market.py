@@ -77,6 +77,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     joined = _beside(_beside(prices, predictions, wanted_p), signals, wanted_s)
     ahead = int(next(iter(joined["horizon"].drop_nulls().tail(1).to_list()), 1))
     joined = joined.with_columns(
+        # once: to write out the times costs more than all else in a figure
+        pl.col("event_time").dt.strftime("%Y-%m-%dT%H:%M:%S").alias("at"),
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
         pl.col("upper").shift(ahead).alias("expected_upper"),
