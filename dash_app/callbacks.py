@@ -15,7 +15,7 @@ from dash_app.curves import equity
 from dash_app.figures import candles
 from dash_app.flow import track_record
 from dash_app.lake import LakeReader, Snapshot
-from dash_app.pieces import Digests, Remembered, digest, figure_patch, only_new
+from dash_app.pieces import Digests, Pieces, Remembered, digest, figure_patch, only_new
 from dash_app.theme import palette
 from dash_app.views import lake as lake_view
 from dash_app.views import market as view
@@ -94,10 +94,11 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         # whole rows, not a transaction: the grid finds what changed by its row ids, and a page that was not ready for a
         # transaction would lack those rows for ever
         where = address.parse("/", search) or address.Address()
-        rows = market.watch_rows(reader.at(stamp), where.asset_class)
+        snapshot = reader.at(stamp)
+        rows = market.watch_rows(snapshot, where.asset_class)
         if _address_changed(seen):
             set_props("class-select", {"value": where.asset_class or view.EVERY})
-        mark = digest(rows)
+        mark = snapshot.once(("watch mark", where.asset_class), lambda: digest(rows))
         if shown and rows and seen in (None, digest([])):
             set_props("watch", {"selectedRows": {"ids": [shown["symbol"]]}})
         return (no_update, no_update) if mark == seen else (rows, mark)
@@ -133,7 +134,7 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
 
 
 def _symbol(app: Dash, reader: LakeReader) -> None:
-    sent = Remembered(64)
+    sent, made = Remembered(64), Remembered(64)
 
     @app.callback(
         Output("symbol-head", "children"),
@@ -168,18 +169,10 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            figure = candles(found, palette(scheme), where.show)
-            pieces = {
-                "head": view.head(found),
-                "notice": None,
-                "figure": figure,
-                "words": view.in_words(found),
-                "facts": view.facts(found),
-                "record": view.record(track_record(snapshot, found.symbol, found.interval)),
-                "model": model_card.card(snapshot, found.symbol),
-                "table": view.table(found) if as_table else None,
-                "hidden": False,
-            }
+            key = repr((snapshot.stamp, found.symbol, found.interval, where.bars, where.show, scheme, bool(as_table)))
+            pieces = made.get(key) or _symbol_pieces(snapshot, found, where, scheme, bool(as_table))
+            made.put(key, pieces)
+            figure = pieces["figure"]
             _controls(snapshot, found, where, seen)
         new, digests = only_new(pieces, seen)
         if found is not None:
@@ -189,6 +182,22 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
             digests["controls"] = _control_mark(snapshot, found, where)
         order = ("head", "notice", "figure", "words", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
+
+
+def _symbol_pieces(
+    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
+) -> Pieces:
+    return Pieces(
+        head=view.head(found),
+        notice=None,
+        figure=candles(found, palette(scheme), where.show),
+        words=view.in_words(found),
+        facts=view.facts(found),
+        record=view.record(track_record(snapshot, found.symbol, found.interval)),
+        model=model_card.card(snapshot, found.symbol),
+        table=view.table(found) if as_table else None,
+        hidden=False,
+    )
 
 
 def _indicators(app: Dash) -> None:

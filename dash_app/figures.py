@@ -35,7 +35,7 @@ def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) 
 
 
 def _times(bars: pl.DataFrame) -> list[str]:
-    return bars["event_time"].dt.strftime("%Y-%m-%dT%H:%M:%S").to_list()
+    return bars["at"].to_list()
 
 
 def _prices(series: Series, colours: Palette) -> Trace:

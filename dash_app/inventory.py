@@ -14,6 +14,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dash_app.streams import Stream, streams
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
@@ -25,6 +26,7 @@ TABLES: tuple[TableSpec, ...] = (
     silver.BARS,
     silver.TICKS,
     silver.QUARANTINE,
+    silver.REPLAYS,
     silver.UNIVERSE,
     gold.PREDICTIONS,
     gold.SIGNALS,
@@ -32,6 +34,7 @@ TABLES: tuple[TableSpec, ...] = (
     gold.CORRECTIONS,
     gold.MODELS,
     gold.MODEL_METRICS,
+    gold.DRIFT,
     derived.EQUITY,
     derived.TRADES,
     derived.POSITIONS,
@@ -64,6 +67,7 @@ class Inventory:
     tables: tuple[TableSize, ...] = ()
     missing: tuple[str, ...] = ()
     consumed: Mapping[str, int] = field(default_factory=dict)
+    streams: tuple[Stream, ...] = ()
 
 
 class Stocktaker:
@@ -95,7 +99,7 @@ class Stocktaker:
                 missing.append(spec.full_name)
             else:
                 found.append(size)
-        return Inventory(tuple(found), tuple(missing), self._consumed())
+        return Inventory(tuple(found), tuple(missing), self._consumed(), streams(self._settings))
 
     def _size(self, spec: TableSpec, rows_before: int | None, passed: float | None) -> TableSize | None:
         try:
@@ -121,6 +125,6 @@ class Stocktaker:
     def _consumed(self) -> dict[str, int]:
         try:
             offsets = consumed_offsets(self._settings)
-        except (OSError, RuntimeError, ValueError):
+        except (OSError, RuntimeError, ValueError, IndexError):  # absent, of other topics, or half-written
             return {}
         return {topic: sum(partitions.values()) for topic, partitions in sorted(offsets.items())}

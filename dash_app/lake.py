@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import polars as pl
@@ -130,7 +131,7 @@ class Snapshot:
         """gold/calibration."""
         return self.tables.get(CALIBRATION.full_name, TableView()).all
 
-    @property
+    @cached_property
     def stamp(self) -> str:
         """Changes exactly when something on a page could."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]

@@ -77,6 +77,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     joined = _beside(_beside(prices, predictions, wanted_p), signals, wanted_s)
     ahead = int(next(iter(joined["horizon"].drop_nulls().tail(1).to_list()), 1))
     joined = joined.with_columns(
+        # once: to write out the times costs more than all else in a figure
+        pl.col("event_time").dt.strftime("%Y-%m-%dT%H:%M:%S").alias("at"),
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
         pl.col("upper").shift(ahead).alias("expected_upper"),
@@ -129,7 +131,7 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "price": wording.price(last["close"]),
         "change": change(closes[-2:]),
         "change_text": wording.percent(change(closes[-2:]), sign=True),
-        "spark": closes,
+        "spark": sparkline(closes),
         "signal": signal.get("signal"),
         "why": wording.hold_reason(signal["reason"]) if signal.get("reason") else "",
         "confidence": signal.get("confidence"),
@@ -141,6 +143,14 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "overdue": overdue,
         "fresh": wording.freshness(overdue),
     }
+
+
+def sparkline(closes: list[float | None]) -> list[int | None]:
+    """Prices as heights from 0 to 99, the known ones: a tenth of what the browser would have to fetch otherwise."""
+    known = [value for value in closes if value is not None]
+    low = min(known, default=0.0)
+    span = (max(known, default=0.0) - low) or 1.0
+    return [None if value is None else round((value - low) / span * 99) for value in closes]
 
 
 def change(closes: list[float | None]) -> float | None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from functools import cached_property
 from typing import Any
 
 from dash import Patch, no_update
@@ -23,12 +24,21 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, cls=PlotlyJSONEncoder).encode(), digest_size=9).hexdigest()
 
 
+class Pieces(dict[str, Any]):
+    """The pieces of a view, with their digests, which are worked out once for all visitors."""
+
+    @cached_property
+    def digests(self) -> Digests:
+        """The digest of each."""
+        return {name: digest(value) for name, value in self.items()}
+
+
 def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, Any], Digests]:
     """Replace each piece that the browser has by ``no_update``; also gives the digests that it will have then."""
     have = seen or {}
-    digests = {name: digest(value) for name, value in pieces.items()}
+    digests = pieces.digests if isinstance(pieces, Pieces) else Pieces(pieces).digests
     kept = {name: no_update if have.get(name) == digests[name] else value for name, value in pieces.items()}
-    return kept, digests
+    return kept, dict(digests)
 
 
 class Remembered:

@@ -49,6 +49,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     server = Flask("dash_app")
     server.config["COMPRESS_MIMETYPES"] = ["text/html", "text/css", "application/json", "text/javascript"]
     server.config["COMPRESS_MIMETYPES"] += ["application/javascript", "image/svg+xml"]
+    server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than its last bytes
     server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send addresses and digests, never more
     require_login(server, settings)
     app = Dash(

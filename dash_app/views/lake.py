@@ -24,9 +24,6 @@ def skeleton(dagster_url: str) -> html.Div:
     link = html.A("Open Dagster", href=dagster_url, className="button", target="_blank", rel="noopener")
     head = html.Div([html.H1("Lake"), link], className="view-head")
     section = html.Section([head, html.Div(id="lake-page", className="stack")], className="panel pad")
-    link = html.A("Open Dagster", href=dagster_url, className="button", target="_blank", rel="noopener")
-    head = html.Div([html.H1("Lake"), link], className="view-head")
-    section = html.Section([head, html.Div(id="lake-page", className="stack")], className="panel pad")
     return html.Div([dcc.Store(id="lake-seen"), section], className="single")
 
 
@@ -34,7 +31,7 @@ def page(snapshot: Snapshot) -> Children:
     """Everything about the lake."""
     if not snapshot.loaded:
         return [notice("Reading the lake", "One moment.")]
-    return [*_flow(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
+    return [*_flow(snapshot), *_streams(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
 
 
 def _flow(snapshot: Snapshot) -> Children:
@@ -61,6 +58,26 @@ def _flow(snapshot: Snapshot) -> Children:
         ),
         html.P("Medians over the newest 100 bars that passed.", className="fine"),
     ]
+
+
+def _streams(snapshot: Snapshot) -> Children:
+    known = snapshot.inventory.streams
+    title = html.H2("Streams", className="section")
+    if not known:
+        return [title, html.P("No query has committed a batch yet.", className="muted")]
+    body: list[list[str | Component]] = [
+        [
+            one.name,
+            wording.count(one.batch),
+            wording.seconds(one.median),
+            wording.seconds(one.slowest),
+            f"{one.committed_at:%Y-%m-%d %H:%M:%S}",
+        ]
+        for one in known
+    ]
+    names = ["Query", "Newest batch", "A batch took", "The slowest", "Committed (UTC)"]
+    caption = "Continuous queries, by the files of their checkpoints; median and slowest of the newest 20 batches"
+    return [title, plain_table(caption, names, body)]
 
 
 def _tables(snapshot: Snapshot) -> Children:

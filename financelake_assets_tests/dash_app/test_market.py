@@ -133,6 +133,12 @@ def test_change(closes: list[float | None], expected: float | None) -> None:
     assert market.change(closes) == (None if expected is None else pytest.approx(expected))
 
 
+def test_a_sparkline_keeps_the_shape_and_what_is_unknown() -> None:
+    assert market.sparkline([1.0, None, 3.0, 2.0]) == [0, None, 99, 50]
+    assert market.sparkline([5.0, 5.0]) == [0, 0]
+    assert market.sparkline([]) == []
+
+
 def test_the_next_bar_leaves_out_weekends_only_where_the_series_does() -> None:
     days = pl.datetime_range(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 15, tzinfo=UTC), "1d", eager=True)
     weekdays = days.filter(days.dt.weekday() < 6)

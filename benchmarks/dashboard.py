@@ -1,0 +1,303 @@
+"""FinanceLake Pro under load: answer times with many clients on a large gold, memory, and first paint in a browser.
+
+Writes a lake of its own with real Delta tables (bars, predictions and signals of simulated minutes), serves it as
+``python -m dash_app`` does, and lets clients do what open pages do: ask for the pulse every half second and for the
+parts of the market view whenever it changed, while a writer appends bars. Prints JSON. Loopback only; ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from deltalake import write_deltalake
+from playwright.sync_api import sync_playwright
+
+from financelake_assets.config import Settings
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.schema import BARS
+
+SYMBOLS = 100
+COMMITS = 20
+EVERY = 0.5
+START = datetime(2026, 1, 1, tzinfo=UTC)
+PARTS = ("watch.rowData", "candles.figure")
+"""Outputs by which the callbacks of the market view are found."""
+
+
+def main() -> None:
+    """Measure once and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="of gold: predictions and signals together")
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--port", type=int, default=18750)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="financelake-dashboard-") as folder:
+        settings = Settings.model_validate({"data_dir": folder, "dashboard": {"port": arguments.port}})
+        bars = arguments.rows // 2 // SYMBOLS
+        for commit in range(COMMITS):
+            write(settings, simulated(bars * commit // COMMITS, bars * (commit + 1) // COMMITS))
+        with served(settings) as (process, loaded):
+            result = {
+                "gold rows": 2 * bars * SYMBOLS,
+                "clients": arguments.clients,
+                "cores": os.cpu_count(),
+                "load average before": os.getloadavg()[0],
+                "seconds to load": round(loaded, 1),
+                "memory when loaded (MB)": memory(process.pid, "VmRSS"),
+                **load(settings, arguments.clients, arguments.seconds, bars),
+                "memory at the end (MB)": memory(process.pid, "VmRSS"),
+                "memory at most (MB)": memory(process.pid, "VmHWM"),
+                "first view in a browser (ms)": browser(settings),
+                "load average after": os.getloadavg()[0],
+            }
+        print(json.dumps(result, indent=2))
+
+
+# -- the lake ----------------------------------------------------------------------------------------------
+
+
+def simulated(first: int, last: int) -> pl.DataFrame:
+    """Bars number ``first`` to ``last`` of every symbol, with what gold says of them."""
+    count, chance = last - first, np.random.default_rng(first)
+    minutes = pl.Series("event_time", [START + timedelta(minutes=number) for number in range(first, last)])
+    close = 100 + np.cumsum(chance.normal(0, 0.1, (SYMBOLS, count)), axis=1)
+    now = datetime.now(UTC)
+    return pl.DataFrame(
+        {
+            "symbol": np.repeat([f"S{number:03}" for number in range(SYMBOLS)], count),
+            "event_time": pl.concat([minutes] * SYMBOLS).cast(pl.Datetime("us", "UTC")),
+            "close": close.ravel(),
+            "predicted_return": chance.normal(0, 1e-3, SYMBOLS * count),
+            "signal": chance.choice(["BUY", "SELL", "HOLD"], SYMBOLS * count),
+        }
+    ).with_columns(
+        *[pl.lit(value).alias(name) for name, value in (("asset_class", "crypto"), ("interval", "1m"))],
+        *[pl.lit(value).alias(name) for name, value in (("provider", "synthetic"), ("model_version", "rf-simulated"))],
+        *[pl.lit(now).cast(pl.Datetime("us", "UTC")).alias(name) for name in ("as_of", "processed_at", "ingested_at")],
+        *[(pl.col("close") + move).alias(name) for name, move in (("open", 0.01), ("high", 0.1), ("low", -0.1))],
+        *[(pl.col("close") + move).alias(name) for name, move in (("lower", -0.3), ("upper", 0.3))],
+        pl.col("close").alias("predicted_close"),
+        pl.lit(1).alias("horizon"),
+        pl.lit(0.8).alias("coverage"),
+        pl.lit(0.55).alias("confidence"),
+        pl.lit(1.0).alias("volume"),
+    )
+
+
+def write(settings: Settings, rows: pl.DataFrame) -> None:
+    """One commit to each table."""
+    for table in (BARS, PREDICTIONS, SIGNALS):
+        append(settings, table, rows)
+
+
+def append(settings: Settings, table: TableSpec, rows: pl.DataFrame) -> None:
+    """The declared columns of a table; what is not simulated is null."""
+    declared = pl.DataFrame(pl.from_arrow(table.schema.empty_table())).schema
+    columns = [
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in declared.items()
+    ]
+    table.ensure(settings)
+    write_deltalake(table.path(settings), rows.select(columns).to_arrow(), mode="append")
+
+
+# -- the server and its clients ----------------------------------------------------------------------------
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """The dashboard in a process of its own, and the seconds until it had read the lake."""
+    environment = {
+        **os.environ,
+        "FINANCELAKE_DATA_DIR": str(settings.data_dir),
+        "FINANCELAKE_DASHBOARD__PORT": str(settings.dashboard.port),
+        "FINANCELAKE_PORT_OFFSET": "0",
+    }
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "dash_app"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while not loaded(settings):
+            if process.poll() is not None:
+                raise RuntimeError("the dashboard ended")
+            time.sleep(0.2)
+        yield process, time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def loaded(settings: Settings) -> bool:
+    """Whether the dashboard has read the lake."""
+    try:
+        return bool(Client(settings).get("/health")["loaded"])
+    except OSError:
+        return False
+
+
+class Client:
+    """An open page: it asks as the browser does, over a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", settings.dashboard.port, timeout=60)
+
+    def get(self, path: str) -> Any:
+        """An answer in JSON."""
+        self._connection.request("GET", path)
+        return self._answer()
+
+    def ask(self, callback: dict[str, Any], values: dict[str, Any]) -> Any:
+        """Call a callback. ``values`` are by ``id.property``; others are null."""
+        names = [part.split("@")[0] for part in callback["output"].strip(".").split("...")]
+        filled = {
+            kind: [{**entry, "value": values.get(f"{entry['id']}.{entry['property']}")} for entry in callback[kind]]
+            for kind in ("inputs", "state")
+        }
+        body = {
+            "output": callback["output"],
+            "outputs": [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names],
+            **filled,
+            "changedPropIds": ["stamp.data"],
+        }
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        self._connection.request("POST", "/_dash-update-component", json.dumps(body), headers)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status not in (200, 204):
+            raise RuntimeError(f"{answer.status}: {body[:300]!r}")
+        packed = answer.headers.get("Content-Encoding") == "gzip"
+        return None if packed or not body else json.loads(body)
+
+
+def load(settings: Settings, clients: int, seconds: float, written: int) -> dict[str, Any]:
+    """All clients at once, while bars are appended; milliseconds of each kind of request."""
+    dependencies = Client(settings).get("/_dash-dependencies")
+    callbacks = [next(one for one in dependencies if part in one["output"]) for part in PARTS]
+    times: dict[str, list[float]] = {"pulse": [], "refresh": [], "first symbol view": []}
+    failures: list[str] = []
+    stopped = threading.Event()
+
+    def page(number: int) -> None:
+        try:
+            visit(Client(settings), callbacks, random.Random(number), times, stopped)  # noqa: S311
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
+
+    def news() -> None:
+        at = written
+        while not stopped.wait(1.0):
+            write(settings, simulated(at, at + 1))
+            at += 1
+
+    threads = [threading.Thread(target=page, args=(number,)) for number in range(clients)]
+    threads.append(threading.Thread(target=news))
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    measured = {f"{name} (ms)": summary(values) for name, values in times.items()}
+    return {**measured, "failures": failures}
+
+
+def visit(
+    client: Client,
+    callbacks: list[dict[str, Any]],
+    chance: random.Random,
+    times: dict[str, list[float]],
+    stopped: threading.Event,
+) -> None:
+    """Look at a symbol, follow it for ten pulses, go to the next."""
+    watch, symbol = callbacks
+    time.sleep(chance.random() * EVERY)
+    while not stopped.is_set():
+        search = f"?symbol=S{chance.randrange(SYMBOLS):03}"
+        page = {"url.search": search, "url.pathname": "/", "scheme.data": "light", "as-table.checked": False}
+        stamp = client.get("/pulse")["stamp"]
+        times["first symbol view"].append(took(lambda: client.ask(symbol, {**page, "stamp.data": stamp})))  # noqa: B023
+        for _ in range(10):
+            if stopped.wait(EVERY):
+                return
+            begun = time.perf_counter()
+            now = client.get("/pulse")["stamp"]
+            times["pulse"].append((time.perf_counter() - begun) * 1000)
+            if now != stamp:
+                stamp = now
+                client.ask(watch, {**page, "stamp.data": now})
+                client.ask(symbol, {**page, "stamp.data": now})
+                times["refresh"].append((time.perf_counter() - begun) * 1000)
+
+
+def took(work: Any) -> float:
+    """Milliseconds."""
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """How many, the median, the 95th percentile, the slowest."""
+    if len(values) < 2:
+        return {"requests": len(values)}
+    return {
+        "requests": len(values),
+        "p50": round(statistics.median(values), 1),
+        "p95": round(statistics.quantiles(values, n=20)[-1], 1),
+        "max": round(max(values), 1),
+    }
+
+
+# -- memory and the browser --------------------------------------------------------------------------------
+
+
+def memory(pid: int, name: str) -> int | None:
+    """A process's resident memory in MB, now (VmRSS) or at most (VmHWM); ``None`` where /proc does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def browser(settings: Settings) -> dict[str, float]:
+    """First paint, and the candles drawn, in a real Chromium with an empty cache and without other clients."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        flags = ["--no-sandbox", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        page = chromium.new_page()
+        begun = time.perf_counter()
+        page.goto(settings.dashboard_url)
+        page.wait_for_function("() => document.querySelectorAll('#candles .trace').length > 0", timeout=60_000)
+        drawn = (time.perf_counter() - begun) * 1000
+        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        painted = float(page.evaluate(paint))
+        chromium.close()
+    return {"first contentful paint": round(painted), "candles drawn": round(drawn)}
+
+
+if __name__ == "__main__":
+    main()
