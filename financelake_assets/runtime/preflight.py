@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -19,6 +20,9 @@ from financelake_assets.config import Settings
 from financelake_assets.runtime import jars, kafka, processes
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.java import find_java
+
+_PLAIN = "/~+@,=:'()!$&*;"
+"""What a path may hold beyond letters, digits and -._ to be the same in a URL."""
 
 
 def python(_: Settings) -> str:
@@ -33,6 +37,12 @@ def data_folder(settings: Settings) -> str:
         RuntimeProblem: it cannot, or has not.
     """
     folder = settings.data_dir
+    if quote(str(folder), safe=_PLAIN) != str(folder):
+        # the Delta readers look for their files under a path with %20 in the place of a blank
+        raise RuntimeProblem(
+            f"The data folder {folder} has a character in its path that Delta tables cannot be read under.",
+            remedy="Choose one of letters, digits and -._ with FINANCELAKE_DATA_DIR, without blanks or accents.",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable.{os.getpid()}"

@@ -4,11 +4,14 @@ import os
 import socket
 from pathlib import Path
 
+import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
 from financelake_assets.runtime import preflight
 from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.silver.schema import QUARANTINE
 from financelake_assets_tests.servers import free_ports, laptop
 
 
@@ -53,6 +56,24 @@ def test_a_data_folder_that_cannot_be(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeProblem, match="cannot be written"):
         preflight.data_folder(Settings(data_dir=tmp_path / "file" / "lake"))
+
+
+@pytest.mark.parametrize("name", ["My Lake", "märkte", "a%20b", "a#b"])
+def test_a_data_folder_that_delta_tables_cannot_be_read_under(tmp_path: Path, name: str):
+    with pytest.raises(RuntimeProblem, match="character in its path") as raised:
+        preflight.data_folder(Settings(data_dir=tmp_path / name))
+    assert "FINANCELAKE_DATA_DIR" in raised.value.remedy
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", [".financelake", "a+b", "it's", "x(1)", "a@b,c=d~2"])
+def test_tables_are_readable_under_every_data_folder_that_is_allowed(tmp_path: Path, name: str):
+    settings = Settings(data_dir=tmp_path / name)
+    preflight.data_folder(settings)
+    assert pl.read_delta(QUARANTINE.ensure(settings)).is_empty()
+    path = QUARANTINE.path(settings)
+    write_deltalake(path, QUARANTINE.schema.empty_table(), mode="append")
+    assert pl.scan_delta(path).collect().is_empty()
 
 
 def test_too_little_memory(tmp_path: Path):
