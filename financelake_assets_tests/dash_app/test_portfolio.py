@@ -13,6 +13,7 @@ from dash_app import curves, portfolio
 from dash_app.lake import LakeReader, Snapshot
 from dash_app.pieces import figure_patch
 from dash_app.theme import DARK, LIGHT
+from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
 from financelake_assets.config import PortfolioSettings, Settings
 from financelake_assets.gold.derived import EQUITY
@@ -122,3 +123,9 @@ def test_without_an_account_the_page_says_what_it_waits_for(offline_lake: Settin
     assert portfolio.accounts(snapshot) == []
     assert portfolio.account(snapshot, "stock", "1d") is None
     assert portfolio.held_accounts(snapshot) == []
+
+
+def test_the_lake_view_stands_with_all_tables_of_gold(traded: Settings) -> None:
+    said = str(lake_view.page(_read(traded)))
+    for table in ("gold/calibration", "gold/equity", "gold/scorecard_summary"):
+        assert table in said
