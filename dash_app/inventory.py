@@ -110,7 +110,8 @@ class Stocktaker:
         except Exception:  # a damaged table is told of by whoever reads its rows
             return None
         rows = pc.sum(added["num_records"]).as_py() or 0
-        newest = f"max.{spec.time_column}"
+        column = f"max.{spec.time_column}"
+        newest = pc.max(added[column]).as_py() if column in added.column_names else None
         return TableSize(
             spec.full_name,
             spec.description,
@@ -118,7 +119,7 @@ class Stocktaker:
             table.version(),
             added.num_rows,
             pc.sum(added["size_bytes"]).as_py() or 0,
-            pc.max(added[newest]).as_py() if newest in added.column_names else None,
+            newest if isinstance(newest, datetime) else None,  # some tables are sorted by something else than time
             None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
         )
 

@@ -13,9 +13,10 @@ from dash_app import curves, portfolio
 from dash_app.lake import LakeReader, Snapshot
 from dash_app.pieces import figure_patch
 from dash_app.theme import DARK, LIGHT
+from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
 from financelake_assets.config import PortfolioSettings, Settings
-from financelake_assets.gold.derived import EQUITY
+from financelake_assets.gold.derived import CALIBRATION, EQUITY
 from financelake_assets_tests.dash_app import written
 
 
@@ -122,3 +123,9 @@ def test_without_an_account_the_page_says_what_it_waits_for(offline_lake: Settin
     assert portfolio.accounts(snapshot) == []
     assert portfolio.account(snapshot, "stock", "1d") is None
     assert portfolio.held_accounts(snapshot) == []
+
+
+def test_the_lake_view_stands_with_a_table_that_is_sorted_by_a_number(offline_lake: Settings) -> None:
+    row = {"measure": "confidence", "asset_class": "ALL", "low": 0.5}
+    written.write(offline_lake, CALIBRATION, pl.DataFrame([row]))
+    assert "gold/calibration" in str(lake_view.page(_read(offline_lake)))
