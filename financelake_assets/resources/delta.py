@@ -94,7 +94,8 @@ class TableSpec:
             return None
         added = pa.table(table.get_add_actions(flatten=True))
         newest = f"max.{self.time_column}"
-        known = newest in added.column_names
+        # some tables are in the order of something else than time
+        known = newest in added.column_names and pa.types.is_temporal(added[newest].type)
         return TableFacts(
             rows=pc.sum(added["num_records"]).as_py() or 0,
             version=table.version(),
