@@ -10,6 +10,7 @@ import os
 import signal
 import time
 import urllib.request
+from typing import Any
 
 import polars as pl
 import pytest
@@ -157,6 +158,24 @@ def test_a_killed_supervisor_comes_back_with_all_it_had(whole_lake: CommandLine)
     assert_nothing_doubled(whole_lake)
 
 
+SENSORS = """{ sensorsOrError(repositorySelector: {
+    repositoryName: "__repository__", repositoryLocationName: "financelake"
+}) { ... on Sensors { results { name sensorState { ticks(limit: 1) { status error { message } } } } } } }"""
+
+
+def test_every_sensor_ticks_well_after_all_that(whole_lake: CommandLine):
+    whole_lake.wait_for("balance", settled)
+    deadline = time.monotonic() + 300
+    while True:
+        sensors = graphql(whole_lake, SENSORS)["sensorsOrError"]["results"]
+        last = {sensor["name"]: sensor["sensorState"]["ticks"] for sensor in sensors}
+        if all(ticks and ticks[0]["status"] in ("SUCCESS", "SKIPPED", "STARTED") for ticks in last.values()):
+            break
+        assert time.monotonic() < deadline, last
+        time.sleep(2)
+    assert set(last) == {"alerts", "bronze_offsets", "champion", "standing"}
+
+
 def test_down_leaves_nothing_and_up_resumes(whole_lake: CommandLine):
     before = whole_lake.status()
     done = whole_lake("down")
@@ -177,7 +196,7 @@ def assert_nothing_doubled(lake: CommandLine) -> None:
         assert keys.is_unique().all(), f"{table.full_name} has a key twice"
 
 
-def graphql(lake: CommandLine, query: str) -> dict[str, object]:
+def graphql(lake: CommandLine, query: str) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310  # http of our own address
         f"{lake.settings.dagster_url}/graphql",
         json.dumps({"query": query}).encode(),
