@@ -21,7 +21,7 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime import lake, processes
 from financelake_assets.runtime.command import PROCESS_VARIABLE
 from financelake_assets.runtime.processes import Process, ProcessState
-from financelake_assets.runtime.supervision import Supervisor, folder
+from financelake_assets.runtime.supervision import Supervisor, folder, log_file
 
 INTERVAL_SECONDS = 3.0
 STARTING_SECONDS = 60.0
@@ -141,6 +141,13 @@ def _write(settings: Settings, seen: dict[str, Health]) -> None:
     partial.replace(health_file(settings))
 
 
+def _write_to_own_log(settings: Settings) -> None:
+    """Point the output at the log: the pipe to a supervisor that is gone would end whoever writes to it."""
+    with log_file(settings, "watchdog").open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+
+
 def main() -> None:
     """Watch until told to end."""
     settings, parent = get_settings(), os.getppid()
@@ -151,6 +158,7 @@ def main() -> None:
         if os.getppid() != parent:
             if not lake.wanted(settings):
                 return
+            _write_to_own_log(settings)
             print("the supervisor is gone, starting the lake again", flush=True)  # noqa: T201
             os.environ.pop(PROCESS_VARIABLE)  # no longer one of those that are to be ended
             os.execv(sys.executable, [sys.executable, "-m", "financelake_assets.runtime", "up", "--detach"])  # noqa: S606
