@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ class CommandLine:
 
     def __init__(self, settings: Settings, **variables: str) -> None:
         self.settings = settings
+        # a new process for each look would take the lake's cores from it, and a client of its Spark server in this
+        # one would stay pyspark's active session for the tests that follow
+        self._eyes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("FINANCELAKE_")},
             "FINANCELAKE_DATA_DIR": str(settings.data_dir),
@@ -51,7 +56,7 @@ class CommandLine:
     def wait_for(self, what: str, holds: Callable[[Status], bool], seconds: float = 600) -> Status:
         deadline = time.monotonic() + seconds
         while True:
-            status = lake_status(self.settings)  # a new process for each look would take the lake's cores from it
+            status = self._eyes.submit(lake_status, self.settings).result()
             if holds(status):
                 return status
             if time.monotonic() > deadline:
