@@ -6,18 +6,13 @@ idempotent, and safe beside another writer: who loses the race for a commit look
 
 from __future__ import annotations
 
-import random
-import time
 from datetime import datetime
 
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import TableSpec
-
-_ATTEMPTS = 8
+from financelake_assets.resources.delta import TableSpec, retried
 
 
 class OpenTables:
@@ -61,18 +56,13 @@ class OpenTables:
         same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
         # the bounds hold for every key of the source, and let files be skipped
         bounds = f"t.`{moment}` >= TIMESTAMP '{_text(first)}' AND t.`{moment}` <= TIMESTAMP '{_text(last)}'"
-        for attempt in range(1, _ATTEMPTS + 1):
+
+        def merge() -> int:
             opened = self.newest(table)
             merger = opened.merge(source, f"{bounds} AND {same_key}", source_alias="s", target_alias="t")
-            try:
-                done = merger.when_not_matched_insert_all().execute()
-            except CommitFailedError:
-                if attempt == _ATTEMPTS:
-                    raise
-            else:
-                return int(done["num_target_rows_inserted"])
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
-        raise AssertionError("unreachable")
+            return int(merger.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
+
+        return retried(merge)
 
 
 def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
