@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
@@ -84,12 +84,12 @@ def rows(settings: Settings, table: TableSpec) -> int:
 
 def shows_a_signal(page: Page, settings: Settings) -> bool:
     """Whether the open page shows a signal; opens it when the dashboard has come up."""
-    if page.url == "about:blank":
-        try:
+    try:
+        if page.url == "about:blank":
             page.goto(settings.dashboard_url, wait_until="commit")
-        except Exception:  # not listening yet
-            return False
-    return bool(page.evaluate(ON_THE_PAGE))
+        return bool(page.evaluate(ON_THE_PAGE))
+    except Error:  # not listening yet, or still on its way to the page
+        return False
 
 
 def memory(settings: Settings) -> dict[str, float]:
