@@ -92,6 +92,8 @@ def train(
 ) -> Trained:
     """Train a version of the random forest and judge it out of sample.
 
+    The walk-forward's fits and the version's own run side by side; none sees another.
+
     Args:
         session: the session of ``bars``.
         bars: silver bars of the settings' interval.
@@ -114,23 +116,21 @@ def train(
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
-    raw, permutation = _walk(session, labelled, folds, settings, log)
+    latest = _latest(labelled, facts, settings)
+    with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
+        final = workers.submit(_final, session, latest, settings, log)  # the longest first
+        raw, permutation = _walk(session, labelled, folds, settings, workers, log)
+        model, importance = final.result()
     scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
     judged = _judge(facts, scored, folds, settings)
     log(f"{len(judged.rows)} bars predicted out of sample")
-    latest = _latest(labelled, facts, settings)
-    with activated(session):
-        model = pipeline(settings).fit(latest)
-        log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
-        forest = cast("RandomForestRegressionModel", model.stages[-1])
-        weights = forest.featureImportances.toArray()
     return Trained(
         session=session,
         settings=settings,
         silver_version=silver_version,
         model=model,
         calibration=_calibration(scored, settings.coverage),
-        importance={name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)},
+        importance=importance,
         permutation=permutation,
         reference=reference_of(local(latest.select(*FEATURES))),
         labelled=labelled,
@@ -214,11 +214,24 @@ def local(rows: DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None))
 
 
+def _final(
+    session: SparkSession, latest: DataFrame, settings: ModelSettings, log: Callable[[str], None]
+) -> tuple[PipelineModel, dict[str, float]]:
+    """The pipeline that is saved, and the importance of its inputs by impurity."""
+    with activated(session):
+        model = pipeline(settings).fit(latest)
+        forest = cast("RandomForestRegressionModel", model.stages[-1])
+        weights = forest.featureImportances.toArray()
+    log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
+    return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
+
+
 def _walk(
     session: SparkSession,
     labelled: DataFrame,
     folds: list[Fold],
     settings: ModelSettings,
+    workers: ThreadPoolExecutor,
     log: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, float]]:
     """Raw predictions for every fold's bars from a forest that has seen none of them; importance in the last fold."""
@@ -239,8 +252,8 @@ def _walk(
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(pl.lit(fold.number, dtype=pl.Int32).alias("fold"))
 
-    with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        raw = pl.concat(workers.map(predict, folds))
+    # the later folds learn from more bars: the longest first
+    raw = pl.concat(workers.map(predict, reversed(folds)))
     # what is shuffled is the weekday of which the effect is looked up
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 

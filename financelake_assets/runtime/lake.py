@@ -77,6 +77,8 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
 
 def _remember_universe(settings: Settings, say: Say) -> None:
     """The symbols of the user's universe file are known before the first message of one can come."""
+    if settings.universe_file is None:
+        return  # what reads one takes a second to import
     from financelake_assets.bronze.universe import AssetClassError
     from financelake_assets.bronze.universe_file import UniverseFileError, remember
 
@@ -86,8 +88,7 @@ def _remember_universe(settings: Settings, say: Say) -> None:
         raise RuntimeProblem(
             str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
         ) from error
-    if count:
-        say(f"{count} symbols of {settings.universe_file} are known")
+    say(f"{count} symbols of {settings.universe_file} are known")
 
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:

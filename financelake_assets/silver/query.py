@@ -67,6 +67,8 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
         "failOnDataLoss": "true",
         "includeHeaders": "true",
         "kafka.isolation.level": "read_committed",
+        # a reader that goes back to earlier offsets first waits for the answer to what it asked for before
+        "kafka.fetch.max.wait.ms": "20",
     }
 
 
