@@ -86,7 +86,7 @@ def bronze_offsets(
     )
 
 
-@dg.sensor(job=train_model, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="champion")
+@dg.sensor(job=train_model, minimum_interval_seconds=2, default_status=dg.DefaultSensorStatus.RUNNING, name="champion")
 def champion(
     context: dg.SensorEvaluationContext,
     lake: LakeResource,

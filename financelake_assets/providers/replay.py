@@ -68,16 +68,20 @@ class ReplayProvider:
         yield Part(identity, map(Chunk, self._past.iter_slices(_CHUNK_ROWS)), self._past.height)
 
     def live(self, start: int = 0) -> Iterator[Chunk]:
-        """The live parts of all symbols side by side, at the chosen speed."""
+        """The live parts of all symbols side by side, at the chosen speed; the bars of a day come together."""
         left = self._present.slice(start)
-        at_once = _CHUNK_ROWS if self._rate == 0 else max(1, round(self._rate * _SHORTEST_PAUSE))
-        begun = time.monotonic()
-        for first in range(0, left.height, at_once):
-            # from the beginning, not from the last row: pauses that last too long do not add up
+        at_once = _CHUNK_ROWS if self._rate == 0 else round(self._rate * _SHORTEST_PAUSE)
+        begun, first, count = time.monotonic(), 0, 0
+        for bars_of_day in left.group_by("into", maintain_order=True).len()["len"]:
+            count += bars_of_day
+            if count < at_once and first + count < left.height:
+                continue
+            # from the beginning, not from the last day: pauses that last too long do not add up
             due = begun + first / self._rate if self._rate else begun
             if self._wait(max(0.0, due - time.monotonic())):
                 return
-            yield Chunk(left.slice(first, at_once))
+            yield Chunk(left.slice(first, count).drop("into"))
+            first, count = first + count, 0
 
     @cached_property
     def _rows(self) -> pl.DataFrame:
@@ -98,8 +102,7 @@ class ReplayProvider:
 
     @cached_property
     def _present(self) -> pl.DataFrame:
-        present = self._split.filter(pl.col("into") > pl.duration(days=0)).sort("into", "symbol")
-        return present.drop("into")
+        return self._split.filter(pl.col("into") > pl.duration(days=0)).sort("into", "symbol")
 
 
 def from_request(request: IngestRequest) -> ReplayProvider:

@@ -77,18 +77,26 @@ def test_identity_follows_the_split_and_not_the_speed() -> None:
     assert names[0] == names[1] != names[2]
 
 
-def test_rows_are_due_at_the_chosen_speed_and_a_stop_ends_the_play() -> None:
+def test_days_are_due_at_the_chosen_speed_and_a_stop_ends_the_play() -> None:
     waits: list[float] = []
 
     def wait(seconds: float) -> bool:
         waits.append(seconds)
         return len(waits) > 3
 
-    chunks = list(ReplayProvider(365, bars_per_second=0.001, wait=wait).live())
-    assert [len(chunk) for chunk in chunks] == [1, 1, 1]
+    first, second, third = ReplayProvider(365, bars_per_second=0.001, wait=wait).live()
+    for day in (first, second, third):
+        assert day.rows["symbol"].is_unique().all()
     assert waits[0] == 0
-    # the n-th row is due at n/rate after the start, whatever the waits before it were
-    assert [round(seconds, -2) for seconds in waits[1:]] == [1000, 2000, 3000]
+    # a day is due when all bars before it have had their share of time, whatever the waits before it were
+    before = [len(first), len(first) + len(second), len(first) + len(second) + len(third)]
+    assert [round(seconds, -2) for seconds in waits[1:]] == [bars * 1000 for bars in before]
+
+
+def test_many_days_are_played_at_once_where_they_follow_each_other_quickly() -> None:
+    sizes = [len(chunk) for chunk in ReplayProvider(365, 10_000.0, wait=lambda _: None).live()]
+    assert min(sizes[:-1]) >= 10_000 * 0.02
+    assert sum(sizes) == ReplayProvider(365).live_rows
 
 
 def test_ingest_gets_only_what_there_is() -> None:
