@@ -17,7 +17,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import BooleanType, DoubleType, LongType, StructField, StructType
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
 
 from financelake_assets.config import ASSET_CLASSES
 from financelake_assets.model.windows import Floats, Windows
@@ -96,19 +97,28 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     features = {**_trend(), **_shape(), **_ranges(), **_volumes(), **_calendar()}
     return scaled.with_columns(
         **features, scorable=_scorable(), **{SYMBOL_WEEKDAY: _of_text(_symbol_and_weekday(), _crc31, pl.Int64)}
-    ).select(*bars.columns, *_ADDED)
+    ).select(*bars.columns, *ADDED.names)
 
 
 def with_features(bars: DataFrame) -> DataFrame:
-    """``features_of`` every series of a Spark frame, each in one Python worker."""
-    kinds = {"scorable": BooleanType(), SYMBOL_WEEKDAY: LongType()}
-    added = [StructField(name, kinds.get(name, DoubleType())) for name in _ADDED]
-    schema = StructType([*bars.schema.fields, *added])
+    """``features_of`` every series of a Spark frame."""
+    return by_series(bars, features_of, ADDED)
+
+
+def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame], added: pa.Schema) -> DataFrame:
+    """Apply a function of frames to every series of a Spark frame, each in one Python worker.
+
+    Args:
+        bars: rows with the columns of ``SERIES``.
+        function: adds columns to the rows of a series.
+        added: what it adds.
+    """
 
     def of_series(rows: pa.Table) -> pa.Table:
-        found = features_of(pl.DataFrame(pl.from_arrow(rows)))
-        return found.to_arrow().cast(pa.schema([*rows.schema, *_ADDED_TYPES]))
+        found = function(pl.DataFrame(pl.from_arrow(rows)))
+        return found.to_arrow().cast(pa.schema([*rows.schema, *added]))
 
+    schema = StructType([*bars.schema.fields, *from_arrow_schema(added).fields])
     return bars.groupBy(*SERIES).applyInArrow(of_series, schema)
 
 
@@ -126,9 +136,14 @@ def reach(interval: str) -> timedelta:
     return bar_length(interval) * LOOKBACK * _CALENDAR_SLACK + _LONGEST_CLOSURE
 
 
-_ADDED = ("price", "log_return", "bar_volatility", "scorable", *FEATURES, SYMBOL_WEEKDAY)
-_ARROW = {"scorable": pa.bool_(), SYMBOL_WEEKDAY: pa.int64()}
-_ADDED_TYPES = [pa.field(name, _ARROW.get(name, pa.float64())) for name in _ADDED]
+_KINDS = {"scorable": pa.bool_(), SYMBOL_WEEKDAY: pa.int64()}
+ADDED = pa.schema(
+    [
+        pa.field(name, _KINDS.get(name, pa.float64()))
+        for name in ("price", "log_return", "bar_volatility", "scorable", *FEATURES, SYMBOL_WEEKDAY)
+    ]
+)
+"""The columns that ``features_of`` adds."""
 
 
 # -- the steps -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 _MOST_ROWS = 1_000
+_PARTITIONS = 2
 
 
 def permutation_importance(model: PipelineModel, tested: DataFrame, prediction: str, seed: int) -> dict[str, float]:
@@ -35,7 +36,9 @@ def permutation_importance(model: PipelineModel, tested: DataFrame, prediction: 
             ),
         ]
     )
-    scored = model.transform(tested.sparkSession.createDataFrame(shuffled.to_arrow()))
+    # a local relation would be scored by the optimizer, row by row on one core
+    spread = tested.sparkSession.createDataFrame(shuffled.to_arrow()).repartition(_PARTITIONS)
+    scored = model.transform(spread)
     made = pl.DataFrame(pl.from_arrow(scored.select("_shuffled", "label", prediction).toArrow()))
     errors = made.group_by("_shuffled").agg(((pl.col("label") - pl.col(prediction)) ** 2).mean().alias("error"))
     by_name: dict[str, float] = dict(errors.iter_rows())

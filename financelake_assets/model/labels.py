@@ -1,6 +1,6 @@
 """Labels: what became of a bar, and what the forest is asked to predict of it.
 
-Enters: the result of ``with_features``. Leaves: the same rows with what happened over the horizon; null where the
+Enters: the result of ``features_of``. Leaves: the same rows with what happened over the horizon; null where the
 horizon is not over yet, or a price on the way was not positive.
 """
 
@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import math
 
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+import polars as pl
+import pyarrow as pa
 
 from financelake_assets.model.features import SERIES
+from financelake_assets.resources.delta import TIMESTAMP
 
 LABEL = "label"
 LARGEST_LABEL = 4.0
 """Moves beyond so many standard deviations count as this many in training: a forest averages, and one crash in a leaf
 would speak for all of it. Nothing is cut when predictions are judged."""
 
+LABELS = pa.schema(
+    {
+        "target_time": TIMESTAMP,
+        "realised_return": pa.float64(),
+        "expected_move": pa.float64(),
+        LABEL: pa.float64(),
+    }
+)
+"""The columns that ``labels_of`` adds."""
 
-def with_labels(featured: DataFrame, horizon: int) -> DataFrame:
+
+def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
     """Add what happened over the horizon.
 
     Args:
-        featured: the result of ``with_features``, whole series of bars.
+        featured: the result of ``features_of``, whole series of bars.
         horizon: how many bars ahead.
 
     Returns:
@@ -31,17 +42,15 @@ def with_labels(featured: DataFrame, horizon: int) -> DataFrame:
         from this bar's close to that bar's; ``expected_move``, the standard deviation expected of it; ``label``, the
         return in such standard deviations, cut off at ``LARGEST_LABEL``.
     """
-    series = Window.partitionBy(*SERIES).orderBy("event_time")
-    ahead = series.rowsBetween(1, horizon)
-    whole = F.count("log_return").over(ahead) == horizon
-    known = featured.withColumns(
-        {
-            "target_time": F.lead("event_time", horizon).over(series),
-            "realised_return": F.when(whole, F.sum("log_return").over(ahead)),
-            "expected_move": F.col("bar_volatility") * math.sqrt(horizon),
-        }
+    ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
+    known = featured.with_columns(
+        target_time=_ahead("event_time", horizon),
+        realised_return=pl.sum_horizontal(ahead, ignore_nulls=False),
+        expected_move=pl.col("bar_volatility") * math.sqrt(horizon),
     )
-    scaled = F.col("realised_return") / F.col("expected_move")
-    limit = F.lit(LARGEST_LABEL)
-    cut = F.when(scaled.isNotNull(), F.greatest(F.least(scaled, limit), -limit))
-    return known.withColumn(LABEL, cut)
+    scaled = pl.col("realised_return") / pl.col("expected_move")
+    return known.with_columns(scaled.clip(-LARGEST_LABEL, LARGEST_LABEL).alias(LABEL))
+
+
+def _ahead(name: str, bars: int) -> pl.Expr:
+    return pl.col(name).shift(-bars).over(SERIES)

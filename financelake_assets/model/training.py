@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.feature import SQLTransformer, TargetEncoder, VectorAssembler
 from pyspark.ml.regression import RandomForestRegressionModel, RandomForestRegressor
@@ -26,9 +27,9 @@ from financelake_assets.model.calibration import Calibration, calibrate
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, bar_length, with_features
+from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, by_series, features_of
 from financelake_assets.model.importance import permutation_importance
-from financelake_assets.model.labels import LABEL, with_labels
+from financelake_assets.model.labels import LABEL, LABELS, labels_of
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
 RAW = "raw_prediction"
@@ -197,7 +198,10 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
 
 def _labelled(bars: DataFrame, settings: ModelSettings) -> DataFrame:
     bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-    rows = with_labels(with_features(bars), settings.horizon).where(F.col("scorable") & F.col(LABEL).isNotNull())
+    horizon, featured, labelled = settings.horizon, features_of, labels_of  # found here, not by the workers
+    both = pa.schema([*ADDED, *LABELS])
+    rows = by_series(bars, lambda series: labelled(featured(series), horizon), both)
+    rows = rows.where(F.col("scorable") & F.col(LABEL).isNotNull())
     # a forest's samples depend on the order of its rows: fix it, whatever order silver's files are in
     parts = ("symbol", "event_time")
     return rows.select(*_FACTS, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)

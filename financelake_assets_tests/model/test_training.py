@@ -7,14 +7,13 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.model import training
 from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
-from financelake_assets.model.features import SERIES, with_features
+from financelake_assets.model.features import SERIES, features_of
 from financelake_assets.model.training import INPUTS, RAW, WEEKDAY_EFFECT, NotEnoughHistoryError, Trained, train
 from financelake_assets_tests.model import market
 
@@ -108,11 +107,11 @@ def test_no_skill_is_left_when_the_order_of_moves_is_shuffled(fit: Fit) -> None:
 
 
 def test_the_canary_sees_a_leak_that_is_put_in(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaky(bars: DataFrame) -> DataFrame:
-        tomorrow = F.lead("log_return").over(Window.partitionBy(*SERIES).orderBy("event_time"))
-        return with_features(bars).withColumn("gap", F.coalesce(tomorrow, F.lit(0.0)))
+    def leaky(bars: pl.DataFrame) -> pl.DataFrame:
+        tomorrow = pl.col("log_return").shift(-1).over(SERIES)
+        return features_of(bars).with_columns(gap=tomorrow.fill_null(0.0))
 
-    monkeypatch.setattr(training, "with_features", leaky)
+    monkeypatch.setattr(training, "features_of", leaky)
     row = overall(fit(market.bars("A", market.moves(900, 1)), market.bars("B", market.moves(900, 2), "crypto")))
     assert row["verdict"] == Verdict.EDGE.value
     assert row["skill"] > 0.2
