@@ -197,7 +197,12 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
         now = datetime.now(UTC)
         MODELS.ensure(settings).update(
             predicate=f"model_version = '{version}'",
-            new_values={"status": Status.CHAMPION.value, "status_reason": reason, "promoted_at": now},
+            new_values={
+                "status": Status.CHAMPION.value,
+                "status_reason": _quoted(reason),
+                # as a number: delta-rs takes a datetime through a float and now and then loses a microsecond
+                "promoted_at": pa.scalar(now, pa.timestamp("us", "UTC")).value,
+            },
         )
         if current is not None and current.model_version != version:
             _retire(settings, current.model_version, f"replaced by {version}: {reason}")
@@ -303,5 +308,10 @@ def _known(value: Any) -> Any:
 def _retire(settings: Settings, version: str, reason: str) -> None:
     MODELS.ensure(settings).update(
         predicate=f"model_version = '{version}'",
-        new_values={"status": Status.RETIRED.value, "status_reason": reason},
+        new_values={"status": Status.RETIRED.value, "status_reason": _quoted(reason)},
     )
+
+
+def _quoted(text: str) -> str:
+    """A text as delta-rs wants it, which puts it between quotes as it is."""
+    return text.replace("'", "''")

@@ -17,6 +17,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from filelock import FileLock
 
@@ -31,7 +32,11 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age."""
+    """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age.
+
+    ``constraints`` are rules by name that hold for every row; a write that breaks one fails. To add a column or a rule,
+    declare it: a table that lacks it gets it when it is next opened to be written.
+    """
 
     layer: str
     name: str
@@ -39,6 +44,7 @@ class TableSpec:
     key: tuple[str, ...]
     description: str
     properties: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
     time_column: str = "event_time"
 
     @property
@@ -51,16 +57,22 @@ class TableSpec:
         return settings.table(self.layer, self.name)
 
     def ensure(self, settings: Settings) -> DeltaTable:
-        """Open the table, creating it empty where it does not exist.
+        """Open the table, creating it empty where it does not exist and adding what its declaration has gained.
 
         Raises:
-            DeltaError: the folder holds something that is not a readable Delta table.
+            DeltaError: the folder holds something that is not a readable Delta table, or a row that breaks a rule
+                which the declaration has gained.
         """
         path = self.path(settings)
         try:
-            return DeltaTable(path)
+            table = DeltaTable(path)
         except TableNotFoundError:
-            pass
+            table = self._created(path)
+        if self._lacking(table) == ([], {}):
+            return table
+        return retried(lambda: self._completed(DeltaTable(path)))
+
+    def _created(self, path: str) -> DeltaTable:
         try:
             return DeltaTable.create(
                 path,
@@ -71,6 +83,23 @@ class TableSpec:
             )
         except DeltaError:
             return DeltaTable(path)  # another process created it in between
+
+    def _lacking(self, table: DeltaTable) -> tuple[list[str], dict[str, str]]:
+        """Columns and rules that are declared and that the table does not have."""
+        present = {field.name for field in table.schema().fields}
+        known = table.metadata().configuration
+        rules = {name: rule for name, rule in self.constraints.items() if f"delta.constraints.{name}" not in known}
+        return [name for name in self.schema.names if name not in present], rules
+
+    def _completed(self, table: DeltaTable) -> DeltaTable:
+        columns, rules = self._lacking(table)
+        if columns:
+            # the rows that are there have nothing in them
+            fields = [self.schema.field(name).with_nullable(True) for name in columns]
+            table.alter.add_columns(DeltaSchema.from_arrow(pa.schema(fields)).fields)
+        for name, rule in rules.items():
+            table.alter.add_constraint({name: rule})
+        return table
 
     def open(self, settings: Settings) -> DeltaTable | None:
         """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""

@@ -28,11 +28,12 @@ def table_key(table: TableSpec) -> dg.AssetKey:
 
 
 def table_spec(table: TableSpec, deps: list[dg.AssetKey], kinds: set[str]) -> dg.AssetSpec:
-    """An asset for a Delta table, with its columns as metadata."""
+    """An asset for a Delta table, with its columns and rules as metadata."""
     columns = [
         dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
         for field in table.schema
     ]
+    rules = dg.TableConstraints([f"{name}: {rule}" for name, rule in table.constraints.items()])
     return dg.AssetSpec(
         table_key(table),
         deps=deps,
@@ -40,7 +41,7 @@ def table_spec(table: TableSpec, deps: list[dg.AssetKey], kinds: set[str]) -> dg
         kinds={"deltalake", *kinds},
         owners=OWNERS,
         description=table.description,
-        metadata={"dagster/column_schema": dg.TableSchema(columns), "unique by": ", ".join(table.key)},
+        metadata={"dagster/column_schema": dg.TableSchema(columns, rules), "unique by": ", ".join(table.key)},
     )
 
 

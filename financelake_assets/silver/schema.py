@@ -42,6 +42,11 @@ BARS = TableSpec(
         required=("symbol", "interval", "event_time"),
     ),
     properties={"delta.enableChangeDataFeed": "true"},
+    # what cleaning has judged; a bar that breaks one of these is an error in the code, and must not be written
+    constraints={
+        "price_range": "high >= open AND high >= close AND low <= open AND low <= close",
+        "volume_not_negative": "volume IS NULL OR volume >= 0",
+    },
 )
 
 TICKS = TableSpec(
@@ -65,6 +70,7 @@ TICKS = TableSpec(
         },
         required=("symbol", "event_time", "trade_id"),
     ),
+    constraints={"size_not_negative": "size IS NULL OR size >= 0"},
 )
 
 QUARANTINE = TableSpec(

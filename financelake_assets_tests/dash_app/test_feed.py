@@ -9,6 +9,7 @@ import pytest
 from dash_app import feed, flow
 from dash_app.lake import LakeReader, Snapshot
 from financelake_assets.config import Settings
+from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.dash_app import written
 
 
@@ -68,5 +69,5 @@ def test_the_inventory_tells_rows_versions_and_what_is_missing(offline_lake: Set
     written.write_bars(offline_lake, written.bars(("AAPL",), count=20))
     inventory = _read(offline_lake).inventory
     (bars,) = inventory.tables
-    assert (bars.name, bars.rows, bars.version, bars.files) == ("silver/bars", 20, 1, 1)
+    assert (bars.name, bars.rows, bars.version, bars.files) == ("silver/bars", 20, 1 + len(BARS.constraints), 1)
     assert "gold/signals" in inventory.missing

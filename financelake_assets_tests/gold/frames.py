@@ -31,7 +31,8 @@ def frame(table: TableSpec, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 
 def bar(number: int, close: float, symbol: str = "AAPL", **more: Any) -> dict[str, Any]:
-    values = {"open": close, "high": close, "low": close, "adj_close": None, "volume": None, "offset": number}
+    opened = more.get("open", close)
+    values = {"open": opened, "high": max(opened, close), "low": min(opened, close), "messages": 1, "offset": number}
     place = {"asset_class": "stock", "interval": "1d", "topic": "bronze.stock", "partition": 0, "provider": "test"}
     return {"symbol": symbol, "event_time": day(number), "close": close, **values, **place, **more}
 

@@ -48,6 +48,7 @@ def market(first: int, last: int, seed: int = 5) -> pl.DataFrame:
                 "low": min(opens[day], closes[day]) * 0.995,
                 "close": closes[day],
                 "volume": 1_000.0 + day,
+                "messages": 1,
                 "topic": f"bronze.{asset_class}",
                 "partition": 0,
                 "offset": day,

@@ -113,7 +113,7 @@ def test_a_corrected_bar_rewrites_no_prediction_and_its_outcome_is_recorded(spar
     first = append(gold_lake, market(HISTORY, HISTORY + 2))
     score_changes(spark, gold_lake, first)
     before, scored = content(PREDICTIONS, gold_lake), content(SCORECARD, gold_lake)
-    corrected = market(HISTORY + 1, HISTORY + 2).with_columns(pl.col("close") * 2, pl.col("offset") + 1_000)
+    corrected = market(HISTORY + 1, HISTORY + 2).with_columns(pl.col("close", "high") * 2, pl.col("offset") + 1_000)
     version = lakes.correct(gold_lake, corrected)
     score_changes(spark, gold_lake, version)
     assert content(PREDICTIONS, gold_lake).equals(before)
@@ -186,7 +186,7 @@ def test_a_bar_of_trades_is_scored_when_the_next_has_begun(spark: SparkSession, 
     scorer = Scorer(gold_lake)
     for number, trades in ((0, 1), (0, 2), (1, 1)):
         rows = market(HISTORY + number, HISTORY + number + 1).with_columns(
-            pl.lit(trades, pl.Int64).alias("trades"), pl.col("close") + trades, processed_at=pl.lit(MADE_AT)
+            pl.lit(trades, pl.Int64).alias("trades"), pl.col("close", "high") + trades, processed_at=pl.lit(MADE_AT)
         )
         version = lakes.correct(gold_lake, rows)
         scorer.write_batch(changes(spark, gold_lake, version, version))

@@ -60,6 +60,9 @@ def with_close(frame: pl.DataFrame, day: int, close: float) -> pl.DataFrame:
     """The same bars with another close on one day."""
     return frame.with_columns(
         pl.when(pl.int_range(pl.len()) == day).then(close).otherwise(pl.col("close")).alias("close")
+    ).with_columns(
+        pl.max_horizontal("high", "close").alias("high"),
+        pl.min_horizontal("low", "close").alias("low"),
     )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
 
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
-from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.delta import TIMESTAMP, TableSpec, columns
 from financelake_assets.silver import schema as silver
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,9 +43,63 @@ def test_facts_come_from_the_log_and_the_newest_is_a_time(offline_lake: Settings
     write_deltalake(table.path(offline_lake), pa.Table.from_pylist([row], schema=table.schema), mode="append")
     facts = table.facts(offline_lake)
     assert facts is not None
-    assert (facts.rows, facts.version) == (1, 1)
+    assert (facts.rows, facts.version) == (1, 1 + len(table.constraints))
     if not pa.types.is_temporal(table.schema.field(table.time_column).type):
         assert facts.newest is None
     else:
         assert isinstance(facts.newest, date)  # a datetime is one too
         assert facts.newest.isoformat().startswith("2026-01-02")
+
+
+OLD = TableSpec("silver", "grown", columns({"symbol": pa.string(), "price": pa.float64()}), ("symbol",), "")
+GROWN = replace(
+    OLD,
+    schema=columns({"symbol": pa.string(), "price": pa.float64(), "seen_at": TIMESTAMP}, required=("seen_at",)),
+    constraints={"price_positive": "price > 0"},
+)
+
+
+def test_a_table_of_an_earlier_release_gets_the_columns_and_rules_that_it_lacks(offline_lake: Settings) -> None:
+    write_deltalake(OLD.ensure(offline_lake), pa.table({"symbol": ["A"], "price": [1.0]}), mode="append")
+    table = GROWN.ensure(offline_lake)
+    row = pa.Table.from_pylist([{"symbol": "B", "price": 2.0, "seen_at": MOMENT}], schema=GROWN.schema)
+    write_deltalake(table, row, mode="append")
+    rows = pl.scan_delta(table).sort("symbol").collect().rows()
+    assert rows == [("A", 1.0, None), ("B", 2.0, MOMENT)]
+    version = table.version()
+    assert GROWN.ensure(offline_lake).version() == version
+
+
+def test_a_row_that_breaks_a_rule_is_not_written(offline_lake: Settings) -> None:
+    table = GROWN.ensure(offline_lake)
+    row = pa.Table.from_pylist([{"symbol": "B", "price": -2.0, "seen_at": MOMENT}], schema=GROWN.schema)
+    with pytest.raises(DeltaError, match="failed validation"):
+        write_deltalake(table, row, mode="append")
+    assert GROWN.facts(offline_lake).rows == 0  # type: ignore[union-attr]
+
+
+def test_a_rule_that_rows_break_already_is_not_added_in_silence(offline_lake: Settings) -> None:
+    write_deltalake(OLD.ensure(offline_lake), pa.table({"symbol": ["A"], "price": [-1.0]}), mode="append")
+    with pytest.raises(DeltaError):
+        GROWN.ensure(offline_lake)
+
+
+def test_several_at_once_add_each_column_and_rule_once(offline_lake: Settings) -> None:
+    OLD.ensure(offline_lake)
+    with ThreadPoolExecutor(4) as pool:
+        tables = list(pool.map(lambda _: GROWN.ensure(offline_lake), range(8)))
+    assert {table.version() for table in tables} == {2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"high": 0.5}, {"low": 1.5}, {"volume": -1.0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_no_bar_that_breaks_an_invariant_can_be_written(offline_lake: Settings, change: dict[str, float]) -> None:
+    table = silver.BARS.ensure(offline_lake)
+    good = {field.name: value(field.type) for field in silver.BARS.schema}
+    for row in (good, {**good, "volume": None}):
+        write_deltalake(table, pa.Table.from_pylist([row], schema=silver.BARS.schema), mode="append")
+    with pytest.raises(DeltaError, match="failed validation"):
+        write_deltalake(table, pa.Table.from_pylist([{**good, **change}], schema=silver.BARS.schema), mode="append")

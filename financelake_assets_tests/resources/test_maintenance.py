@@ -160,7 +160,7 @@ def test_the_condition_is_read_from_the_log_alone(many_files: Settings):
         Path(uri.removeprefix("file://")).unlink()
     found = condition(BARS, many_files)
     assert found is not None
-    assert (found.files, found.small_files, found.log_files) == (25, 25, 26)
+    assert (found.files, found.small_files, found.log_files) == (25, 25, 26 + len(BARS.constraints))
 
 
 def test_every_declared_table_is_maintained():
