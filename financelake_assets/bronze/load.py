@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from financelake_assets.bronze import positions
-from financelake_assets.bronze.message import columns, headers
+from financelake_assets.bronze.message import encode, headers
 from financelake_assets.bronze.producer import BronzeProducer, Deliveries
 from financelake_assets.bronze.topics import POSITIONS, topic_ids
 from financelake_assets.bronze.universe import Universe
@@ -87,7 +87,7 @@ class Load:
         self._universe.add(chunk.instruments())
         common = headers(self._provider, self._name)
         send, beyond, row, sent = self._producer.send, self._position.beyond, self._next, 0
-        for topic, key, value in zip(*columns(chunk), strict=True):
+        for topic, key, value in encode(chunk):
             if row not in beyond:
                 send(topic, key, value, [*common, ("sequence", b"%d" % row)])
                 sent += 1

@@ -32,30 +32,21 @@ class Message(NamedTuple):
 
 def encode(chunk: Chunk) -> Iterator[Message]:
     """The messages of a chunk, in its order."""
-    return map(Message, *columns(chunk))
-
-
-def columns(chunk: Chunk) -> tuple[list[str], list[str], list[str]]:
-    """The messages of a chunk as topics, keys and values, for those who publish millions of them."""
     rows = chunk.rows
-    topics: list[str] = []
-    keys: list[str] = []
-    values: list[str] = []
     if rows.height:
         # in one pass over columns: ten times as fast as a row at a time
         left_out = [name for name in EVENTS if rows[name].null_count() == rows.height]
         fields = pl.struct(pl.all().exclude("event_time", *left_out), pl.col("event_time").dt.to_string(_TIME))
+        values = rows.select(fields.struct.json_encode()).to_series()
+        keys = rows["symbol"].fill_null("").to_list()
         topic_of_class = {asset_class: _topic(asset_class) for asset_class in rows["asset_class"].unique()}
         topics = [topic_of_class[asset_class] for asset_class in rows["asset_class"].to_list()]
-        keys = rows["symbol"].fill_null("").to_list()
-        values = rows.select(fields.struct.json_encode()).to_series().to_list()
+        encoded = values.to_list()
         for position in _not_finite(rows):
-            values[position] = _row_json(rows.row(position, named=True))
+            encoded[position] = _row_json(rows.row(position, named=True))
+        yield from map(Message, topics, keys, encoded)
     for odd in chunk.odd:
-        topics.append(_topic(odd.get("asset_class")))
-        keys.append(str(odd.get("symbol") or ""))
-        values.append(_row_json(odd))
-    return topics, keys, values
+        yield Message(_topic(odd.get("asset_class")), str(odd.get("symbol") or ""), _row_json(odd))
 
 
 def headers(provider: str, load: str, now: datetime | None = None) -> list[tuple[str, str | bytes | None]]:

@@ -63,8 +63,7 @@ class BronzeProducer:
             stopping: asked while waiting for the broker; true ends the wait with ``Stopped``.
         """
         self.deliveries = Deliveries()
-        self._problem: str | None = None
-        self._acknowledged_before_problem = 0
+        self.problem: str | None = None
         self._last: dict[tuple[str | None, int | None], int | None] = {}
         self._stopping = stopping
         self._failure: KafkaError | None = None
@@ -88,12 +87,6 @@ class BronzeProducer:
                 "error_cb": self._on_error,
             }
         )
-
-    @property
-    def problem(self) -> str | None:
-        """What keeps messages from being acknowledged at the moment, if anything."""
-        gone_on = self.deliveries.acknowledged > self._acknowledged_before_problem
-        return None if gone_on else self._problem
 
     @property
     def ends(self) -> dict[str, dict[int, int]]:
@@ -182,10 +175,11 @@ class BronzeProducer:
             return
         # this runs for every message: nothing more than what must be known
         self.deliveries.acknowledged += 1
+        self.problem = None
         self._last[message.topic(), message.partition()] = message.offset()
 
     def _on_error(self, error: Any) -> None:
         """What librdkafka says of its connections; it goes on by itself unless the error is fatal."""
-        self._problem, self._acknowledged_before_problem = error.str(), self.deliveries.acknowledged
+        self.problem = error.str()
         if error.fatal():
             self._failure = self._failure or error

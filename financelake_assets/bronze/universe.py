@@ -6,25 +6,21 @@ safe beside others who add; a symbol keeps the asset class that it came with.
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import UNIVERSE
 
 SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
 """What a symbol may look like; anything else on bronze ends in quarantine as unknown."""
-
-_ATTEMPTS = 10
 
 
 class AssetClassError(ValueError):
@@ -44,23 +40,25 @@ class Universe:
 
         Raises:
             AssetClassError: a symbol is already known with another asset class.
+            CommitFailedError: others wrote to the universe again and again.
         """
         wanted = {one.symbol: one.asset_class for one in instruments if SYMBOL.match(one.symbol)}
         if all(self._known.get(symbol) == asset_class for symbol, asset_class in wanted.items()):
             return
+        retried(lambda: self._add(wanted))
+
+    def _add(self, wanted: Mapping[str, str]) -> None:
         table = UNIVERSE.ensure(self._settings)
-        for _ in range(_ATTEMPTS):
-            self._known = known_symbols(table)
-            self._refuse_other_classes(wanted)
-            new = {symbol: asset_class for symbol, asset_class in wanted.items() if symbol not in self._known}
-            if not new:
-                return
-            try:
-                self._insert(table, new)
-            except CommitFailedError:
-                time.sleep(random.uniform(0.05, 0.3))  # noqa: S311  # jitter, not a secret
+        new = self._not_known(table, wanted)
+        if new:
+            self._insert(table, new)
             table.update_incremental()
-        raise CommitFailedError(f"reference/universe was written by others {_ATTEMPTS} times in a row")
+            self._not_known(table, wanted)  # what others added in the meantime has its say too
+
+    def _not_known(self, table: DeltaTable, wanted: Mapping[str, str]) -> dict[str, str]:
+        self._known = known_symbols(table)
+        self._refuse_other_classes(wanted)
+        return {symbol: asset_class for symbol, asset_class in wanted.items() if symbol not in self._known}
 
     def _insert(self, table: DeltaTable, new: Mapping[str, str]) -> None:
         now = datetime.now(UTC)

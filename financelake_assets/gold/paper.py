@@ -16,16 +16,15 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import EQUITY, TRADES
 from financelake_assets.gold.portfolio import Bar, Book, Run, bars_a_year, bars_of, complete_until, run
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.gold.tables import OpenTables
+from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import BARS
 
-_ATTEMPTS = 5
 _MOST_STEPS = 2_000
 _REMEMBERED_STEPS = 10
 _ACCOUNT = ("asset_class", "interval")
@@ -78,22 +77,20 @@ class PaperPortfolio:
                 return taken
 
     def _try(self, account: Account) -> int:
-        for attempt in range(1, _ATTEMPTS + 1):
-            equity = self._tables.newest(EQUITY)
-            ledger = self._ledger(equity, account)
-            made = self._run(account, ledger)
-            if not made.equity:
-                self._known[account] = ledger
-                return 0
-            try:
-                self._commit(equity, account, ledger, made)
-            except CommitFailedError:
-                if attempt == _ATTEMPTS:
-                    raise
-                continue
+        made = retried(lambda: self._taken(account))
+        if made.equity:
             self._write_trades(account, made.trades)
-            return len(made.equity)
-        raise AssertionError("unreachable")
+        return len(made.equity)
+
+    def _taken(self, account: Account) -> Run:
+        equity = self._tables.newest(EQUITY)
+        ledger = self._ledger(equity, account)
+        made = self._run(account, ledger)
+        if made.equity:
+            self._commit(equity, account, ledger, made)
+        else:
+            self._known[account] = ledger
+        return made
 
     # -- one account -----------------------------------------------------------------------------------------
 

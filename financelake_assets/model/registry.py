@@ -292,8 +292,7 @@ def _silver_rows(settings: Settings, version: int) -> int:
 def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:
     clean = [{name: _known(value) for name, value in row.items()} for row in rows]
     new = pa.Table.from_pylist(clean, schema=table.schema)
-    # a table of an earlier release lacks columns
-    write_deltalake(table.ensure(settings), new, mode="append", schema_mode="merge")
+    write_deltalake(table.ensure(settings), new, mode="append")
 
 
 def _known(value: Any) -> Any:

@@ -169,7 +169,7 @@ def test_a_market_that_only_rises_has_a_probability(fit: Fit) -> None:
     up = trained.judged.rows["probability_up"]
     assert up.is_between(0, 1).all()
     # how sure it is of a single bar depends on the forest; that none is called a fall does not
-    assert up.min() > 0.5  # type: ignore[operator]
+    assert up.min() > 0.7  # type: ignore[operator]
     assert up.mean() > 0.9  # type: ignore[operator]
 
 
