@@ -73,9 +73,9 @@ def packaged_bars(session: SparkSession) -> DataFrame:
     now = datetime.now(UTC)
     messages = pl.DataFrame(
         {
-            "key": pl.Series([message.key.encode() for message in sent], dtype=pl.Binary),
-            "value": pl.Series([message.value.encode() for message in sent], dtype=pl.Binary),
-            "topic": [message.topic for message in sent],
+            "key": pl.Series([key.encode() for _, key, _ in sent], dtype=pl.Binary),
+            "value": pl.Series([value.encode() for _, _, value in sent], dtype=pl.Binary),
+            "topic": [topic for topic, _, _ in sent],
             "partition": pl.Series([0] * len(sent), dtype=pl.Int32),
             "offset": range(len(sent)),
             "timestamp": [now] * len(sent),

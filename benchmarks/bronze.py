@@ -48,7 +48,7 @@ PERF_JAR = jars.Jar(
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=19392)
     arguments = parser.parse_args()
@@ -66,8 +66,8 @@ def measure(settings: Settings, rows: int, rounds: int) -> dict[str, object]:
     chunks = list(part.chunks)
     messages = [message for chunk in chunks for message in encode(chunk)]
     payload = settings.data_dir / "payload"
-    payload.write_text("\n".join(message.value for message in messages))
-    raw = sum(len(message.value) for message in messages) / rows
+    payload.write_text("\n".join(value for _, _, value in messages))
+    raw = sum(len(value) for _, _, value in messages) / rows
     rates: dict[str, list[float]] = {"financelake": [], "bare loop": [], "perf test": []}
     stored: dict[str, float] = {}
     for number in range(rounds):
@@ -121,11 +121,11 @@ def bare_loop(settings: Settings, messages: list[Message]) -> float:
             "queue.buffering.max.messages": 100_000,
         }
     )
-    for position, message in enumerate(messages):
+    for position, (topic, key, value) in enumerate(messages):
         sent = [*common, ("sequence", str(position).encode())]
         while True:
             try:
-                producer.produce(TOPIC, message.value, message.key, headers=sent)
+                producer.produce(topic, value, key, headers=sent)
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -11,16 +11,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from financelake_assets.bronze import positions
 from financelake_assets.bronze.message import encode, headers
 from financelake_assets.bronze.producer import BronzeProducer, Deliveries
-from financelake_assets.bronze.topics import POSITIONS, topic_ids
+from financelake_assets.bronze.topics import POSITIONS, BrokerUnavailableError, topic_ids
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk
 
-_RECORD_EVERY_ROWS = 100_000
 _RECORD_EVERY_SECONDS = 5.0
+
+log = structlog.get_logger()
 
 
 class Load:
@@ -52,14 +55,14 @@ class Load:
         self._ids = topic_ids(settings)
         self._universe = Universe(settings, provider)
         self._producer = BronzeProducer(settings, give_up_seconds=give_up_seconds, stopping=stopping)
+        self._settings = settings
         found = positions.find(settings, name)
-        self._position = found or positions.beginning(settings)
-        self._next = self._position.published
+        self._beyond = found.beyond if found else frozenset()
+        self._next = found.published if found else 0
         self._recorded, self._recorded_at = self._next, time.monotonic()
-        self._last_beyond = max(self._position.beyond, default=-1)
         if found is None:
             # without a record nothing is on the topics, so the first must be there before the first message
-            self._write_record()
+            self._write_record(positions.ends(settings))
             self._producer.flush()
 
     @property
@@ -86,7 +89,7 @@ class Load:
         """
         self._universe.add(chunk.instruments())
         common = headers(self._provider, self._name)
-        send, beyond, row, sent = self._producer.send, self._position.beyond, self._next, 0
+        send, beyond, row, sent = self._producer.send, self._beyond, self._next, 0
         for topic, key, value in encode(chunk):
             if row not in beyond:
                 send(topic, key, value, [*common, ("sequence", b"%d" % row)])
@@ -94,7 +97,7 @@ class Load:
             row += 1
         self._next = row
         self._producer.poll()
-        if self._next - self._recorded >= _RECORD_EVERY_ROWS or self._record_is_old():
+        if time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS:
             self.record()
         return sent
 
@@ -102,13 +105,14 @@ class Load:
         """Wait for the acknowledgements, then write down where the load stands; raises as ``publish`` does."""
         self._producer.flush()
         # a record speaks for all rows before it; those found beyond it must not fall between it and the topics' ends
-        if self._next > max(self._recorded, self._last_beyond):
-            self._write_record()
+        if self._next > max(self._recorded, *self._beyond, -1):
+            try:
+                self._write_record(positions.ends(self._settings))
+            except BrokerUnavailableError:
+                # gone again since the last acknowledgement: the record before this one still holds
+                log.warning("a load's position was not recorded", load=self._name, published=self._next)
 
-    def _write_record(self) -> None:
-        ends = {topic: dict(parts) for topic, parts in self._position.ends.items()}
-        for topic, parts in self._producer.ends.items():
-            ends.setdefault(topic, {}).update(parts)
+    def _write_record(self, ends: positions.Ends) -> None:
         # the caller need not wait for it: if this record is lost, the one before it still holds
         self._producer.send(POSITIONS, self._name, positions.encode_record(self._next, ends, self._ids), [])
         self._recorded, self._recorded_at = self._next, time.monotonic()
@@ -120,6 +124,3 @@ class Load:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._producer.close()
-
-    def _record_is_old(self) -> bool:
-        return time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS

@@ -14,26 +14,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from financelake_assets.bronze.reading import Span, header, read
 from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, POSITIONS, topic_ids, watermarks
 from financelake_assets.config import Settings
 
 Ends = Mapping[str, Mapping[int, int]]
-Watermarks = Mapping[str, Mapping[int, Span]]
 
 
 @dataclass(frozen=True)
 class Position:
-    """Rows before ``published`` are on the topics, and so are those in ``beyond``.
+    """Rows before ``published`` are on the topics, and so are those in ``beyond``."""
 
-    ``ends`` are the topics' ends when that was found.
-    """
-
-    published: int = 0
-    beyond: frozenset[int] = frozenset()
-    ends: Ends = field(default_factory=dict)
+    published: int
+    beyond: frozenset[int]
 
 
 def encode_record(published: int, ends: Ends, ids: Mapping[str, str]) -> str:
@@ -73,15 +68,12 @@ def find(settings: Settings, load: str) -> Position | None:
     }
     while published in beyond:
         published += 1
-    return Position(published, frozenset(row for row in beyond if row > published), _ends(marks))
+    return Position(published, frozenset(row for row in beyond if row > published))
 
 
-def beginning(settings: Settings) -> Position:
-    """Nothing published, and the topics' ends now; raises as ``find`` does."""
-    return Position(ends=_ends(watermarks(settings, (*BRONZE, DEAD_LETTERS))))
-
-
-def _ends(marks: Watermarks) -> dict[str, dict[int, int]]:
+def ends(settings: Settings) -> Ends:
+    """Where the topics end now; raises as ``find`` does."""
+    marks = watermarks(settings, (*BRONZE, DEAD_LETTERS))
     return {topic: {partition: high for partition, (_, high) in parts.items()} for topic, parts in marks.items()}
 
 

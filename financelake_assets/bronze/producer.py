@@ -34,9 +34,9 @@ class Stopped(Exception):  # noqa: N818  # a request, not a failure
     """The caller asked to stop while the producer was waiting for the broker."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Deliveries:
-    """What became of the messages so far."""
+    """What became of the messages so far; the rest of them is on its way."""
 
     acknowledged: int = 0
     failed: int = 0
@@ -62,9 +62,8 @@ class BronzeProducer:
             linger_ms: how long a message may wait for others to share its batch.
             stopping: asked while waiting for the broker; true ends the wait with ``Stopped``.
         """
-        self.deliveries = Deliveries()
         self.problem: str | None = None
-        self._last: dict[tuple[str | None, int | None], int | None] = {}
+        self._queued = self._failed = self._dead = self._acknowledged = 0
         self._stopping = stopping
         self._failure: KafkaError | None = None
         self._since_poll = 0
@@ -82,6 +81,8 @@ class BronzeProducer:
                 "queue.buffering.max.messages": _QUEUE_MESSAGES,
                 "queue.buffering.max.kbytes": _QUEUE_KILOBYTES,
                 "message.timeout.ms": 0 if give_up_seconds is None else int(give_up_seconds * 1000),
+                # what is no longer on its way has arrived or failed; a report of each message costs as much as its JSON
+                "delivery.report.only.error": True,
                 # a topic that is gone is an error after this, and the load makes it again
                 "topic.metadata.propagation.max.ms": 10_000,
                 "error_cb": self._on_error,
@@ -89,13 +90,9 @@ class BronzeProducer:
         )
 
     @property
-    def ends(self) -> dict[str, dict[int, int]]:
-        """Per topic and partition, the offset behind the last message that was acknowledged."""
-        ends: dict[str, dict[int, int]] = {}
-        for (topic, partition), offset in self._last.items():
-            if topic is not None and partition is not None and offset is not None:
-                ends.setdefault(topic, {})[partition] = offset + 1
-        return ends
+    def deliveries(self) -> Deliveries:
+        """What became of the messages so far."""
+        return Deliveries(self._queued - self._failed - len(self._producer), self._failed, self._dead)
 
     def send(self, topic: str, key: str | bytes, value: str | bytes, headers: Headers) -> None:
         """Queue a message; waits while the queue is full.
@@ -116,6 +113,7 @@ class BronzeProducer:
                 return
             else:
                 break
+        self._queued += 1
         self._since_poll += 1
         if self._since_poll >= _POLL_EVERY:
             self.poll()
@@ -124,13 +122,13 @@ class BronzeProducer:
         """Take the delivery reports that are there; raises as ``send`` does."""
         self._since_poll = 0
         self._producer.poll(0)
-        self._raise_failure()
+        self._notice()
 
     def flush(self) -> None:
         """Wait until every message is acknowledged; raises as ``send`` does."""
         while self._producer.flush(_POLL_SECONDS):
             self._check()
-        self._raise_failure()
+        self._notice()
 
     def close(self, seconds: float = 10.0) -> int:
         """Wait a bounded time for what is on its way, then let go; returns how many messages were given up."""
@@ -153,30 +151,29 @@ class BronzeProducer:
         plain = value.encode() if isinstance(value, str) else value
         why = [("dead_reason", b"too_large"), ("dead_topic", topic.encode()), ("dead_bytes", str(len(plain)).encode())]
         self.send(DEAD_LETTERS, key, plain[:_CUT_BYTES], [*headers, *why])
-        self.deliveries.dead += 1
+        self._dead += 1
 
     def _wait(self) -> None:
         self._producer.poll(_POLL_SECONDS)
         self._check()
 
     def _check(self) -> None:
-        self._raise_failure()
+        self._notice()
         if self._stopping():
             raise Stopped
 
-    def _raise_failure(self) -> None:
+    def _notice(self) -> None:
+        """Take note of failures, which are raised, and of a broker that takes messages again."""
         if self._failure is not None:
-            raise DeliveryError(f"{self.deliveries.failed} messages were not delivered: {self._failure.str()}")
+            raise DeliveryError(f"{self._failed} messages were not delivered: {self._failure.str()}")
+        acknowledged = self.deliveries.acknowledged
+        if acknowledged > self._acknowledged:
+            self._acknowledged, self.problem = acknowledged, None
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self.deliveries.failed += 1
-            self._failure = self._failure or error
-            return
-        # this runs for every message: nothing more than what must be known
-        self.deliveries.acknowledged += 1
-        self.problem = None
-        self._last[message.topic(), message.partition()] = message.offset()
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        """Of messages that failed only."""
+        self._failed += 1
+        self._failure = self._failure or error
 
     def _on_error(self, error: Any) -> None:
         """What librdkafka says of its connections; it goes on by itself unless the error is fatal."""

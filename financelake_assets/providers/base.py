@@ -18,6 +18,8 @@ from financelake_assets.config import ASSET_CLASSES, AssetClass
 PRICES = ("open", "high", "low", "close", "adj_close")
 EVENTS = ("dividend", "split")
 """Of a stock, on the bar of the day: cash a share, and new shares for an old one. Most rows have none."""
+OPTIONAL = ("adj_close", *EVENTS, "trade_id")
+"""What many sources know nothing of: a chunk without any value of one leaves it out of its messages."""
 NUMBERS = (*PRICES, "volume", *EVENTS)
 TICK = "tick"
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import Span, header, read
-from financelake_assets.bronze.topics import BRONZE, offsets_at, topic_of, watermarks
+from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, topic_of, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
@@ -204,7 +204,7 @@ def _published(settings: Settings, places: Sequence[Place], since: datetime | No
         return {}
     begin = int(since.timestamp() * 1000) - _CLOCK_SKEW_MS
     spans: dict[tuple[str, int], Span] = {}
-    for topic, parts in watermarks(settings).items():
+    for topic, parts in watermarks(settings, (*BRONZE, DEAD_LETTERS)).items():
         first = offsets_at(settings, topic, begin)
         spans |= {(topic, part): (first.get(part, high), high) for part, (_, high) in parts.items()}
     wanted = {str(place): place for place in places}
@@ -217,27 +217,13 @@ def _published(settings: Settings, places: Sequence[Place], since: datetime | No
 
 
 def _publish(settings: Settings, due: Mapping[Place, tuple[Mapping[str, Any], bytes]]) -> dict[Place, Place]:
-    places: dict[Place, Place] = {}
+    begun = datetime.now(UTC)
     with BronzeProducer(settings, give_up_seconds=30) as producer:
         for old, (row, value) in due.items():
             topic, key = topic_and_key(value, row["topic"], row["key"])
-            before = _ends(producer)
             producer.send(topic, key, value, list(_headers(old, row)))
-            # one at a time: repairs are few, and so each one's place is known, which confirms it
-            producer.flush()
-            places[old] = _end(producer, before)
-    return places
-
-
-def _end(producer: BronzeProducer, before: Mapping[tuple[str, int], int]) -> Place:
-    """Where the one message since ``before`` went."""
-    (moved,) = ((place, end) for place, end in _ends(producer).items() if before.get(place) != end)
-    (topic, partition), end = moved
-    return Place(topic, partition, end - 1)
-
-
-def _ends(producer: BronzeProducer) -> dict[tuple[str, int], int]:
-    return {(topic, part): end for topic, of in producer.ends.items() for part, end in of.items()}
+        producer.flush()
+    return _published(settings, list(due), begun) if due else {}
 
 
 def _headers(old: Place, row: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:

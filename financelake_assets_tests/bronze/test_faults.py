@@ -80,7 +80,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_a_broker_killed_in_the_middle_costs_no_row_and_doubles_none(own: Settings) -> None:
     """SIGKILL while messages are on their way; the same load, never restarted, goes on when the broker is back."""
-    total, at_kill = 30_000, threading.Event()
+    total, at_kill, at_end = 30_000, threading.Event(), list[tuple[int, str | None]]()
 
     def publish() -> None:
         with Load(own, NAME, "test") as load:
@@ -91,6 +91,7 @@ def test_a_broker_killed_in_the_middle_costs_no_row_and_doubles_none(own: Settin
                 if number >= 100:
                     time.sleep(0.002)  # so that it is still publishing when the broker dies
             load.record()
+            at_end.append((load.deliveries.failed, load.problem))
 
     worker = threading.Thread(target=publish)
     with servers.broker(own) as broker:
@@ -101,6 +102,7 @@ def test_a_broker_killed_in_the_middle_costs_no_row_and_doubles_none(own: Settin
     with servers.broker(own):
         worker.join(120)
         assert not worker.is_alive()
+        assert at_end == [(0, None)], "the broker takes messages again"
         assert each_once(own, NAME, total)
 
 
@@ -118,6 +120,8 @@ def test_a_broker_that_does_not_come_back_is_an_error_in_bounded_time_and_the_lo
         load.record()
     with pytest.raises(DeliveryError, match="messages were not delivered"), load:
         _publish(load, source)
+    assert load.deliveries.acknowledged >= 501, "what arrived before, with its first record"
+    assert load.deliveries.failed > 0
     with pytest.raises(BrokerUnavailableError, match="does not answer"):
         Load(own, name, "test")
     with servers.broker(own):

@@ -61,8 +61,8 @@ def test_what_silver_refuses_is_invalid(wrong: dict[str, object]) -> None:
 def test_what_is_published_is_valid() -> None:
     for provider in (ReplayProvider(), *(_synthetic(interval) for interval in ("1m", "tick"))):
         (part,) = provider.history()
-        for message in list(encode(next(part.chunks)))[:200]:
-            VALID.validate(json.loads(message.value))
+        for _, _, value in list(encode(next(part.chunks)))[:200]:
+            VALID.validate(json.loads(value))
 
 
 def _synthetic(interval: str) -> SyntheticProvider:
