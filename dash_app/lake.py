@@ -22,11 +22,11 @@ import polars as pl
 from dash_app.inventory import Inventory, Stocktaker
 from dash_app.tables import CachedTable, TableView
 from dash_app.wording import PLAYED_PROVIDERS
-from financelake_assets.calendars import calendar_of
-from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.bronze.universe import calendars
+from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.silver.schema import BARS, QUARANTINE, UNIVERSE
 
 T = TypeVar("T")
 
@@ -180,6 +180,7 @@ class LakeReader:
             CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
         ]
+        self._universe = CachedTable(UNIVERSE, settings)
         self._stocktaker = Stocktaker(settings)
         self._stopped = threading.Event()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
@@ -194,7 +195,8 @@ class LakeReader:
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
-        overdue = overdue_bars(self._tables[0].view, datetime.now(UTC))
+        changed.append(self._universe.refresh())
+        overdue = overdue_bars(self._tables[0].view, self._universe.view.all, datetime.now(UTC))
         same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
         if not any(changed) and self.snapshot.loaded and same:
             return False
@@ -235,15 +237,16 @@ def _age(signals: TableView) -> float | None:
     return None if newest is None else (datetime.now(UTC) - newest).total_seconds()
 
 
-def overdue_bars(bars: TableView, now: datetime) -> dict[tuple[str, str], int]:
-    """How many bars are due by the market's calendar and not there, of every series that comes from a live market."""
-    late = {}
-    for (symbol, interval), frame in bars.groups.items():
-        last = frame.row(-1, named=True)
-        asset_class = next((one for one in ASSET_CLASSES if one == last["asset_class"]), None)
-        if asset_class is not None and last["provider"] not in PLAYED_PROVIDERS:
-            late[symbol, interval] = calendar_of(asset_class).overdue(interval, last["event_time"], now)
-    return late
+def overdue_bars(bars: TableView, universe: pl.DataFrame, now: datetime) -> dict[tuple[str, str], int]:
+    """How many bars are due by the symbol's calendar and not there, of every series that comes from a live market."""
+    last = {series: frame.row(-1, named=True) for series, frame in bars.groups.items()}
+    live = {series: row for series, row in last.items() if row["provider"] not in PLAYED_PROVIDERS}
+    known = calendars(universe.filter(pl.col("symbol").is_in([symbol for symbol, _ in live])))
+    return {
+        (symbol, interval): known[symbol].overdue(interval, row["event_time"], now)
+        for (symbol, interval), row in live.items()
+        if symbol in known
+    }
 
 
 def read_feed(settings: Settings) -> Feed:

@@ -1,7 +1,8 @@
 """The universe: which symbols this lake knows, as silver judges them.
 
 Enters: symbols with their asset class. Leaves: rows of reference/universe, each symbol once. Adding is idempotent and
-safe beside others who add; a symbol keeps the asset class that it came with.
+safe beside others who add; a symbol keeps the asset class that it came with. Its calendar and currency are what the
+universe file says; until one does, they are null, and the calendar is that of its class.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
 from financelake_assets.resources.delta import retried
@@ -85,6 +87,32 @@ class Universe:
                     f"{symbol} is a {known} in this lake and cannot be a {asset_class} too. "
                     "Publish it under another symbol, or with the asset class it has."
                 )
+
+
+def describe(settings: Settings, traits: pl.DataFrame) -> None:
+    """Note what a user says of symbols that are in the universe; saying it again writes nothing.
+
+    Args:
+        settings: the lake.
+        traits: symbol, calendar and currency.
+    """
+
+    def attempt() -> None:
+        table = UNIVERSE.ensure(settings)
+        known = pl.scan_delta(table).select(traits.columns).collect()
+        news = traits.join(known, on=traits.columns, how="anti", nulls_equal=True)
+        if news.is_empty():
+            return
+        merger = table.merge(news.to_arrow(), "t.symbol = s.symbol", source_alias="s", target_alias="t")
+        merger.when_matched_update({"calendar": "s.calendar", "currency": "s.currency"}).execute()
+
+    retried(attempt)
+
+
+def calendars(universe: pl.DataFrame) -> dict[str, TradingCalendar]:
+    """The trading calendar of each symbol: its own, or that of its class."""
+    names = universe.select("symbol", pl.coalesce("calendar", pl.col("asset_class").replace(BY_CLASS)))
+    return {symbol: trading_calendar(name) for symbol, name in names.iter_rows()}
 
 
 def known_symbols(table: DeltaTable) -> dict[str, str]:

@@ -19,11 +19,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from financelake_assets.bronze.universe import SYMBOL, Universe
-from financelake_assets.calendars import BY_CLASS, trading_calendar
+from financelake_assets.bronze.universe import SYMBOL, Universe, describe
+from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass, Settings
 from financelake_assets.providers import registry
 from financelake_assets.providers.base import TICK, Instrument
@@ -67,11 +68,6 @@ class Entry(BaseModel):
         if value not in registry.names():
             raise ValueError(f"no provider {value!r}; there are {', '.join(registry.names())}")
         return value
-
-    @property
-    def calendar_name(self) -> str:
-        """Its calendar, or that of its class."""
-        return self.calendar or BY_CLASS[self.asset_class]
 
     @property
     def instrument(self) -> Instrument:
@@ -131,7 +127,8 @@ def requests(entries: list[Entry], provider: str | None, live: bool) -> list[dic
     wanted = sorted((entry for entry in entries if provider in (None, entry.provider)), key=_asked_together)
     found: list[dict[str, Any]] = [
         {"provider": name, "interval": interval, "asset_class": asset_class, "symbols": _symbols(group)}
-        for (name, interval, asset_class), group in groupby(wanted, key=_asked_together)
+        | ({"calendar": calendar} if calendar else {})
+        for (name, interval, asset_class, calendar), group in groupby(wanted, key=_asked_together)
     ]
     if live and wanted:
         providers = sorted({entry.provider for entry in wanted})
@@ -141,28 +138,26 @@ def requests(entries: list[Entry], provider: str | None, live: bool) -> list[dic
     return found
 
 
-def remember(settings: Settings) -> int:
-    """Make the symbols of the lake's universe file known to silver; returns how many there are.
+def remember(settings: Settings, entries: list[Entry]) -> None:
+    """Make the symbols known to the lake, with their calendars and currencies.
 
     Raises:
-        UniverseFileError: the file cannot be used.
         AssetClassError: the lake knows a symbol as something else.
     """
-    if settings.universe_file is None:
-        return 0
-    entries = read_universe_file(settings.universe_file)
     for provider in {entry.provider for entry in entries}:
         of_it = [entry.instrument for entry in entries if entry.provider == provider]
         Universe(settings, provider).add(of_it)
-    return len(entries)
+    columns = dict.fromkeys(("symbol", "calendar", "currency"), pl.String)
+    traits = [(entry.symbol, entry.calendar or None, entry.currency) for entry in entries]
+    describe(settings, pl.DataFrame(traits, schema=columns, orient="row"))
 
 
 def _symbols(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(entry.symbol for entry in entries)
 
 
-def _asked_together(entry: Entry) -> tuple[str, str, AssetClass]:
-    return entry.provider, entry.interval, entry.asset_class
+def _asked_together(entry: Entry) -> tuple[str, str, AssetClass, str]:
+    return entry.provider, entry.interval, entry.asset_class, entry.calendar
 
 
 def _with_defaults(content: Mapping[str, Any]) -> dict[str, Any]:

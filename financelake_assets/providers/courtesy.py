@@ -1,18 +1,22 @@
 """How to ask somebody else's server: not too often, again after a passing failure, and not at all while it is down.
 
-Enters: a call. Leaves: its answer, or a ``ProviderError`` in bounded time. One ``Courtesy`` is shared by all who ask
-the same server in this process, so that its limit holds for all of them together.
+Enters: a call. Leaves: its answer, or a ``ProviderError`` in bounded time. The limit holds for all of a user's
+processes together, because the server sees one address; the circuit breaker is each process's own.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
+import platformdirs
 import structlog
 from pybreaker import CircuitBreaker, CircuitBreakerError
-from pyrate_limiter import Duration, Limiter, Rate
+from pyrate_limiter import Duration, Limiter, limiter_factory
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -50,22 +54,27 @@ class Courtesy:
         failures: int = 10,
         pause: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
+        folder: Path | None = None,
     ) -> None:
-        """Set it up.
+        """Set it up; nothing is written before the first call.
 
         Args:
             name: the server, for messages.
-            per_minute: requests a minute at most, over all threads.
+            per_minute: requests a minute at most, over all threads and processes that share ``folder``.
             attempts: how often one call is tried.
             first_wait: seconds before the second attempt; doubles, with jitter, up to ``longest_wait``.
             longest_wait: see above.
             failures: passing failures in a row after which the server is left alone for ``pause`` seconds.
             pause: see above.
             sleep: waits for so many seconds; it may raise to end the call.
+            folder: where the requests of the last minute are noted; default: this user's cache.
         """
         self._name = name
         self._pause = pause
-        self._limiter = Limiter(Rate(per_minute, Duration.MINUTE))
+        self._per_minute = per_minute
+        self._folder = folder or platformdirs.user_cache_path("financelake") / "courtesy"
+        # the limiter's own lock is between processes, not threads
+        self._turn = threading.Lock()
         # what is wrong with the question says nothing about the server
         self._breaker = CircuitBreaker(
             fail_max=failures,
@@ -97,8 +106,16 @@ class Courtesy:
                 f"{self._pause:.0f} s. Ask again later; what was published is kept."
             ) from error
 
+    @cached_property
+    def _limiter(self) -> Limiter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return limiter_factory.create_sqlite_limiter(
+            self._per_minute, Duration.MINUTE, str(self._folder / f"{self._name}.sqlite"), use_file_lock=True
+        )
+
     def _once(self, question: Callable[[], T]) -> T:
-        self._limiter.try_acquire(self._name)
+        with self._turn:
+            self._limiter.try_acquire(self._name)
         return self._breaker.call(question)
 
     def _tell(self, state: RetryCallState) -> None:

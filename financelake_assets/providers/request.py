@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass
 from financelake_assets.providers.base import COLUMNS, TICK
 
@@ -23,6 +24,7 @@ class IngestRequest(BaseModel):
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     interval: str | None = Field(None, pattern=INTERVAL_PATTERN, description="1m, 1h, 1d …, or tick for single trades")
+    calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: tuple[str, ...] = Field((), description="only these symbols")
     columns: dict[str, str] = Field({}, description="csv: field → the file's column, where the guess is wrong")
@@ -56,6 +58,13 @@ class IngestRequest(BaseModel):
     @classmethod
     def _one_upper_case(cls, value: str | None) -> str | None:
         return None if value is None else value.strip().upper()
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str | None) -> str | None:
+        if value is not None:
+            trading_calendar(value)
+        return value
 
     @field_validator("timezone")
     @classmethod

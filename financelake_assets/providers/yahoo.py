@@ -16,7 +16,8 @@ from functools import partial
 import polars as pl
 import structlog
 
-from financelake_assets.calendars import calendar_of
+from financelake_assets.calendars import TradingCalendar, calendar_of, trading_calendar
+from financelake_assets.config import AssetClass
 from financelake_assets.providers.base import COLUMNS, TICK, Capabilities, Chunk, Part, ProviderError
 from financelake_assets.providers.columns import guess_class
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
@@ -32,7 +33,7 @@ except ModuleNotFoundError as error:  # an optional dependency
     ) from error
 
 COURTESY = Courtesy("Yahoo")
-"""Shared by everything in this process that asks Yahoo."""
+"""Shared by everything that asks Yahoo."""
 
 _CHUNK_ROWS = 2_000
 _MINUTE = timedelta(minutes=1)
@@ -144,7 +145,11 @@ class YahooProvider:
 
     def _trading(self, now: datetime) -> bool:
         classes = {self._request.asset_class or guess_class(symbol) for symbol in self._symbols}
-        return any(calendar_of(asset_class).is_trading(now) for asset_class in classes)
+        return any(self._calendar(asset_class).is_trading(now) for asset_class in classes)
+
+    def _calendar(self, asset_class: AssetClass) -> TradingCalendar:
+        named = self._request.calendar
+        return trading_calendar(named) if named else calendar_of(asset_class)
 
     def _history(self, symbol: str, interval: str, start: datetime | None, end: datetime | None) -> History:
         now = self._clock()
@@ -186,7 +191,7 @@ class YahooProvider:
         wanted = self._request.asset_class
         if wanted and wanted != history.asset_class:
             yield f"{symbol}: left out, it is a {history.asset_class} and {wanted} was asked for"
-        calendar = calendar_of(history.asset_class)
+        calendar = self._calendar(history.asset_class)
         if calendar.zone == history.zone:
             gaps = calendar.gaps(self._interval, times)
             if gaps:

@@ -59,7 +59,7 @@ def ingest(
     from financelake_assets.bronze.producer import DeliveryError, Stopped
     from financelake_assets.bronze.topics import BrokerUnavailableError
     from financelake_assets.bronze.universe import AssetClassError
-    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, requests
+    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
     from financelake_assets.providers.base import ProviderError
     from financelake_assets.providers.request import IngestRequest
     from financelake_assets.runtime.cli import out, print_json
@@ -90,6 +90,7 @@ def ingest(
             from_file = requests(entries, provider, live)
             if universe is not None and not from_file:
                 raise UniverseFileError(f"{file} has no symbol of {provider}")
+            remember(get_settings(), entries)
             asked = [{**given, "live": False, **fields} for fields in from_file] or asked
         wanted = [IngestRequest.model_validate(fields) for fields in asked]
         with _progress() as bar:

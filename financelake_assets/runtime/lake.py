@@ -80,15 +80,16 @@ def _remember_universe(settings: Settings, say: Say) -> None:
     if settings.universe_file is None:
         return  # what reads one takes a second to import
     from financelake_assets.bronze.universe import AssetClassError
-    from financelake_assets.bronze.universe_file import UniverseFileError, remember
+    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember
 
     try:
-        count = remember(settings)
+        entries = read_universe_file(settings.universe_file)
+        remember(settings, entries)
     except (UniverseFileError, AssetClassError) as error:
         raise RuntimeProblem(
             str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
         ) from error
-    say(f"{count} symbols of {settings.universe_file} are known")
+    say(f"{len(entries)} symbols of {settings.universe_file} are known")
 
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:

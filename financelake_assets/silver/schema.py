@@ -120,6 +120,8 @@ UNIVERSE = TableSpec(
             "asset_class": pa.string(),
             "provider": pa.string(),
             "added_at": TIMESTAMP,
+            "calendar": pa.string(),
+            "currency": pa.string(),
         },
         required=("symbol", "asset_class"),
     ),

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -190,27 +189,20 @@ def test_clocks_that_are_wrong_and_numbers_that_are_none_reach_bronze(bronze_lak
 # -- the provider ---------------------------------------------------------------------------------------
 
 
-def _provider(**request: Any) -> YahooProvider:
-    return YahooProvider(
-        IngestRequest(provider="yfinance", symbols=("AAPL", "NOPE", "MSFT"), start="2024-01-01", **request),
-        Courtesy("Yahoo", first_wait=0.01, attempts=3),
-        timeout=0.5,
-    )
-
-
 def _use(provider: YahooProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the registry give this provider, which differs from the real one in address and patience only."""
     monkeypatch.setattr("financelake_assets.providers.yahoo.from_request", lambda _: provider)
 
 
 def test_a_provider_that_fails_in_every_way_still_gives_what_it_has(
-    bronze_lake: Settings, yahoo: ChartServer, monkeypatch: pytest.MonkeyPatch
+    bronze_lake: Settings, yahoo: ChartServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """HTML, too many requests and a hang, then an answer; one symbol that does not exist beside two that do."""
     yahoo.listings |= {symbol: Listing(bars=days(8, 9, 10)) for symbol in ("AAPL", "MSFT")}
     yahoo.faults.extend([HTML, "hang"])
     request = IngestRequest(provider="yfinance", symbols=("AAPL", "NOPE", "MSFT"), start="2024-01-01")
-    _use(_provider(), monkeypatch)
+    courtesy = Courtesy("Yahoo", first_wait=0.01, attempts=3, folder=tmp_path)
+    _use(YahooProvider(request, courtesy, timeout=0.5), monkeypatch)
     for _ in range(2):  # asked again, what is published is not published again
         with pytest.raises(ProviderError, match="1 of 3 symbols were not loaded: NOPE"):
             ingest(request, bronze_lake)

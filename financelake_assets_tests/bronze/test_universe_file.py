@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from financelake_assets.bronze.universe import known_symbols
+from financelake_assets.bronze.universe import Universe, calendars, known_symbols
 from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
 from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.silver.schema import UNIVERSE
 
@@ -29,13 +32,13 @@ def _file(folder: Path, text: str) -> Path:
     return file
 
 
-def test_entries_take_defaults_and_the_calendar_of_their_class(tmp_path: Path) -> None:
+def test_entries_take_defaults(tmp_path: Path) -> None:
     entries = read_universe_file(_file(tmp_path, GOOD))
-    assert [(one.symbol, one.calendar_name, one.currency, one.provider, one.interval) for one in entries] == [
-        ("AAPL", "XNYS", "USD", "yfinance", "1d"),
+    assert [(one.symbol, one.calendar, one.currency, one.provider, one.interval) for one in entries] == [
+        ("AAPL", "", "USD", "yfinance", "1d"),
         ("VOD.L", "XLON", "GBP", "yfinance", "1d"),
-        ("BTC-USD", "24/7", "USD", "yfinance", "1h"),
-        ("WTI", "CMES", "USD", "replay", "1d"),
+        ("BTC-USD", "", "USD", "yfinance", "1h"),
+        ("WTI", "", "USD", "replay", "1d"),
     ]
 
 
@@ -43,7 +46,8 @@ def test_symbols_are_asked_for_together_where_they_can_be(tmp_path: Path) -> Non
     entries = read_universe_file(_file(tmp_path, GOOD))
     history = [
         {"provider": "replay", "interval": "1d", "asset_class": "commodity", "symbols": ("WTI",)},
-        {"provider": "yfinance", "interval": "1d", "asset_class": "stock", "symbols": ("AAPL", "VOD.L")},
+        {"provider": "yfinance", "interval": "1d", "asset_class": "stock", "symbols": ("AAPL",)},
+        {"provider": "yfinance", "interval": "1d", "asset_class": "stock", "symbols": ("VOD.L",), "calendar": "XLON"},
         {"provider": "yfinance", "interval": "1h", "asset_class": "crypto", "symbols": ("BTC-USD",)},
     ]
     assert requests(entries, None, live=False) == history
@@ -57,15 +61,43 @@ def test_symbols_are_asked_for_together_where_they_can_be(tmp_path: Path) -> Non
 
 
 def test_its_symbols_are_made_known_to_the_lake(tmp_path: Path) -> None:
-    lake = Settings(data_dir=tmp_path / "lake", universe_file=_file(tmp_path, GOOD))
-    assert remember(lake) == 4
+    lake = Settings(data_dir=tmp_path / "lake")
+    entries = read_universe_file(_file(tmp_path, GOOD))
+    remember(lake, entries)
     assert known_symbols(UNIVERSE.ensure(lake)) == {
         "AAPL": "stock",
         "VOD.L": "stock",
         "BTC-USD": "crypto",
         "WTI": "commodity",
     }
-    assert remember(Settings(data_dir=tmp_path / "lake")) == 0
+    universe = pl.read_delta(UNIVERSE.path(lake))
+    assert {symbol: calendar.name for symbol, calendar in calendars(universe).items()} == {
+        "AAPL": "XNYS",
+        "VOD.L": "XLON",
+        "BTC-USD": "24/7",
+        "WTI": "CMES",
+    }
+    assert dict(universe.select("symbol", "currency").iter_rows())["VOD.L"] == "GBP"
+
+
+def test_saying_it_again_writes_nothing_and_saying_something_else_changes_it(tmp_path: Path) -> None:
+    lake = Settings(data_dir=tmp_path / "lake")
+    entries = read_universe_file(_file(tmp_path, GOOD))
+    remember(lake, entries)
+    version = UNIVERSE.ensure(lake).version()
+    remember(lake, entries)
+    assert UNIVERSE.ensure(lake).version() == version
+    remember(lake, read_universe_file(_file(tmp_path, GOOD.replace("XLON", "XETR"))))
+    assert calendars(pl.read_delta(UNIVERSE.path(lake)))["VOD.L"].name == "XETR"
+
+
+def test_symbols_of_a_lake_that_knew_no_calendars_have_that_of_their_class(tmp_path: Path) -> None:
+    lake = Settings(data_dir=tmp_path / "lake")
+    older = {"symbol": ["GC=F"], "asset_class": ["commodity"], "provider": ["replay"]}
+    pl.DataFrame(older).with_columns(added_at=pl.lit(datetime(2026, 1, 1, tzinfo=UTC))).write_delta(UNIVERSE.path(lake))
+    Universe(lake, "csv").add([Instrument("AAPL", "stock")])
+    found = calendars(pl.read_delta(UNIVERSE.path(lake)))
+    assert {symbol: calendar.name for symbol, calendar in found.items()} == {"GC=F": "CMES", "AAPL": "XNYS"}
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,14 @@ def test_live_bars_are_late_by_the_markets_calendar_and_played_ones_never() -> N
     row = {"event_time": friday, "asset_class": "stock", "provider": "yfinance"}
     view = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([row])})
     sunday, wednesday = datetime(2025, 6, 8, 12, tzinfo=UTC), datetime(2025, 6, 11, 3, tzinfo=UTC)
-    assert overdue_bars(view, sunday) == {("AAPL", "1d"): 0}
-    assert overdue_bars(view, wednesday) == {("AAPL", "1d"): 2}  # Monday's and Tuesday's
+    known = {"symbol": "AAPL", "asset_class": "stock", "calendar": None}
+    universe = pl.DataFrame([known], schema_overrides={"calendar": pl.String})
+    assert overdue_bars(view, universe, sunday) == {("AAPL", "1d"): 0}
+    assert overdue_bars(view, universe, wednesday) == {("AAPL", "1d"): 2}  # Monday's and Tuesday's
+    always = universe.with_columns(calendar=pl.lit("24/7"))
+    assert overdue_bars(view, always, wednesday) == {("AAPL", "1d"): 4}, "the symbol's own calendar"
     played = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([{**row, "provider": "replay"}])})
-    assert overdue_bars(played, wednesday) == {}
+    assert overdue_bars(played, universe, wednesday) == {}
 
 
 def test_all_parts_of_a_page_are_of_the_moment_that_it_was_told_of(offline_lake: Settings) -> None:

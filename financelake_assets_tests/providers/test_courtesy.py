@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from financelake_assets.providers.base import ProviderError
@@ -64,3 +68,16 @@ def test_what_is_wrong_with_the_question_does_not_count_against_the_server() -> 
         with pytest.raises(ProviderError):
             courtesy.call(Server(1, ProviderError))
     assert courtesy.call(Server(0)) == "answer"
+
+
+def _asked(folder: Path) -> int:
+    return Courtesy("the server", per_minute=6, folder=folder).call(lambda: 1)
+
+
+def test_requests_of_all_threads_and_processes_together_are_limited(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        courtesy = Courtesy("the server", per_minute=6, folder=tmp_path)
+        assert sum(threads.map(lambda _: courtesy.call(lambda: 1), range(3))) == 3
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as processes:
+        assert sum(processes.map(_asked, [tmp_path] * 3)) == 3
+    assert not courtesy._limiter.try_acquire("the server", timeout=0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ import yfinance as yf
 from curl_cffi.requests import Session
 
 from financelake_assets.providers.base import Part, ProviderError
-from financelake_assets.providers.courtesy import Courtesy, PassingError, UnavailableError
+from financelake_assets.providers.courtesy import Courtesy, UnavailableError
 from financelake_assets.providers.registry import make_provider
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.yahoo import YahooProvider
@@ -200,12 +199,3 @@ def test_a_frame_with_two_levels_of_columns_is_read_and_an_unknown_one_refused()
     with pytest.raises(ProviderError, match="gives no Adj Close"):
         bars(frame.drop(columns="Adj Close"), "AAPL", "stock", "1d", NOW)
     assert bars(frame.iloc[:0], "AAPL", "stock", "1d", NOW).height == 0
-
-
-def test_requests_of_all_threads_together_are_limited() -> None:
-    asked: list[float] = []
-    courtesy = Courtesy("Yahoo", per_minute=3)
-    for _ in range(3):
-        courtesy.call(lambda: asked.append(time.monotonic()))
-    assert not courtesy._limiter.try_acquire("Yahoo", blocking=False)
-    assert isinstance(PassingError("x"), ProviderError)
