@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 KEPT_BARS = 1_000
 """Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
+KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
 _KEPT_SNAPSHOTS = 4
 """A page asks for its parts one by one; they share most of their rows."""
@@ -41,6 +42,7 @@ KEPT_STEPS = 2_000
 KEPT_TRADES = 200
 _ACCOUNT = ("asset_class", "interval")
 _SERIES = ("symbol", "interval")
+_NO_SYMBOLS = pl.DataFrame(pl.from_arrow(UNIVERSE.schema.empty_table()))
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Snapshot:
     def bars(self) -> TableView:
         """silver/bars by symbol and interval."""
         return self.tables.get(BARS.full_name, TableView())
+
+    @property
+    def universe(self) -> pl.DataFrame:
+        """reference/universe: what each symbol is."""
+        return self.tables.get(UNIVERSE.full_name, TableView(empty=_NO_SYMBOLS)).all
 
     @property
     def predictions(self) -> TableView:
@@ -165,11 +172,13 @@ class LakeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._universe = CachedTable(UNIVERSE, settings, keep=KEPT_SYMBOLS)
         self._signals = CachedTable(
             SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")
         )
         self._tables = [
             CachedTable(BARS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            self._universe,
             CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
             self._signals,
             CachedTable(SCORECARD, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
@@ -180,7 +189,6 @@ class LakeReader:
             CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
         ]
-        self._universe = CachedTable(UNIVERSE, settings)
         self._stocktaker = Stocktaker(settings)
         self._stopped = threading.Event()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
@@ -195,7 +203,6 @@ class LakeReader:
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
-        changed.append(self._universe.refresh())
         overdue = overdue_bars(self._tables[0].view, self._universe.view.all, datetime.now(UTC))
         same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
         if not any(changed) and self.snapshot.loaded and same:

@@ -31,6 +31,7 @@ class Series:
     interval: str
     asset_class: str
     provider: str
+    currency: str
     horizon: int
     bars: pl.DataFrame
 
@@ -84,7 +85,16 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
         pl.col("upper").shift(ahead).alias("expected_upper"),
     )
     last = prices.row(-1, named=True)
-    return Series(symbol, interval, last["asset_class"] or "", last["provider"] or "", ahead, joined.tail(bars))
+    told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
+    return Series(
+        symbol,
+        interval,
+        last["asset_class"] or "",
+        last["provider"] or "",
+        next((currency for currency in told if currency), ""),
+        ahead,
+        joined.tail(bars),
+    )
 
 
 def _beside(bars: pl.DataFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:

@@ -195,7 +195,7 @@ def head(series: Series) -> Children:
     last = series.last
     return [
         html.Div(
-            [html.H1(series.symbol), html.Span(wording.ASSET_CLASSES.get(series.asset_class, ""), className="muted")],
+            [html.H1(series.symbol), html.Span(_kind(series), className="muted")],
             className="name",
         ),
         html.Div(
@@ -210,6 +210,12 @@ def head(series: Series) -> Children:
             className="verdict-line",
         ),
     ]
+
+
+def _kind(series: Series) -> str:
+    """``Stock``, or ``Stock, in GBP`` where a universe file says so."""
+    kind = wording.ASSET_CLASSES.get(series.asset_class, "")
+    return f"{kind}, in {series.currency}" if series.currency else kind
 
 
 def change(value: float | None) -> html.Span:

@@ -8,7 +8,9 @@ import pytest
 from dash_app import market
 from dash_app.lake import LakeReader, Snapshot, overdue_bars
 from dash_app.tables import TableView
+from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.dash_app import written
 
 
@@ -36,6 +38,15 @@ def test_the_watch_list_narrows_to_an_asset_class(offline_lake: Settings) -> Non
     snapshot = _read(offline_lake)
     assert [row["symbol"] for row in market.watch_rows(snapshot, "crypto")] == ["BTC-USD"]
     assert len(market.watch_rows(snapshot)) == 3
+
+
+def test_a_symbol_shows_its_currency_where_a_universe_file_says_it(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("WTI", "AAPL"), count=5))
+    Universe(offline_lake, "csv").add([Instrument("WTI", "commodity"), Instrument("AAPL", "stock")])
+    describe(offline_lake, pl.DataFrame({"symbol": ["WTI"], "calendar": ["CMES"], "currency": ["GBP"]}))
+    snapshot = _read(offline_lake)
+    found = {symbol: market.series(snapshot, symbol, "1d", 5) for symbol in ("WTI", "AAPL")}
+    assert {symbol: series.currency for symbol, series in found.items() if series} == {"WTI": "GBP", "AAPL": ""}
 
 
 def test_live_bars_are_late_by_the_markets_calendar_and_played_ones_never() -> None:
