@@ -95,13 +95,9 @@ def bronze_topics(
 # -- history, loaded and back-filled from the UI --------------------------------------------------------
 
 FIRST_YEAR = 1986
+YEARS = dg.TimeWindowPartitionsDefinition(start=str(FIRST_YEAR), cron_schedule="0 0 1 1 *", fmt="%Y", end_offset=1)
 HISTORY = dg.MultiPartitionsDefinition(
-    {
-        "asset_class": dg.StaticPartitionsDefinition(list(ASSET_CLASSES)),
-        "year": dg.TimeWindowPartitionsDefinition(
-            start=str(FIRST_YEAR), cron_schedule="0 0 1 1 *", fmt="%Y", end_offset=1
-        ),
-    }
+    {"asset_class": dg.StaticPartitionsDefinition(list(ASSET_CLASSES)), "year": YEARS}
 )
 
 
@@ -110,6 +106,7 @@ class HistoryConfig(dg.Config):
 
     provider: str = Field("replay", description="replay, csv, synthetic, yfinance, or one that a package registers")
     path: str | None = Field(None, description="csv: a file or folder on the machine of the run")
+    asset_class: str | None = Field(None, description="csv: what the symbols are, where the guess is wrong")
     interval: str | None = Field(None, description="1d, 1h, 1m …, or tick")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: list[str] = Field([], description="only these symbols; needed for yfinance")
@@ -134,9 +131,10 @@ def bronze_history(
     """A provider's history on the topics, by asset class and year; what is there already is not published again."""
     totals = {"rows": 0, "published": 0, "known": 0, "odd": 0, "dead": 0}
     symbols: set[str] = set()
+    newest = YEARS.get_partition_keys()[-1]
     for key in context.partition_keys:
         # a partition is a load of its own, so that any back-fill knows what another one has published
-        result = ingest(history_request(config, key), lake.settings)
+        result = ingest(history_request(config, key, newest), lake.settings)
         for note in result.notes:
             context.log.info(note)
         context.log.info(f"{key}: {result.published} published, {result.known} known before")
@@ -145,14 +143,14 @@ def bronze_history(
     return dg.MaterializeResult(metadata={**totals, "symbols": sorted(symbols)})
 
 
-def history_request(config: HistoryConfig, partition: str) -> IngestRequest:
-    """What a partition, such as ``crypto|2015``, asks of the provider."""
+def history_request(config: HistoryConfig, partition: str, newest: str) -> IngestRequest:
+    """What a partition, such as ``crypto|2015``, asks of the provider; that of the newest year has no end."""
     asset_class, year = partition.split("|")
     return IngestRequest.model_validate(
         {
             **config.model_dump(),
-            "asset_class": asset_class,
+            "only_class": asset_class,
             "start": datetime(int(year), 1, 1, tzinfo=UTC),
-            "end": datetime(int(year) + 1, 1, 1, tzinfo=UTC),
+            "end": None if year == newest else datetime(int(year) + 1, 1, 1, tzinfo=UTC),
         }
     )

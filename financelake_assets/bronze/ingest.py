@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import reduce
 from operator import and_
 
@@ -20,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.topics import ensure_topics
-from financelake_assets.config import Settings
-from financelake_assets.providers.base import Chunk, Part, skip_rows
+from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.providers.base import Chunk, OddRow, Part, skip_rows
 from financelake_assets.providers.registry import make_provider
 from financelake_assets.providers.request import IngestRequest
 
@@ -42,7 +43,7 @@ class IngestProgress:
 
 @dataclass
 class IngestResult:
-    """What an ingestion did: ``rows`` were read, ``published`` now, ``known`` from before, ``dead`` as too large."""
+    """What an ingestion did: ``rows`` wanted, ``published`` now, ``known`` from before, ``dead`` as too large."""
 
     provider: str
     loads: list[str] = field(default_factory=list)
@@ -123,6 +124,7 @@ def _publish_part(
             for chunk in part.chunks:
                 rows += len(chunk)
                 chosen = select(chunk, request)
+                result.rows += len(chosen)
                 result.odd += len(chosen.odd)
                 result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
                 yield chosen
@@ -133,7 +135,6 @@ def _publish_part(
             if stopping():
                 break
         load.record()
-        result.rows += rows
         result.known += known
         result.dead += load.deliveries.dead
 
@@ -153,7 +154,7 @@ def _publish_live(
         for chunk in chunks:
             chosen = select(chunk, request)
             result.published += load.publish(chosen)
-            result.rows += len(chunk)
+            result.rows += len(chosen)
             result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
             progress(IngestProgress(name, result.rows, None))
             if stopping():
@@ -162,31 +163,48 @@ def _publish_live(
 
 
 def select(chunk: Chunk, request: IngestRequest) -> Chunk:
-    """The rows of a chunk that a request's class, symbols and times let through; of odd rows only the symbol counts.
+    """The rows of a chunk that a request's classes, symbols and times let through.
 
-    An odd row without a symbol may be of any: it is kept, for silver to judge.
+    What cannot be told of a row must not lose it, nor publish it with every part of a history: without a symbol it may
+    be of any, without a class it counts to the first one, and without a time it is the newest.
     """
     conditions = []
     if request.asset_class:
         conditions.append(pl.col("asset_class") == request.asset_class)
+    if request.only_class:
+        stated = pl.col("asset_class")
+        known = pl.when(stated.is_in(ASSET_CLASSES)).then(stated).otherwise(pl.lit(ASSET_CLASSES[0]))
+        conditions.append(known == request.only_class)
     if request.symbols:
         conditions.append(pl.col("symbol").is_in(request.symbols))
     if request.start:
-        conditions.append(pl.col("event_time") >= request.start)
+        conditions.append((pl.col("event_time") >= request.start).fill_null(request.end is None))
     if request.end:
         conditions.append(pl.col("event_time") < request.end)
     if not conditions:
         return chunk
-    odd = [row for row in chunk.odd if not request.symbols or row.get("symbol") in (None, *request.symbols)]
-    return Chunk(chunk.rows.filter(reduce(and_, conditions)), tuple(odd))
+    odd = tuple(row for row in chunk.odd if _lets_through(request, row))
+    return Chunk(chunk.rows.filter(reduce(and_, conditions)), odd)
+
+
+def _lets_through(request: IngestRequest, row: OddRow) -> bool:
+    """As ``select`` for an odd row, whose values may be anything."""
+    time, stated = row.get("event_time"), row.get("asset_class")
+    if not isinstance(time, datetime):
+        timely = request.end is None
+    else:
+        timely = (request.start is None or time >= request.start) and (request.end is None or time < request.end)
+    known = stated if stated in ASSET_CLASSES else ASSET_CLASSES[0]
+    symbol = not request.symbols or row.get("symbol") in (None, *request.symbols)
+    return timely and symbol and request.only_class in (None, known)
 
 
 def _selection_name(request: IngestRequest) -> str:
     """Part of a load's name: another selection of the same source is another load."""
-    if not (request.asset_class or request.symbols or request.start or request.end):
+    chosen = (request.asset_class, request.only_class, sorted(request.symbols), request.start, request.end)
+    if not any(chosen):
         return ""
-    chosen = repr((request.asset_class, sorted(request.symbols), request.start, request.end))
-    return "-" + hashlib.sha256(chosen.encode()).hexdigest()[:8]
+    return "-" + hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]
 
 
 @contextmanager

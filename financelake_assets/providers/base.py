@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
@@ -33,7 +34,7 @@ COLUMNS: Mapping[str, pl.DataType] = {
 }
 """The columns of a chunk. ``event_time`` is the start of a bar, or the moment of a tick (a bar of one price)."""
 
-OddRow = Mapping[str, str | float | None]
+OddRow = Mapping[str, str | float | datetime | None]
 
 
 class ProviderError(RuntimeError):

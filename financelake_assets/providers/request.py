@@ -23,6 +23,7 @@ class IngestRequest(BaseModel):
     provider: str = Field("csv", description="csv, replay, synthetic, yfinance, or one that a package registers")
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
+    only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
     interval: str | None = Field(None, pattern=INTERVAL_PATTERN, description="1m, 1h, 1d …, or tick for single trades")
     calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")

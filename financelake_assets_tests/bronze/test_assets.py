@@ -36,10 +36,11 @@ def test_there_is_one_asset_a_topic() -> None:
 
 def test_a_partition_is_a_class_and_a_year() -> None:
     assert HISTORY.has_partition_key(dg.MultiPartitionKey({"asset_class": "crypto", "year": "2015"}))
-    request = history_request(HistoryConfig(provider="csv", path="/data"), "crypto|2015")
-    assert (request.asset_class, str(request.start), str(request.end)) == (
-        *("crypto", "2015-01-01 00:00:00+00:00", "2016-01-01 00:00:00+00:00"),
-    )
+    config = HistoryConfig(provider="csv", path="/data")
+    request = history_request(config, "crypto|2015", "2016")
+    assert (request.asset_class, request.only_class) == (None, "crypto")
+    assert (str(request.start), str(request.end)) == ("2015-01-01 00:00:00+00:00", "2016-01-01 00:00:00+00:00")
+    assert history_request(config, "crypto|2016", "2016").end is None, "what comes now is of the newest year"
 
 
 @pytest.mark.integration
