@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.resources.dagster import LakeResource
 from financelake_assets.resources.delta import TableSpec
@@ -12,7 +13,9 @@ from financelake_assets.silver.assets import table_key
 
 def all_tables() -> list[TableSpec]:
     """Every table that the lake declares."""
-    return [table for module in (silver, gold) for table in vars(module).values() if isinstance(table, TableSpec)]
+    modules = (silver, gold, derived)
+    found = [table for module in modules for table in vars(module).values() if isinstance(table, TableSpec)]
+    return list({table.full_name: table for table in found}.values())
 
 
 @dg.op(pool="maintenance")

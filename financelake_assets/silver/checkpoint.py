@@ -7,7 +7,7 @@ Structured Streaming's own record, so the answer holds while the server is down 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from financelake_assets.config import Settings
@@ -20,20 +20,26 @@ class CheckpointError(RuntimeError):
 
 
 def refuse_misfit(
-    consumed: Mapping[str, Mapping[int, int]], marks: Mapping[str, Mapping[int, tuple[int, int]]], checkpoint: str
+    consumed: Mapping[str, Mapping[int, int]],
+    marks: Mapping[str, Mapping[int, tuple[int, int]]],
+    made_again: Collection[str],
+    checkpoint: str,
 ) -> None:
     """Make sure that the topics still hold what comes after a checkpoint.
 
     Args:
         consumed: per topic and partition, the first offset that is not committed; of an empty checkpoint, nothing.
         marks: low and high watermark of each partition that exists.
+        made_again: topics that are others than those that the checkpoint was made of.
         checkpoint: its folder, for the message.
 
     Raises:
         CheckpointError: messages were deleted before they were read, or a topic or partition is gone or was made again.
     """
-    lost, other = [], []
+    lost, other = [], [f"{topic} was made again" for topic in consumed if topic in made_again]
     for topic, ends in consumed.items():
+        if topic in made_again:
+            continue
         for partition, end in ends.items():
             low, high = marks.get(topic, {}).get(partition, (0, 0))
             if high < end:
@@ -42,7 +48,7 @@ def refuse_misfit(
                 lost.append(f"{topic}/{partition} offsets {end} to {low - 1}")
     if other:
         raise CheckpointError(
-            f"The checkpoint {checkpoint} is of other topics: {'; '.join(other)}. They were deleted or made again. "
+            f"The checkpoint {checkpoint} is of other topics: {'; '.join(other)}. "
             "Remove the checkpoint to read them from their beginning; the tables keep what they have."
         )
     if lost:

@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 from financelake_assets.silver.reasons import Reason
 
 PRICES = ("open", "high", "low", "close", "adj_close")
-NUMBERS = (*PRICES, "volume")
+EVENTS = ("dividend", "split")
+NUMBERS = (*PRICES, "volume", *EVENTS)
 TEXTS = ("symbol", "asset_class", "interval", "event_time", "trade_id")
 TICK = "tick"
 INTERVAL_PATTERN = r"^(tick|[1-9][0-9]{0,2}[mhdw])$"
@@ -122,6 +123,7 @@ def _reason() -> Column:
             Reason.NON_POSITIVE_PRICE,
         ),
         (F.col("volume") < 0, Reason.NEGATIVE_VOLUME),
+        (_any([F.col("dividend") < 0, F.col("split") <= 0]), Reason.IMPOSSIBLE_EVENT),
         (
             ~is_tick
             & (
@@ -163,6 +165,7 @@ def _complete(judged: DataFrame) -> DataFrame:
         "close",
         "adj_close",
         "volume",
+        *EVENTS,
         F.when(F.size(absent) > 0, F.array_join(absent, ",")).alias("imputed"),
     )
 

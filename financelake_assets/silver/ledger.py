@@ -1,8 +1,9 @@
 """The ledger: rows in = rows in silver + duplicates + rows in quarantine.
 
 Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. Offsets come from Spark's
-checkpoint, the others from what each table's commits say that they counted, so an imbalance is a real one. Reading it
-costs the same however large silver is; ``uncounted`` compares the totals with the rows themselves.
+checkpoint, the others from what each table's commits say that they counted, so an imbalance is a real one. Of topics
+that are gone, whose checkpoint is gone too, the tables say how far they were read. Reading it costs the same however
+large silver is; ``uncounted`` compares the totals with the rows themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
-from financelake_assets.silver.writing import Totals, totals
+from financelake_assets.silver.sources import registered
+from financelake_assets.silver.writing import Totals, counted_up_to, totals
 
 Offsets = Mapping[str, Mapping[int, int]]
 
@@ -80,11 +82,24 @@ def uncounted(settings: Settings) -> dict[str, int]:
 def _read(settings: Settings, consumed: Offsets) -> Ledger:
     bars, ticks, quarantine = (_totals(settings, table) for table in (BARS, TICKS, QUARANTINE))
     return Ledger(
-        count_consumed(consumed),
+        _consumed(settings, consumed),
         bars.accepted + ticks.accepted,
         bars.duplicates + ticks.duplicates,
         quarantine.accepted,
     )
+
+
+def _consumed(settings: Settings, consumed: Offsets) -> int:
+    """Messages read from every topic that there was, each from where its reading began."""
+    known = registered(settings)
+    now = known.filter("current")
+    first = {(topic, part): at for topic, part, at in now.select("topic", "partition", "first_offset").iter_rows()}
+    read: int = sum(end - first.get((topic, part), 0) for topic, ends in consumed.items() for part, end in ends.items())
+    opened = [table for spec, _ in _MESSAGES if (table := spec.open(settings)) is not None]
+    gone = known.filter(~pl.col("current")).select("topic", "partition", "topic_id", "first_offset")
+    for topic, part, topic_id, at in gone.iter_rows():
+        read += max([at, *(counted_up_to(table, topic, part, topic_id) for table in opened)]) - at
+    return read
 
 
 def _totals(settings: Settings, table: TableSpec) -> Totals:

@@ -16,7 +16,7 @@ from financelake_assets.silver.schema import BARS, TICKS
 
 ARRIVAL = ("topic", "partition", "offset")
 LINEAGE = (*ARRIVAL, "provider", "ingested_at")
-BAR_VALUES = ("open", "high", "low", "close", "adj_close", "volume", "imputed")
+BAR_VALUES = ("open", "high", "low", "close", "adj_close", "volume", "dividend", "split", "imputed")
 TRADE_VALUES = ("price", "size")
 BAR_OF_TRADES = "1m"
 LATE = pl.duration(seconds=70)
@@ -100,6 +100,8 @@ def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             interval=pl.lit(BAR_OF_TRADES),
             adj_close=pl.lit(None, pl.Float64),
+            dividend=pl.lit(None, pl.Float64),
+            split=pl.lit(None, pl.Float64),
             imputed=pl.lit(None, pl.String),
             messages=pl.lit(0, pl.Int64),
         )

@@ -19,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import start_query
-from financelake_assets.silver import merging, schema, writing
+from financelake_assets.silver import merging, schema, sources, writing
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
 from financelake_assets.silver.merging import Change
@@ -41,7 +41,10 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         CheckpointError: the topics do not hold what comes after the checkpoint.
         BrokerUnavailableError: the broker could not be asked.
     """
-    refuse_misfit(consumed_offsets(settings), watermarks(settings), settings.checkpoint(QUERY))
+    ids, marks, known = topic_ids(settings), watermarks(settings), sources.current_ids(settings)
+    made_again = {topic for topic, id_ in ids.items() if known.get(topic, id_) != id_}
+    refuse_misfit(consumed_offsets(settings), marks, made_again, settings.checkpoint(QUERY))
+    sources.register(settings, ids, marks)
     for table in TABLES:
         table.ensure(settings)
     messages = (
@@ -53,7 +56,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     )
     return start_query(
         messages.writeStream.queryName(QUERY)
-        .foreachBatch(batch_writer(settings, topic_ids(settings)))
+        .foreachBatch(batch_writer(settings, ids))
         .option("checkpointLocation", settings.checkpoint(QUERY))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
     )

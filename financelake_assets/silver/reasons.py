@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     NON_POSITIVE_PRICE = "non_positive_price"
     NEGATIVE_VOLUME = "negative_volume"
+    IMPOSSIBLE_EVENT = "impossible_event"
     INCONSISTENT_RANGE = "inconsistent_range"
 
 
@@ -40,9 +41,10 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.WRONG_EVENT_TIME: "event_time is not an ISO 8601 time of 1800 or later",
     Reason.FUTURE_EVENT_TIME: "event_time is later than the message by more than the accepted skew",
     Reason.MISSING_PRICE: "close is absent",
-    Reason.WRONG_TYPE: "a price or volume is not a number",
-    Reason.NOT_FINITE: "a price or volume is NaN or infinite",
+    Reason.WRONG_TYPE: "a price, volume, dividend or split is not a number",
+    Reason.NOT_FINITE: "a price, volume, dividend or split is NaN or infinite",
     Reason.NON_POSITIVE_PRICE: "a price is zero or negative where the asset class does not allow it",
     Reason.NEGATIVE_VOLUME: "volume is negative",
+    Reason.IMPOSSIBLE_EVENT: "a dividend is negative, or a split gives no share for an old one",
     Reason.INCONSISTENT_RANGE: "high is below, or low above, another price of the bar",
 }

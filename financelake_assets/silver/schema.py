@@ -30,6 +30,8 @@ BARS = TableSpec(
             "close": pa.float64(),
             "adj_close": pa.float64(),
             "volume": pa.float64(),
+            "dividend": pa.float64(),
+            "split": pa.float64(),
             "imputed": pa.string(),
             "messages": pa.int64(),
             "trades": pa.int64(),
@@ -107,6 +109,24 @@ REPLAYS = TableSpec(
         required=("topic", "partition", "offset"),
     ),
     time_column="claimed_at",
+)
+
+SOURCES = TableSpec(
+    layer="silver",
+    name="sources",
+    key=("topic", "topic_id", "partition"),
+    description="Where silver began to read: one row a partition of every topic that there was under a name.",
+    schema=columns(
+        {
+            "topic": pa.string(),
+            "topic_id": pa.string(),
+            "partition": pa.int32(),
+            "first_offset": pa.int64(),
+            "began_at": TIMESTAMP,
+        },
+        required=("topic", "topic_id", "partition", "first_offset", "began_at"),
+    ),
+    time_column="began_at",
 )
 
 UNIVERSE = TableSpec(

@@ -42,6 +42,11 @@ def totals(table: DeltaTable) -> Totals:
     return Totals(table.transaction_version(_ACCEPTED) or 0, table.transaction_version(_DUPLICATES) or 0)
 
 
+def counted_up_to(table: DeltaTable, topic: str, partition: int, topic_id: str) -> int:
+    """The offset below which a table has counted all its messages of a partition; 0 before the first."""
+    return table.transaction_version(_mark(topic, partition, topic_id)) or 0
+
+
 def write(
     spec: TableSpec,
     settings: Settings,
@@ -82,9 +87,7 @@ def write(
 def not_counted(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds) -> pl.DataFrame:
     """The messages at or behind the offset up to which the table has counted their partition."""
     parts = messages.select("topic", "partition").unique()
-    counted = [
-        table.transaction_version(_mark(topic, partition, topic_ids)) or 0 for topic, partition in parts.iter_rows()
-    ]
+    counted = [counted_up_to(table, topic, partition, topic_ids[topic]) for topic, partition in parts.iter_rows()]
     marks = parts.with_columns(counted=pl.Series(counted, dtype=pl.Int64))
     behind = messages.join(marks, on=["topic", "partition"], maintain_order="left")
     return behind.filter(pl.col("offset") >= pl.col("counted")).drop("counted")
@@ -155,9 +158,9 @@ def _transactions(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds
     return [
         Transaction(_ACCEPTED, before.accepted + change.accepted),
         Transaction(_DUPLICATES, before.duplicates + change.duplicates),
-        *(Transaction(_mark(topic, partition, topic_ids), end) for topic, partition, end in ends.iter_rows()),
+        *(Transaction(_mark(topic, partition, topic_ids[topic]), end) for topic, partition, end in ends.iter_rows()),
     ]
 
 
-def _mark(topic: str, partition: int, topic_ids: TopicIds) -> str:
-    return f"{topic}/{partition}@{topic_ids[topic]}"
+def _mark(topic: str, partition: int, topic_id: str) -> str:
+    return f"{topic}/{partition}@{topic_id}"

@@ -164,6 +164,7 @@ def test_the_condition_is_read_from_the_log_alone(many_files: Settings):
 
 
 def test_every_declared_table_is_maintained():
-    names = {table.full_name for table in all_tables()}
-    assert {"silver/bars", "silver/ticks", "silver/quarantine", "silver/replays", "reference/universe"} <= names
-    assert {"gold/predictions", "gold/signals", "gold/scorecard"} <= names
+    names = [table.full_name for table in all_tables()]
+    assert len(names) == len(set(names))
+    assert {"silver/bars", "silver/ticks", "silver/quarantine", "silver/replays", "reference/universe"} <= set(names)
+    assert {"gold/predictions", "gold/signals", "gold/scorecard", "gold/equity", "gold/latest"} <= set(names)

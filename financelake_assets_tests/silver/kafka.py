@@ -16,23 +16,22 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.topics import watermarks
-from financelake_assets.config import Settings
+from financelake_assets.bronze.universe import Universe
+from financelake_assets.config import AssetClass, Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver import query
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import Ledger, count_consumed, read_ledger
-from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS, UNIVERSE
+from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 
-SYMBOLS = {"AAPL": "stock", "IBM": "stock", "BTC-USD": "crypto", "WTI": "commodity"}
+SYMBOLS: dict[str, AssetClass] = {"AAPL": "stock", "IBM": "stock", "BTC-USD": "crypto", "WTI": "commodity"}
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def add_universe(lake: Settings) -> None:
     """The symbols of these tests."""
-    rows = pl.DataFrame({"symbol": list(SYMBOLS), "asset_class": list(SYMBOLS.values())})
-    rows = rows.with_columns(provider=pl.lit("test"), added_at=pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")))
-    UNIVERSE.ensure(lake)
-    rows.write_delta(UNIVERSE.path(lake), mode="append")
+    Universe(lake, "test").add([Instrument(symbol, asset_class) for symbol, asset_class in SYMBOLS.items()])
 
 
 def bar(symbol: str, day: int, close: float, **fields: Any) -> tuple[str, str, bytes]:

@@ -32,6 +32,8 @@ CLEANED: dict[str, Any] = {
     "close": pl.Float64,
     "adj_close": pl.Float64,
     "volume": pl.Float64,
+    "dividend": pl.Float64,
+    "split": pl.Float64,
     "imputed": pl.String,
 }
 

@@ -127,6 +127,9 @@ CORRUPT: list[tuple[str, Value, Reason]] = [
     ("a negative price", bar(open=-1, low=-1), Reason.NON_POSITIVE_PRICE),
     ("a price of zero", bar(low=0), Reason.NON_POSITIVE_PRICE),
     ("a negative volume", bar(volume=-1), Reason.NEGATIVE_VOLUME),
+    ("a negative dividend", bar(dividend=-0.24), Reason.IMPOSSIBLE_EVENT),
+    ("a split into nothing", bar(split=0), Reason.IMPOSSIBLE_EVENT),
+    ("a split in words", bar(split="7:1"), Reason.WRONG_TYPE),
     ("high below close", bar(high=10.5), Reason.INCONSISTENT_RANGE),
     ("low above open", bar(low=10.5), Reason.INCONSISTENT_RANGE),
     ("high below low", bar(open=..., high=8, low=9, close=8), Reason.INCONSISTENT_RANGE),
@@ -219,7 +222,8 @@ def test_a_number_keeps_every_digit(spark: SparkSession):
 
 # -- the truth table ------------------------------------------------------------------------------------
 
-NUMBERS = ("open", "high", "low", "close", "adj_close", "volume")
+PRICES = ("open", "high", "low", "close", "adj_close")
+NUMBERS = (*PRICES, "volume", "dividend", "split")
 _SOME_NUMBERS = [..., ..., None, 5.0, 10.0, 10.0, 20.0, 0.0, -3.0, "7", "x", float("nan"), float("inf"), [1]]
 CHOICES: dict[str, list[Any]] = {
     "symbol": [*["AAPL"] * 20, "WTI", "NOPE", "", None, ...],
@@ -267,10 +271,12 @@ def expected_of_numbers(row: dict[str, Any], interval: str) -> str | None:
     there = [value for value in plain.values() if value is not None]
     if any(value != value or abs(value) == float("inf") for value in there):
         return "not_finite"
-    if any(value <= 0 for name, value in plain.items() if name != "volume" and value is not None):
+    if any(value <= 0 for name, value in plain.items() if name in PRICES and value is not None):
         return "non_positive_price"
     if plain["volume"] is not None and plain["volume"] < 0:
         return "negative_volume"
+    if (plain["dividend"] or 0) < 0 or (plain["split"] is not None and plain["split"] <= 0):
+        return "impossible_event"
     high, low = plain["high"], plain["low"]
     body = [plain[name] for name in ("open", "close") if plain[name] is not None]
     if interval != "tick":

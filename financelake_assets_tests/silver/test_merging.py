@@ -89,6 +89,21 @@ def test_a_correction_replaces_the_bar_and_a_repetition_changes_nothing():
     assert corrected.rows.select("close", "offset", "messages").row(0) == (3.0, 2, 2)
 
 
+def test_a_split_corrects_adjusted_closes_and_leaves_what_was_traded_alone():
+    """As a provider tells it: the day of the split, and earlier bars again with another adjusted close."""
+    before = [message(0, close=100.0, adj_close=100.0)]
+    day = START + timedelta(days=1)
+    after = [message(1, close=51.0, adj_close=51.0, split=2.0, event_time=day), message(2, close=100.0, adj_close=50.0)]
+    table = applied(empty(BARS), bar_changes(empty(BARS), cleaned(before)), BARS.key)
+    table = applied(table, bar_changes(table, cleaned(after)), BARS.key).sort("event_time")
+    assert table.select("close", "adj_close", "split", "messages").rows() == [
+        (100.0, 50.0, None, 2),
+        (51.0, 51.0, 2.0, 1),
+    ]
+    paid = bar_changes(table, cleaned([message(3, close=100.0, adj_close=50.0, dividend=0.24)]))
+    assert paid.rows.select("dividend", "messages").row(0) == (0.24, 3), "a dividend that is told later"
+
+
 def test_null_is_a_value_that_can_be_corrected_and_repeated():
     table = applied(empty(BARS), bar_changes(empty(BARS), cleaned([message(0, volume=None)])), BARS.key)
     assert bar_changes(table, cleaned([message(1, volume=None)])).duplicates == 1

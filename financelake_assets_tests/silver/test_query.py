@@ -126,8 +126,23 @@ def test_a_checkpoint_of_topics_that_were_made_again_is_refused(silver: Settings
         kafka.drain(silver, running)
     delete_topics(silver)
     ensure_topics(silver)
-    with pytest.raises(CheckpointError, match="made again"), kafka.running(silver):
+    # longer than the one before: its offsets alone would not tell
+    kafka.produce(silver, [kafka.bar("AAPL", day, 6.0 + day) for day in range(5)])
+    with pytest.raises(CheckpointError, match=r"bronze\.stock was made again"), kafka.running(silver):
         pass
+    shutil.rmtree(silver.checkpoint(QUERY))
+    with kafka.running(silver) as running:
+        ledger = kafka.drain(silver, running)
+    assert (ledger.consumed, ledger.silver, ledger.balanced) == (6, 6, True), "of both topics"
+
+
+def test_what_retention_had_deleted_before_silver_began_was_never_in(silver: Settings):
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0) for day in range(3)])
+    _delete_before(silver, watermarks(silver)["bronze.stock"])
+    kafka.produce(silver, [kafka.bar("AAPL", 9, 5.0)])
+    with kafka.running(silver) as running:
+        ledger = kafka.drain(silver, running)
+    assert (ledger.consumed, ledger.silver) == (1, 1)
 
 
 def _delete_before(lake: Settings, marks: dict[int, tuple[int, int]]) -> None:
