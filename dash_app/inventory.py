@@ -27,6 +27,7 @@ TABLES: tuple[TableSpec, ...] = (
     silver.TICKS,
     silver.QUARANTINE,
     silver.REPLAYS,
+    silver.FINDINGS,
     silver.SOURCES,
     silver.UNIVERSE,
     gold.PREDICTIONS,

@@ -26,7 +26,7 @@ from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.silver.schema import BARS, QUARANTINE, UNIVERSE
+from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, UNIVERSE
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ KEPT_STEPS = 2_000
 KEPT_TRADES = 200
 _ACCOUNT = ("asset_class", "interval")
 _SERIES = ("symbol", "interval")
+_NO_FINDINGS = pl.DataFrame(pl.from_arrow(FINDINGS.schema.empty_table()))
 _NO_SYMBOLS = pl.DataFrame(pl.from_arrow(UNIVERSE.schema.empty_table()))
 
 
@@ -97,6 +98,11 @@ class Snapshot:
     def scorecard(self) -> TableView:
         """gold/scorecard by symbol and interval."""
         return self.tables.get(SCORECARD.full_name, TableView())
+
+    @property
+    def findings(self) -> TableView:
+        """silver/findings by symbol and interval."""
+        return self.tables.get(FINDINGS.full_name, TableView(empty=_NO_FINDINGS))
 
     @property
     def quarantine(self) -> TableView:
@@ -182,6 +188,7 @@ class LakeReader:
             CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
             self._signals,
             CachedTable(SCORECARD, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(FINDINGS, settings, group_by=_SERIES, keep=KEPT_BARS),
             CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),

@@ -34,6 +34,7 @@ class Series:
     currency: str
     horizon: int
     bars: pl.DataFrame
+    findings: pl.DataFrame
 
     @property
     def last(self) -> Row:
@@ -85,6 +86,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
         pl.col("upper").shift(ahead).alias("expected_upper"),
     )
     last = prices.row(-1, named=True)
+    shown = joined.tail(bars)
+    found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
     told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
     return Series(
         symbol,
@@ -93,7 +96,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
         last["provider"] or "",
         next((currency for currency in told if currency), ""),
         ahead,
-        joined.tail(bars),
+        shown,
+        found,
     )
 
 

@@ -50,6 +50,13 @@ class SparkSettings(_Group):
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
 
 
+class SilverSettings(_Group):
+    """What the survey of silver takes for a jump of the price. A jump is noted in silver/findings, never dropped."""
+
+    jump_sigmas: float = Field(10.0, gt=0, description="a jump is a move of more typical moves of late than this")
+    jump_share: float = Field(0.1, gt=0, description="and of more than this share of the close before")
+
+
 class MaintenanceSettings(_Group):
     """What keeps the Delta tables small and quick to read."""
 
@@ -220,6 +227,7 @@ class Settings(BaseSettings):
     )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
+    silver: SilverSettings = SilverSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()

@@ -18,7 +18,7 @@ from financelake_assets.resources.dagster import (
     TablesResource,
     TopicsResource,
 )
-from financelake_assets.silver.assets import silver_checks, silver_tables
+from financelake_assets.silver.assets import silver_checks, silver_findings, silver_tables
 
 _lake = LakeResource()
 
@@ -28,6 +28,7 @@ defs = dg.Definitions(
         bronze_topics,
         bronze_history,
         silver_tables,
+        silver_findings,
         random_forest,
         gold_tables,
         gold_standing,
@@ -37,6 +38,7 @@ defs = dg.Definitions(
     jobs=[
         sensors.train_model,
         schedules.check_silver,
+        schedules.survey_silver,
         schedules.check_model,
         schedules.check_gold,
         maintenance.maintain_tables,

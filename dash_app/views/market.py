@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import dash_ag_grid as dag
@@ -15,6 +16,7 @@ from dash_app.indicators import INDICATORS, LABELS
 from dash_app.lake import Snapshot
 from dash_app.market import Row, Series
 from dash_app.views.parts import GRID_THEME, Children, aria, fact, notice, plain_table, signal_chip
+from financelake_assets.silver.findings import Kind
 
 EVERY = "all"
 _CLASSES = [{"value": name, "label": label} for name, label in wording.ASSET_CLASSES.items()]
@@ -295,7 +297,22 @@ def in_words(series: Series) -> str:
         f"{wording.bar_time(last, series.interval)} UTC: low {wording.price(low)}, high {wording.price(high)}; "
         f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."
         + (" This source gives closing prices only." if series.close_only else "")
+        + "".join(f" {sentence}" for sentence in _noted(series))
     )
+
+
+def _noted(series: Series) -> Iterator[str]:
+    """What silver found in the bars that are shown, the newest of each kind in words."""
+    missing = series.findings["missing"].sum()
+    if missing:
+        yield f"By the market's calendar {missing} bars are missing."
+    moved = series.findings.drop_nulls("move").sort("event_time")
+    if not moved.is_empty():
+        last = moved.row(-1, named=True)
+        others = f" {moved.height - 1} more such moves are noted." if moved.height > 1 else ""
+        cause = ", for which the split of that day accounts" if last["kind"] == Kind.UNADJUSTED_SPLIT else ""
+        when = wording.bar_time(last["event_time"], series.interval)
+        yield f"The price jumped by {wording.percent(last['move'], 1, sign=True)} on {when}{cause}.{others}"
 
 
 def table(series: Series, rows: int = 60) -> html.Div:

@@ -8,13 +8,20 @@ from financelake_assets.automation.maintenance import maintain_tables
 from financelake_assets.automation.sensors import train_model
 from financelake_assets.gold.assets import gold_checks
 from financelake_assets.model.checks import drift_checks
-from financelake_assets.silver.assets import silver_checks
+from financelake_assets.silver.assets import silver_checks, silver_findings
 
 check_silver = dg.define_asset_job(
     "check_silver",
     selection=dg.AssetSelection.checks(silver_checks),
     executor_def=dg.in_process_executor,
     description="Check that silver's ledger is balanced, its keys are unique and quarantine is small.",
+)
+
+survey_silver = dg.define_asset_job(
+    "survey_silver",
+    selection=dg.AssetSelection.assets(silver_findings),
+    executor_def=dg.in_process_executor,
+    description="Look through every series of silver for missing bars and jumps of the price.",
 )
 
 check_model = dg.define_asset_job(
@@ -48,6 +55,12 @@ SCHEDULES = [
         name="silver_checks_every_quarter_hour",
         job=check_silver,
         cron_schedule="*/15 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    ),
+    dg.ScheduleDefinition(
+        name="silver_survey_every_hour",
+        job=survey_silver,
+        cron_schedule="40 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
     dg.ScheduleDefinition(

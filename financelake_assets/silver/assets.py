@@ -17,9 +17,11 @@ from financelake_assets.resources.dagster import (
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
 from financelake_assets.silver.ledger import read_ledger, uncounted
-from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, TICKS
+from financelake_assets.silver.survey import survey
 
 MOST_QUARANTINED = 0.01
+_SHOWN = 20
 
 
 def table_key(table: TableSpec) -> dg.AssetKey:
@@ -69,6 +71,31 @@ def silver_tables(
                 metadata=tables.metadata(table),
                 data_version=dg.DataVersion(tables.version(table) or "0"),
             )
+
+
+@dg.multi_asset(
+    specs=[table_spec(FINDINGS, [table_key(BARS)], {"polars"})], name="silver_findings", pool="silver_findings"
+)
+def silver_findings(lake: LakeResource, tables: TablesResource) -> dg.MaterializeResult[None]:
+    """Look through every series for bars that the calendar misses and prices that jump."""
+    found = survey(lake.settings)
+    newest = found.sort("event_time", descending=True).head(_SHOWN).drop("asset_class")
+    return dg.MaterializeResult(
+        asset_key=table_key(FINDINGS),
+        metadata={
+            **tables.metadata(FINDINGS),
+            "by_kind": dict(found.group_by("kind").len().sort("kind").iter_rows()),
+            "missing_bars": int(found["missing"].sum()),
+            "newest": dg.MetadataValue.md(_markdown(newest)),
+        },
+        data_version=dg.DataVersion(tables.version(FINDINGS) or "0"),
+    )
+
+
+def _markdown(rows: pl.DataFrame) -> str:
+    with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True) as config:
+        config.set_tbl_rows(-1).set_tbl_cols(-1)
+        return str(rows)
 
 
 @dg.multi_asset_check(

@@ -111,6 +111,27 @@ REPLAYS = TableSpec(
     time_column="claimed_at",
 )
 
+FINDINGS = TableSpec(
+    layer="silver",
+    name="findings",
+    key=("symbol", "interval", "event_time", "kind"),
+    description="What is wrong with a series, not with a message: missing bars by the calendar, prices that jump.",
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "kind": pa.string(),
+            "until": TIMESTAMP,
+            "missing": pa.int64(),
+            "move": pa.float64(),
+            "typical": pa.float64(),
+        },
+        required=("symbol", "interval", "event_time", "kind"),
+    ),
+)
+
 SOURCES = TableSpec(
     layer="silver",
     name="sources",

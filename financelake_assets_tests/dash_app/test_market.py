@@ -8,9 +8,11 @@ import pytest
 from dash_app import market
 from dash_app.lake import LakeReader, Snapshot, overdue_bars
 from dash_app.tables import TableView
+from dash_app.views.market import in_words
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.silver.survey import survey
 from financelake_assets_tests.dash_app import written
 
 
@@ -47,6 +49,24 @@ def test_a_symbol_shows_its_currency_where_a_universe_file_says_it(offline_lake:
     snapshot = _read(offline_lake)
     found = {symbol: market.series(snapshot, symbol, "1d", 5) for symbol in ("WTI", "AAPL")}
     assert {symbol: series.currency for symbol, series in found.items() if series} == {"WTI": "GBP", "AAPL": ""}
+
+
+def test_what_silver_found_in_the_bars_is_said_beneath_the_chart(offline_lake: Settings) -> None:
+    """With Apple's split of February 2005, which the packaged prices are not adjusted for."""
+    written.write_bars(offline_lake, written.bars(("AAPL",), skip_last=1_870, count=400))
+    written.write_bars(offline_lake, written.bars(("WTI",), count=400))
+    Universe(offline_lake, "csv").add([Instrument("AAPL", "stock"), Instrument("WTI", "commodity")])
+    survey(offline_lake)
+    snapshot = _read(offline_lake)
+    apple, oil = (market.series(snapshot, symbol, "1d", 250) for symbol in ("AAPL", "WTI"))
+    assert apple is not None
+    assert oil is not None
+    assert "The price jumped by \N{MINUS SIGN}49.6" in in_words(apple)
+    assert "2005-02-28" in in_words(apple)
+    assert "By the market's calendar" in in_words(oil)
+    few = market.series(snapshot, "AAPL", "1d", 60)
+    assert few is not None
+    assert "jumped" not in in_words(few), "it is before the bars that are shown"
 
 
 def test_live_bars_are_late_by_the_markets_calendar_and_played_ones_never() -> None:
