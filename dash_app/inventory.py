@@ -19,6 +19,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.progress import PROGRESS
 from financelake_assets.silver import schema as silver
 from financelake_assets.silver.checkpoint import consumed_offsets
 
@@ -45,6 +46,7 @@ TABLES: tuple[TableSpec, ...] = (
     derived.SUMMARY,
     derived.DAILY,
     derived.CALIBRATION,
+    PROGRESS,
 )
 
 

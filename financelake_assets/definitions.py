@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.automation import jobs, maintenance, schedules, sensors, watching
+from financelake_assets.automation import jobs, maintenance, progress, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
 from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_standing, gold_tables
@@ -33,6 +33,7 @@ defs = dg.Definitions(
         gold_tables,
         gold_standing,
         DASHBOARD,
+        progress.STREAM_PROGRESS,
     ],
     asset_checks=[silver_checks, drift_checks, gold_checks],
     jobs=[
@@ -44,7 +45,7 @@ defs = dg.Definitions(
         maintenance.maintain_tables,
         *jobs.JOBS,
     ],
-    sensors=[sensors.bronze_offsets, sensors.champion, sensors.standing, watching.watch_lake],
+    sensors=[sensors.bronze_offsets, sensors.champion, sensors.standing, watching.watch_lake, progress.stream_progress],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,
     resources={

@@ -4,6 +4,7 @@ import dagster as dg
 
 from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
+from financelake_assets.resources import progress
 from financelake_assets.resources.dagster import LakeResource
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.maintenance import maintain
@@ -13,14 +14,15 @@ from financelake_assets.silver.assets import table_key
 
 def all_tables() -> list[TableSpec]:
     """Every table that the lake declares."""
-    modules = (silver, gold, derived)
+    modules = (silver, gold, derived, progress)
     found = [table for module in modules for table in vars(module).values() if isinstance(table, TableSpec)]
     return list({table.full_name: table for table in found}.values())
 
 
 @dg.op(pool="maintenance")
 def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Merge small files, delete replaced ones after their retention, keep the log short: one table after another."""
+    """Merge small files, delete replaced ones after their retention, keep the logs short, forget old progress."""
+    progress.forget_old(lake.settings)
     for table in all_tables():
         work = maintain(table, lake.settings)
         if work is not None:

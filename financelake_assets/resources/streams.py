@@ -97,6 +97,10 @@ class Streams:
         query.stop()
         return True
 
+    def reports(self) -> list[dict[str, Any]]:
+        """Spark's newest progress reports of all running queries, oldest first."""
+        return [json.loads(report.json) for query in self.active().values() for report in query.recentProgress]
+
     def status(self) -> list[dict[str, Any]]:
         """One entry a query: name, running, waiting for what, and its last progress."""
         running = self.active()

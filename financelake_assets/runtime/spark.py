@@ -94,6 +94,8 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
         "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
+        # the stream_progress sensor takes them every 30 s
+        "spark.sql.streaming.numRecentProgressUpdates": "200",
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
