@@ -1,0 +1,146 @@
+"""The sensor on Kafka offsets and the continuous query that it keeps, on the real broker and Spark server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from financelake_assets.automation import sensors
+from financelake_assets.bronze.topics import delete_topics, ensure_topics
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.resources import streams as state
+from financelake_assets.resources.dagster import (
+    ContinuousStreamsResource,
+    LakeResource,
+    TablesResource,
+    TopicsResource,
+    _shared_streams,
+)
+from financelake_assets.resources.streams import Streams
+from financelake_assets.silver.checkpoint import QUERY
+from financelake_assets_tests import servers
+from financelake_assets_tests.silver import kafka
+
+pytestmark = pytest.mark.integration
+
+OTHER_CLIENT = """
+import sys
+from financelake_assets.config import Settings
+from financelake_assets.resources.streams import Streams
+print(Streams(Settings.model_validate_json(sys.argv[1])).ensure("silver"))
+"""
+
+
+@pytest.fixture
+def watched(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A lake that the resources find by the environment; its query is stopped afterwards."""
+    kafka.add_universe(lake)
+    for name, value in {
+        "FINANCELAKE_DATA_DIR": str(lake.data_dir),
+        "FINANCELAKE_KAFKA__BOOTSTRAP": lake.kafka_bootstrap,
+        "FINANCELAKE_SPARK__REMOTE": lake.spark_remote,
+    }.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    yield lake
+    Streams(lake).stop(QUERY)
+    _forget()
+
+
+def _forget() -> None:
+    """What a process keeps of its lake; Dagster's own processes serve one lake each."""
+    get_settings.cache_clear()
+    _shared_streams.cache_clear()
+
+
+def tick(cursor: str | None = None) -> tuple[dict[str, Any], str | None, str]:
+    """One tick of the sensor: metadata by asset, the new cursor, and what it says."""
+    lake = LakeResource()
+    resources = {
+        "lake": lake,
+        "topics": TopicsResource(lake=lake),
+        "tables": TablesResource(lake=lake),
+        "streams": ContinuousStreamsResource(),
+    }
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance, cursor, resources=resources) as context,
+    ):
+        result = sensors.bronze_offsets(context)
+    if isinstance(result, dg.SkipReason):
+        return {}, cursor, result.skip_message or ""
+    assert isinstance(result, dg.SensorResult)
+    events = {event.asset_key.to_user_string(): event.metadata for event in result.asset_events}
+    reason = result.skip_reason
+    return events, result.cursor, "" if reason is None else reason.skip_message or ""
+
+
+def test_a_tick_starts_the_query_and_reports_what_arrived_and_what_was_written(watched: Settings) -> None:
+    events, before, said = tick()
+    assert "query silver started" in said
+    assert not any(name.startswith("bronze/") for name in events)
+    sent = kafka.produce(watched, [kafka.bar("AAPL", day, 5.0) for day in range(7)])
+    kafka.eventually(lambda: kafka.caught_up(watched), "silver caught up")
+    events, after, said = tick(before)
+    assert "query silver runs" in said
+    assert events["bronze/stock"]["new_messages"].value == sent
+    assert (events["silver/bars"]["dagster/row_count"].value, events["silver/bars"]["messages_behind"].value) == (7, 0)
+    assert tick(after)[0] == {}, "nothing is reported twice"
+    assert tick(before)[0].keys() == events.keys(), "a tick whose cursor was lost reports again"
+
+
+def test_a_query_outlives_its_client_and_the_next_one_adopts_it(watched: Settings) -> None:
+    other = [sys.executable, "-c", OTHER_CLIENT, watched.model_dump_json()]
+    assert subprocess.run(other, check=True, capture_output=True, text=True).stdout.strip() == "True"
+    streams = Streams(watched)
+    assert not streams.ensure(QUERY), "it runs, though who started it has exited"
+    kafka.produce(watched, [kafka.bar("AAPL", 1, 5.0)])
+    assert kafka.drain(watched, streams.active()[QUERY]).silver == 1
+
+
+def test_an_operator_who_stopped_a_query_is_not_overruled_and_it_resumes_where_it_was(watched: Settings) -> None:
+    streams = Streams(watched)
+    streams.ensure(QUERY)
+    kafka.produce(watched, kafka.mixture(60))
+    kafka.drain(watched, streams.active()[QUERY])
+    assert streams.hold(QUERY)
+    assert "was stopped by an operator" in tick()[2]
+    assert QUERY not in streams.active()
+    kafka.produce(watched, kafka.mixture(60, 60))
+    assert streams.release(QUERY)
+    ledger = kafka.drain(watched, streams.active()[QUERY])
+    assert (ledger.consumed, ledger.balanced) == (120, True)
+    assert "query silver runs" in tick()[2]
+
+
+def test_a_query_that_cannot_start_is_tried_again_after_growing_waits_and_says_why(watched: Settings) -> None:
+    _, cursor, _ = tick()
+    kafka.produce(watched, [kafka.bar("AAPL", 1, 5.0)])
+    kafka.eventually(lambda: kafka.caught_up(watched), "silver caught up")
+    Streams(watched).stop(QUERY)
+    delete_topics(watched)
+    ensure_topics(watched)
+    state.forget_failures(watched, QUERY)
+    _, cursor, said = tick(cursor)
+    assert "could not be started (1 times): The checkpoint" in said
+    assert "is of other topics" in said
+    assert "failed 1 times, next start in" in tick(cursor)[2]
+    failures = [state.record_failure(watched, QUERY, "again").back_off_seconds() for _ in range(8)]
+    assert failures == [4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0, 120.0]
+
+
+def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
+    watched: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, cursor, _ = tick()
+    (port,) = servers.free_ports(1)
+    monkeypatch.setenv("FINANCELAKE_KAFKA__BOOTSTRAP", f"127.0.0.1:{port}")
+    get_settings.cache_clear()
+    events, after, said = tick(cursor)
+    assert (events, after) == ({}, cursor)
+    assert "the broker does not answer, the next tick asks again" in said
