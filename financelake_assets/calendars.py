@@ -86,6 +86,11 @@ class TradingCalendar:
             return True
         return bool(self._days[np.searchsorted(self._days, day)] == day)
 
+    def trades_during(self, interval: str, start: datetime) -> bool:
+        """Whether the market trades at the start of a bar; of one of days, on its day."""
+        length = interval_length(interval)
+        return self.is_session(start) if length is not None and length >= _UNITS["d"] else self.is_trading(start)
+
     def missing(self, interval: str, earlier: datetime, later: datetime) -> int:
         """How many bars were due between the starts of two; ticks are never due."""
         length = interval_length(interval)

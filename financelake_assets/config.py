@@ -142,12 +142,8 @@ class SignalSettings(_Group):
     settle_bars: int = Field(
         1, ge=0, le=20, description="a direction holds back while the opposite one was due in so many bars before"
     )
-    closed_weekdays: dict[AssetClass, tuple[int, ...]] = Field(
-        {"stock": (5, 6), "crypto": (), "commodity": (5,)},
-        description="days on which a market does not trade, 0 is Monday; prices of such a day give no signal",
-    )
 
-    @field_validator("cost_bps", "closed_weekdays")
+    @field_validator("cost_bps")
     @classmethod
     def _every_class_is_named(cls, value: dict[AssetClass, object]) -> dict[AssetClass, object]:
         missing = set(ASSET_CLASSES) - set(value)
@@ -160,13 +156,6 @@ class SignalSettings(_Group):
     def _costs_are_not_negative(cls, value: dict[AssetClass, float]) -> dict[AssetClass, float]:
         if any(cost < 0 for cost in value.values()):
             raise ValueError("a cost is negative")
-        return value
-
-    @field_validator("closed_weekdays")
-    @classmethod
-    def _weekdays_exist(cls, value: dict[AssetClass, tuple[int, ...]]) -> dict[AssetClass, tuple[int, ...]]:
-        if any(not 0 <= day <= 6 for days in value.values() for day in days):
-            raise ValueError("a weekday is not between 0 (Monday) and 6 (Sunday)")
         return value
 
 

@@ -10,6 +10,7 @@ and asks the forest; the rest happens beside it, because every Spark job costs m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import polars as pl
@@ -19,6 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from financelake_assets.bronze.universe import calendars
+from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import recording, schema, scoring
 from financelake_assets.gold.recent import RecentBars
@@ -27,7 +30,7 @@ from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.registry import ModelRecord
-from financelake_assets.silver.schema import BARS
+from financelake_assets.silver.schema import BARS, UNIVERSE
 
 QUERY = "gold"
 TABLES = (
@@ -144,18 +147,25 @@ class Scorer:
 
         def scored() -> pl.DataFrame:
             model = self._loaded(spark, record)
-            return scoring.score_bars(spark, self._settings, series, wanted, model, record, datetime.now(UTC))
+            known = aside.result()
+            return scoring.score_bars(spark, self._settings, series, wanted, model, record, known, datetime.now(UTC))
 
-        try:
-            rows = scored()
-        except SparkConnectException as error:
-            if error.getCondition() != _MODEL_DROPPED:
-                raise
-            # any client of this session may have the server drop its models: load again, once
-            self._model = None
-            rows = scored()
+        # for the first batch a calendar takes a second to build, and so does its model to load
+        with ThreadPoolExecutor(1) as pool:
+            aside = pool.submit(self._calendars, wanted["symbol"].unique().to_list())
+            try:
+                rows = scored()
+            except SparkConnectException as error:
+                if error.getCondition() != _MODEL_DROPPED:
+                    raise
+                # any client of this session may have the server drop its models: load again, once
+                self._model = None
+                rows = scored()
         self._tables.insert(schema.PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
         self._tables.insert(schema.SIGNALS, rows)
+
+    def _calendars(self, symbols: list[str]) -> dict[str, TradingCalendar]:
+        return calendars(self._tables.scan(UNIVERSE).filter(pl.col("symbol").is_in(symbols)).collect())
 
     def _loaded(self, spark: SparkSession, record: ModelRecord) -> PipelineModel:
         if self._model is None or self._model[0] != record.model_version:

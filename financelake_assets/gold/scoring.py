@@ -7,14 +7,17 @@ all come through here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
+from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import schema
+from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide
 from financelake_assets.model.features import SERIES, features_of
 from financelake_assets.model.predict import score
@@ -59,6 +62,7 @@ def score_bars(
     wanted: pl.DataFrame,
     model: PipelineModel,
     record: ModelRecord,
+    calendars: Mapping[str, TradingCalendar],
     now: datetime,
 ) -> pl.DataFrame:
     """Predictions and signals of bars.
@@ -70,6 +74,7 @@ def score_bars(
         wanted: symbol, interval and event_time.
         model: the loaded pipeline of ``record``.
         record: the version.
+        calendars: of symbols that have one of their own.
         now: when this is decided, ``as_of`` of the rows.
 
     Returns:
@@ -96,5 +101,6 @@ def score_bars(
     )
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
     forecast = score(spark, stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
-    rows = decide(seen.join(forecast, on=BAR_KEY, how="left"), settings.signals, model_expired=expired)
+    judged = with_market_open(seen, calendars).join(forecast, on=BAR_KEY, how="left")
+    rows = decide(judged, settings.signals, model_expired=expired)
     return rows.filter(pl.col("_wanted") == 1).select(_NAMES)

@@ -21,10 +21,11 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
     """Turn predictions into signals.
 
     Args:
-        scored: bars with symbol, interval, event_time, asset_class, surprise (the bar's own move in the standard
-            deviations expected before it), predicted_return (log return over the horizon; null where the bar could
-            not be scored), volatility (standard deviation of that return) and probability_up. Before each bar whose
-            signal counts there must be ``settings.settle_bars`` bars of its series.
+        scored: bars with symbol, interval, event_time, asset_class, market_open (whether the symbol's market trades
+            then), surprise (the bar's own move in the standard deviations expected before it), predicted_return (log
+            return over the horizon; null where the bar could not be scored), volatility (standard deviation of that
+            return) and probability_up. Before each bar whose signal counts there must be ``settings.settle_bars`` bars
+            of its series.
         settings: costs and thresholds.
         model_expired: whether the model is too old to act on.
 
@@ -63,7 +64,7 @@ def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
     verdicts: list[tuple[pl.Expr, HoldReason]] = [
         (pl.lit(model_expired), HoldReason.MODEL_EXPIRED),
         (~_known("predicted_return", "volatility", "probability_up"), HoldReason.INSUFFICIENT_HISTORY),
-        (_closed(settings), HoldReason.MARKET_CLOSED),
+        (~pl.col("market_open"), HoldReason.MARKET_CLOSED),
         ((pl.col("surprise") > settings.outlier_sigmas).fill_null(False), HoldReason.OUTLIER_INPUT),
         (rise * 10_000 <= 2 * pl.col("cost_bps"), HoldReason.BELOW_COSTS),
         (pl.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
@@ -79,15 +80,6 @@ def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
 def _known(*names: str) -> pl.Expr:
     """Whether all of the columns are finite numbers."""
     return pl.all_horizontal(pl.col(name).is_finite().fill_null(False) for name in names)
-
-
-def _closed(settings: SignalSettings) -> pl.Expr:
-    """Whether the row's market does not trade on the weekday of its bar; null for an unknown asset class."""
-    weekday = pl.col("event_time").dt.weekday().cast(pl.Int64) - 1
-    return pl.coalesce(
-        pl.when(pl.col("asset_class") == asset_class).then(weekday.is_in(list(days)) if days else pl.lit(False))
-        for asset_class, days in settings.closed_weekdays.items()
-    )
 
 
 def _opposed(settings: SignalSettings) -> pl.Expr:

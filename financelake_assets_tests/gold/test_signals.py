@@ -18,15 +18,16 @@ from financelake_assets.gold.verdicts import HoldReason, Signal
 SCHEMA = {
     **dict.fromkeys(("symbol", "interval", "asset_class"), pl.String),
     "event_time": pl.Datetime("us", "UTC"),
+    "market_open": pl.Boolean,
     **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up"), pl.Float64),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
-SATURDAY = MONDAY + timedelta(days=5)
 GOOD = {
     "symbol": "AAPL",
     "interval": "1d",
     "event_time": MONDAY,
     "asset_class": "stock",
+    "market_open": True,
     "surprise": 1.0,
     "predicted_return": 0.01,
     "volatility": 0.02,
@@ -54,7 +55,7 @@ def expected_reason(row: dict[str, Any], rules: SignalSettings, *, expired: bool
         return HoldReason.MODEL_EXPIRED
     if any(number is None or not math.isfinite(number) for number in numbers):
         return HoldReason.INSUFFICIENT_HISTORY
-    if row["event_time"].weekday() in rules.closed_weekdays[row["asset_class"]]:
+    if not row["market_open"]:
         return HoldReason.MARKET_CLOSED
     if row["surprise"] is not None and row["surprise"] > rules.outlier_sigmas:
         return HoldReason.OUTLIER_INPUT
@@ -74,9 +75,9 @@ def test_each_reason_by_itself():
         (alone(predicted_return=math.inf), "HOLD", "insufficient_history"),
         (alone(volatility=None), "HOLD", "insufficient_history"),
         (alone(probability_up=None), "HOLD", "insufficient_history"),
-        (alone(event_time=SATURDAY), "HOLD", "market_closed"),
-        (alone(event_time=SATURDAY, asset_class="crypto"), "BUY", None),
-        (alone(asset_class="bond"), "HOLD", "market_closed"),
+        (alone(market_open=False), "HOLD", "market_closed"),
+        (alone(market_open=None), "HOLD", "market_closed"),
+        (alone(asset_class="bond"), "HOLD", "below_costs"),
         (alone(surprise=11.0), "HOLD", "outlier_input"),
         (alone(surprise=None), "BUY", None),
         (alone(predicted_return=0.0003), "HOLD", "below_costs"),
@@ -102,6 +103,7 @@ def test_the_rules_hold_on_many_generated_rows():
         alone(
             event_time=MONDAY + timedelta(days=chance.randrange(14)),
             asset_class=chance.choice(["stock", "crypto", "commodity"]),
+            market_open=chance.choice([True, True, True, False, None]),
             surprise=chance.choice([None, 0.0, 3.0, 9.99, 10.01, 1e9]),
             predicted_return=chance.choice([*returns, chance.gauss(0, 0.01)]),
             volatility=chance.choice([None, math.nan, 0.01, 0.03]),
@@ -152,8 +154,6 @@ def test_a_direction_settles_before_it_reverses(settle_bars: int, series: list[l
     [
         {"cost_bps": {"stock": 1.0}},
         {"cost_bps": {"stock": -1.0, "crypto": 1.0, "commodity": 1.0}},
-        {"closed_weekdays": {"stock": (5,)}},
-        {"closed_weekdays": {"stock": (7,), "crypto": (), "commodity": ()}},
         {"settle_bars": -1},
         {"min_confidence": 1.2},
     ],

@@ -259,7 +259,7 @@ def test_scoring_makes_the_training_rows_again(
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
     model = registry.load(spark, spark_lake, registered)
     few = pl.read_delta(BARS.path(spark_lake)).filter(pl.col("event_time") <= wanted["event_time"].max())
-    rows = score_bars(spark, spark_lake, few, wanted, model, registered, datetime.now(UTC))
+    rows = score_bars(spark, spark_lake, few, wanted, model, registered, {}, datetime.now(UTC))
     scored = rows.filter(pl.col("predicted_return").is_not_null())
     whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
     expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
@@ -289,7 +289,7 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
         model = registry.load(spark, spark_lake, registered)
         bars = pl.read_delta(BARS.path(spark_lake))
-        rows = score_bars(spark, spark_lake, bars, wanted, model, registered, datetime.now(UTC))
+        rows = score_bars(spark, spark_lake, bars, wanted, model, registered, {}, datetime.now(UTC))
         OpenTables(spark_lake).insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()
