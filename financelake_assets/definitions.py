@@ -8,7 +8,7 @@ from dagster_pyspark import LazyPySparkResource
 from financelake_assets.automation import jobs, maintenance, progress, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
-from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_standing, gold_tables
+from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_history, gold_standing, gold_tables
 from financelake_assets.model.assets import random_forest
 from financelake_assets.model.checks import drift_checks
 from financelake_assets.resources.dagster import (
@@ -32,6 +32,7 @@ defs = dg.Definitions(
         random_forest,
         gold_tables,
         gold_standing,
+        gold_history,
         DASHBOARD,
         progress.STREAM_PROGRESS,
     ],

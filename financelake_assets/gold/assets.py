@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets.bronze.assets import OWNERS
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived, recording
+from financelake_assets.gold.history import repair
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
@@ -17,6 +20,7 @@ from financelake_assets.gold.tables import scan
 from financelake_assets.model.assets import FOREST
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.spark import await_server
 from financelake_assets.silver.assets import repeated_keys, table_key, table_spec
 from financelake_assets.silver.checkpoint import committed_batch, source_offsets
 from financelake_assets.silver.schema import BARS
@@ -111,6 +115,32 @@ def gold_standing(
                 metadata=tables.metadata(table),
                 data_version=dg.DataVersion(tables.version(table) or "0"),
             )
+
+
+FIRST_MONTH = "1986-01"
+MONTHS = dg.TimeWindowPartitionsDefinition(start=FIRST_MONTH, cron_schedule="0 0 1 * *", fmt="%Y-%m", end_offset=1)
+
+
+@dg.asset(
+    key=["gold", "history"],
+    deps=[table_key(BARS), FOREST],
+    group_name="gold",
+    kinds={"spark", "polars"},
+    owners=OWNERS,
+    partitions_def=MONTHS,
+    # one run repairs all the months of a back-fill: a run a month would take longer to start than to score
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="gold_history",
+)
+def gold_history(
+    context: dg.AssetExecutionContext, lake: LakeResource, spark: LazyPySparkResource
+) -> dg.MaterializeResult[None]:
+    """Predictions, signals and outcomes of past months where they are missing; what is there is never rewritten."""
+    await_server(lake.settings)
+    window = context.partition_time_window
+    done = repair(spark.spark_session, lake.settings, window.start, window.end)
+    context.log.info(f"{window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: {done}")
+    return dg.MaterializeResult(metadata=asdict(done))
 
 
 _UNIQUE = (PREDICTIONS, SIGNALS, SCORECARD, derived.EQUITY, derived.TRADES)

@@ -57,10 +57,6 @@ class RecentBars:
         self._forget(bars)
         return bars.join(changed.select(SERIES).unique(), on=SERIES, how="semi", maintain_order="left")
 
-    def _before(self, interval: str) -> timedelta:
-        """How far in time before a bar those that matter may lie."""
-        return reach(interval) + bar_length(interval) * 2 * self._extra
-
     def _absent(self, changed: pl.DataFrame) -> list[tuple[str, str, datetime]]:
         """The series of which not all that matters is in memory, each with its first changed bar."""
         firsts = changed.group_by(SERIES).agg(first=pl.col("event_time").min())
@@ -72,6 +68,9 @@ class RecentBars:
             if (known_from := self._known_from.get((symbol, interval))) is None
             or not (known_from <= first - self._before(interval) or (known_from <= first and count >= self._needed))
         ]
+
+    def _before(self, interval: str) -> timedelta:
+        return time_before(interval, self._extra)
 
     def _read(self, interval: str, firsts: dict[str, datetime]) -> pl.DataFrame:
         since = min(firsts.values()) - self._before(interval)
@@ -85,6 +84,11 @@ class RecentBars:
         for symbol, interval, first in _firsts(bars):
             if kept[symbol, interval] > first:
                 self._known_from[symbol, interval] = kept[symbol, interval]
+
+
+def time_before(interval: str, extra_bars: int) -> timedelta:
+    """How far in time before a bar those may lie that its features need, and so many more bars."""
+    return reach(interval) + bar_length(interval) * 2 * extra_bars
 
 
 def _firsts(bars: pl.DataFrame) -> list[tuple[str, str, datetime]]:

@@ -1,7 +1,11 @@
 """The gold query on a real Spark server with a trained forest: what silver changes become."""
 
 import json
+import shutil
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.model import registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.registry import ModelRecord
+from financelake_assets.resources.delta import TableSpec
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.gold.frames import MADE_AT, day
 from financelake_assets_tests.gold.lakes import HISTORY, SYMBOLS, append, changes, content, market, score_changes
@@ -40,8 +45,6 @@ def champion(
 @pytest.fixture
 def gold_lake(champion: tuple[Settings, ModelRecord], tmp_path: Path) -> Settings:
     """A copy of the champion's lake."""
-    import shutil
-
     settings, _ = champion
     shutil.copytree(settings.data_dir, tmp_path / "lake")
     return settings.model_copy(update={"data_dir": tmp_path / "lake"})
@@ -72,8 +75,6 @@ def test_each_new_bar_gets_a_prediction_a_signal_and_its_outcome(spark: SparkSes
 
 
 def test_however_the_changes_are_cut_the_rows_are_the_same(spark: SparkSession, gold_lake: Settings, tmp_path: Path):
-    import shutil
-
     commits = [append(gold_lake, market(HISTORY + n, HISTORY + n + 1)) for n in range(4)]
     other = gold_lake.model_copy(update={"data_dir": tmp_path / "other"})
     shutil.copytree(gold_lake.data_dir, other.data_dir)
@@ -107,6 +108,38 @@ def test_two_scorers_at_once_double_nothing(spark: SparkSession, gold_lake: Sett
     assert content(SIGNALS, gold_lake).height == 2 * len(SYMBOLS)
     assert content(PREDICTIONS, gold_lake).height == 2 * len(SYMBOLS)
     assert content(SCORECARD, gold_lake).height == len(SYMBOLS)
+
+
+SCORING = """
+import sys
+from financelake_assets.config import Settings
+from financelake_assets.resources.spark import job_session
+from financelake_assets_tests.gold.lakes import score_changes
+lake = Settings.model_validate_json(sys.argv[1])
+score_changes(job_session(lake), lake, int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("table", [PREDICTIONS, SIGNALS, SCORECARD], ids=lambda table: table.name)
+def test_a_scorer_killed_behind_any_of_its_writes_loses_and_doubles_nothing(
+    spark: SparkSession, gold_lake: Settings, tmp_path: Path, table: TableSpec
+):
+    """SIGKILL as soon as a table has new rows, then the same micro-batch again, as Spark gives it."""
+    first = append(gold_lake, market(HISTORY, HISTORY + 3))
+    other = gold_lake.model_copy(update={"data_dir": tmp_path / "other"})
+    shutil.copytree(gold_lake.data_dir, other.data_dir)
+    score_changes(spark, other, first)
+    log = Path(table.path(gold_lake), "_delta_log")
+    before = len(list(log.glob("*.json")))
+    scorer = subprocess.Popen([sys.executable, "-c", SCORING, gold_lake.model_dump_json(), str(first)])
+    while len(list(log.glob("*.json"))) <= max(before, 1) and scorer.poll() is None:
+        time.sleep(0.001)
+    scorer.kill()
+    scorer.wait()
+    assert not content(table, gold_lake).is_empty()
+    score_changes(spark, gold_lake, first)
+    for written in (PREDICTIONS, SIGNALS, SCORECARD):
+        assert content(written, gold_lake, WHEN).equals(content(written, other, WHEN))
 
 
 def test_a_corrected_bar_rewrites_no_prediction_and_its_outcome_is_recorded(spark: SparkSession, gold_lake: Settings):

@@ -1,0 +1,121 @@
+"""History scored again: past bars that lack a prediction or a signal get them, from the model that did not know them.
+
+Enters: a period of event time. Leaves: the rows of gold.predictions, gold.signals and gold.scorecard that are missing
+there, after a loss or for bars that came while no query ran. What is there is never rewritten, and doing it again
+changes nothing. ``as_of`` of such a row is when it was made, which may be after its outcome: that it is out of sample
+rests on the model not having seen the bar, as for every prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+from pyspark.sql import SparkSession
+
+from financelake_assets.bronze.universe import calendars
+from financelake_assets.config import Settings
+from financelake_assets.gold import recording, scoring
+from financelake_assets.gold.recent import time_before
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.scoring import BAR_KEY
+from financelake_assets.gold.tables import OpenTables
+from financelake_assets.gold.verdicts import HoldReason
+from financelake_assets.model import registry
+from financelake_assets.model.features import SERIES
+from financelake_assets.model.registry import ModelRecord
+from financelake_assets.silver.schema import BARS, UNIVERSE
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """How many rows were missing and are there now."""
+
+    predictions: int = 0
+    signals: int = 0
+    outcomes: int = 0
+
+
+def repair(spark: SparkSession, settings: Settings, start: datetime, end: datetime) -> Repaired:
+    """Score the bars from ``start`` to before ``end`` that lack a prediction or a signal, and what has matured.
+
+    Args:
+        spark: any session; models are loaded into it.
+        settings: the lake.
+        start: first event time.
+        end: event times before this.
+
+    Raises:
+        ArtifactError: the files of a model are not what was registered.
+    """
+    tables = OpenTables(settings)
+    known = calendars(tables.scan(UNIVERSE).collect())
+    predictions = signals = 0
+    for record, bars, wanted in _by_version(tables, start, end):
+        model = registry.load(spark, settings, record)
+        now = datetime.now(UTC)
+        rows = scoring.score_bars(spark, settings, bars, wanted, model, record, known, now)
+        predictions += tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
+        signals += tables.insert(SIGNALS, rows)
+    matured = recording.unscored(settings, tables.newest(BARS).version())
+    inside = pl.col("event_time").is_between(start, end, closed="left")
+    return Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+
+
+def _by_version(
+    tables: OpenTables, start: datetime, end: datetime
+) -> Iterator[tuple[ModelRecord, pl.DataFrame, pl.DataFrame]]:
+    """Each promoted version with the bars that matter, and the keys of those that it has to score."""
+    inside = pl.col("event_time").is_between(start, end, closed="left")
+    state = _state(tables, inside)
+    left = tables.scan(BARS).filter(inside).select(*BAR_KEY, "processed_at").collect()
+    left = left.join(state.filter("complete"), on=BAR_KEY, how="anti")
+    left = left.join(state.select(*BAR_KEY, "model_version"), on=BAR_KEY, how="left")
+    for record in _promoted(registry.versions(tables.settings)):
+        made_by = pl.col("model_version")
+        unseen = pl.col("processed_at") > pl.lit(knew_until(tables, record))
+        own = left.filter((pl.col("interval") == record.interval) & ((made_by == record.model_version) | unseen))
+        own = own.filter(made_by.is_null() | (made_by == record.model_version))
+        left = left.join(own, on=BAR_KEY, how="anti")
+        if not own.is_empty():
+            bars = _bars_around(tables, record, own, end)
+            yield record, bars, scoring.finished(bars, own.select(BAR_KEY))
+
+
+def _state(tables: OpenTables, inside: pl.Expr) -> pl.DataFrame:
+    """What gold has of each bar: by which version, and whether that is all there can be."""
+    by = [*BAR_KEY, "model_version"]
+    signals = tables.scan(SIGNALS).filter(inside).select(*by, "reason", signal_there=pl.lit(True))
+    made = tables.scan(PREDICTIONS).filter(inside).select(*by, prediction_there=pl.lit(True))
+    unscorable = (pl.col("reason") == HoldReason.INSUFFICIENT_HISTORY.value).fill_null(False)
+    there = pl.col("signal_there").fill_null(False) & (pl.col("prediction_there").fill_null(False) | unscorable)
+    both = signals.join(made, on=by, how="full", coalesce=True).with_columns(complete=there).collect()
+    return both.sort("complete").unique(BAR_KEY, keep="last")
+
+
+def _promoted(versions: Sequence[ModelRecord]) -> list[ModelRecord]:
+    """The versions that were ever in use, the last promoted first."""
+    used = [(version.promoted_at, version) for version in versions if version.promoted_at is not None]
+    return [version for _, version in sorted(used, key=lambda pair: pair[0], reverse=True)]
+
+
+def knew_until(tables: OpenTables, record: ModelRecord) -> datetime:
+    """The latest time at which a bar was written that the version may have learnt from."""
+    for commit in tables.newest(BARS).history():
+        if commit["version"] == record.silver_version:
+            return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
+    # the log no longer says; by then it had read what it learnt from
+    return record.trained_at
+
+
+def _bars_around(tables: OpenTables, record: ModelRecord, wanted: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """The wanted bars with those before them that matter, and the one after, which tells that they are over."""
+    first = wanted["event_time"].min()
+    since = first - time_before(record.interval, scoring.bars_before(tables.settings))  # type: ignore[operator]
+    series = wanted.select(SERIES).unique()
+    rows = tables.scan(BARS).filter((pl.col("interval") == record.interval) & (pl.col("event_time") >= since))
+    rows = rows.join(series.lazy(), on=SERIES, how="semi")
+    after = rows.filter(pl.col("event_time") >= end).sort("event_time").group_by(SERIES).first()
+    return pl.concat([rows.filter(pl.col("event_time") < end), after.select(BARS.schema.names)]).sort(BAR_KEY).collect()
