@@ -25,8 +25,9 @@
 
   cells.FreshCell = ({ data }) => {
     const age = data.arrived === null ? "–" : window.financelake.words((window.financelake.now() - data.arrived) / 1000);
-    if (!data.overdue) return el("span", { title: data.fresh }, age);
-    return el("span", { className: "cell-two right", title: data.fresh }, el("span", null, age),
+    const title = `${data.fresh}; newest bar ${data.time} UTC`;
+    if (!data.overdue) return el("span", { title }, age);
+    return el("span", { className: "cell-two right", title }, el("span", null, age),
       el("small", { className: "late" }, `▲ ${data.overdue} late`));
   };
 

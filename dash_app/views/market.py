@@ -56,7 +56,6 @@ _COLUMNS: list[dict[str, Any]] = [
         "type": "rightAligned",
         "width": 72,
     },
-    {"field": "time", "headerName": "Bar", "headerTooltip": "Start of the newest bar, UTC", "width": 108},
 ]
 
 
