@@ -72,9 +72,10 @@ def _elements(text: Column) -> Column:
 
 
 def _header(name: str) -> Column:
-    """The last value of the Kafka header ``name`` as text, or null."""
+    """The last value of the Kafka header ``name`` as text, or null; bytes that are not text are replaced."""
     matches = F.filter(F.col("headers"), lambda header: header["key"] == name)
-    return F.try_element_at(matches, F.lit(-1))["value"].cast("string")
+    # no reader takes a table with a string that is not UTF-8, and nobody on the way here refuses one
+    return F.make_valid_utf8(F.try_element_at(matches, F.lit(-1))["value"].cast("string"))
 
 
 def _typed(parsed: DataFrame) -> DataFrame:

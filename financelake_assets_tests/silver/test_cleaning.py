@@ -212,6 +212,8 @@ def test_the_provider_is_the_last_header_of_that_name(spark: SparkSession):
     ]
     assert judged(spark, [bar()], headers=headers)["provider"].to_list() == ["last"]
     assert judged(spark, [bar()], headers=[])["provider"].to_list() == [None]
+    headers = [{"key": "provider", "value": b"ya\xffhoo"}]
+    assert judged(spark, [bar()], headers=headers)["provider"].to_list() == ["ya\N{REPLACEMENT CHARACTER}hoo"]
 
 
 def test_a_number_keeps_every_digit(spark: SparkSession):
