@@ -130,6 +130,6 @@ class Stocktaker:
     def _consumed(self) -> dict[str, int]:
         try:
             offsets = consumed_offsets(self._settings)
-        except (OSError, RuntimeError, ValueError, IndexError):  # absent, of other topics, or half-written
+        except (OSError, RuntimeError):  # absent or damaged
             return {}
         return {topic: sum(partitions.values()) for topic, partitions in sorted(offsets.items())}

@@ -1,6 +1,5 @@
 """Gold in Dagster: the tables that the continuous gold query writes, and the dashboard that shows them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -61,7 +60,7 @@ def consumed_version(settings: Settings) -> int:
     batch = committed_batch(checkpoint)
     if batch is None:
         return -1
-    offset = json.loads(source_offsets(checkpoint, batch))
+    offset = source_offsets(checkpoint, batch)
     # Delta's offset names the next version with index -1 when a version is consumed whole
     return int(offset["reservoirVersion"]) - (1 if offset["index"] < 0 else 0)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from financelake_assets.config import Settings
 
@@ -16,7 +17,7 @@ QUERY = "silver"
 
 
 class CheckpointError(RuntimeError):
-    """The checkpoint does not fit the topics; the message says where, and what to do."""
+    """The checkpoint is damaged or does not fit the topics; the message says where, and what to do."""
 
 
 def refuse_misfit(
@@ -64,26 +65,42 @@ def committed_batch(checkpoint: Path) -> int | None:
     return max(batches, default=None)
 
 
-def source_offsets(checkpoint: Path, batch: int) -> str:
-    """The first source's end offset of a micro-batch, as the JSON text that the source wrote.
+def source_offsets(checkpoint: Path, batch: int) -> dict[str, Any]:
+    """The first source's end offset of a micro-batch, as the source wrote it.
 
     Raises:
         FileNotFoundError: the batch has been purged, which Spark does after 100 batches.
+        CheckpointError: the file is cut short or holds something else.
     """
-    # a version line, the batch's metadata, then one line a source
-    return (checkpoint / "offsets" / str(batch)).read_text().splitlines()[2]
+    file = checkpoint / "offsets" / str(batch)
+    try:
+        # a version line, the batch's metadata, then one line a source
+        return dict(json.loads(file.read_text().splitlines()[2]))
+    except (IndexError, TypeError, ValueError) as error:
+        raise _damaged(checkpoint, f"{file} does not hold the offsets of its batch") from error
 
 
 def consumed_offsets(settings: Settings) -> dict[str, dict[int, int]]:
-    """Per topic and partition, the first offset not yet committed by the silver query; empty before its first batch."""
+    """Per topic and partition, the first offset not yet committed by the silver query; empty before its first batch.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+    """
     checkpoint = Path(settings.checkpoint(QUERY))
     for _ in range(5):
         batch = committed_batch(checkpoint)
         if batch is None:
             return {}
         try:
-            offsets = json.loads(source_offsets(checkpoint, batch))
+            offsets = source_offsets(checkpoint, batch)
         except FileNotFoundError:
             continue  # a running query moved on and purged it between the two reads
         return {topic: {int(part): end for part, end in ends.items()} for topic, ends in offsets.items()}
-    raise RuntimeError(f"the checkpoint {checkpoint} names a committed batch without offsets; it is damaged")
+    raise _damaged(checkpoint, "a committed batch has no offsets")
+
+
+def _damaged(checkpoint: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint {checkpoint} is damaged: {what}. Remove the checkpoint to begin again; the tables keep what "
+        "they have."
+    )

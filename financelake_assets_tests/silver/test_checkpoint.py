@@ -48,7 +48,18 @@ def test_a_commit_without_its_offsets_is_damage_not_an_empty_answer(settings: Se
     checkpoint = Path(settings.checkpoint("silver"))
     write_batch(checkpoint, 0, {"t": {"0": 1}}, committed=True)
     (checkpoint / "offsets" / "0").unlink()
-    with pytest.raises(RuntimeError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged"):
+        consumed_offsets(settings)
+
+
+@pytest.mark.parametrize("keep", [0, 2, -2, None], ids=["empty", "a version", "cut short", "zeros"])
+def test_offsets_that_are_cut_short_are_damage_and_the_message_names_the_file(settings: Settings, keep: int | None):
+    checkpoint = Path(settings.checkpoint("silver"))
+    write_batch(checkpoint, 3, {"t": {"0": 1}}, committed=True)
+    file = checkpoint / "offsets" / "3"
+    whole = file.read_text()
+    file.write_text("\0" * len(whole) if keep is None else whole[:keep])
+    with pytest.raises(CheckpointError, match=r"offsets/3 does not hold .* Remove the checkpoint"):
         consumed_offsets(settings)
 
 
