@@ -49,7 +49,7 @@ class Server:
 
     def forget(self) -> None:
         """Close the client of a server that may be gone."""
-        self._session.release_session_on_close = False
+        self._session.release_session_on_close = False  # type: ignore[attr-defined]
         self._session.stop()
 
 
@@ -93,8 +93,10 @@ def assert_as_undisturbed(lake: Settings, folder: Path) -> None:
     kafka.add_universe(undisturbed)
     with kafka.running(undisturbed) as running:
         expected = kafka.drain(undisturbed, running)
-    assert expected.consumed == sum(high for of in watermarks(lake).values() for _, high in of.values())
-    assert read_ledger(lake) == expected
-    assert expected.balanced
-    assert not any(uncounted(lake).values())
-    assert kafka.tables(lake) == kafka.tables(undisturbed)
+    found = read_ledger(lake)
+    assert found == expected, f"{found}; undisturbed it is {expected}"
+    assert found.balanced, f"{found}"
+    assert found.consumed == sum(high for of in watermarks(lake).values() for _, high in of.values())
+    assert not any(uncounted(lake).values()), f"{uncounted(lake)}"
+    for table, rows in kafka.tables(undisturbed).items():
+        assert kafka.tables(lake)[table] == rows, f"{table} differs from what it is undisturbed"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from financelake_assets.bronze.topics import ensure_topics
-from financelake_assets.config import Settings
+from financelake_assets.config import Settings, SparkSettings
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.silver.ledger import count_consumed
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets_tests import servers
 from financelake_assets_tests.faults import lakes
@@ -16,16 +25,6 @@ from financelake_assets_tests.faults.lakes import Server
 from financelake_assets_tests.silver import kafka
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A lake with a broker of its own and a few symbols."""
-    settings = servers.laptop(tmp_path_factory.mktemp("crashes"))
-    with servers.broker(settings):
-        ensure_topics(settings)
-        kafka.add_universe(settings)
-        yield settings
 
 
 # A writer waits for its turn at a table, so a test that has the turn knows where the micro-batch stands.
@@ -65,23 +64,53 @@ def _catch_up(lake: Settings, server: Server) -> None:
     query.stop()
 
 
-def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_once(
-    own: Settings, tmp_path_factory: pytest.TempPathFactory
-):
-    kafka.produce(own, kafka.mixture(2_000))
-    # the same batch each time: what it has committed stays, the rest is done by the next
-    with lakes.server(own) as server:
-        _kill_while_spark_reads(own, server)
-    with lakes.server(own) as server:
-        _kill_between(own, server, TICKS, BARS)
-    with lakes.server(own) as server:
-        _kill_between(own, server, BARS, QUARANTINE)
-    assert lakes.planned(own)
-    with lakes.server(own) as server:
-        _catch_up(own, server)
-        kafka.produce(own, kafka.mixture(2_000, first=2_000))
-        _kill_behind_the_last_table(own, server)
-    assert lakes.planned(own)
-    with lakes.server(own) as server:
-        _catch_up(own, server)
-        lakes.assert_as_undisturbed(own, tmp_path_factory.mktemp("whole"))
+def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_once(tmp_path: Path):
+    lake = servers.laptop(tmp_path / "lake")
+    with servers.broker(lake):
+        ensure_topics(lake)
+        kafka.add_universe(lake)
+        kafka.produce(lake, kafka.mixture(2_000))
+        # the same batch each time: what it has committed stays, the rest is done by the next
+        with lakes.server(lake) as server:
+            _kill_while_spark_reads(lake, server)
+        with lakes.server(lake) as server:
+            _kill_between(lake, server, TICKS, BARS)
+        with lakes.server(lake) as server:
+            _kill_between(lake, server, BARS, QUARANTINE)
+        assert lakes.planned(lake)
+        with lakes.server(lake) as server:
+            _catch_up(lake, server)
+            kafka.produce(lake, kafka.mixture(2_000, first=2_000))
+            _kill_behind_the_last_table(lake, server)
+        assert lakes.planned(lake)
+        with lakes.server(lake) as server:
+            _catch_up(lake, server)
+            lakes.assert_as_undisturbed(lake, tmp_path / "undisturbed")
+
+
+def test_a_broker_killed_and_started_again_beneath_the_query_costs_no_message(tmp_path: Path, spark_server: str):
+    """It dies while the query reads and others send; the query goes on by itself, or goes on when started again."""
+    lake = servers.laptop(tmp_path / "lake").model_copy(update={"spark": SparkSettings(remote=spark_server)})
+    in_parts = lake.model_copy(update={"spark": lake.spark.model_copy(update={"max_offsets_per_trigger": 500})})
+    dead = threading.Event()
+
+    def across_the_kill() -> Iterator[Any]:
+        yield from kafka.mixture(2_000)
+        assert dead.wait(120)
+        yield from kafka.mixture(1_000, first=2_000)
+
+    with ExitStack() as brokers, ThreadPoolExecutor(1) as pool:
+        broker = brokers.enter_context(servers.broker(lake))
+        ensure_topics(lake)
+        kafka.add_universe(lake)
+        with kafka.running(in_parts) as query:
+            sent = pool.submit(kafka.produce, lake, across_the_kill())
+            kafka.eventually(lambda: count_consumed(consumed_offsets(lake)) > 0, "the query reads")
+            os.killpg(broker, signal.SIGKILL)
+            dead.set()
+            brokers.enter_context(servers.broker(lake))
+            assert sent.result(120) == 3_000
+            kafka.eventually(lambda: not query.isActive or kafka.caught_up(lake), "the query went on or ended")
+        with kafka.running(lake) as query:
+            assert kafka.drain(lake, query).consumed >= 3_000
+        lakes.assert_as_undisturbed(lake, tmp_path / "undisturbed")
