@@ -37,6 +37,7 @@ from financelake_assets.bronze.topics import client_config
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry
+from financelake_assets.resources.progress import row
 from financelake_assets.resources.spark import job_session
 from financelake_assets.resources.streams import Streams
 from financelake_assets.silver.schema import BARS
@@ -211,15 +212,8 @@ class Reader(threading.Thread):
 
 def progress_of(query: Any) -> list[dict[str, float]]:
     """When the last batches of a query began and how long they took, oldest first."""
-    found = [json.loads(progress.json) for progress in query.recentProgress]
-    return [
-        {
-            "began": datetime.fromisoformat(one["timestamp"].replace("Z", "+00:00")).timestamp(),
-            "seconds": one["durationMs"].get("triggerExecution", 0) / 1000,
-        }
-        for one in found
-        if one["numInputRows"]
-    ]
+    found = [row(json.loads(progress.json)) for progress in query.recentProgress]
+    return [{"began": one["at"].timestamp(), "seconds": one["trigger_ms"] / 1000} for one in found if one]
 
 
 def stages_of(
@@ -278,12 +272,9 @@ def spread(seconds: pl.Series) -> dict[str, float]:
     """Median, tail and worst in milliseconds."""
     if seconds.is_empty():
         return {}
-    return {
-        "p50": round(float(np.quantile(seconds, 0.5)) * 1000),
-        "p95": round(float(np.quantile(seconds, 0.95)) * 1000),
-        "p99": round(float(np.quantile(seconds, 0.99)) * 1000),
-        "worst": round(float(np.max(seconds)) * 1000),
-    }
+    values = 1000 * seconds.to_numpy()
+    quantiles = {name: np.quantile(values, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    return {name: round(float(value)) for name, value in {**quantiles, "worst": values.max()}.items()}
 
 
 # -- the floor -------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from financelake_assets.bronze.topics import client_config
+from financelake_assets.bronze.topics import client_config, ensure_topics
 from financelake_assets.config import Settings, get_settings
 
 TOPIC = "bronze.crypto"
@@ -70,6 +70,7 @@ def main() -> None:
     definitions = [script(DEFINITIONS) for _ in range(arguments.rounds)]
     try:
         subprocess.run([*command, "up", "--detach"], check=True, stdout=subprocess.DEVNULL)
+        ensure_topics(settings)
         arrivals = [arrival(settings) for _ in range(arguments.rounds)]
         pairs = [(script(WARM), script(OWN)) for _ in range(arguments.rounds)]
     finally:

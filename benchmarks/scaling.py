@@ -73,6 +73,8 @@ def bars(first: int, count: int) -> pl.DataFrame:
         close="close",
         adj_close=pl.lit(None, pl.Float64),
         volume=pl.lit(10.0),
+        dividend=pl.lit(None, pl.Float64),
+        split=pl.lit(None, pl.Float64),
         imputed=pl.lit(None, pl.String),
         topic=pl.lit("bronze.crypto"),
         partition=pl.lit(0, pl.Int32),

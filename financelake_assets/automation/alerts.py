@@ -33,9 +33,10 @@ class StreamFacts:
 class LakeFacts:
     """What the alerts are judged by.
 
-    ``streams``: failures by query. ``lag``: messages not yet in silver, and ``silver_idle_seconds`` since it last
-    committed. ``unbalanced``: messages that the ledger cannot account for. ``champion_age_days``: ``None`` without
-    one. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was halted, or ``None``.
+    ``streams``: failures by query. ``broker``: why it could not be asked, or ``None``. ``lag``: messages not yet in
+    silver, and ``silver_idle_seconds`` since it last committed. ``unbalanced``: messages that the ledger cannot account
+    for. ``champion_age_days``: ``None`` without one. ``failed_runs``: job names by run id. ``kill_switch``: why the
+    portfolio was halted, or ``None``.
     """
 
     streams: Mapping[str, StreamFacts]
@@ -45,6 +46,7 @@ class LakeFacts:
     champion_age_days: float | None
     failed_runs: Mapping[str, str]
     kill_switch: str | None = None
+    broker: str | None = None
 
 
 def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
@@ -60,6 +62,8 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
         for name, stream in facts.streams.items()
         if stream.failures > 1  # one is what every restart looks like
     ]
+    if facts.broker:
+        found.append(Alert("bronze/broker", "The broker cannot be asked", facts.broker))
     if facts.lag and facts.silver_idle_seconds > settings.stale_seconds:
         idle = f"{facts.lag} messages wait, and silver has committed nothing for {facts.silver_idle_seconds:.0f} s."
         found.append(Alert("silver/stale", "Silver stands still", idle))

@@ -60,10 +60,14 @@ def bronze_offsets(
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """See what arrived on the topics since the last tick, and keep the silver query running."""
-    from financelake_assets.bronze.topics import BrokerUnavailableError
+    from financelake_assets.bronze.topics import BrokerUnavailableError, TopicMissingError
 
     try:
         watermarks = topics.watermarks()
+    except TopicMissingError as missing:
+        # a lake without a feed of its own, or somebody deleted them
+        made = [one.topic for one in topics.ensure() if one.created]
+        return dg.SkipReason(f"{missing} Made: {', '.join(made)}")
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
     cursor = _Cursor.parse(context.cursor)

@@ -26,9 +26,15 @@ _RECENT_SECONDS = 24 * 3600
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
 def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
     """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
+    from financelake_assets.bronze.topics import BrokerUnavailableError
+
     settings = lake.settings
-    behind = total(decisions.lag(consumed_offsets(settings), topics.watermarks()))
-    facts = _facts(context.instance, settings, behind)
+    behind, problem = 0, None
+    try:
+        behind = total(decisions.lag(consumed_offsets(settings), topics.watermarks()))
+    except BrokerUnavailableError as error:
+        problem = str(error)
+    facts = _facts(context.instance, settings, behind, problem)
     active = alerts.conditions(facts, settings.alerts, settings.model.max_age_days)
     said = json.loads(context.cursor) if context.cursor else {}
     out = alerts.outbox(active, said, time.time(), settings.alerts)
@@ -37,10 +43,10 @@ def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: 
     return dg.SensorResult(cursor=json.dumps(dict(out.said)), skip_reason=dg.SkipReason(summary))
 
 
-def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int) -> alerts.LakeFacts:
+def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker: str | None) -> alerts.LakeFacts:
     record = registry.champion(settings)
     # while messages wait, a batch may be half written, and the ledger says nothing
-    ledger = None if behind else read_ledger(settings)
+    ledger = None if behind or broker else read_ledger(settings)
     return alerts.LakeFacts(
         streams={name: _stream_facts(settings, name) for name in streams.QUERIES},
         lag=behind,
@@ -48,6 +54,7 @@ def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int) -> ale
         unbalanced=0 if ledger is None or ledger.balanced else abs(ledger.missing),
         champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
         failed_runs=_failed_runs(instance),
+        broker=broker,
         kill_switch=performance.halted(scan(PORTFOLIO, settings).collect()),
     )
 

@@ -63,7 +63,7 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
     a source that is no Kafka topic has none.
     """
     sources = report["sources"]
-    if not sum(source["numInputRows"] for source in sources):
+    if not of_sources(report, "numInputRows"):
         return None
     took, states = report["durationMs"], report.get("stateOperators") or []
     lag = _lag(sources[0])
@@ -72,9 +72,9 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "run_id": report["runId"],
         "batch_id": report["batchId"],
         "at": datetime.fromisoformat(report["timestamp"]),
-        "input_rows": sum(source["numInputRows"] for source in sources),
-        "input_rows_per_second": report.get("inputRowsPerSecond"),
-        "processed_rows_per_second": report.get("processedRowsPerSecond"),
+        "input_rows": of_sources(report, "numInputRows"),
+        "input_rows_per_second": of_sources(report, "inputRowsPerSecond"),
+        "processed_rows_per_second": of_sources(report, "processedRowsPerSecond"),
         "trigger_ms": took.get("triggerExecution"),
         **{name: took.get(spark) for name, spark in PHASES.items()},
         "state_rows": sum(state["numRowsTotal"] for state in states),
@@ -83,6 +83,11 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "lag": None if lag is None else sum(lag.values()),
         "lag_by_partition": None if lag is None else json.dumps(lag),
     }
+
+
+def of_sources(report: Mapping[str, Any], name: str) -> float:
+    """A number of a report that Spark gives by source, over all of them."""
+    return sum(source.get(name) or 0 for source in report["sources"])
 
 
 def keep(settings: Settings, reports: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

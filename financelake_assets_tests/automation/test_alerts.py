@@ -37,6 +37,7 @@ def test_nothing_is_wrong_with_a_lake_that_is_well_and_idle():
     [
         ({"streams": {"gold": StreamFacts(2, "out of memory")}}, "stream/gold", "out of memory"),
         ({"lag": 7, "silver_idle_seconds": 61.0}, "silver/stale", "7 messages wait"),
+        ({"broker": "127.0.0.1:9092 does not answer"}, "bronze/broker", "127.0.0.1:9092"),
         ({"unbalanced": 3}, "silver/ledger", "3 messages"),
         ({"champion_age_days": 91.0}, "model/expired", "91 days old"),
         ({"failed_runs": {"ab12": "train_model"}}, "run/ab12", "ab12"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from financelake_assets.automation import sensors
+from financelake_assets.automation import sensors, watching
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.resources import streams as state
@@ -134,6 +135,12 @@ def test_a_query_that_cannot_start_is_tried_again_after_growing_waits_and_says_w
     assert failures == [4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0, 120.0]
 
 
+def test_topics_that_are_missing_are_made(watched: Settings) -> None:
+    delete_topics(watched)
+    assert "Made: bronze.stock, bronze.crypto, bronze.commodity" in tick()[2]
+    assert "query silver started" in tick()[2]
+
+
 def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     watched: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,3 +151,9 @@ def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     events, after, said = tick(cursor)
     assert (events, after) == ({}, cursor)
     assert "the broker does not answer, the next tick asks again" in said
+    lake = LakeResource()
+    resources = {"lake": lake, "topics": TopicsResource(lake=lake)}
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance, resources=resources) as context:
+        watched_by = watching.watch_lake(context)
+    assert isinstance(watched_by, dg.SensorResult)
+    assert "bronze/broker" in json.loads(watched_by.cursor or ""), "it is an alert, not a failed tick"

@@ -26,14 +26,14 @@ def report(batch: int, rows: int = 5, at: datetime | None = None, **fields: Any)
         "durationMs": {"triggerExecution": 100 + batch, "addBatch": 70, "commitOffsets": 5},
         "eventTime": {},
         "stateOperators": [],
-        "inputRowsPerSecond": 10.0,
-        "processedRowsPerSecond": 50.0,
         "sources": [
             {
                 "description": "KafkaV2[Subscribe[bronze.stock]]",
                 "endOffset": json.dumps({"bronze.stock": {"0": 5, "1": 7}}),
                 "latestOffset": json.dumps({"bronze.stock": {"0": 9, "1": 7, "2": 3}}),
                 "numInputRows": rows,
+                "inputRowsPerSecond": 10.0,
+                "processedRowsPerSecond": 50.0,
             }
         ],
         **fields,
@@ -45,6 +45,7 @@ def test_a_report_says_rows_times_and_what_was_left_on_each_partition() -> None:
     assert found is not None
     assert (found["input_rows"], found["trigger_ms"], found["add_batch_ms"], found["commit_ms"]) == (5, 101, 70, 5)
     assert found["query_planning_ms"] is None
+    assert (found["input_rows_per_second"], found["processed_rows_per_second"]) == (10.0, 50.0)
     assert json.loads(found["lag_by_partition"]) == {"bronze.stock/0": 4, "bronze.stock/1": 0, "bronze.stock/2": 3}
     assert found["lag"] == 7
 
@@ -102,5 +103,6 @@ def test_a_running_query_is_reported(lake: Settings) -> None:
         kept = keep(lake, [json.loads(one.json) for one in query.recentProgress])
     assert kept["input_rows"].sum() == sent
     assert kept["lag"].to_list()[-1] == 0
+    assert (kept["processed_rows_per_second"] > 0).all()
     phases = kept.select("trigger_ms", "add_batch_ms", "query_planning_ms", "wal_commit_ms", "commit_ms")
     assert not any(phases.null_count().row(0))
