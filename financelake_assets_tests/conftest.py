@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pyspark.sql import SparkSession
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import job_session
@@ -53,6 +54,17 @@ def spark(spark_server: str, server_settings: Settings) -> Iterator[SparkSession
     session = job_session(server_settings)
     yield session
     session.stop()  # a client left open waits long for a server that is gone
+
+
+@pytest.fixture(autouse=True)
+def session_of_before() -> Iterator[None]:
+    """pyspark takes a process's first session for its default; one that a test leaves open must not stay it."""
+    default, active = ConnectSession._default_session, getattr(ConnectSession._active_session, "session", None)
+    yield
+    for session in {default, active} - {None}:
+        if session.is_stopped:
+            return
+    ConnectSession._default_session, ConnectSession._active_session.session = default, active
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -154,3 +155,18 @@ def test_without_addresses_the_log_is_told():
     logged: list[str] = []
     send(OUT, AlertSettings(), logged.append)
     assert len(logged) == 2
+
+
+def test_the_runbook_has_a_section_for_every_alert():
+    keys = {
+        alert.key
+        for change in (
+            {"streams": {"silver": StreamFacts(2, "x"), "gold": StreamFacts(2, "x")}},
+            {"broker": "x", "lag": 1, "unbalanced": 1, "champion_age_days": 91.0, "kill_switch": "x"},
+            {"failed_runs": {"…": "train_model"}},
+        )
+        for alert in conditions(replace(WELL, **change), SETTINGS, 90)
+    }
+    runbook = Path(__file__).parents[2] / "docs" / "runbook.md"
+    titles = {line.removeprefix("## ") for line in runbook.read_text().splitlines() if line.startswith("## ")}
+    assert keys == {key for title in titles for key in title.split(", ")}

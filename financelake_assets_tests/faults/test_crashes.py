@@ -64,6 +64,7 @@ def _catch_up(lake: Settings, server: Server) -> None:
     query.stop()
 
 
+@pytest.mark.slow
 def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_once(tmp_path: Path):
     lake = servers.laptop(tmp_path / "lake")
     with servers.broker(lake):
