@@ -112,7 +112,7 @@ def write(settings: Settings, rows: pl.DataFrame) -> None:
 
 def append(settings: Settings, table: TableSpec, rows: pl.DataFrame) -> None:
     """The declared columns of a table; what is not simulated is null."""
-    declared = pl.DataFrame(pl.from_arrow(table.schema.empty_table())).schema
+    declared = table.empty.schema
     columns = [
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name)
         for name, kind in declared.items()

@@ -42,8 +42,8 @@ KEPT_STEPS = 2_000
 KEPT_TRADES = 200
 _ACCOUNT = ("asset_class", "interval")
 _SERIES = ("symbol", "interval")
-_NO_FINDINGS = pl.DataFrame(pl.from_arrow(FINDINGS.schema.empty_table()))
-_NO_SYMBOLS = pl.DataFrame(pl.from_arrow(UNIVERSE.schema.empty_table()))
+_NO_FINDINGS = FINDINGS.empty
+_NO_SYMBOLS = UNIVERSE.empty
 
 
 @dataclass(frozen=True)

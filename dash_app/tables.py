@@ -77,7 +77,7 @@ class CachedTable:
         self._keep = keep
         self._unique = list(unique or spec.key)
         self._order = [spec.time_column] + (["as_of"] if "as_of" in spec.schema.names else [])
-        self._empty = pl.DataFrame(pl.from_arrow(spec.schema.empty_table())).drop(without)
+        self._empty = spec.empty.drop(without)
         self._table: DeltaTable | None = None
         self._files: frozenset[str] = frozenset()
         self._folder: tuple[int, int] | None = None

@@ -13,7 +13,6 @@ from financelake_assets.automation import alerts, decisions, notifier
 from financelake_assets.config import Settings
 from financelake_assets.gold import performance
 from financelake_assets.gold.derived import PORTFOLIO
-from financelake_assets.gold.tables import scan
 from financelake_assets.model import registry
 from financelake_assets.resources import streams
 from financelake_assets.resources.dagster import LakeResource, TopicsResource, total
@@ -55,7 +54,7 @@ def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker
         champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
         failed_runs=_failed_runs(instance),
         broker=broker,
-        kill_switch=performance.halted(scan(PORTFOLIO, settings).collect()),
+        kill_switch=performance.halted(PORTFOLIO.scan(settings).collect()),
     )
 
 

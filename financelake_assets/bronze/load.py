@@ -105,7 +105,7 @@ class Load:
         """Wait for the acknowledgements, then write down where the load stands; raises as ``publish`` does."""
         self._producer.flush()
         # a record speaks for all rows before it; those found beyond it must not fall between it and the topics' ends
-        if self._next > max(self._recorded, *self._beyond, -1):
+        if self._next > max(self._recorded, max(self._beyond, default=-1)):
             try:
                 self._write_record(positions.ends(self._settings))
             except BrokerUnavailableError:

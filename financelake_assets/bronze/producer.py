@@ -66,7 +66,6 @@ class BronzeProducer:
         self._queued = self._failed = self._dead = self._acknowledged = 0
         self._stopping = stopping
         self._failure: KafkaError | None = None
-        self._since_poll = 0
         self._producer = Producer(
             {
                 **client_config(settings),
@@ -114,13 +113,11 @@ class BronzeProducer:
             else:
                 break
         self._queued += 1
-        self._since_poll += 1
-        if self._since_poll >= _POLL_EVERY:
+        if self._queued % _POLL_EVERY == 0:
             self.poll()
 
     def poll(self) -> None:
         """Take the delivery reports that are there; raises as ``send`` does."""
-        self._since_poll = 0
         self._producer.poll(0)
         self._notice()
 

@@ -15,7 +15,6 @@ from financelake_assets.gold.history import repair
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
-from financelake_assets.gold.tables import scan
 from financelake_assets.model.assets import FOREST
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.delta import TableSpec
@@ -166,9 +165,9 @@ def gold_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
         yield _result("unique_key", table, repeated, "repeated_keys")
     key = list(PREDICTIONS.key)
     # in this order: a signal is written after its prediction
-    signals = scan(SIGNALS, settings).select(*key, "as_of").collect()
+    signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
     newest = signals["as_of"].max()
-    made = scan(PREDICTIONS, settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
+    made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
     yield _result("signal_for_each", PREDICTIONS, made.join(signals, on=key, how="anti").height, "without_signal")
     version = consumed_version(settings)
     missing = recording.unscored(settings, version).height if version >= 0 else 0
@@ -178,7 +177,7 @@ def gold_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
 
 def _unequal(settings: Settings) -> int:
     """Steps of the paper portfolio whose net exposure and cash are not its equity."""
-    equity = scan(derived.EQUITY, settings).filter(pl.col("equity") > 0)
+    equity = derived.EQUITY.scan(settings).filter(pl.col("equity") > 0)
     off = (pl.col("cash") + pl.col("net_exposure") * pl.col("equity") - pl.col("equity")).abs()
     return int(equity.filter(off > 1e-6 * pl.col("equity").abs()).select(pl.len()).collect().item())
 

@@ -76,8 +76,8 @@ def _by_version(
     for record in _promoted(registry.versions(tables.settings)):
         made_by = pl.col("model_version")
         unseen = pl.col("processed_at") > pl.lit(knew_until(tables, record))
-        own = left.filter((pl.col("interval") == record.interval) & ((made_by == record.model_version) | unseen))
-        own = own.filter(made_by.is_null() | (made_by == record.model_version))
+        due = pl.when(made_by.is_null()).then(unseen).otherwise(made_by == record.model_version)
+        own = left.filter((pl.col("interval") == record.interval) & due)
         left = left.join(own, on=BAR_KEY, how="anti")
         if not own.is_empty():
             bars = _bars_around(tables, record, own, end)

@@ -33,7 +33,7 @@ class RecentBars:
         self._tables = tables
         self._extra = extra_bars
         self._needed = LOOKBACK + extra_bars
-        self._bars = pl.DataFrame(pl.from_arrow(BARS.schema.empty_table())).select(_COLUMNS)
+        self._bars = BARS.empty.select(_COLUMNS)
         self._known_from: dict[_Series, datetime] = {}
 
     def with_changes(self, changed: pl.DataFrame) -> pl.DataFrame:

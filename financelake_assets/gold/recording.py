@@ -14,7 +14,7 @@ import polars as pl
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scorecard import KEY, SERIES, VERSIONS, corrections, mature
-from financelake_assets.gold.tables import OpenTables, scan
+from financelake_assets.gold.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 
 _BAR_KEY = list(BARS.key)
@@ -87,7 +87,7 @@ def unscored(settings: Settings, bars_version: int) -> pl.DataFrame:
         settings: the lake.
         bars_version: the Delta version of silver.bars.
     """
-    bars = scan(BARS, settings, bars_version).select(_BAR_COLUMNS).collect()
-    predictions, signals = scan(PREDICTIONS, settings).collect(), scan(SIGNALS, settings).collect()
+    bars = BARS.scan(settings, bars_version).select(_BAR_COLUMNS).collect()
+    predictions, signals = PREDICTIONS.scan(settings).collect(), SIGNALS.scan(settings).collect()
     outcome = mature(predictions, signals, bars, datetime.now(UTC))
-    return outcome.join(scan(SCORECARD, settings).select(KEY).collect(), on=KEY, how="anti")
+    return outcome.join(SCORECARD.scan(settings).select(KEY).collect(), on=KEY, how="anti")

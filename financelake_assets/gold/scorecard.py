@@ -84,7 +84,7 @@ def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame,
         for (horizon,), part in made.group_by("horizon")
     ]
     if not scored:
-        return _empty(SCORECARD.schema.empty_table())
+        return SCORECARD.empty
     naive, realised = pl.col("naive_close"), pl.col("realised_close")
     return (
         pl.concat(scored)
@@ -154,10 +154,3 @@ def _hit() -> pl.Expr:
     """Whether the predicted direction came true; null where nothing moved or nothing was predicted."""
     rise, predicted = pl.col("_rise"), pl.col("predicted_return")
     return pl.when((rise != 0) & (predicted != 0)).then((rise > 0) == (predicted > 0))
-
-
-def _empty(table: object) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError("an Arrow table is a frame")
-    return frame

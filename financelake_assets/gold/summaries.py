@@ -160,7 +160,7 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
 
 
 def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:
-    empty = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+    empty = table.empty
     complete = [{name: row.get(name) for name in empty.columns} for row in rows]
     # a number without a meaning is null in a table
     return pl.DataFrame(complete, schema=empty.schema).with_columns(pl.col(pl.Float64).fill_nan(None)).sort(table.key)

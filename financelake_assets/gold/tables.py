@@ -53,13 +53,12 @@ class OpenTables:
         source = rows.select(table.schema.names).to_arrow().cast(table.schema)
         moment = table.time_column
         first, last = rows[moment].min(), rows[moment].max()
-        same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in table.key)
         # the bounds hold for every key of the source, and let files be skipped
         bounds = f"t.`{moment}` >= TIMESTAMP '{_text(first)}' AND t.`{moment}` <= TIMESTAMP '{_text(last)}'"
 
         def merge() -> int:
             opened = self.newest(table)
-            merger = opened.merge(source, f"{bounds} AND {same_key}", source_alias="s", target_alias="t")
+            merger = opened.merge(source, f"{bounds} AND {table.same_key}", source_alias="s", target_alias="t")
             return int(merger.when_not_matched_insert_all().execute()["num_target_rows_inserted"])
 
         return retried(merge)
@@ -68,16 +67,6 @@ class OpenTables:
 def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
     """Insert once; see ``OpenTables.insert``."""
     return OpenTables(settings).insert(table, rows)
-
-
-def scan(table: TableSpec, settings: Settings, version: int | None = None) -> pl.LazyFrame:
-    """The table's rows as they are now, or were at a version; empty where it does not exist yet."""
-    opened = table.open(settings)
-    if opened is None:
-        return pl.LazyFrame(pl.from_arrow(table.schema.empty_table()))
-    if version is not None:
-        opened.load_as_version(version)
-    return pl.scan_delta(opened)
 
 
 def _text(moment: object) -> str:

@@ -102,10 +102,7 @@ def _features(spark: SparkSession, settings: Settings, record: ModelRecord, keys
 
 
 def _of_version(table: TableSpec, settings: Settings, record: ModelRecord) -> pl.DataFrame:
-    opened = table.open(settings)
-    if opened is None:
-        return pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
-    return pl.scan_delta(opened).filter(pl.col("model_version") == record.model_version).collect()
+    return table.scan(settings).filter(pl.col("model_version") == record.model_version).collect()
 
 
 def _known(value: float) -> float | None:

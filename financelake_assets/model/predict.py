@@ -34,7 +34,7 @@ def score(spark: SparkSession, stamped: pl.DataFrame, model: PipelineModel, reco
     scorable = stamped.filter("scorable")
     raw = _with_raw(spark, scorable, model)
     if raw.is_empty():
-        return pl.DataFrame(pl.from_arrow(PREDICTIONS.schema.empty_table()))
+        return PREDICTIONS.empty
     stated = raw.with_columns(
         coverage=pl.lit(record.coverage), volatility=pl.col("bar_volatility") * pl.col("horizon").sqrt()
     ).with_columns(expected_move=pl.col("volatility"))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
@@ -51,6 +52,16 @@ class TableSpec:
     def full_name(self) -> str:
         """``layer/name``, as in paths, asset keys and status."""
         return f"{self.layer}/{self.name}"
+
+    @property
+    def empty(self) -> pl.DataFrame:
+        """No rows, with the declared columns."""
+        return pl.DataFrame(pl.from_arrow(self.schema.empty_table()))
+
+    @property
+    def same_key(self) -> str:
+        """Condition of a merge by key, of source ``s`` into target ``t``."""
+        return " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
 
     def path(self, settings: Settings) -> str:
         """Folder of the table in this lake."""
@@ -107,6 +118,15 @@ class TableSpec:
             return DeltaTable(self.path(settings))
         except TableNotFoundError:
             return None
+
+    def scan(self, settings: Settings, version: int | None = None) -> pl.LazyFrame:
+        """The rows as they are now, or were at a version; none where the table does not exist yet."""
+        table = self.open(settings)
+        if table is None:
+            return self.empty.lazy()
+        if version is not None:
+            table.load_as_version(version)
+        return pl.scan_delta(table)
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:

@@ -93,10 +93,11 @@ def of_sources(report: Mapping[str, Any], name: str) -> float:
 def keep(settings: Settings, reports: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Add the reports that are not in the table yet; the rows that were added."""
     rows = [found for report in reports if (found := row(report)) is not None]
-    empty = pl.DataFrame(pl.from_arrow(PROGRESS.schema.empty_table()))
     if not rows:
-        return empty
-    told = pl.DataFrame(rows, schema=empty.schema, orient="row").unique(PROGRESS.key, keep="last", maintain_order=True)
+        return PROGRESS.empty
+    told = pl.DataFrame(rows, schema=PROGRESS.empty.schema, orient="row").unique(
+        PROGRESS.key, keep="last", maintain_order=True
+    )
 
     def add() -> pl.DataFrame:
         table = PROGRESS.ensure(settings)

@@ -18,7 +18,7 @@ _FEWEST_BARS = 20
 _NORMAL = 1.4826
 """Standard deviation of a normal distribution by its median absolute deviation (Rousseeuw and Croux, 1993)."""
 
-_NONE = pl.DataFrame(pl.from_arrow(FINDINGS.schema.empty_table())).drop("symbol", "asset_class", "interval")
+_NONE = FINDINGS.empty.drop("symbol", "asset_class", "interval")
 
 
 class Kind(StrEnum):

@@ -155,7 +155,7 @@ def replay(settings: Settings, messages: pl.DataFrame, repair: Repair) -> Replay
     mended = {_place(row): repair.mend(row["raw"]) for row in messages.iter_rows(named=True)}
     claim = str(uuid.uuid4())
     _claim(settings, list(mended), claim)
-    states = {_place(row): row for row in _replays(settings).collect().iter_rows(named=True)}
+    states = {_place(row): row for row in REPLAYS.scan(settings).collect().iter_rows(named=True)}
     before = [place for place in mended if states[place]["replayed_as"] is not None]
     unsure = [p for p in mended if states[p]["replayed_as"] is None and states[p]["claim"] != claim]
     known = _published(settings, unsure, min((states[p]["claimed_at"] for p in unsure), default=None))
@@ -174,7 +174,7 @@ def _claim(settings: Settings, places: Sequence[Place], claim: str) -> None:
     source = rows.select(REPLAYS.schema.names).to_arrow().cast(REPLAYS.schema)
 
     def insert() -> None:
-        REPLAYS.ensure(settings).merge(source, _SAME_PLACE, "s", "t").when_not_matched_insert_all().execute()
+        REPLAYS.ensure(settings).merge(source, REPLAYS.same_key, "s", "t").when_not_matched_insert_all().execute()
 
     retried(insert)
 
@@ -189,13 +189,10 @@ def _confirm(settings: Settings, sent: Mapping[Place, Place]) -> None:
     ).to_arrow()
 
     def update() -> None:
-        merger = REPLAYS.ensure(settings).merge(rows, _SAME_PLACE, "s", "t")
+        merger = REPLAYS.ensure(settings).merge(rows, REPLAYS.same_key, "s", "t")
         merger.when_matched_update({"replayed_as": "s.replayed_as"}).execute()
 
     retried(update)
-
-
-_SAME_PLACE = " AND ".join(f"t.`{name}` = s.`{name}`" for name in _PLACE)
 
 
 def _published(settings: Settings, places: Sequence[Place], since: datetime | None) -> dict[Place, Place]:
@@ -233,14 +230,7 @@ def _headers(old: Place, row: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def _with_replays(settings: Settings) -> pl.LazyFrame:
-    table = QUARANTINE.open(settings)
-    messages = pl.LazyFrame(pl.from_arrow(QUARANTINE.schema.empty_table())) if table is None else pl.scan_delta(table)
-    return messages.join(_replays(settings).select(*_PLACE, "replayed_as"), on=_PLACE, how="left")
-
-
-def _replays(settings: Settings) -> pl.LazyFrame:
-    table = REPLAYS.open(settings)
-    return pl.LazyFrame(pl.from_arrow(REPLAYS.schema.empty_table())) if table is None else pl.scan_delta(table)
+    return QUARANTINE.scan(settings).join(REPLAYS.scan(settings).select(*_PLACE, "replayed_as"), on=_PLACE, how="left")
 
 
 def _place(row: Mapping[str, Any]) -> Place:

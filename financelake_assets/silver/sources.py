@@ -17,8 +17,6 @@ from financelake_assets.silver.schema import SOURCES
 
 Marks = Mapping[str, Mapping[int, tuple[int, int]]]
 
-_NONE = pl.DataFrame(pl.from_arrow(SOURCES.schema.empty_table()))
-
 
 def register(settings: Settings, ids: Mapping[str, str], marks: Marks) -> None:
     """Note where reading of these topics begins; those that are known keep what was noted first.
@@ -34,23 +32,21 @@ def register(settings: Settings, ids: Mapping[str, str], marks: Marks) -> None:
         for topic, partitions in marks.items()
         for partition, (low, _) in partitions.items()
     ]
-    rows = pl.DataFrame(found, schema=_NONE.schema, orient="row")
+    rows = pl.DataFrame(found, schema=SOURCES.empty.schema, orient="row")
 
     def attempt() -> None:
         table = SOURCES.ensure(settings)
         new = rows.join(pl.read_delta(table), on=list(SOURCES.key), how="anti")
         if not new.is_empty():
-            same = " AND ".join(f"t.{name} = s.{name}" for name in SOURCES.key)
             source = new.to_arrow().cast(SOURCES.schema)
-            table.merge(source, same, "s", "t").when_not_matched_insert_all().execute()
+            table.merge(source, SOURCES.same_key, "s", "t").when_not_matched_insert_all().execute()
 
     retried(attempt)
 
 
 def registered(settings: Settings) -> pl.DataFrame:
     """Rows of silver/sources, with ``current``: whether the topic is the last that there was under its name."""
-    table = SOURCES.open(settings)
-    rows = _NONE if table is None else pl.read_delta(table)
+    rows = SOURCES.scan(settings).collect()
     return rows.with_columns(current=pl.col("topic_id") == pl.col("topic_id").sort_by("began_at").last().over("topic"))
 
 

@@ -32,8 +32,7 @@ def survey(settings: Settings) -> pl.DataFrame:
         for some in _some_at_a_time(bars)
         for series in some.partition_by(_SERIES)
     ]
-    empty = pl.DataFrame(pl.from_arrow(FINDINGS.schema.empty_table()))
-    now = pl.concat([empty, *found]).sort(FINDINGS.key)
+    now = pl.concat([FINDINGS.empty, *found]).sort(FINDINGS.key)
 
     def write() -> None:
         table = FINDINGS.ensure(settings)

@@ -138,9 +138,8 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
         write_deltalake(table, rows, mode="append", commit_properties=properties)
         return
     first, last = change.rows.select(pl.col("event_time").min(), last=pl.col("event_time").max()).row(0)
-    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in spec.key)
     # the range lets files be skipped; what the source holds is the lake's own
-    predicate = f"t.event_time >= '{first.isoformat()}' AND t.event_time <= '{last.isoformat()}' AND {same_key}"
+    predicate = f"t.event_time >= '{first.isoformat()}' AND t.event_time <= '{last.isoformat()}' AND {spec.same_key}"
     merging = table.merge(rows, predicate, source_alias="s", target_alias="t", commit_properties=properties)
     merging.when_matched_update_all().when_not_matched_insert_all().execute()
 

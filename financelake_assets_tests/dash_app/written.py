@@ -46,7 +46,7 @@ def history() -> pl.DataFrame:
 def write(settings: Settings, table: TableSpec, rows: pl.DataFrame) -> None:
     """Append rows to a table with its declared columns, as one commit."""
     table.ensure(settings)
-    given = pl.DataFrame(pl.from_arrow(table.schema.empty_table()))
+    given = table.empty
     full = pl.concat(
         [given, rows.select(name for name in given.columns if name in rows.columns)], how="diagonal_relaxed"
     )

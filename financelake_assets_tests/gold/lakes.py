@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.query import Scorer
-from financelake_assets.gold.tables import scan
 from financelake_assets.model import registry
 from financelake_assets.model.registry import ModelRecord
 from financelake_assets.model.training import train
@@ -73,8 +72,7 @@ def correct(settings: Settings, rows: pl.DataFrame) -> int:
     """Merge bars into silver by key, as the silver query does; gives the table's version."""
     table = BARS.ensure(settings)
     source = rows.select(BARS.schema.names).to_arrow().cast(BARS.schema)
-    same_key = " AND ".join(f"t.`{name}` = s.`{name}`" for name in BARS.key)
-    merger = table.merge(source, same_key, source_alias="s", target_alias="t")
+    merger = table.merge(source, BARS.same_key, source_alias="s", target_alias="t")
     merger.when_matched_update_all().when_not_matched_insert_all().execute()
     return int(table.version())
 
@@ -102,4 +100,4 @@ def score_changes(spark: SparkSession, settings: Settings, first: int, last: int
 
 def content(table: TableSpec, settings: Settings, without: tuple[str, ...] = ()) -> pl.DataFrame:
     """The rows of a table in the order of its key."""
-    return scan(table, settings).drop(without, strict=False).collect().sort(table.key)
+    return table.scan(settings).drop(without, strict=False).collect().sort(table.key)

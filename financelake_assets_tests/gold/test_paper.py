@@ -16,7 +16,6 @@ from financelake_assets.gold.derived import EQUITY, TRADES
 from financelake_assets.gold.paper import PaperPortfolio
 from financelake_assets.gold.portfolio import Bar, Book, bars_a_year, run
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.gold.tables import scan
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.gold.frames import bar, bars, day, prediction, predictions, signals
@@ -62,7 +61,7 @@ def fill(settings: Settings, first: int = 0, last: int = DAYS) -> None:
 
 
 def content(table: TableSpec, settings: Settings) -> pl.DataFrame:
-    return scan(table, settings).drop(WHEN, strict=False).collect().sort(table.key)
+    return table.scan(settings).drop(WHEN, strict=False).collect().sort(table.key)
 
 
 @pytest.fixture
