@@ -37,7 +37,7 @@ from financelake_assets.bronze.topics import client_config
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry
-from financelake_assets.resources.progress import row
+from financelake_assets.resources.progress import PHASES, row
 from financelake_assets.resources.spark import job_session
 from financelake_assets.resources.streams import Streams
 from financelake_assets.silver.schema import BARS
@@ -115,7 +115,7 @@ def measure(settings: Settings, symbols: list[str], arguments: argparse.Namespac
         "signals_missing": len(missing),
         "tick_to_signal": spread(stages["total"]),
         "stages": {name: spread(stages[name]) for name in stages.columns if name != "total"},
-        "batches": {name: spread(pl.Series([batch["seconds"] for batch in found])) for name, found in progress.items()},
+        "batches": {name: phases(found) for name, found in progress.items()},
         "floor": floor(settings, symbols, arguments),
     }
 
@@ -213,7 +213,15 @@ class Reader(threading.Thread):
 def progress_of(query: Any) -> list[dict[str, float]]:
     """When the last batches of a query began and how long they took, oldest first."""
     found = [row(json.loads(progress.json)) for progress in query.recentProgress]
-    return [{"began": one["at"].timestamp(), "seconds": one["trigger_ms"] / 1000} for one in found if one]
+    times = ("trigger_ms", *PHASES)
+    return [{"began": one["at"].timestamp(), **{name: one[name] for name in times}} for one in found if one]
+
+
+def phases(batches: list[dict[str, float]]) -> dict[str, Any]:
+    """The medians of what the batches of a query spent their time on, and how long they took in all."""
+    found = pl.DataFrame(batches)
+    medians = {name: found[name].median() for name in PHASES}
+    return {"batches": found.height, **medians, "trigger_ms": spread(found["trigger_ms"] / 1000)}
 
 
 def stages_of(

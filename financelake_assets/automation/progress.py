@@ -38,7 +38,7 @@ def by_query(rows: pl.DataFrame) -> dict[str, Any]:
     """What happened since the last look, one number a key, so that Dagster can plot it."""
     found = rows.group_by("query", maintain_order=True).agg(
         pl.len().alias("batches"),
-        pl.col("input_rows").sum().alias("rows"),
+        pl.when(pl.col("input_rows").count() > 0).then(pl.col("input_rows").sum()).alias("rows"),
         pl.col("trigger_ms").median().alias("batch_ms_p50"),
         pl.col("trigger_ms").max().alias("batch_ms_max"),
         pl.col("processed_rows_per_second").median().alias("rows_per_second"),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
-from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets.bronze.assets import OWNERS
 from financelake_assets.config import Settings
-from financelake_assets.gold import derived, recording
+from financelake_assets.gold import derived, feed, recording
 from financelake_assets.gold.history import repair
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
@@ -18,9 +17,7 @@ from financelake_assets.gold.standing import Standing
 from financelake_assets.model.assets import FOREST
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.spark import await_server
 from financelake_assets.silver.assets import repeated_keys, table_key, table_spec
-from financelake_assets.silver.checkpoint import committed_batch, source_offsets
 from financelake_assets.silver.schema import BARS
 
 TABLES = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
@@ -53,17 +50,6 @@ DASHBOARD = dg.AssetSpec(
 )
 
 
-def consumed_version(settings: Settings) -> int:
-    """Delta version of silver.bars that the gold query has committed; -1 before its first batch."""
-    checkpoint = Path(settings.checkpoint(QUERY))
-    batch = committed_batch(checkpoint)
-    if batch is None:
-        return -1
-    offset = source_offsets(checkpoint, batch)
-    # Delta's offset names the next version with index -1 when a version is consumed whole
-    return int(offset["reservoirVersion"]) - (1 if offset["index"] < 0 else 0)
-
-
 @dg.multi_asset(
     specs=[
         *(table_spec(table, DEPS, {"spark"}) for table in (PREDICTIONS, SIGNALS)),
@@ -82,8 +68,8 @@ def gold_tables(
     lacking = waits_for(lake.settings)
     if lacking:
         raise dg.Failure(f"the gold query waits for {lacking}", allow_retries=False)
-    until = int(tables.version(BARS) or 0)
-    streams.drain(QUERY, lambda: max(0, until - consumed_version(lake.settings)), context.log.info)
+    until, checkpoint = int(tables.version(BARS) or 0), Path(lake.settings.checkpoint(QUERY))
+    streams.drain(QUERY, lambda: max(0, until - feed.consumed_version(checkpoint)), context.log.info)
     for table in TABLES:
         if table_key(table) in context.selected_asset_keys:
             yield dg.MaterializeResult(
@@ -123,20 +109,17 @@ MONTHS = dg.TimeWindowPartitionsDefinition(start=FIRST_MONTH, cron_schedule="0 0
     key=["gold", "history"],
     deps=[table_key(BARS), FOREST],
     group_name="gold",
-    kinds={"spark", "polars"},
+    kinds={"polars"},
     owners=OWNERS,
     partitions_def=MONTHS,
     # one run repairs all the months of a back-fill: a run a month would take longer to start than to score
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="gold_history",
 )
-def gold_history(
-    context: dg.AssetExecutionContext, lake: LakeResource, spark: LazyPySparkResource
-) -> dg.MaterializeResult[None]:
+def gold_history(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
     """Predictions, signals and outcomes of past months where they are missing; what is there is never rewritten."""
-    await_server(lake.settings)
     window = context.partition_time_window
-    done = repair(spark.spark_session, lake.settings, window.start, window.end)
+    done = repair(lake.settings, window.start, window.end)
     context.log.info(f"{window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: {done}")
     return dg.MaterializeResult(metadata=asdict(done))
 
@@ -169,7 +152,7 @@ def gold_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     newest = signals["as_of"].max()
     made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
     yield _result("signal_for_each", PREDICTIONS, made.join(signals, on=key, how="anti").height, "without_signal")
-    version = consumed_version(settings)
+    version = feed.consumed_version(Path(settings.checkpoint(QUERY)))
     missing = recording.unscored(settings, version).height if version >= 0 else 0
     yield _result("all_matured", SCORECARD, missing, "not_scored")
     yield _result("sums_up", derived.EQUITY, _unequal(settings), "steps_that_do_not")

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
-from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
@@ -38,11 +37,10 @@ class Repaired:
     outcomes: int = 0
 
 
-def repair(spark: SparkSession, settings: Settings, start: datetime, end: datetime) -> Repaired:
+def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
     """Score the bars from ``start`` to before ``end`` that lack a prediction or a signal, and what has matured.
 
     Args:
-        spark: any session; models are loaded into it.
         settings: the lake.
         start: first event time.
         end: event times before this.
@@ -54,9 +52,8 @@ def repair(spark: SparkSession, settings: Settings, start: datetime, end: dateti
     known = calendars(tables.scan(UNIVERSE).collect())
     predictions = signals = 0
     for record, bars, wanted in _by_version(tables, start, end):
-        model = registry.load(spark, settings, record)
-        now = datetime.now(UTC)
-        rows = scoring.score_bars(spark, settings, bars, wanted, model, record, known, now)
+        forest, now = registry.load_forest(settings, record), datetime.now(UTC)
+        rows = scoring.score_bars(settings, bars, wanted, forest, record, known, now)
         predictions += tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
         signals += tables.insert(SIGNALS, rows)
     matured = recording.unscored(settings, tables.newest(BARS).version())

@@ -1,8 +1,8 @@
 """Scoring: bars with those before them → rows of gold.predictions and gold.signals.
 
-Enters: bars of whole stretches of series, which of them are wanted, and a loaded model. Leaves: one row for each wanted
-bar, with the prediction null where the bar could not be scored. The live query, a re-score of history and a back-test
-all come through here.
+Enters: bars of whole stretches of series, which of them are wanted, and a loaded forest. Leaves: one row for each
+wanted bar, with the prediction null where the bar could not be scored. The live query, a re-score of history and a
+back-test all come through here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
-from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
 
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
@@ -20,6 +18,7 @@ from financelake_assets.gold import schema
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide
 from financelake_assets.model.features import SERIES, features_of
+from financelake_assets.model.forest import Forest
 from financelake_assets.model.predict import score
 from financelake_assets.model.registry import ModelRecord
 from financelake_assets.silver.schema import BARS
@@ -56,11 +55,10 @@ def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
 
 
 def score_bars(
-    spark: SparkSession,
     settings: Settings,
     bars: pl.DataFrame,
     wanted: pl.DataFrame,
-    model: PipelineModel,
+    forest: Forest,
     record: ModelRecord,
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
@@ -68,11 +66,10 @@ def score_bars(
     """Predictions and signals of bars.
 
     Args:
-        spark: the session that the model was loaded in.
         settings: the rules for signals and the model's greatest age.
         bars: rows of silver.bars of the record's interval: the wanted ones and those before them that matter.
         wanted: symbol, interval and event_time.
-        model: the loaded pipeline of ``record``.
+        forest: of ``record``.
         record: the version.
         calendars: of symbols that have one of their own.
         now: when this is decided, ``as_of`` of the rows.
@@ -100,7 +97,7 @@ def score_bars(
         .filter(near.over(SERIES).is_not_null())
     )
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
-    forecast = score(spark, stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
+    forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
     judged = with_market_open(seen, calendars).join(forecast, on=BAR_KEY, how="left")
     rows = decide(judged, settings.signals, model_expired=expired)
     return rows.filter(pl.col("_wanted") == 1).select(_NAMES)

@@ -50,7 +50,7 @@ def read(spark: SparkSession, models_dir: Path, version: str, manifest_sha256: s
     """
     verify(models_dir, version, manifest_sha256)
     with activated(spark):
-        return PipelineModel.load(str(folder_of(models_dir, version) / "pipeline"))
+        return PipelineModel.load(str(pipeline_of(models_dir, version)))
 
 
 def verify(models_dir: Path, version: str, manifest_sha256: str) -> None:
@@ -81,6 +81,11 @@ def folder_of(models_dir: Path, version: str) -> Path:
     if not _VERSION.fullmatch(version):
         raise ArtifactError(f"{version!r} is not a model version")
     return models_dir / version
+
+
+def pipeline_of(models_dir: Path, version: str) -> Path:
+    """Where MLlib's files of a version lie; see ``folder_of``."""
+    return folder_of(models_dir, version) / "pipeline"
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -27,12 +27,13 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS
-from financelake_assets.model import artifacts, metrics
+from financelake_assets.model import artifacts, forest, metrics
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.card import model_card
 from financelake_assets.model.drift import Reference
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 from financelake_assets.model.features import FEATURES
+from financelake_assets.model.forest import Forest
 from financelake_assets.model.promotion import Decision, decide
 from financelake_assets.model.training import TRIALS, Trained, refit
 from financelake_assets.silver.schema import BARS
@@ -135,17 +136,32 @@ def versions(settings: Settings) -> list[ModelRecord]:
 
 
 def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
-    """Load a version's pipeline after checking that its files are what was saved.
+    """Load a version's pipeline into Spark after checking that its files are what was saved.
 
     Raises:
         ArtifactError: they are not, or this code makes other features than the version was trained on.
     """
+    _refuse_other_features(record)
+    return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
+
+
+def load_forest(settings: Settings, record: ModelRecord) -> Forest:
+    """Load a version to be scored with beside Spark, after the same checks.
+
+    Raises:
+        ArtifactError: see ``load``.
+    """
+    _refuse_other_features(record)
+    artifacts.verify(settings.models_dir, record.model_version, record.manifest_sha256)
+    return forest.read(artifacts.pipeline_of(settings.models_dir, record.model_version))
+
+
+def _refuse_other_features(record: ModelRecord) -> None:
     unknown = sorted(set(record.features) - set(FEATURES))
     if unknown:
         raise artifacts.ArtifactError(
             f"model {record.model_version} needs features that this release does not make: {', '.join(unknown)}; train"
         )
-    return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
 
 
 def rebuild(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:

@@ -59,11 +59,12 @@ PROGRESS = TableSpec(
 def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
     """One of Spark's reports as a row; ``None`` of a trigger that had no input.
 
-    ``lag`` counts the messages that were on the topics when the batch was planned and that it left for the next ones;
-    a source that is no Kafka topic has none.
+    Rows and rates are null of a query whose source Spark only follows, and whose rows it does not read itself. ``lag``
+    counts the messages that were on the topics when the batch was planned and that it left for the next ones; a source
+    that is no Kafka topic has none.
     """
-    sources = report["sources"]
-    if not of_sources(report, "numInputRows"):
+    sources, counted = report["sources"], rates(report)
+    if counted["input_rows"] is None and all(one["startOffset"] == one["endOffset"] for one in sources):
         return None
     took, states = report["durationMs"], report.get("stateOperators") or []
     lag = _lag(sources[0])
@@ -72,9 +73,7 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "run_id": report["runId"],
         "batch_id": report["batchId"],
         "at": datetime.fromisoformat(report["timestamp"]),
-        "input_rows": of_sources(report, "numInputRows"),
-        "input_rows_per_second": of_sources(report, "inputRowsPerSecond"),
-        "processed_rows_per_second": of_sources(report, "processedRowsPerSecond"),
+        **counted,
         "trigger_ms": took.get("triggerExecution"),
         **{name: took.get(spark) for name, spark in PHASES.items()},
         "state_rows": sum(state["numRowsTotal"] for state in states),
@@ -85,9 +84,15 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def of_sources(report: Mapping[str, Any], name: str) -> float:
-    """A number of a report that Spark gives by source, over all of them."""
-    return sum(source.get(name) or 0 for source in report["sources"])
+def rates(report: Mapping[str, Any]) -> dict[str, float | None]:
+    """The rows of a report and their rates over all its sources; ``None`` where Spark read none."""
+    names = {
+        "input_rows": "numInputRows",
+        "input_rows_per_second": "inputRowsPerSecond",
+        "processed_rows_per_second": "processedRowsPerSecond",
+    }
+    sources = report.get("sources", [])
+    return {name: sum(source.get(spark) or 0 for source in sources) or None for name, spark in names.items()}
 
 
 def keep(settings: Settings, reports: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

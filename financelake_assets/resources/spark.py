@@ -1,12 +1,11 @@
 """Spark Connect clients: one that shares the streams' fixed session, and a wait that avoids gRPC's back-off.
 
 Enters: settings. Leaves: sessions. Nobody calls ``stop()`` on the streams' session: that would close it on the server
-and end its queries. A client that merely exits leaves them, and the models that they have loaded, as they are.
+and end its queries. A client that merely exits leaves them as they are.
 """
 
 from __future__ import annotations
 
-import atexit
 import socket
 import time
 from urllib.parse import urlsplit
@@ -56,10 +55,7 @@ def await_server(settings: Settings, seconds: float = 60.0) -> None:
 
 def streams_session(settings: Settings) -> SparkSession:
     """A new client of the session that owns the continuous queries; the queries survive the client."""
-    session = _connect(settings, settings.streams_remote)
-    # at its exit pyspark's client drops every model of its session, also those that the gold query scores with
-    atexit.unregister(session.client._on_exit)
-    return session
+    return _connect(settings, settings.streams_remote)
 
 
 def job_session(settings: Settings) -> SparkSession:

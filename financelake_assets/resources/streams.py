@@ -20,7 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
-from financelake_assets.resources.progress import of_sources
+from financelake_assets.resources.progress import rates
 from financelake_assets.resources.spark import streams_session
 from financelake_assets.silver import query as silver
 
@@ -130,14 +130,7 @@ def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> di
         "running": query is not None,
         "waits_for": None if query is not None else _waits_for(settings, name),
         "batch_id": progress.get("batchId"),
-        **{
-            name: of_sources(progress, spark) if progress else None
-            for name, spark in (
-                ("input_rows", "numInputRows"),
-                ("input_rows_per_second", "inputRowsPerSecond"),
-                ("processed_rows_per_second", "processedRowsPerSecond"),
-            )
-        },
+        **rates(progress),
         "batch_duration_ms": progress.get("durationMs", {}).get("triggerExecution"),
         "last_progress_at": progress.get("timestamp"),
         "failures": failure.count,

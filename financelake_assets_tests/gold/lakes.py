@@ -7,9 +7,10 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 from deltalake import write_deltalake
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings
+from financelake_assets.gold.feed import Versions
 from financelake_assets.gold.query import Scorer
 from financelake_assets.model import registry
 from financelake_assets.model.registry import ModelRecord
@@ -85,17 +86,10 @@ def trained(spark: SparkSession, settings: Settings) -> ModelRecord:
     return record if record.promoted_at is not None else registry.promote(settings, record.model_version, "a test")
 
 
-def changes(spark: SparkSession, settings: Settings, first: int, last: int | None = None) -> DataFrame:
-    """Silver's change feed from one version to another."""
-    reader = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", first)
-    if last is not None:
-        reader = reader.option("endingVersion", last)
-    return reader.load(BARS.path(settings))
-
-
-def score_changes(spark: SparkSession, settings: Settings, first: int, last: int | None = None) -> None:
-    """What the gold query does with a micro-batch of these versions."""
-    Scorer(settings).write_batch(changes(spark, settings, first, last))
+def score_changes(settings: Settings, first: int, last: int | None = None) -> None:
+    """What the gold query does with a micro-batch of these versions, or of all from the first on."""
+    newest = BARS.ensure(settings).version()
+    Scorer(settings).write_batch(Versions(first, newest if last is None else last))
 
 
 def content(table: TableSpec, settings: Settings, without: tuple[str, ...] = ()) -> pl.DataFrame:

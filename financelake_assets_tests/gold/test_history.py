@@ -45,7 +45,7 @@ def whole(spark: SparkSession, spark_server: str, tmp_path_factory: pytest.TempP
     append(settings, _now(0, HISTORY))
     lakes.trained(spark, settings)
     first = append(settings, _now(HISTORY, HISTORY + DAYS))
-    score_changes(spark, settings, first)
+    score_changes(settings, first)
     return settings
 
 
@@ -71,19 +71,19 @@ def test_what_was_lost_comes_back_as_it_was_and_again_changes_nothing(
 ):
     before = content(PREDICTIONS, damaged)
     assert not _contents(damaged)["signals"].equals(_contents(whole)["signals"])
-    done = repair(spark, damaged, day(HISTORY), day(HISTORY + DAYS))
+    done = repair(damaged, day(HISTORY), day(HISTORY + DAYS))
     assert done == Repaired(predictions=33, signals=33, outcomes=33)
     for name, rows in _contents(whole).items():
         assert _contents(damaged)[name].equals(rows), name
     kept = content(PREDICTIONS, damaged).join(before, on=before.columns, how="semi")
     assert kept.equals(before), "what was there is as it was, to the time when it was made"
-    assert repair(spark, damaged, day(HISTORY), day(HISTORY + DAYS)) == Repaired()
+    assert repair(damaged, day(HISTORY), day(HISTORY + DAYS)) == Repaired()
 
 
 def test_only_the_period_is_repaired_and_what_the_model_learnt_from_is_never_scored(
     spark: SparkSession, damaged: Settings
 ):
-    done = repair(spark, damaged, day(0), day(HISTORY + 6))
+    done = repair(damaged, day(0), day(HISTORY + 6))
     assert (done.predictions, done.signals, done.outcomes) == (3, 0, 0)
     assert content(PREDICTIONS, damaged)["event_time"].min() == day(HISTORY)
 

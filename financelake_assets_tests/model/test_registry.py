@@ -108,7 +108,7 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(
 ) -> None:
     bars = pl.read_delta(BARS.path(spark_lake))
     stamped = stamp(bars, registered.model_version)
-    scored = score(spark, stamped, registry.load(spark, spark_lake, registered), registered)
+    scored = score(stamped, registry.load_forest(spark_lake, registered), registered)
     assert scored.columns == PREDICTIONS.schema.names
     found = scored.sort("symbol", "event_time")
     # every bar but warm-up, the negative price and the day behind it
@@ -141,7 +141,7 @@ def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
     bars = market.bars("NEW", market.moves(70, 9), "crypto").with_columns(
         topic=pl.lit("t"), partition=pl.lit(0, pl.Int32), offset=pl.lit(1, pl.Int64)
     )
-    found = score(spark, stamp(bars, "v"), registry.load(spark, spark_lake, registered), registered)
+    found = score(stamp(bars, "v"), registry.load_forest(spark_lake, registered), registered)
     assert len(found) == 10
     assert found.null_count().sum_horizontal().item() == 0
 
@@ -153,13 +153,18 @@ def test_changed_files_are_not_loaded(
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="differ from its manifest"):
         registry.load(spark, spark_lake, registered)
+    with pytest.raises(ArtifactError, match="differ from its manifest"):
+        registry.load_forest(spark_lake, registered)
 
 
 def test_a_model_of_other_features_is_not_loaded(
     spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
 ) -> None:
+    other = replace(registered, features=(*registered.features, "moon_phase"))
     with pytest.raises(ArtifactError, match="moon_phase"):
-        registry.load(spark, spark_lake, replace(registered, features=(*registered.features, "moon_phase")))
+        registry.load(spark, spark_lake, other)
+    with pytest.raises(ArtifactError, match="moon_phase"):
+        registry.load_forest(spark_lake, other)
 
 
 def test_a_challenger_without_unseen_bars_stays_one(
@@ -257,9 +262,9 @@ def test_scoring_makes_the_training_rows_again(
 ) -> None:
     """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
-    model = registry.load(spark, spark_lake, registered)
+    forest = registry.load_forest(spark_lake, registered)
     few = pl.read_delta(BARS.path(spark_lake)).filter(pl.col("event_time") <= wanted["event_time"].max())
-    rows = score_bars(spark, spark_lake, few, wanted, model, registered, {}, datetime.now(UTC))
+    rows = score_bars(spark_lake, few, wanted, forest, registered, {}, datetime.now(UTC))
     scored = rows.filter(pl.col("predicted_return").is_not_null())
     whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
     expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
@@ -287,9 +292,9 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
 ) -> None:
     def score_all() -> None:
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
-        model = registry.load(spark, spark_lake, registered)
+        forest = registry.load_forest(spark_lake, registered)
         bars = pl.read_delta(BARS.path(spark_lake))
-        rows = score_bars(spark, spark_lake, bars, wanted, model, registered, {}, datetime.now(UTC))
+        rows = score_bars(spark_lake, bars, wanted, forest, registered, {}, datetime.now(UTC))
         OpenTables(spark_lake).insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()

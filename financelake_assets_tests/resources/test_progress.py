@@ -29,6 +29,7 @@ def report(batch: int, rows: int = 5, at: datetime | None = None, **fields: Any)
         "sources": [
             {
                 "description": "KafkaV2[Subscribe[bronze.stock]]",
+                "startOffset": json.dumps({"bronze.stock": {"0": 5 - rows, "1": 7}}),
                 "endOffset": json.dumps({"bronze.stock": {"0": 5, "1": 7}}),
                 "latestOffset": json.dumps({"bronze.stock": {"0": 9, "1": 7, "2": 3}}),
                 "numInputRows": rows,
@@ -58,12 +59,18 @@ def test_state_and_watermark_are_those_of_the_report() -> None:
     assert found["watermark"] == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_a_trigger_without_input_and_a_source_without_offsets() -> None:
+def test_a_trigger_without_input_is_no_row() -> None:
     assert row(report(1, rows=0)) is None
-    delta = {"description": "DeltaSource[file:/x]", "endOffset": "{}", "latestOffset": None, "numInputRows": 2}
-    found = row(report(1, sources=[delta]))
+
+
+def test_a_source_that_spark_follows_without_reading_it_has_no_rows_and_no_lag() -> None:
+    delta = {"description": "DeltaSource[file:/x]", "startOffset": "{}", "latestOffset": None, "numInputRows": 0}
+    found = row(report(1, sources=[{**delta, "endOffset": '{"reservoirVersion": 3}'}]))
     assert found is not None
-    assert (found["lag"], found["lag_by_partition"]) == (None, None)
+    unknown = ("input_rows", "processed_rows_per_second", "lag", "lag_by_partition")
+    assert [found[name] for name in unknown] == [None] * 4
+    assert found["trigger_ms"] == 101
+    assert row(report(1, sources=[{**delta, "endOffset": "{}"}])) is None
 
 
 def test_each_micro_batch_is_kept_once_however_often_it_is_told(offline_lake: Settings) -> None:
@@ -88,9 +95,12 @@ def test_rows_are_forgotten_after_a_week(offline_lake: Settings) -> None:
 
 
 def test_dagster_shows_a_number_a_query(offline_lake: Settings) -> None:
-    shown = by_query(keep(offline_lake, [report(1), report(2), report(1, name="gold")]))
-    assert (shown["silver_batches"], shown["silver_rows"], shown["silver_lag"], shown["gold_rows"]) == (2, 10, 7, 5)
+    followed = {"description": "DeltaSource[file:/x]", "startOffset": "{}", "endOffset": "{1}", "numInputRows": 0}
+    shown = by_query(keep(offline_lake, [report(1), report(2), report(1, name="gold", sources=[followed])]))
+    assert (shown["silver_batches"], shown["silver_rows"], shown["silver_lag"]) == (2, 10, 7)
     assert shown["silver_batch_ms_p50"] == 101.5
+    assert (shown["gold_batches"], shown["gold_batch_ms_max"]) == (1, 101)
+    assert "gold_rows" not in shown
 
 
 @pytest.mark.integration

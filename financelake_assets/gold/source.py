@@ -1,0 +1,98 @@
+"""Silver's versions as a source of Structured Streaming, so that gold hears of a commit within milliseconds.
+
+Enters: the log of silver.bars. Leaves: micro-batches of versions, whose place Spark keeps in the query's checkpoint.
+Delta's own source asks Spark for a job to plan a batch and for another to read it; both together took longer than all
+of gold's own work. This one reads the log with delta-rs, and the batch reads its few rows the same way (``feed.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from deltalake import DeltaTable
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+from pyspark.sql.streaming.datasource import ReadLimit
+from pyspark.sql.types import StructType
+
+from financelake_assets.config import Settings
+from financelake_assets.silver.checkpoint import CheckpointError
+from financelake_assets.silver.schema import BARS
+
+LAKE, FIRST_VERSION = "lake", "first_version"
+"""Options: the lake's settings as JSON, and the version that a query without a checkpoint begins with."""
+
+MOST_VERSIONS = 500
+"""So many at most in one micro-batch, when a query that was away catches up."""
+
+_WAIT_SECONDS = 0.5  # Spark asks again at once, so the wait is where a query without work rests
+_LOOK_SECONDS = 0.02
+
+Offset = dict[str, Any]
+"""``version`` is the first that is not read yet, of the ``table`` with this id."""
+
+
+class SilverVersions(DataSource):
+    """Each row is a version of silver.bars."""
+
+    @classmethod
+    def name(cls) -> str:
+        """What ``readStream.format`` calls it."""
+        return "silver_versions"
+
+    def schema(self) -> str:
+        """One column."""
+        return "version BIGINT"
+
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: ARG002, N802  # Spark's signature
+        """The reader that Spark keeps in a process of its own while the query runs."""
+        return VersionsReader(Settings.model_validate_json(self.options[LAKE]), int(self.options[FIRST_VERSION]))
+
+
+class VersionsReader(DataSourceStreamReader):
+    """Follows the log of silver.bars. Spark copies it to its process before its first use, when nothing is open."""
+
+    def __init__(self, settings: Settings, first_version: int) -> None:
+        self._settings, self._first = settings, first_version
+
+    @cached_property
+    def _table(self) -> DeltaTable:
+        return BARS.ensure(self._settings)
+
+    def initialOffset(self) -> Offset:  # noqa: N802
+        """Where a query without a checkpoint begins."""
+        return self._offset(self._first)
+
+    def latestOffset(self, start: Offset, limit: ReadLimit) -> Offset:  # noqa: ARG002, N802
+        """Behind the newest version; waits a moment for one when there is none after ``start``.
+
+        Raises:
+            CheckpointError: ``start`` is of another table than this one.
+        """
+        if start["table"] != self._offset(start["version"])["table"]:
+            raise CheckpointError(f"the gold query's checkpoint is of another table than {self._table.table_uri}")
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (end := self._end()) <= start["version"] and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        return self._offset(max(start["version"], min(end, start["version"] + MOST_VERSIONS)))
+
+    def reportLatestOffset(self) -> Offset:  # noqa: N802
+        """What Spark's progress reports show as available."""
+        return self._offset(self._end())
+
+    def partitions(self, start: Offset, end: Offset) -> Sequence[InputPartition]:
+        """All versions in one."""
+        return [InputPartition((start["version"], end["version"]))]
+
+    def read(self, partition: InputPartition) -> Iterator[tuple[int]]:
+        """The versions, if a query asks for its rows; the gold query does not."""
+        return ((version,) for version in range(*partition.value))
+
+    def _end(self) -> int:
+        self._table.update_incremental()
+        return int(self._table.version()) + 1
+
+    def _offset(self, version: int) -> Offset:
+        return {"table": str(self._table.metadata().id), "version": version}

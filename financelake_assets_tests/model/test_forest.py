@@ -1,0 +1,114 @@
+"""A forest that MLlib saved, read without Spark: its files by hand here; against Spark itself in test_registry.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from financelake_assets.model import forest
+from financelake_assets.model.features import SYMBOL_WEEKDAY
+from financelake_assets.model.training import WEEKDAY_EFFECT
+
+Node = tuple[int, float, int, int, int, float]
+"""Id, prediction, left child, right child, index and threshold of the split; a leaf has no children."""
+
+
+def leaf(number: int, prediction: float) -> Node:
+    return (number, prediction, -1, -1, -1, 0.0)
+
+
+STUMPS: list[list[Node]] = [
+    [(0, 0.0, 1, 2, 0, 1.5), leaf(1, -1.0), leaf(2, 3.0)],
+    [(0, 0.0, 1, 2, 1, 0.25), leaf(1, 0.5), (2, 0.0, 3, 4, 0, 0.0), leaf(3, 5.0), leaf(4, 7.0)],
+]
+
+
+def save(folder: Path, trees: list[list[Node]], encoder: dict[float, tuple[float, float]]) -> Path:
+    """Files as MLlib writes them, of inputs ``rsi`` and the weekday's effect."""
+    parts: dict[str, dict[str, Any]] = {
+        "feature.TargetEncoderModel": {"smoothing": 10.0},
+        "feature.SQLTransformer": {},
+        "feature.VectorAssembler": {"inputCols": ["rsi", WEEKDAY_EFFECT]},
+        "regression.RandomForestRegressionModel": {},
+    }
+    for place, (name, parameters) in enumerate(parts.items()):
+        stage = folder / "stages" / f"{place}_{name.split('.')[1]}"
+        (stage / "metadata").mkdir(parents=True)
+        (stage / "data").mkdir()
+        text = json.dumps({"class": f"org.apache.spark.ml.{name}", "paramMap": parameters})
+        (stage / "metadata" / "part-00000-x.txt").write_text(text)
+    learnt = {
+        "categories": list(encoder),
+        "counts": [count for count, _ in encoder.values()],
+        "stats": [mean for _, mean in encoder.values()],
+    }
+    pl.DataFrame([learnt]).write_parquet(folder / "stages" / "0_TargetEncoderModel" / "data" / "part-0.parquet")
+    rows = [
+        {
+            "treeID": number,
+            "nodeData": {
+                **dict(zip(("id", "prediction", "leftChild", "rightChild"), node[:4], strict=True)),
+                "split": {"featureIndex": node[4], "leftCategoriesOrThreshold": [node[5]] if node[2] >= 0 else []},
+            },
+        }
+        for number, tree in enumerate(trees)
+        for node in tree
+    ]
+    # in no order, as the files of several tasks are
+    data = folder / "stages" / "3_RandomForestRegressionModel" / "data"
+    pl.DataFrame(rows[::-1]).write_parquet(data / "part-0.parquet")
+    return folder
+
+
+EFFECTS = {7.0: (30.0, 0.5), 8.0: (0.0, 9.0), 2_147_483_647.0: (100.0, 0.1)}
+
+
+def rows(rsi: list[float | None], weekday: list[int]) -> pl.DataFrame:
+    return pl.DataFrame({"rsi": rsi, SYMBOL_WEEKDAY: weekday}, schema={"rsi": pl.Float64, SYMBOL_WEEKDAY: pl.Int32})
+
+
+def test_trees_are_walked_and_their_mean_is_the_prediction(tmp_path: Path) -> None:
+    read = forest.read(save(tmp_path, STUMPS, EFFECTS))
+    # effects: 7 has 0.75 · 0.5 + 0.25 · 0.1 = 0.4, the others 0.1
+    found = read.predict(rows([1.5, 1.6, -1.0, 1.0], [8, 8, 7, 7]))
+    assert found.to_list() == [(-1 + 0.5) / 2, (3 + 0.5) / 2, (-1 + 5) / 2, (-1 + 7) / 2]
+
+
+def test_an_effect_is_drawn_to_that_of_all_by_how_few_rows_it_has(tmp_path: Path) -> None:
+    read = forest.read(save(tmp_path, STUMPS, EFFECTS))
+    assert read.effects == {7: pytest.approx(0.4), 8: pytest.approx(0.1)}
+    assert read.unknown_effect == pytest.approx(0.1)
+    assert read.predict(rows([0.0], [12345])).to_list() == read.predict(rows([0.0], [8])).to_list()
+
+
+def test_a_row_with_an_input_missing_has_no_prediction(tmp_path: Path) -> None:
+    read = forest.read(save(tmp_path, STUMPS, EFFECTS))
+    assert read.predict(rows([None, 1.0, float("nan")], [7, 7, 7])).to_list() == [None, 3.0, None]
+    assert read.predict(rows([None], [7])).to_list() == [None]
+    assert read.predict(rows([], [])).to_list() == []
+
+
+def test_a_pipeline_of_other_stages_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path, STUMPS, EFFECTS)
+    for file in (folder / "stages" / "1_SQLTransformer" / "metadata").iterdir():
+        file.write_text(file.read_text().replace("SQLTransformer", "Bucketizer"))
+    with pytest.raises(ValueError, match="Bucketizer"):
+        forest.read(folder)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30), st.floats(-1e6, 1e6))
+def test_a_split_is_compared_in_double_precision(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float], threshold: float
+) -> None:
+    stump = [(0, 0.0, 1, 2, 0, threshold), leaf(1, -1.0), leaf(2, 1.0)]
+    read = forest.read(save(tmp_path_factory.mktemp("forest"), [stump], EFFECTS))
+    values = [*values, threshold, float(np.nextafter(threshold, np.inf))]
+    found = read.predict(rows(list(values), [7] * len(values)))
+    assert found.to_list() == [-1.0 if value <= threshold else 1.0 for value in values]
