@@ -214,7 +214,12 @@ def progress_of(query: Any) -> list[dict[str, float]]:
     """When the last batches of a query began and how long they took, oldest first."""
     found = [row(json.loads(progress.json)) for progress in query.recentProgress]
     times = ("trigger_ms", *PHASES)
-    return [{"began": one["at"].timestamp(), **{name: one[name] for name in times}} for one in found if one]
+    return [{"began": planned(one), **{name: one[name] for name in times}} for one in found if one]
+
+
+def planned(batch: dict[str, Any]) -> float:
+    """When a batch knew what it had to do; until then gold waits for a commit of silver."""
+    return float(batch["at"].timestamp() + batch["latest_offset_ms"] / 1000)
 
 
 def phases(batches: list[dict[str, float]]) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class Scorer:
         self._tables = OpenTables(settings)
         self._recent: tuple[int, RecentBars] | None = None
         self._forest: tuple[str, Forest] | None = None
+        self._versions: tuple[int, list[ModelRecord]] | None = None
 
     def write_batch(self, committed: feed.Versions) -> None:
         """Score the bars that silver's commits changed, and record the outcomes that they bring. Again changes nothing.
@@ -131,7 +132,7 @@ class Scorer:
         if changed.is_empty():
             return
         last = changed.unique(BAR_KEY, keep="last", maintain_order=True)
-        versions = registry.versions(self._settings)
+        versions = self._registered()
         longest = max((version.horizon for version in versions), default=1)
         bars = self._bars_around(longest).with_changes(last)
         keys = scoring.finished(bars, last)
@@ -139,6 +140,12 @@ class Scorer:
         if record is not None:
             self._score(record, bars, keys)
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
+
+    def _registered(self) -> list[ModelRecord]:
+        registered = self._tables.newest(schema.MODELS).version()
+        if self._versions is None or self._versions[0] != registered:
+            self._versions = (registered, registry.versions(self._settings))
+        return self._versions[1]
 
     def _bars_around(self, longest_horizon: int) -> RecentBars:
         if self._recent is None or self._recent[0] < longest_horizon:

@@ -43,6 +43,8 @@ _COMPILATION = (
     "-XX:Tier4BackEdgeThreshold=400000",
 )
 
+_CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+
 _LOG4J2 = """\
 status = error
 appender.console.type = Console
@@ -96,6 +98,8 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
         # the stream_progress sensor takes them every 30 s
         "spark.sql.streaming.numRecentProgressUpdates": "200",
+        # the usual one runs `chmod`, a process, for each of the four files of a micro-batch
+        "spark.sql.streaming.checkpointFileManagerClass": _CHECKPOINT_FILES,
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
