@@ -21,11 +21,10 @@ import polars as pl
 
 from dash_app.inventory import Inventory, Stocktaker
 from dash_app.tables import CachedTable, TableView
-from dash_app.wording import PLAYED_PROVIDERS
-from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, UNIVERSE
 
 T = TypeVar("T")
@@ -210,7 +209,7 @@ class LakeReader:
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
-        overdue = overdue_bars(self._tables[0].view, self._universe.view.all, datetime.now(UTC))
+        overdue = lateness.overdue(newest_bars(self._tables[0].view), self._universe.view.all, datetime.now(UTC))
         same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
         if not any(changed) and self.snapshot.loaded and same:
             return False
@@ -251,16 +250,10 @@ def _age(signals: TableView) -> float | None:
     return None if newest is None else (datetime.now(UTC) - newest).total_seconds()
 
 
-def overdue_bars(bars: TableView, universe: pl.DataFrame, now: datetime) -> dict[tuple[str, str], int]:
-    """How many bars are due by the symbol's calendar and not there, of every series that comes from a live market."""
-    last = {series: frame.row(-1, named=True) for series, frame in bars.groups.items()}
-    live = {series: row for series, row in last.items() if row["provider"] not in PLAYED_PROVIDERS}
-    known = calendars(universe.filter(pl.col("symbol").is_in([symbol for symbol, _ in live])))
-    return {
-        (symbol, interval): known[symbol].overdue(interval, row["event_time"], now)
-        for (symbol, interval), row in live.items()
-        if symbol in known
-    }
+def newest_bars(bars: TableView) -> pl.DataFrame:
+    """The newest bar of each series, to judge lateness by."""
+    columns = (*lateness.SERIES, "event_time", "provider")
+    return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
 
 
 def read_feed(settings: Settings) -> Feed:

@@ -52,8 +52,10 @@ DASHBOARD = dg.AssetSpec(
 
 @dg.multi_asset(
     specs=[
-        *(table_spec(table, DEPS, {"spark"}) for table in (PREDICTIONS, SIGNALS)),
-        *(table_spec(table, _OUTCOMES, {"polars"}) for table in (SCORECARD, CORRECTIONS)),
+        table_spec(PREDICTIONS, DEPS, {"spark"}),
+        table_spec(SIGNALS, [*DEPS, table_key(PREDICTIONS)], {"spark"}),
+        table_spec(SCORECARD, _OUTCOMES, {"polars"}),
+        table_spec(CORRECTIONS, [*_OUTCOMES, table_key(SCORECARD)], {"polars"}),
     ],
     can_subset=True,
     name="gold_tables",

@@ -1,6 +1,7 @@
 """The model in Dagster: one run trains, evaluates out of sample and registers a version of the random forest."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
@@ -26,6 +27,8 @@ _FOREST_SPEC = dg.AssetSpec(
     kinds={"spark"},
     owners=OWNERS,
     description="Random forest on scale-free features that predicts the volatility-scaled return of the next bar.",
+    # a training a week, and more when there is reason to
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=15), warn_window=timedelta(days=8)),
 )
 _METRICS_SPEC = table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attributes(group_name="model")
 

@@ -12,6 +12,7 @@ import dagster as dg
 from financelake_assets.automation.decisions import Watermarks
 from financelake_assets.bronze.topics import Reconciliation, ensure_topics, watermarks
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.gold.lineage import columns_of
 from financelake_assets.gold.standing import Standing
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.streams import Streams
@@ -59,12 +60,27 @@ class TablesResource(dg.ConfigurableResource[None]):
         if facts is None:
             return {**place, "state": "not written yet"}
         newest = {} if facts.newest is None else {f"newest_{table.time_column}": facts.newest.isoformat()}
-        return {**place, "dagster/row_count": facts.rows, "delta_version": facts.version, **newest}
+        made_of = _lineage(table)
+        return {**place, **made_of, "dagster/row_count": facts.rows, "delta_version": facts.version, **newest}
 
     def version(self, table: TableSpec) -> str | None:
         """The Delta version, which is the asset's data version; ``None`` before the first write."""
         facts = table.facts(self.lake.settings)
         return None if facts is None else str(facts.version)
+
+
+def _lineage(table: TableSpec) -> dict[str, dg.TableColumnLineage]:
+    """Which columns of other tables each column is made of, as Dagster draws it; nothing where none is declared."""
+    deps = {
+        name: [dg.TableColumnDep(dg.AssetKey(place.split("/")), column) for place, column in map(_split, sources)]
+        for name, sources in columns_of(table).items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
+
+
+def _split(source: str) -> tuple[str, str]:
+    place, _, column = source.rpartition(".")
+    return place, column
 
 
 class ContinuousStreamsResource(dg.ConfigurableResource[None]):

@@ -1,6 +1,7 @@
 """Silver in Dagster: the tables that the continuous silver query writes, and their checks."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import polars as pl
@@ -16,6 +17,7 @@ from financelake_assets.resources.dagster import (
 )
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
+from financelake_assets.silver.lateness import late_series
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, TICKS
 from financelake_assets.silver.survey import survey
@@ -47,6 +49,9 @@ def table_spec(table: TableSpec, deps: list[dg.AssetKey], kinds: set[str]) -> dg
     )
 
 
+SURVEYED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=4), warn_window=timedelta(hours=2))
+"""The survey runs every hour."""
+
 TABLES = (BARS, TICKS, QUARANTINE)
 _TOPIC_KEYS = [spec.key for spec in TOPICS]
 
@@ -74,7 +79,9 @@ def silver_tables(
 
 
 @dg.multi_asset(
-    specs=[table_spec(FINDINGS, [table_key(BARS)], {"polars"})], name="silver_findings", pool="silver_findings"
+    specs=[table_spec(FINDINGS, [table_key(BARS)], {"polars"}).replace_attributes(freshness_policy=SURVEYED)],
+    name="silver_findings",
+    pool="silver_findings",
 )
 def silver_findings(lake: LakeResource, tables: TablesResource) -> dg.MaterializeResult[None]:
     """Look through every series for bars that the calendar misses and prices that jump."""
@@ -105,6 +112,7 @@ def _markdown(rows: pl.DataFrame) -> str:
         ),
         dg.AssetCheckSpec("totals_match_rows", asset=table_key(BARS), description="the ledger's totals are the rows'"),
         dg.AssetCheckSpec("unique_key", asset=table_key(BARS), description="one row a symbol, interval and event_time"),
+        dg.AssetCheckSpec("fresh", asset=table_key(BARS), description="no live series lacks a bar, by its calendar"),
         dg.AssetCheckSpec("share", asset=table_key(QUARANTINE), description=f"at most {MOST_QUARANTINED:.0%} of all"),
     ],
     name="silver_checks",
@@ -125,6 +133,14 @@ def silver_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     repeated = repeated_keys(lake, BARS)
     yield dg.AssetCheckResult(
         check_name="unique_key", asset_key=table_key(BARS), passed=repeated == 0, metadata={"repeated_keys": repeated}
+    )
+    late = late_series(lake.settings, datetime.now(UTC))
+    yield dg.AssetCheckResult(
+        check_name="fresh",
+        asset_key=table_key(BARS),
+        passed=not late,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"late_series": len(late), "overdue_bars": dict(list(late.items())[:_SHOWN])},
     )
     share = ledger.quarantine / ledger.consumed if ledger.consumed else 0.0
     yield dg.AssetCheckResult(

@@ -6,8 +6,7 @@ import polars as pl
 import pytest
 
 from dash_app import market
-from dash_app.lake import LakeReader, Snapshot, overdue_bars
-from dash_app.tables import TableView
+from dash_app.lake import LakeReader, Snapshot
 from dash_app.views.market import in_words
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings
@@ -67,21 +66,6 @@ def test_what_silver_found_in_the_bars_is_said_beneath_the_chart(offline_lake: S
     few = market.series(snapshot, "AAPL", "1d", 60)
     assert few is not None
     assert "jumped" not in in_words(few), "it is before the bars that are shown"
-
-
-def test_live_bars_are_late_by_the_markets_calendar_and_played_ones_never() -> None:
-    friday = datetime(2025, 6, 6, tzinfo=UTC)
-    row = {"event_time": friday, "asset_class": "stock", "provider": "yfinance"}
-    view = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([row])})
-    sunday, wednesday = datetime(2025, 6, 8, 12, tzinfo=UTC), datetime(2025, 6, 11, 3, tzinfo=UTC)
-    known = {"symbol": "AAPL", "asset_class": "stock", "calendar": None}
-    universe = pl.DataFrame([known], schema_overrides={"calendar": pl.String})
-    assert overdue_bars(view, universe, sunday) == {("AAPL", "1d"): 0}
-    assert overdue_bars(view, universe, wednesday) == {("AAPL", "1d"): 2}  # Monday's and Tuesday's
-    always = universe.with_columns(calendar=pl.lit("24/7"))
-    assert overdue_bars(view, always, wednesday) == {("AAPL", "1d"): 4}, "the symbol's own calendar"
-    played = TableView("ready", groups={("AAPL", "1d"): pl.DataFrame([{**row, "provider": "replay"}])})
-    assert overdue_bars(played, universe, wednesday) == {}
 
 
 def test_all_parts_of_a_page_are_of_the_moment_that_it_was_told_of(offline_lake: Settings) -> None:

@@ -10,13 +10,17 @@ import os
 import signal
 import time
 import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 from confluent_kafka import Producer
+from dagster_graphql import DagsterGraphQLClient
 
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.resources.delta import retried
 from financelake_assets.runtime import leftovers
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind, rows
@@ -89,6 +93,70 @@ def test_a_sensor_started_the_training_and_reports_what_was_written(whole_lake: 
     labels = [entry["label"] for entry in latest["assetOrError"]["assetMaterializations"][0]["metadataEntries"]]
     assert "dagster/row_count" in labels
     assert "delta_version" in labels
+
+
+FRESH_AND_FROM = """{ findings: assetNodeOrError(assetKey: {path: ["silver", "findings"]}) {
+    ... on AssetNode { internalFreshnessPolicy { __typename } } }
+signals: assetOrError(assetKey: {path: ["gold", "signals"]}) { ... on Asset { assetMaterializations(limit: 1) {
+    metadataEntries { label ... on TableColumnLineageMetadataEntry { lineage { columnName columnDeps {
+        assetKey { path } columnName } } } } } } } }"""
+
+
+def test_dagster_shows_what_must_be_fresh_and_where_columns_come_from(whole_lake: CommandLine):
+    whole_lake.wait_for("signals", has_signals)
+    deadline = time.monotonic() + 120
+    while not (shown := graphql(whole_lake, FRESH_AND_FROM))["signals"]["assetMaterializations"]:
+        assert time.monotonic() < deadline, "no sensor told of the signals"
+        time.sleep(1)
+    assert shown["findings"]["internalFreshnessPolicy"]["__typename"] == "TimeWindowFreshnessPolicy"
+    entries = {one["label"]: one for one in shown["signals"]["assetMaterializations"][0]["metadataEntries"]}
+    made_of = {one["columnName"]: one["columnDeps"] for one in entries["dagster/column_lineage"]["lineage"]}
+    assert made_of["close"] == [{"assetKey": {"path": ["gold", "predictions"]}, "columnName": "close"}]
+
+
+BACK_FILL = """mutation { launchPartitionBackfill(backfillParams: {
+    assetSelection: [{path: ["gold", "history"]}], partitionNames: ["%s"]
+}) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+
+
+def test_a_back_fill_of_a_past_month_repairs_what_a_check_found_missing(whole_lake: CommandLine):
+    whole_lake.wait_for("signals", has_signals)
+    settings = whole_lake.settings
+    assert checked(whole_lake, "check_gold", "gold/predictions", "signal_for_each") == "SUCCEEDED"
+    signals = pl.read_delta(SIGNALS.path(settings), columns=["event_time"])["event_time"]
+    first = signals.min().replace(day=1, hour=0, minute=0)  # type: ignore[union-attr, call-arg, arg-type]
+    following = (first + timedelta(days=31)).replace(day=1)
+    month = f"event_time >= '{first.isoformat()}' AND event_time < '{following.isoformat()}'"
+    retried(lambda: SIGNALS.ensure(settings).delete(month))
+    assert checked(whole_lake, "check_gold", "gold/predictions", "signal_for_each") == "FAILED"
+    launched = graphql(whole_lake, BACK_FILL % first.strftime("%Y-%m"))["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    status = '{ partitionBackfillOrError(backfillId: "%s") { ... on PartitionBackfill { status } } }'
+    ended(lambda: graphql(whole_lake, status % launched["backfillId"])["partitionBackfillOrError"]["status"])
+    assert checked(whole_lake, "check_gold", "gold/predictions", "signal_for_each") == "SUCCEEDED"
+    assert_nothing_doubled(whole_lake)
+
+
+def checked(lake: CommandLine, job: str, asset: str, check: str) -> str:
+    """Run a job of checks from outside, as the page does; what Dagster then says of one of them."""
+    settings = lake.settings
+    client = DagsterGraphQLClient(settings.host, port_number=settings.dagster.port)
+    run = client.submit_job_execution(job)
+    assert ended(lambda: client.get_run_status(run).value) == "SUCCESS"
+    path = json.dumps(asset.split("/"))
+    query = f'{{ assetCheckExecutions(assetKey: {{path: {path}}}, checkName: "{check}", limit: 1) {{ runId status }} }}'
+    (execution,) = graphql(lake, query)["assetCheckExecutions"]
+    assert execution["runId"] == run
+    return str(execution["status"])
+
+
+def ended(status: Callable[[], str]) -> str:
+    """Wait until a run or a back-fill is over; how it ended."""
+    deadline = time.monotonic() + 240
+    while not (now := status()).startswith(("SUCC", "COMPLETED", "FAIL", "CANCEL")):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.5)
+    return now
 
 
 BAD = {

@@ -1,0 +1,53 @@
+"""Which series lack bars that should be there by now, by the calendar of each symbol.
+
+Enters: the newest bar of each series, and the universe. Leaves: how many bars are overdue. A series that is played
+again or made up has no calendar to be judged by.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from financelake_assets.bronze.universe import calendars
+from financelake_assets.config import Settings
+from financelake_assets.silver.schema import BARS, UNIVERSE
+
+PLAYED = ("replay", "synthetic")
+"""Providers whose bars come at other times than a market's."""
+
+SERIES = ("symbol", "interval")
+
+
+def newest_bars(settings: Settings) -> pl.DataFrame:
+    """The newest bar of each series: symbol, interval, event_time and provider."""
+    newest = pl.col("provider").sort_by("event_time").last()
+    return BARS.scan(settings).group_by(SERIES).agg(pl.col("event_time").max(), newest).collect()
+
+
+def overdue(newest: pl.DataFrame, universe: pl.DataFrame, now: datetime) -> dict[tuple[str, str], int]:
+    """How many bars are due and not there, of every series that comes from a live market.
+
+    Args:
+        newest: the columns of ``newest_bars``.
+        universe: rows of reference/universe.
+        now: the moment to judge by.
+
+    Returns:
+        By symbol and interval, also where it is 0; a symbol that the universe does not know is left out.
+    """
+    live = newest.filter(~pl.col("provider").is_in(PLAYED))
+    known = calendars(universe.filter(pl.col("symbol").is_in(live["symbol"].unique().to_list())))
+    return {
+        (symbol, interval): known[symbol].overdue(interval, event_time, now)
+        for symbol, interval, event_time in live.select(*SERIES, "event_time").iter_rows()
+        if symbol in known
+    }
+
+
+def late_series(settings: Settings, now: datetime) -> dict[str, int]:
+    """The series of the lake that lack bars, as ``symbol interval``, the latest first."""
+    counts = overdue(newest_bars(settings), UNIVERSE.scan(settings).collect(), now)
+    late = sorted(((count, series) for series, count in counts.items() if count), reverse=True)
+    return {f"{symbol} {interval}": count for count, (symbol, interval) in late}
