@@ -13,11 +13,11 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.errors import EXPECTED, explained
 from financelake_assets.runtime.ingest_command import ingest
 from financelake_assets.runtime.model_command import app as model_app
 from financelake_assets.runtime.quarantine_command import quarantine
@@ -211,24 +211,11 @@ def main() -> None:
     """Run the command line; a problem becomes its message and remedy, not a stack trace."""
     try:
         app(standalone_mode=True)
-    except RuntimeProblem as problem:
-        _fail(str(problem), problem.remedy)
-    except ValidationError as error:
-        wrong = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()]
-        _fail("A setting is wrong:\n  " + "\n  ".join(wrong), "Correct the variable, or unset it for the default.")
+    except EXPECTED as error:
+        err.print(f"[red]✗[/red] {escape(explained(error))}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _variable(place: tuple[int | str, ...]) -> str:
-    return "FINANCELAKE_" + "__".join(str(part).upper() for part in place)
-
-
-def _fail(message: str, remedy: str) -> NoReturn:
-    err.print(f"[red]✗[/red] {message}", markup=True)
-    if remedy:
-        err.print(f"  → {remedy}", markup=False)
-    sys.exit(1)
 
 
 if __name__ == "__main__":
