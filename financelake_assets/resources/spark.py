@@ -6,6 +6,7 @@ and end its queries. A client that merely exits leaves them as they are.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from urllib.parse import urlsplit
@@ -65,6 +66,10 @@ def job_session(settings: Settings) -> SparkSession:
 
 def _connect(settings: Settings, remote: str) -> SparkSession:
     await_server(settings)
+    if settings.spark.ca_file is not None:
+        if not settings.spark.ca_file.is_file():
+            raise SparkUnavailableError(f"FINANCELAKE_SPARK__CA_FILE names {settings.spark.ca_file}, which is no file.")
+        os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(settings.spark.ca_file)  # gRPC is told no other way
     session: SparkSession = SparkSession.builder.remote(remote).create()
     session.client.set_retry_policies([_RETRIES])
     return session

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.runtime import dagster, jars, kafka, leftovers, spark
+from financelake_assets.runtime import dagster, jars, kafka, leftovers, spark, spark_cluster
 from financelake_assets.runtime.command import PROCESS_VARIABLE, Command, lake_environment
-from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.errors import EXPECTED, explained
 from financelake_assets.runtime.java import find_java
 
 
@@ -32,9 +32,30 @@ def spark_server(settings: Settings) -> Command:
     return spark.command(settings, java, class_path)
 
 
+def spark_master(settings: Settings) -> Command:
+    """The master of a standalone cluster."""
+    return spark_cluster.master(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
+def spark_worker(settings: Settings) -> Command:
+    """A worker of one, with the jars that the server's tasks need."""
+    jars.class_path("spark", settings)
+    return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
 def module(name: str) -> Callable[[Settings], Command]:
     """A Python module of this installation."""
     return lambda settings: Command((sys.executable, "-m", name), cwd=settings.data_dir)
+
+
+def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
+    """One of Dagster's processes, with the instance settings written anew."""
+
+    def prepared(settings: Settings) -> Command:
+        dagster.prepare(settings)
+        return make(settings)
+
+    return prepared
 
 
 CODE_LOCATION = "dagster-code"
@@ -42,9 +63,12 @@ CODE_LOCATION = "dagster-code"
 COMMANDS: dict[str, Callable[[Settings], Command]] = {
     "broker": broker,
     "spark": spark_server,
-    CODE_LOCATION: dagster.code_server,
-    "dagster-web": dagster.webserver,
-    "dagster-daemon": dagster.daemon,
+    "spark-master": spark_master,
+    "spark-worker": spark_worker,
+    "kafka-access": module("financelake_assets.runtime.kafka_access"),
+    CODE_LOCATION: of_dagster(dagster.code_server),
+    "dagster-web": of_dagster(dagster.webserver),
+    "dagster-daemon": of_dagster(dagster.daemon),
     "dashboard": module("dash_app"),
     "feed": module("financelake_assets.bronze.feed"),
     "watchdog": module("financelake_assets.runtime.watchdog"),
@@ -57,6 +81,7 @@ def main(name: str) -> None:
     settings = get_settings()
     if name != CODE_LOCATION:  # the runs that it launched can end well without it
         leftovers.end(settings, name)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     command = COMMANDS[name](settings)
     os.chdir(command.cwd)
     environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
@@ -66,5 +91,5 @@ def main(name: str) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    except RuntimeProblem as problem:
-        sys.exit(f"{problem}\n{problem.remedy}".strip())
+    except EXPECTED as error:
+        sys.exit(explained(error))
