@@ -16,8 +16,9 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
+from financelake_assets.bronze.topics import client_config
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.runtime import leftovers
+from financelake_assets.runtime import leftovers, processes
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind, rows
 
@@ -40,7 +41,7 @@ def settled(status: Status) -> bool:
 
 def test_history_becomes_signals_with_no_further_command(whole_lake: CommandLine):
     status = whole_lake.wait_for("signals", has_signals)
-    assert set(status["processes"]) == {*ON_THE_DATA_PATH, *BESIDE_IT}
+    assert set(status["processes"]) == set(processes.of_lake(whole_lake.settings))
     assert status["streams"]["silver"]["running"]
     assert status["streams"]["gold"]["running"]
     assert rows(status, "silver/bars") > 40_000
@@ -110,7 +111,7 @@ def test_bad_messages_from_outside_are_quarantined_with_reason_and_offset(whole_
         "close": 60,
     }
     places: dict[str, tuple[int, int]] = {}
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+    producer = Producer(client_config(settings))
 
     def send(name: str, value: bytes) -> None:
         def delivered(error: object, message: object) -> None:
