@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
@@ -192,6 +193,15 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     return answer
 
 
+def broker_count(settings: Settings) -> int:
+    """How many brokers the cluster has now.
+
+    Raises:
+        BrokerUnavailableError: none of them answered.
+    """
+    return len(_metadata(_admin(settings), settings).brokers)
+
+
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
     """Per partition, the first offset of that time or later; partitions without one are left out.
 
@@ -237,6 +247,8 @@ def unavailable(settings: Settings, error: object) -> BrokerUnavailableError:
             f"{_words(error)}. Look at FINANCELAKE_KAFKA__USERNAME, FINANCELAKE_KAFKA__PASSWORD and "
             "FINANCELAKE_KAFKA__CA_FILE, and at the user's rights on the broker."
         )
+    if _code(error) == KafkaError.INVALID_REPLICATION_FACTOR:
+        return BrokerUnavailableError(f"{_words(error)}: start more brokers, or lower FINANCELAKE_KAFKA__REPLICATION.")
     return BrokerUnavailableError(
         f"the Kafka broker at {settings.kafka_bootstrap} does not answer: {_words(error)}. "
         "Start the lake with `financelake up`, or set FINANCELAKE_KAFKA__BOOTSTRAP to a broker that runs."
@@ -262,12 +274,17 @@ class _Admin(AdminClient):
 
 def _partitions(admin: _Admin, settings: Settings) -> dict[str, int]:
     """How many partitions each topic on the broker has."""
+    topics = _metadata(admin, settings).topics
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+
+
+def _metadata(admin: _Admin, settings: Settings) -> ClusterMetadata:
+    """What the cluster says of itself, or why it says nothing."""
     _reach(settings)
     deadline = time.monotonic() + _ANSWER_SECONDS
     while True:
         try:
-            topics = admin.list_topics(timeout=1.0).topics
-            break
+            return admin.list_topics(timeout=1.0)
         except KafkaException as error:
             admin.poll(0)
             if admin.refusal is not None:
@@ -275,7 +292,6 @@ def _partitions(admin: _Admin, settings: Settings) -> dict[str, int]:
                 raise unavailable(settings, refused) from refused
             if time.monotonic() > deadline:
                 raise unavailable(settings, error) from error
-    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
 def _reach(settings: Settings) -> None:

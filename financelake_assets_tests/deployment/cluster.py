@@ -199,7 +199,7 @@ def _worker(name: str, folder: Path, common: Mapping[str, str], page: int) -> No
 
 
 @contextmanager
-def postgres(folder: Path, made: Path) -> Iterator[int]:
+def postgres(folder: Path, made: Path, host: str = "127.0.0.1", port: int | None = None) -> Iterator[int]:
     """Debian's Postgres with the made password; its port."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
     folder.mkdir(parents=True)
@@ -211,14 +211,14 @@ def postgres(folder: Path, made: Path) -> Iterator[int]:
         for parent in folder.parents:  # pytest's folders are their owner's alone
             if parent.is_relative_to("/tmp") and parent != Path("/tmp"):  # noqa: S108
                 parent.chmod(parent.stat().st_mode | 0o011)
-    (port,) = free_ports(1)
+    port = port or free_ports(1)[0]
     password = folder.parent / "postgres-password"
     password.write_text((made / "postgres").read_text())
     password.chmod(0o644)
     initdb = [*as_user, binaries / "initdb", "-D", folder / "data", "-U", "financelake"]
     subprocess.run([*initdb, f"--pwfile={password}", "-A", "scram-sha-256", "-N"], check=True, capture_output=True)
-    server = (*as_user, str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1")
-    ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    server = (*as_user, str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", host)
+    ready = [str(binaries / "pg_isready"), "-h", host, "-p", str(port)]
     node = Node(
         "postgres",
         (*server, "-k", ""),
@@ -228,7 +228,7 @@ def postgres(folder: Path, made: Path) -> Iterator[int]:
     )
     node.start()
     try:
-        client = [str(binaries / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "financelake", "financelake"]
+        client = [str(binaries / "createdb"), "-h", host, "-p", str(port), "-U", "financelake", "financelake"]
         pgpass = {**os.environ, "PGPASSWORD": (made / "postgres").read_text().strip()}
         subprocess.run(client, env=pgpass, check=True, capture_output=True)
         yield port
