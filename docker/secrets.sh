@@ -55,6 +55,7 @@ for name in kafka-admin kafka-lake spark-token spark-cluster postgres; do
 done
 [ -s dagster-postgres ] || echo "postgresql://financelake:$(cat postgres)@postgres/financelake" >dagster-postgres
 [ -s dashboard-login ] || echo "lake:$(openssl rand -hex 12)" >dashboard-login
+[ -s dashboard-password ] || cut -d: -f2 dashboard-login >dashboard-password
 # the proxy asks for the same name and password in front of Dagster
 [ -s proxy-logins ] || {
   login=$(cat dashboard-login)

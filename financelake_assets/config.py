@@ -67,6 +67,9 @@ class KafkaSettings(_Group):
     admin_password: SecretStr | None = Field(
         None, description="of the user admin, made with the own broker; for SASL_SSL"
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="where the own broker shows its JMX figures to Prometheus; unset is nowhere"
+    )
     retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
     retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
 
@@ -145,6 +148,12 @@ class DashboardSettings(_Group):
         if value and (not name or len(password) < 8):
             raise ValueError("login is name:password with a password of 8 characters or more")
         return value
+
+
+class MetricsSettings(_Group):
+    """Figures for Prometheus."""
+
+    port: int = Field(9464, ge=1, le=65535, description="port of the exporter")
 
 
 class FeedSettings(_Group):
@@ -272,6 +281,7 @@ class Settings(BaseSettings):
     maintenance: MaintenanceSettings = MaintenanceSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    metrics: MetricsSettings = MetricsSettings()
     feed: FeedSettings = FeedSettings()
     model: ModelSettings = ModelSettings()
     signals: SignalSettings = SignalSettings()

@@ -68,6 +68,11 @@ def feed(settings: Settings) -> str | None:
     return f"has said nothing for {silent.total_seconds():.0f} s" if silent > _SILENT else None
 
 
+def exporter(settings: Settings) -> str | None:
+    """The exporter reads the lake and answers."""
+    return probes.http(f"http://{settings.host}:{settings.metrics.port + settings.port_offset}/metrics")
+
+
 CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "broker": broker,
     "spark": spark,
@@ -78,6 +83,7 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "dagster-daemon": daemon,
     "dashboard": dashboard,
     "feed": feed,
+    "exporter": exporter,
 }
 """How each process shows that it is well."""
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from financelake_assets.config import KafkaSettings, Settings
+from financelake_assets.runtime import jars
 from financelake_assets.runtime.command import Command
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.java import Java
@@ -25,6 +26,42 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # an address t
 
 ADMIN = "admin"
 """The user who may do everything on a secured broker; only ``kafka_access.py`` logs in as it."""
+
+JMX_AGENT = jars.Jar(
+    "io.prometheus.jmx",
+    "jmx_prometheus_javaagent",
+    "1.0.1",
+    "",
+    "7d61f737fd661610ccc14aea79764faa1ea94a340cbc8f0029b3d2edea3d80c1",
+)
+"""In no class path: it is an agent of the broker's JVM."""
+
+_JMX_RULES = """\
+lowercaseOutputName: true
+includeObjectNames:
+  - "kafka.server:type=BrokerTopicMetrics,*"
+  - "kafka.server:type=ReplicaManager,*"
+  - "kafka.controller:type=KafkaController,*"
+  - "kafka.network:type=RequestMetrics,name=TotalTimeMs,*"
+  - "java.lang:type=Memory"
+rules:
+  - pattern: "kafka.server<type=(BrokerTopicMetrics), name=(.+)PerSec, topic=(.+)><>Count"
+    name: kafka_topic_$2_total
+    labels: {topic: "$3"}
+    type: COUNTER
+  - pattern: "kafka.server<type=(BrokerTopicMetrics), name=(.+)PerSec><>Count"
+    name: kafka_broker_$2_total
+    type: COUNTER
+  - pattern: "kafka.server<type=ReplicaManager, name=(.+)><>Value"
+    name: kafka_replica_$1
+  - pattern: "kafka.controller<type=KafkaController, name=(.+)><>Value"
+    name: kafka_controller_$1
+  - pattern: "kafka.network<type=RequestMetrics, name=TotalTimeMs, request=(.+)><>99thPercentile"
+    name: kafka_request_p99_milliseconds
+    labels: {request: "$1"}
+  - pattern: "java.lang<type=Memory><HeapMemoryUsage>used"
+    name: kafka_heap_used_bytes
+"""
 
 _FIRST_USERS = "first-users.args"
 _PASSWORD = r"[A-Za-z0-9._~-]{12,}"  # noqa: S105  # what one may be made of
@@ -232,12 +269,23 @@ def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Comma
         "-XX:+ExplicitGCInvokesConcurrent",
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
+        *_figures(settings),
         "-cp",
         joined(class_path),
         "kafka.Kafka",
         str(home / "server.properties"),
     )
     return Command(argv, cwd=home)
+
+
+def _figures(settings: Settings) -> tuple[str, ...]:
+    """What makes the JVM show the broker's figures to Prometheus, where that is wanted."""
+    if settings.kafka.metrics_port is None:
+        return ()
+    rules = folder(settings) / "jmx.yaml"
+    rules.write_text(_JMX_RULES)
+    agent, port = jars.provide(JMX_AGENT, settings), settings.kafka.metrics_port + settings.port_offset
+    return (f"-javaagent:{agent}={settings.host}:{port}:{rules}",)
 
 
 def joined(class_path: Sequence[Path]) -> str:

@@ -71,6 +71,7 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     "dagster-daemon": of_dagster(dagster.daemon),
     "dashboard": module("dash_app"),
     "feed": module("financelake_assets.bronze.feed"),
+    "exporter": module("financelake_assets.runtime.exporter"),
     "watchdog": module("financelake_assets.runtime.watchdog"),
 }
 """How each process of a lake is started."""

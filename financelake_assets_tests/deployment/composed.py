@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 def compose(profile: str) -> dict[str, Any]:
     """The whole file with the variables of a profile filled in."""
     text = (DOCKER / "compose.yaml").read_text()
-    values = {**example_variables(), "COMPOSE_PROFILES": profile}
+    values = {**example_variables(), "FINANCELAKE_PROFILE": profile}
     return dict(yaml.safe_load(_VARIABLE.sub(lambda found: _value(found, values), text)))
 
 

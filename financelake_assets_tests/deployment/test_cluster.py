@@ -13,28 +13,10 @@ from confluent_kafka.admin import AdminClient
 from financelake_assets.bronze.topics import BRONZE, client_config
 from financelake_assets.runtime import kafka_access
 from financelake_assets_tests.deployment.cluster import Cluster, cluster, settings_of
+from financelake_assets_tests.e2e import test_lake as laptop
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, rows
-from financelake_assets_tests.e2e.test_lake import (  # the same tests, on this module's lake
-    assert_nothing_doubled,
-    graphql,
-    settled,
-    test_a_sensor_started_the_training_and_reports_what_was_written,
-    test_bad_messages_from_outside_are_quarantined_with_reason_and_offset,
-    test_every_prediction_is_of_a_bar_that_the_model_did_not_see,
-    test_every_sensor_ticks_well_after_all_that,
-    test_history_becomes_signals_with_no_further_command,
-    test_up_again_is_harmless,
-)
+from financelake_assets_tests.e2e.test_lake import assert_nothing_doubled, graphql, settled
 from financelake_assets_tests.servers import free_ports
-
-__all__ = [
-    "test_a_sensor_started_the_training_and_reports_what_was_written",
-    "test_bad_messages_from_outside_are_quarantined_with_reason_and_offset",
-    "test_every_prediction_is_of_a_bar_that_the_model_did_not_see",
-    "test_every_sensor_ticks_well_after_all_that",
-    "test_history_becomes_signals_with_no_further_command",
-    "test_up_again_is_harmless",
-]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -66,6 +48,20 @@ def whole_lake(parts: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield lake
     finally:
         lake("down")
+
+
+# the laptop's tests, on this module's lake and in the laptop's order
+test_history_becomes_signals_with_no_further_command = laptop.test_history_becomes_signals_with_no_further_command
+test_every_prediction_is_of_a_bar_that_the_model_did_not_see = (
+    laptop.test_every_prediction_is_of_a_bar_that_the_model_did_not_see
+)
+test_a_sensor_started_the_training_and_reports_what_was_written = (
+    laptop.test_a_sensor_started_the_training_and_reports_what_was_written
+)
+test_bad_messages_from_outside_are_quarantined_with_reason_and_offset = (
+    laptop.test_bad_messages_from_outside_are_quarantined_with_reason_and_offset
+)
+test_up_again_is_harmless = laptop.test_up_again_is_harmless
 
 
 def test_tasks_ran_on_both_workers_and_not_in_the_server(parts: Cluster, whole_lake: CommandLine):
@@ -118,3 +114,6 @@ def test_no_secret_is_in_any_log_or_command_line(parts: Cluster, whole_lake: Com
     for log in [*whole_lake.logs(), *(node.log for node in parts.nodes.values())]:
         text = log.read_text(errors="replace")
         assert not [secret for secret in secrets if secret in text], f"a secret is in {log.name}"
+
+
+test_every_sensor_ticks_well_after_all_that = laptop.test_every_sensor_ticks_well_after_all_that

@@ -212,7 +212,7 @@ def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path):
     command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
     if subprocess.run([*command, "version"], capture_output=True, check=False).returncode:
         pytest.skip("no compose on this machine")
-    variables = (DOCKER / ".env.example").read_text().replace("COMPOSE_PROFILES=laptop", f"COMPOSE_PROFILES={profile}")
+    variables = (DOCKER / ".env.example").read_text().replace("_PROFILE=laptop", f"_PROFILE={profile}")
     (tmp_path / ".env").write_text(variables)
     done = subprocess.run(
         [*command, "-f", DOCKER / "compose.yaml", "--env-file", tmp_path / ".env", "config", "--quiet"],

@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 
 from financelake_assets.config import get_settings
-from financelake_assets.runtime.jars import class_path, resolve, wheel_artifacts, write_lock
+from financelake_assets.runtime.jars import class_path, provide, resolve, wheel_artifacts, write_lock
+from financelake_assets.runtime.kafka import JMX_AGENT
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["fetch"]:
         class_path("kafka", get_settings())
         class_path("spark", get_settings())
+        provide(JMX_AGENT, get_settings())
     else:
         write_lock("kafka", resolve("kafka"))
         write_lock("spark", resolve("spark", without=wheel_artifacts()))
