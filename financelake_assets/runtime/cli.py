@@ -1,4 +1,4 @@
-"""The command line: ``financelake up | down | status | config | doctor | ingest | train | quarantine | bench | reset``.
+"""The command line: ``financelake``; ``financelake --help`` lists its commands.
 
 Progress and messages go to stderr, results to stdout, so that ``--json`` can be piped. Exit codes: 0 done, 1 a problem
 that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not healthy, 130 interrupted.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -188,6 +189,23 @@ def bench(
             out.print(f"{known:16} {purpose}")
         return
     raise typer.Exit(run(name, arguments or []))
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, on another disk.")]) -> None:
+    """Copy tables and models of this lake, which may be running."""
+    from financelake_assets.runtime.backup import back_up
+
+    manifest = back_up(get_settings(), folder, say)
+    out.print(f"{len(manifest.tables)} tables, {len(manifest.files)} files in {folder}")
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `financelake backup` wrote.")]) -> None:
+    """Fill an empty lake from a backup, each file checked by its hash; `financelake up` then goes on from it."""
+    from financelake_assets.runtime.backup import restore as restore_lake
+
+    restore_lake(get_settings(), folder, say)
 
 
 @app.command()
