@@ -95,6 +95,7 @@ class SparkSettings(_Group):
     worker_cores: int = Field(1, ge=1, description="cores that a standalone worker offers")
     worker_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="memory that a standalone worker offers")
     executor_memory: str = Field("1g", pattern=r"^\d+[mg]$", description="Java heap of an executor on a cluster")
+    conf: dict[str, str] = Field({}, description="further settings of the own server, as JSON; the last word")
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Java heap of the own server")
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")

@@ -2,7 +2,8 @@
 
 Enters: a name and the environment's settings. Leaves: this process, replaced by the one that the name stands for. What
 an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
-start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines.
+start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines. As an
+image's entry point it runs whatever is no such name as it is: Dagster's Helm chart gives command lines.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] not in COMMANDS:
+        os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell, on purpose
     try:
         main(sys.argv[1])
     except EXPECTED as error:

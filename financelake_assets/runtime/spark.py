@@ -112,6 +112,7 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
+        **settings.spark.conf,
     }
 
 
