@@ -120,10 +120,6 @@ def _of_executors(settings: Settings, class_path: Sequence[Path]) -> dict[str, s
     return {
         "spark.executor.extraClassPath": joined(class_path),
         "spark.executor.memory": settings.spark.executor_memory,
-        # a worker that is gone is noticed in seconds, and its tasks run elsewhere
-        "spark.network.timeout": "30s",
-        "spark.network.timeoutInterval": "5s",
-        "spark.executor.heartbeatInterval": "5s",
     }
 
 
