@@ -38,11 +38,13 @@ _USERS = "root:x:0:0:root:/root:/bin/sh\nlake:x:10001:10001::/tmp:/usr/sbin/nolo
 
 
 def installed(folder: Path) -> Path:
-    """The virtual environment that the Dockerfile makes, by its own command."""
+    """The virtual environment that the Dockerfile makes, by its own commands, and its jars in the cache."""
     text = (DOCKER / "Dockerfile").read_text()
     (command,) = {line.strip() for line in re.findall(r"uv sync .*", text) if "--no-install-project" not in line}
-    place = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": sys.executable}
-    subprocess.run(command.split(), cwd=ROOT, env=place, check=True, capture_output=True)
+    place = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": sys.executable, "UV_COMPILE_BYTECODE": "1"}
+    subprocess.run(command.split(), cwd=ROOT, env={**os.environ, **place}, check=True, capture_output=True)
+    (fetch,) = re.findall(r"^RUN /app/.venv/(bin/python .* fetch)$", text, re.M)
+    subprocess.run([folder / word if "/" in word else word for word in fetch.split()], check=True)
     return folder
 
 
@@ -177,9 +179,10 @@ class Containers:
         return self.folder / "volumes" / "lake"
 
 
-def missing_tools() -> list[str]:
-    """Programs that the sandbox needs and this machine lacks."""
-    return [name for name in ("bwrap", "nginx", "openssl", "pg_isready") if shutil.which(name, path=_PATH) is None]
-
-
+_TOOLS = ("bwrap", "nginx", "openssl", "pg_isready", "prometheus", "promtool")
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def missing_tools() -> list[str]:
+    """Programs that the sandbox and its tests need and this machine lacks."""
+    return [name for name in _TOOLS if shutil.which(name, path=_PATH) is None]

@@ -1,7 +1,7 @@
 """Every service of the `secure` profile, run as its compose file says; then each door, with and without a key.
 
-Run with ``uv run pytest -m cluster``. It needs Debian's bubblewrap, nginx-light, postgresql and openssl, and the ports
-that compose publishes.
+Run with ``uv run pytest -m cluster``. It needs Debian's bubblewrap, nginx-light, postgresql, prometheus and openssl,
+and the ports that compose publishes.
 """
 
 from __future__ import annotations
@@ -15,19 +15,26 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psycopg2
 import pytest
+import yaml
 
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.runtime import probes
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.deployment.cluster import make_secrets, postgres
 from financelake_assets_tests.deployment.composed import DOCKER, PROFILES, ROOT
 from financelake_assets_tests.deployment.sandbox import Containers, installed, missing_tools
+from financelake_assets_tests.runtime.test_exporter import alerts, shown
+from financelake_assets_tests.servers import end_group, free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -194,6 +201,69 @@ def test_the_doctor_examines_the_deployment_from_inside(containers: Containers):
     assert {"Kafka", "Spark Connect", "Postgres", "Dagster"} <= checks.keys()
     wrong = {name: check for name, check in checks.items() if not check["well"]}
     assert not wrong, wrong
+
+
+def test_prometheus_gets_every_figure_that_the_dashboard_shows(containers: Containers, made: Path, tmp_path: Path):
+    (port,) = free_ports(1)
+    with prometheus(containers, made, tmp_path, port):
+        asked: Callable[[str], list[dict[str, Any]]] = lambda expression: ask(port, expression)  # noqa: E731
+        expected = sum(len(one["static_configs"][0]["targets"]) for one in scrapes(containers, made))
+        eventually(lambda: len(asked("up == 1")) == expected, "every target answers", 180)
+        missing = dict(shown())
+
+        def all_there() -> bool:
+            for panel, expression in list(missing.items()):
+                if asked(expression):
+                    del missing[panel]
+            return not missing
+
+        try:
+            eventually(all_there, "every panel has a figure", 180)
+        except AssertionError:
+            names = sorted({sample["metric"].get("__name__", "") for sample in asked('{__name__=~".+"}')})
+            pytest.fail(f"nothing for {missing} among {names}")
+        assert not [alert for alert, expression in alerts().items() if asked(expression)]
+
+
+@contextmanager
+def prometheus(containers: Containers, made: Path, folder: Path, port: int) -> Iterator[None]:
+    """Debian's Prometheus with the lake's own configuration; names are addresses, as there is no name server here."""
+    configuration = yaml.safe_load((DOCKER / "monitoring" / "prometheus.yml").read_text())
+    configuration["global"] = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"}
+    configuration["scrape_configs"] = scrapes(containers, made)
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    shutil.copy(DOCKER / "monitoring" / "rules.yml", folder)
+    checked = subprocess.run(["promtool", "check", "config", folder / "prometheus.yml"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "prometheus.log").open("ab") as output:
+        process = subprocess.Popen(
+            [*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        eventually(lambda: probes.http(f"http://127.0.0.1:{port}/-/ready") is None, "Prometheus is ready", 60)
+        yield
+    finally:
+        end_group(process)
+
+
+def scrapes(containers: Containers, made: Path) -> list[dict[str, Any]]:
+    jobs = yaml.safe_load((DOCKER / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    for job in jobs:
+        job.pop("scrape_timeout", None)
+        (found,) = job.pop("dns_sd_configs")
+        job["static_configs"] = [
+            {"targets": [f"{containers.addresses[name]}:{found['port']}" for name in found["names"]]}
+        ]
+        if "basic_auth" in job:
+            job["basic_auth"]["password_file"] = str(made / "dashboard-password")
+    return list(jobs)
+
+
+def ask(port: int, expression: str) -> list[dict[str, Any]]:
+    url = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return list(json.load(response)["data"]["result"])
 
 
 def test_no_log_holds_a_secret(containers: Containers, made: Path):
