@@ -273,6 +273,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".financelake"), description="holds everything that the lake writes")
     host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
     port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line, of Python and Dagster")
     universe_file: Path | None = Field(
         None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
     )

@@ -70,7 +70,7 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
         (target / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
     except OSError as error:
         raise RuntimeProblem(
-            f"The backup in {target} is not complete: {error.strerror or error}.",
+            f"The backup in {target} is not complete: {_reason(error)}.",
             remedy="Free space there, delete it, and begin again. The lake is as it was.",
         ) from error
     return manifest
@@ -152,6 +152,11 @@ def _copy_table(table: Path, target: Path, at: int) -> None:
 def _copy_models(settings: Settings, target: Path) -> None:
     if settings.models_dir.is_dir():
         shutil.copytree(settings.models_dir, target / "models", dirs_exist_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """One sentence, also where shutil lists every file of a folder that failed."""
+    return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else error.strerror or str(error)
 
 
 def _is_whole(file: Path, digest: str) -> bool:

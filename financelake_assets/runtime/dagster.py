@@ -52,24 +52,33 @@ def code_server(settings: Settings) -> Command:
     """The code location, which also launches the runs."""
     where = ("--host", settings.host, "--port", str(_code_port(settings)))
     return _command(
-        settings, "dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION
+        settings,
+        *("dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION),
+        *_log_format(settings),
     )
 
 
 def webserver(settings: Settings) -> Command:
     """The Dagster UI."""
     where = ("-h", settings.host, "-p", str(settings.dagster.port + settings.port_offset))
-    return _command(settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where)
+    return _command(
+        settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where, *_log_format(settings)
+    )
 
 
 def daemon(settings: Settings) -> Command:
     """Sensors, schedules, the run queue and run monitoring."""
-    return _command(settings, "dagster._daemon", "run", "-w", str(home(settings) / "workspace.yaml"))
+    workspace = str(home(settings) / "workspace.yaml")
+    return _command(settings, "dagster._daemon", "run", "-w", workspace, *_log_format(settings))
 
 
 def liveness(settings: Settings) -> Command:
     """Asks Dagster's storage for the heartbeats of the daemon."""
     return _command(settings, "dagster._daemon", "liveness-check")
+
+
+def _log_format(settings: Settings) -> tuple[str, ...]:
+    return ("--log-format", "json") if settings.log_format == "json" else ()
 
 
 def _command(settings: Settings, module: str, *arguments: str) -> Command:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from financelake_assets import logs
 from financelake_assets.automation.decisions import lag
 from financelake_assets.bronze.feed import read_state
 from financelake_assets.bronze.topics import watermarks
@@ -177,6 +178,7 @@ def serve(settings: Settings) -> Callable[[], None]:
 def main() -> None:
     """Answer until told to end."""
     settings, over = get_settings(), threading.Event()
+    logs.set_up(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     stop = serve(settings)

@@ -266,6 +266,13 @@ def ask(port: int, expression: str) -> list[dict[str, Any]]:
         return list(json.load(response)["data"]["result"])
 
 
+def test_feed_page_and_dagster_log_one_object_a_line(containers: Containers):
+    for name in ("feed", "dashboard", "exporter", "dagster-web", "dagster-daemon"):
+        lines = [line for line in containers.log(name).read_text().splitlines() if line]
+        assert lines
+        assert all(isinstance(json.loads(line), dict) for line in lines), name
+
+
 def test_no_log_holds_a_secret(containers: Containers, made: Path):
     names = ("kafka-admin", "kafka-lake", "spark-token", "spark-cluster", "postgres", "dashboard-login")
     secrets = {name: (made / name).read_text().strip() for name in names}

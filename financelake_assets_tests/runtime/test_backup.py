@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings
-from financelake_assets.runtime.backup import MANIFEST, back_up, restore
+from financelake_assets.runtime.backup import MANIFEST, back_up, read_manifest, restore
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.silver.ledger import uncounted
 from financelake_assets.silver.schema import BARS, UNIVERSE
+from financelake_assets_tests.faults.test_disk import small_disk
 from financelake_assets_tests.silver.kafka import SYMBOLS, add_universe, bar, drain, mixture, produce, running, tables
+
+__all__ = ["small_disk"]
 
 
 def quiet(_: str) -> None:
@@ -63,6 +67,16 @@ def test_nothing_is_overwritten(kept: Path, offline_lake: Settings):
 def test_what_is_no_lake_is_said(tmp_path: Path):
     with pytest.raises(RuntimeProblem, match="holds no tables"):
         back_up(Settings(data_dir=tmp_path / "nothing"), tmp_path / "backup", quiet)
+
+
+def test_a_full_disk_is_named_and_leaves_no_backup_that_looks_whole(offline_lake: Settings, small_disk: Path):
+    add_universe(offline_lake)
+    offline_lake.models_dir.mkdir(parents=True)
+    (offline_lake.models_dir / "large").write_bytes(os.urandom(32 << 20))
+    with pytest.raises(RuntimeProblem, match=r"not complete: .*No space left"):
+        back_up(offline_lake, small_disk / "backup", quiet)
+    with pytest.raises(RuntimeProblem, match="no complete backup"):
+        read_manifest(small_disk / "backup")
 
 
 @pytest.mark.integration
