@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.runtime import dagster, jars, kafka, leftovers, spark, spark_cluster
+from financelake_assets.runtime import dagster, jars, kafka, leftovers, redact, spark, spark_cluster
 from financelake_assets.runtime.command import PROCESS_VARIABLE, Command, lake_environment
 from financelake_assets.runtime.errors import EXPECTED, explained
 from financelake_assets.runtime.java import find_java
@@ -87,6 +87,8 @@ def main(name: str) -> None:
     command = COMMANDS[name](settings)
     os.chdir(command.cwd)
     environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
+    if name == "spark":
+        redact.output_through_here(settings, environment)
     os.execve(command.argv[0], command.argv, environment)  # noqa: S606  # no shell, on purpose
 
 
