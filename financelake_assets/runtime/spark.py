@@ -81,6 +81,7 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
     home = folder(settings)
     return {
         **secret_configuration(settings),
+        **figures(settings),
         **({} if settings.spark.master.startswith("local") else _of_executors(settings, class_path)),
         "spark.master": settings.spark.master,
         "spark.app.name": "financelake",
@@ -131,6 +132,19 @@ def secret_configuration(settings: Settings) -> dict[str, str]:
         "spark.authenticate": "true",
         "spark.authenticate.secret": settings.spark.cluster_secret.get_secret_value(),
         "spark.network.crypto.enabled": "true",
+    }
+
+
+def figures(settings: Settings) -> dict[str, str]:
+    """What makes the page of a server, master or worker show its figures to Prometheus, where there is a page."""
+    if settings.spark.ui_port is None:
+        return {}
+    sink = "sink.prometheusServlet"
+    return {
+        "spark.metrics.namespace": "financelake",  # instead of the id of the application, another at each start
+        f"spark.metrics.conf.*.{sink}.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+        f"spark.metrics.conf.*.{sink}.path": "/metrics/prometheus",
+        f"spark.metrics.conf.master.{sink}.path": "/metrics/master/prometheus",
     }
 
 

@@ -14,6 +14,7 @@ from financelake_assets.runtime.command import Command
 from financelake_assets.runtime.java import Java
 from financelake_assets.runtime.spark import (
     environment,
+    figures,
     folder,
     joined,
     jvm_options,
@@ -31,6 +32,7 @@ def master(settings: Settings, java: Java) -> Command:
     home = folder(settings) / "master"
     values = {
         **secret_configuration(settings),
+        **figures(settings),
         "spark.master.rest.enabled": "false",  # it would take jobs from anyone
         "spark.ui.killEnabled": "false",
         "spark.deploy.recoveryMode": "FILESYSTEM",
@@ -44,7 +46,12 @@ def master(settings: Settings, java: Java) -> Command:
 def worker(settings: Settings, java: Java) -> Command:
     """A worker of the master that ``spark.master`` names. Its executors' scratch space is cleared when they end."""
     home = folder(settings) / "worker"
-    values = {**secret_configuration(settings), "spark.worker.cleanup.enabled": "true", "spark.ui.killEnabled": "false"}
+    values = {
+        **secret_configuration(settings),
+        **figures(settings),
+        "spark.worker.cleanup.enabled": "true",
+        "spark.ui.killEnabled": "false",
+    }
     offered = ("--cores", str(settings.spark.worker_cores), "--memory", settings.spark.worker_memory)
     arguments = (*offered, "--work-dir", str(home / "work"), settings.spark.master)
     return _daemon(settings, java, home, values, "worker.Worker", *arguments)

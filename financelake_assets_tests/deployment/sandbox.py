@@ -124,7 +124,7 @@ class Containers:
         definitions = compose(self.profile)
         service = definitions["services"][name]
         arguments = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-        uid, gid = str(service["user"]).split(":")
+        uid, gid = str(service.get("user", "0:0")).split(":")
         arguments += ["--uid", uid, "--gid", gid, "--cap-drop", "ALL", "--hostname", name, "--clearenv"]
         arguments += self._root(name)
         for path, file in mounts(service, definitions).items():
