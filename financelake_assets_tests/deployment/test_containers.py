@@ -31,7 +31,7 @@ from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.runtime import probes
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.deployment.cluster import make_secrets, postgres
-from financelake_assets_tests.deployment.composed import DOCKER, PROFILES, ROOT
+from financelake_assets_tests.deployment.composed import DOCKER, PROFILES, ROOT, compose
 from financelake_assets_tests.deployment.sandbox import Containers, installed, missing_tools
 from financelake_assets_tests.runtime.test_exporter import alerts, shown
 from financelake_assets_tests.servers import end_group, free_ports
@@ -195,8 +195,9 @@ def test_postgres_wants_the_password(containers: Containers, made: Path):
 
 
 def test_the_doctor_examines_the_deployment_from_inside(containers: Containers):
-    command = ["/app/.venv/bin/financelake", "doctor", "--json"]
+    command = [*compose("secure")["services"]["cli"]["entrypoint"], "doctor", "--json"]
     done = subprocess.run(containers.confined("cli", command), capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout, done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert {"Kafka", "Spark Connect", "Postgres", "Dagster"} <= checks.keys()
     wrong = {name: check for name, check in checks.items() if not check["well"]}
