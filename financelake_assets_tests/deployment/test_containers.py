@@ -209,7 +209,7 @@ def test_prometheus_gets_every_figure_that_the_dashboard_shows(containers: Conta
     with prometheus(containers, made, tmp_path, port):
         asked: Callable[[str], list[dict[str, Any]]] = lambda expression: ask(port, expression)  # noqa: E731
         expected = sum(len(one["static_configs"][0]["targets"]) for one in scrapes(containers, made))
-        eventually(lambda: len(asked("up == 1")) == expected, "every target answers", 180)
+        eventually(lambda: len(asked("up == 1")) == expected, "every target answers", 300)
         missing = dict(shown())
 
         def all_there() -> bool:
@@ -219,7 +219,7 @@ def test_prometheus_gets_every_figure_that_the_dashboard_shows(containers: Conta
             return not missing
 
         try:
-            eventually(all_there, "every panel has a figure", 180)
+            eventually(all_there, "every panel has a figure", 300)
         except AssertionError:
             names = sorted({sample["metric"].get("__name__", "") for sample in asked('{__name__=~".+"}')})
             pytest.fail(f"nothing for {missing} among {names}")
@@ -230,7 +230,7 @@ def test_prometheus_gets_every_figure_that_the_dashboard_shows(containers: Conta
 def prometheus(containers: Containers, made: Path, folder: Path, port: int) -> Iterator[None]:
     """Debian's Prometheus with the lake's own configuration; names are addresses, as there is no name server here."""
     configuration = yaml.safe_load((DOCKER / "monitoring" / "prometheus.yml").read_text())
-    configuration["global"] = {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "5s"}
+    configuration["global"] = {"scrape_interval": "15s", "scrape_timeout": "12s", "evaluation_interval": "15s"}
     configuration["scrape_configs"] = scrapes(containers, made)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     shutil.copy(DOCKER / "monitoring" / "rules.yml", folder)
