@@ -28,7 +28,7 @@ def broker(settings: Settings) -> Iterator[int]:
     java, class_path = find_java(), jars.class_path("kafka", settings)
     kafka.prepare(settings, java, class_path)
     host, port = settings.kafka_bootstrap.split(":")
-    with _running(
+    with running(
         kafka.command(settings, java, class_path), settings, "broker", lambda: probes.kafka(host, int(port))
     ) as pid:
         yield pid
@@ -40,12 +40,12 @@ def spark_server(settings: Settings) -> Iterator[int]:
     java, class_path = find_java(), jars.class_path("spark", settings)
     spark.prepare(settings)
     command = spark.command(settings, java, class_path)
-    with _running(command, settings, "spark", lambda: probes.grpc(settings.host, settings.spark_port)) as pid:
+    with running(command, settings, "spark", lambda: probes.grpc(settings.host, settings.spark_port)) as pid:
         yield pid
 
 
 @contextmanager
-def _running(command: Command, settings: Settings, name: str, probe: Callable[[], str | None]) -> Iterator[int]:
+def running(command: Command, settings: Settings, name: str, probe: Callable[[], str | None]) -> Iterator[int]:
     log = settings.data_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**lake_environment(settings), **command.env}

@@ -16,6 +16,7 @@ import waitress
 from dash_app.lake import LakeReader
 from dash_app.login import OpenHostError
 from dash_app.server import create_app
+from financelake_assets import logs
 from financelake_assets.config import get_settings
 
 _THREADS = 8
@@ -23,8 +24,8 @@ _THREADS = 8
 
 def main() -> int:
     """Serve until SIGINT or SIGTERM; the exit code is 2 where the settings forbid to start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = get_settings()
+    logs.set_up(settings)
     reader = LakeReader(settings)
     try:
         app = create_app(settings, reader)

@@ -15,7 +15,7 @@ from flask import Flask, Response, jsonify, request
 from flask_compress import Compress
 from werkzeug.exceptions import HTTPException
 
-from dash_app import address, feed
+from dash_app import address, feed, metrics
 from dash_app.callbacks import register
 from dash_app.lake import LakeReader
 from dash_app.layout import frame
@@ -51,6 +51,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     server.config["COMPRESS_MIMETYPES"] += ["application/javascript", "image/svg+xml"]
     server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than its last bytes
     server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send addresses and digests, never more
+    metrics.measure(server, reader)
     require_login(server, settings)
     app = Dash(
         "dash_app",

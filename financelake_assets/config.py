@@ -1,24 +1,36 @@
 """The one typed settings tree of a lake.
 
 Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
-``FINANCELAKE_KAFKA__PORT=19092``). Leaves: a validated, frozen ``Settings``. Everything that a lake writes
-lies under ``data_dir``; every port is shifted by ``port_offset``, so that two lakes run side by side.
+``FINANCELAKE_KAFKA__PORT=19092``), and files of those names in ``FINANCELAKE_SECRETS_DIR``. Leaves: a validated, frozen
+``Settings``. Everything that a lake writes lies under ``data_dir``; every port is shifted by ``port_offset``, so that
+two lakes run side by side.
 """
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 AssetClass = Literal["stock", "crypto", "commodity"]
 ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
 
 STREAMS_SESSION_ID = "5d1f0c1e-7a51-4b0e-9c1c-f1a9ce1a4e00"
 """The fixed Spark Connect session that owns the continuous queries, so that any client finds them again."""
+
+
+SECRETS_DIR = "FINANCELAKE_SECRETS_DIR"
+"""Names a folder of files, each called like the variable whose value it holds, as Docker mounts secrets."""
 
 
 class _Group(BaseModel):
@@ -34,6 +46,30 @@ class KafkaSettings(_Group):
     heap: str = Field("512m", pattern=r"^\d+[mg]$", description="Java heap of the own broker")
     partitions: int = Field(2, ge=1, description="partitions of each bronze topic")
     replication: int = Field(1, ge=1, description="replicas of each bronze topic")
+    security: Literal["PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="SASL_SSL: clients log in with username and password over TLS"
+    )
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="how they log in; the own broker knows the first"
+    )
+    username: str | None = Field(None, description="of this lake on the broker")
+    password: SecretStr | None = Field(None, description="of that user")
+    ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
+    node_id: int = Field(1, ge=1, description="of the own broker in its cluster")
+    voters: str | None = Field(
+        None, description="id@host:port list of all controllers, where several own brokers are one cluster"
+    )
+    cluster_id: str | None = Field(None, description="of that cluster; a single broker makes its own")
+    internal_port: int = Field(9094, ge=1, le=65535, description="where own brokers with TLS speak to each other")
+    keystore_file: Path | None = Field(
+        None, description="PEM of the own broker's private key, its certificate and the authority's; for SASL_SSL"
+    )
+    admin_password: SecretStr | None = Field(
+        None, description="of the user admin, made with the own broker; for SASL_SSL"
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="where the own broker shows its JMX figures to Prometheus; unset is nowhere"
+    )
     retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
     retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
 
@@ -44,6 +80,22 @@ class SparkSettings(_Group):
     port: int = Field(15002, ge=1, le=65535, description="port of the lake's own Spark Connect server")
     remote: str | None = Field(None, description="an existing sc://host:port; no own server is started")
     master: str = Field("local[*]", description="spark.master of the own server")
+    driver_host: str | None = Field(None, description="name under which executors reach the own server; default: host")
+    token: SecretStr | None = Field(None, description="a client of the Connect server must know it")
+    ca_file: Path | None = Field(
+        None, description="PEM of the authority behind a remote with use_ssl=true; unset is the public ones"
+    )
+    cluster_secret: SecretStr | None = Field(
+        None, description="master, workers and own server must share it; what they say to each other is encrypted"
+    )
+    ui_port: int | None = Field(
+        None, ge=1, le=65535, description="web page and Prometheus figures of the own server, master or worker"
+    )
+    master_port: int = Field(7077, ge=1, le=65535, description="port of a standalone master")
+    worker_cores: int = Field(1, ge=1, description="cores that a standalone worker offers")
+    worker_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="memory that a standalone worker offers")
+    executor_memory: str = Field("1g", pattern=r"^\d+[mg]$", description="Java heap of an executor on a cluster")
+    conf: dict[str, str] = Field({}, description="further settings of the own server, as JSON; the last word")
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Java heap of the own server")
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
@@ -74,6 +126,10 @@ class DagsterSettings(_Group):
 
     port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver")
     code_port: int = Field(4266, ge=1, le=65535, description="port of the code location's gRPC server")
+    code_host: str | None = Field(None, description="where the code location is, if not on this host")
+    postgres: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/database for runs and events; unset is SQLite files"
+    )
 
 
 class DashboardSettings(_Group):
@@ -93,6 +149,12 @@ class DashboardSettings(_Group):
         if value and (not name or len(password) < 8):
             raise ValueError("login is name:password with a password of 8 characters or more")
         return value
+
+
+class MetricsSettings(_Group):
+    """Figures for Prometheus."""
+
+    port: int = Field(9464, ge=1, le=65535, description="port of the exporter")
 
 
 class FeedSettings(_Group):
@@ -211,6 +273,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".financelake"), description="holds everything that the lake writes")
     host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
     port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line, of Python and Dagster")
     universe_file: Path | None = Field(
         None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
     )
@@ -220,6 +283,7 @@ class Settings(BaseSettings):
     maintenance: MaintenanceSettings = MaintenanceSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    metrics: MetricsSettings = MetricsSettings()
     feed: FeedSettings = FeedSettings()
     model: ModelSettings = ModelSettings()
     signals: SignalSettings = SignalSettings()
@@ -238,6 +302,26 @@ class Settings(BaseSettings):
         # relative to where the command was given, not to where a process of the lake happens to run
         return value and value.expanduser().absolute()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the files of the secrets' folder."""
+        del settings_cls, dotenv_settings
+        files = NestedSecretsSettingsSource(
+            file_secret_settings, os.environ.get(SECRETS_DIR), secrets_dir_missing="error"
+        )
+        return init_settings, env_settings, files
+
+    def without_secrets(self) -> str:
+        """JSON for a process elsewhere, which needs the settings and must not be sent the secrets."""
+        return self.model_dump_json(exclude=_secrets(type(self)))
+
     # -- addresses ---------------------------------------------------------------------------------
     @property
     def kafka_bootstrap(self) -> str:
@@ -251,14 +335,18 @@ class Settings(BaseSettings):
 
     @property
     def spark_remote(self) -> str:
-        """Spark Connect URL for short jobs, each with a session of its own."""
-        return self.spark.remote or f"sc://{self.host}:{self.spark_port}"
+        """Spark Connect URL for short jobs, each with a session of its own. Holds the token: not for messages."""
+        remote = self.spark.remote or f"sc://{self.host}:{self.spark_port}"
+        if self.spark.token is None:
+            return remote
+        # pyspark sends its own parameter `token` over TLS or to `localhost` only; a header goes to every host
+        bearer = quote(f"Bearer {self.spark.token.get_secret_value()}", safe="")
+        return f"{remote}{_separator(remote)}authorization={bearer}"
 
     @property
     def streams_remote(self) -> str:
         """Spark Connect URL of the fixed session that owns the continuous queries."""
-        separator = "" if "/;" in self.spark_remote else "/"
-        return f"{self.spark_remote}{separator};session_id={STREAMS_SESSION_ID}"
+        return f"{self.spark_remote}{_separator(self.spark_remote)}session_id={STREAMS_SESSION_ID}"
 
     @property
     def dagster_url(self) -> str:
@@ -283,6 +371,21 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Folder of the model artifacts, one sub-folder a version."""
         return self.data_dir / "models"
+
+
+def _separator(remote: str) -> str:
+    return ";" if "/;" in remote else "/;"
+
+
+def _secrets(model: type[BaseModel]) -> Any:
+    """What to leave out of a dump: every secret, in every group."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if "SecretStr" in repr(field.annotation):
+            found[name] = True
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found[name] = _secrets(field.annotation)
+    return found
 
 
 @lru_cache(maxsize=1)

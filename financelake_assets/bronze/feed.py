@@ -21,6 +21,7 @@ from typing import Literal
 import structlog
 from filelock import FileLock, Timeout
 
+from financelake_assets import logs
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
 from financelake_assets.bronze.topics import BrokerUnavailableError, ensure_topics
@@ -145,6 +146,7 @@ class Feed:
 def main() -> int:
     """Run the lake's feed; 3 when it runs already."""
     settings = get_settings()
+    logs.set_up(settings)
     (settings.data_dir / "run").mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(settings.data_dir / "run" / "feed.lock", timeout=0):

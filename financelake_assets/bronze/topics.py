@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
@@ -25,6 +26,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from financelake_assets.bronze.access import client_options
 from financelake_assets.config import ASSET_CLASSES, Settings
 
 DEAD_LETTERS = "bronze.dead_letter"
@@ -34,13 +36,27 @@ COMPRESSION = "zstd"
 MAX_MESSAGE_BYTES = 1 << 20
 
 _ANSWER_SECONDS = 5.0
+_DENIED = (
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
 _GONE_SECONDS = 30.0
+
+_LOGIN_WANTED = " If it takes connections and then ends them, it wants a login: see FINANCELAKE_KAFKA__SECURITY."
 
 T = TypeVar("T")
 
 
 class BrokerUnavailableError(ConnectionError):
     """The Kafka broker did not answer in time, or not with what was asked for."""
+
+
+class AccessDeniedError(BrokerUnavailableError):
+    """The broker does not know this lake's user, or does not allow it what was asked for."""
 
 
 class TopicMissingError(BrokerUnavailableError):
@@ -102,7 +118,11 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What every Kafka client of a lake shares."""
+    """What every Kafka client of a lake shares.
+
+    Raises:
+        AccessError: the settings for a secured broker are incomplete.
+    """
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
         "client.id": "financelake",
@@ -112,6 +132,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1000,
         # librdkafka prints each refused connection; the callers say it once, in words
         "log_level": 2,
+        **client_options(settings),
     }
 
 
@@ -172,6 +193,15 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     return answer
 
 
+def broker_count(settings: Settings) -> int:
+    """How many brokers the cluster has now.
+
+    Raises:
+        BrokerUnavailableError: none of them answered.
+    """
+    return len(_metadata(_admin(settings), settings).brokers)
+
+
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
     """Per partition, the first offset of that time or later; partitions without one are left out.
 
@@ -211,24 +241,57 @@ def topic_ids(settings: Settings) -> dict[str, str]:
 
 def unavailable(settings: Settings, error: object) -> BrokerUnavailableError:
     """The error that names the broker's address and what to do."""
+    if _code(error) in _DENIED:
+        return AccessDeniedError(
+            f"the Kafka broker at {settings.kafka_bootstrap} refuses the user {settings.kafka.username}: "
+            f"{_words(error)}. Look at FINANCELAKE_KAFKA__USERNAME, FINANCELAKE_KAFKA__PASSWORD and "
+            "FINANCELAKE_KAFKA__CA_FILE, and at the user's rights on the broker."
+        )
+    if _code(error) == KafkaError.INVALID_REPLICATION_FACTOR:
+        return BrokerUnavailableError(f"{_words(error)}: start more brokers, or lower FINANCELAKE_KAFKA__REPLICATION.")
     return BrokerUnavailableError(
         f"the Kafka broker at {settings.kafka_bootstrap} does not answer: {_words(error)}. "
         "Start the lake with `financelake up`, or set FINANCELAKE_KAFKA__BOOTSTRAP to a broker that runs."
+        + (_LOGIN_WANTED if _code(error) == KafkaError._TRANSPORT and settings.kafka.security == "PLAINTEXT" else "")
     )
 
 
-def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({**client_config(settings), "socket.timeout.ms": int(_ANSWER_SECONDS * 1000)})
+def _admin(settings: Settings) -> _Admin:
+    return _Admin({**client_config(settings), "socket.timeout.ms": int(_ANSWER_SECONDS * 1000)})
 
 
-def _partitions(admin: AdminClient, settings: Settings) -> dict[str, int]:
+class _Admin(AdminClient):
+    """A client that remembers why it was refused: to a request librdkafka then only says that nothing answers."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.refusal: KafkaError | None = None
+        super().__init__({**config, "error_cb": self._on_error})  # type: ignore[dict-item]  # the stubs know no callbacks
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in _DENIED:
+            self.refusal = error
+
+
+def _partitions(admin: _Admin, settings: Settings) -> dict[str, int]:
     """How many partitions each topic on the broker has."""
-    _reach(settings)
-    try:
-        topics = admin.list_topics(timeout=_ANSWER_SECONDS).topics
-    except KafkaException as error:
-        raise unavailable(settings, error) from error
+    topics = _metadata(admin, settings).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+
+
+def _metadata(admin: _Admin, settings: Settings) -> ClusterMetadata:
+    """What the cluster says of itself, or why it says nothing."""
+    _reach(settings)
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            return admin.list_topics(timeout=1.0)
+        except KafkaException as error:
+            admin.poll(0)
+            if admin.refusal is not None:
+                refused = KafkaException(admin.refusal)
+                raise unavailable(settings, refused) from refused
+            if time.monotonic() > deadline:
+                raise unavailable(settings, error) from error
 
 
 def _reach(settings: Settings) -> None:
@@ -329,7 +392,7 @@ def _missing(topics: Sequence[str], settings: Settings) -> TopicMissingError:
     )
 
 
-def _code(error: BaseException | None) -> int | None:
+def _code(error: object) -> int | None:
     return int(error.args[0].code()) if isinstance(error, KafkaException) else None
 
 

@@ -77,7 +77,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     spark.dataSource.register(SilverVersions)
     commits = (
         spark.readStream.format(SilverVersions.name())
-        .option(source.LAKE, settings.model_dump_json())
+        .option(source.LAKE, settings.without_secrets())
         .option(source.FIRST_VERSION, first_version)  # the checkpoint's own place goes before this
         .load()
     )
@@ -96,7 +96,7 @@ def batch_writer(settings: Settings, first_version: int) -> Callable[[DataFrame,
         settings: the lake.
         first_version: Delta version of silver that an empty checkpoint begins with.
     """
-    plain = settings.model_dump_json()
+    plain = settings.without_secrets()
     checkpoint = Path(settings.checkpoint(QUERY))
     kept: list[Scorer] = []
 

@@ -6,11 +6,14 @@ and end its queries. A client that merely exits leaves them as they are.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from urllib.parse import urlsplit
 
+import pyspark
 from pyspark.errors import PySparkException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.streaming.query import StreamingQuery
@@ -27,7 +30,7 @@ _WORKER_ATTEMPTS = 4
 
 
 class SparkUnavailableError(ConnectionError):
-    """No Spark Connect server listens where the settings say."""
+    """No Spark Connect server that serves this lake listens where the settings say."""
 
 
 def await_server(settings: Settings, seconds: float = 60.0) -> None:
@@ -65,9 +68,34 @@ def job_session(settings: Settings) -> SparkSession:
 
 def _connect(settings: Settings, remote: str) -> SparkSession:
     await_server(settings)
+    if settings.spark.ca_file is not None:
+        if not settings.spark.ca_file.is_file():
+            raise SparkUnavailableError(f"FINANCELAKE_SPARK__CA_FILE names {settings.spark.ca_file}, which is no file.")
+        os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(settings.spark.ca_file)  # gRPC is told no other way
     session: SparkSession = SparkSession.builder.remote(remote).create()
     session.client.set_retry_policies([_RETRIES])
+    try:
+        refuse_version(session.version)
+    except SparkConnectGrpcException as error:
+        if "UNAUTHENTICATED" not in str(error):
+            raise
+        raise SparkUnavailableError(
+            "the Spark Connect server does not take this lake's token. Look at FINANCELAKE_SPARK__TOKEN."
+        ) from error
     return session
+
+
+def refuse_version(server: str, client: str = pyspark.__version__) -> None:
+    """Raise where server and client differ in more than the patch: plans would fail in places that do not say why.
+
+    Raises:
+        SparkUnavailableError: they differ.
+    """
+    if server.split(".")[:2] != client.split(".")[:2]:
+        raise SparkUnavailableError(
+            f"the Spark Connect server is Spark {server} and this lake's client {client}. Set "
+            "FINANCELAKE_SPARK__REMOTE to a server of the client's version."
+        )
 
 
 def start_query(writer: DataStreamWriter) -> StreamingQuery:

@@ -1,4 +1,4 @@
-"""The command line: ``financelake up | down | status | config | doctor | ingest | train | quarantine | bench | reset``.
+"""The command line: ``financelake``; ``financelake --help`` lists its commands.
 
 Progress and messages go to stderr, results to stdout, so that ``--json`` can be piped. Exit codes: 0 done, 1 a problem
 that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not healthy, 130 interrupted.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.errors import EXPECTED, explained
 from financelake_assets.runtime.ingest_command import ingest
 from financelake_assets.runtime.model_command import app as model_app
 from financelake_assets.runtime.quarantine_command import quarantine
@@ -191,6 +192,23 @@ def bench(
 
 
 @app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, on another disk.")]) -> None:
+    """Copy tables and models of this lake, which may be running."""
+    from financelake_assets.runtime.backup import back_up
+
+    manifest = back_up(get_settings(), folder, say)
+    out.print(f"{len(manifest.tables)} tables, {len(manifest.files)} files in {folder}")
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `financelake backup` wrote.")]) -> None:
+    """Fill an empty lake from a backup, each file checked by its hash; `financelake up` then goes on from it."""
+    from financelake_assets.runtime.backup import restore as restore_lake
+
+    restore_lake(get_settings(), folder, say)
+
+
+@app.command()
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete all data of this lake: topics, tables, checkpoints, models, logs. Refuses while the lake runs."""
     from financelake_assets.runtime.resetting import contents, reset_lake
@@ -211,24 +229,11 @@ def main() -> None:
     """Run the command line; a problem becomes its message and remedy, not a stack trace."""
     try:
         app(standalone_mode=True)
-    except RuntimeProblem as problem:
-        _fail(str(problem), problem.remedy)
-    except ValidationError as error:
-        wrong = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()]
-        _fail("A setting is wrong:\n  " + "\n  ".join(wrong), "Correct the variable, or unset it for the default.")
+    except EXPECTED as error:
+        err.print(f"[red]✗[/red] {escape(explained(error))}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _variable(place: tuple[int | str, ...]) -> str:
-    return "FINANCELAKE_" + "__".join(str(part).upper() for part in place)
-
-
-def _fail(message: str, remedy: str) -> NoReturn:
-    err.print(f"[red]✗[/red] {message}", markup=True)
-    if remedy:
-        err.print(f"  → {remedy}", markup=False)
-    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``financelake doctor``: every preflight check, each with what it found or what to do."""
+"""``financelake doctor``: every check of this machine and of the servers it uses, with what it found or what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import jars, preflight
+from financelake_assets.runtime import deployment, jars, preflight
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.supervision import Supervisor
 
@@ -22,7 +22,7 @@ class Finding:
 
 
 def examine(settings: Settings, progress: jars.Progress | None = None) -> list[Finding]:
-    """Run all checks; ports and memory only where this lake does not run, for it holds them itself."""
+    """Run all checks; ports and memory only where this lake is to run and does not, for it holds them itself."""
     checks: dict[str, Callable[[Settings], str]] = {
         "Python": preflight.python,
         "Java": preflight.java,
@@ -30,8 +30,9 @@ def examine(settings: Settings, progress: jars.Progress | None = None) -> list[F
         "Broker's folder": preflight.broker_folder,
         "JVM jars": lambda lake: preflight.jar_sets(lake, progress),
     }
-    if not Supervisor(settings).alive():
+    if not deployment.elsewhere(settings) and not Supervisor(settings).alive():
         checks |= {"Memory": preflight.memory, "Ports": preflight.ports}
+    checks |= deployment.checks(settings)
     return [_run(name, check, settings) for name, check in checks.items()]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import dagster, jars, leftovers, preflight, processes
+from financelake_assets.runtime import jars, kafka_access, leftovers, preflight, processes
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.processes import Process
 from financelake_assets.runtime.supervision import Supervisor, folder, log_file
@@ -58,7 +58,6 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
         else:
             _check(settings, say, progress)
             _remember_universe(settings, say)
-            dagster.prepare(settings)
             supervisor.start()
         _mark(settings).touch()
         _start(settings, supervisor, say)
@@ -94,10 +93,13 @@ def _remember_universe(settings: Settings, say: Say) -> None:
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
     deadline = time.monotonic() + settings.runtime.start_seconds
-    for stage in processes.stages(processes.of_lake(settings)):
+    for number, stage in enumerate(processes.stages(processes.of_lake(settings))):
         for process in stage:
             supervisor.start_process(process.name)
         _await_well(settings, supervisor, stage, deadline, say)
+        if number == 0 and settings.kafka.bootstrap is None and settings.kafka.security != "PLAINTEXT":
+            kafka_access.grant(settings)
+            say(f"the user {settings.kafka.username} may read and write the lake's topics")
 
 
 def _await_well(

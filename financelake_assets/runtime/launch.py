@@ -2,7 +2,8 @@
 
 Enters: a name and the environment's settings. Leaves: this process, replaced by the one that the name stands for. What
 an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
-start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines.
+start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines. As an
+image's entry point it runs whatever is no such name as it is: Dagster's Helm chart gives command lines.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import sys
 from collections.abc import Callable
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.runtime import dagster, jars, kafka, leftovers, spark
+from financelake_assets.runtime import dagster, jars, kafka, leftovers, redact, spark, spark_cluster
 from financelake_assets.runtime.command import PROCESS_VARIABLE, Command, lake_environment
-from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.errors import EXPECTED, explained
 from financelake_assets.runtime.java import find_java
 
 
@@ -32,9 +33,30 @@ def spark_server(settings: Settings) -> Command:
     return spark.command(settings, java, class_path)
 
 
+def spark_master(settings: Settings) -> Command:
+    """The master of a standalone cluster."""
+    return spark_cluster.master(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
+def spark_worker(settings: Settings) -> Command:
+    """A worker of one, with the jars that the server's tasks need."""
+    jars.class_path("spark", settings)
+    return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
 def module(name: str) -> Callable[[Settings], Command]:
     """A Python module of this installation."""
     return lambda settings: Command((sys.executable, "-m", name), cwd=settings.data_dir)
+
+
+def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
+    """One of Dagster's processes, with the instance settings written anew."""
+
+    def prepared(settings: Settings) -> Command:
+        dagster.prepare(settings)
+        return make(settings)
+
+    return prepared
 
 
 CODE_LOCATION = "dagster-code"
@@ -42,11 +64,15 @@ CODE_LOCATION = "dagster-code"
 COMMANDS: dict[str, Callable[[Settings], Command]] = {
     "broker": broker,
     "spark": spark_server,
-    CODE_LOCATION: dagster.code_server,
-    "dagster-web": dagster.webserver,
-    "dagster-daemon": dagster.daemon,
+    "spark-master": spark_master,
+    "spark-worker": spark_worker,
+    "kafka-access": module("financelake_assets.runtime.kafka_access"),
+    CODE_LOCATION: of_dagster(dagster.code_server),
+    "dagster-web": of_dagster(dagster.webserver),
+    "dagster-daemon": of_dagster(dagster.daemon),
     "dashboard": module("dash_app"),
     "feed": module("financelake_assets.bronze.feed"),
+    "exporter": module("financelake_assets.runtime.exporter"),
     "watchdog": module("financelake_assets.runtime.watchdog"),
 }
 """How each process of a lake is started."""
@@ -57,14 +83,19 @@ def main(name: str) -> None:
     settings = get_settings()
     if name != CODE_LOCATION:  # the runs that it launched can end well without it
         leftovers.end(settings, name)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     command = COMMANDS[name](settings)
     os.chdir(command.cwd)
     environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
+    if name == "spark":
+        redact.output_through_here(settings, environment)
     os.execve(command.argv[0], command.argv, environment)  # noqa: S606  # no shell, on purpose
 
 
 if __name__ == "__main__":
+    if sys.argv[1] not in COMMANDS:
+        os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell, on purpose
     try:
         main(sys.argv[1])
-    except RuntimeProblem as problem:
-        sys.exit(f"{problem}\n{problem.remedy}".strip())
+    except EXPECTED as error:
+        sys.exit(explained(error))

@@ -7,20 +7,25 @@ accepts connections for a process that hangs.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 Probe = Callable[[], str | None]
 
 TIMEOUT = 5.0
 
 
-def kafka(host: str, port: int) -> str | None:
-    """Ask a Kafka broker for its API versions (request 18, version 0)."""
+def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
+    """Ask a Kafka broker for its API versions (request 18, version 0), over TLS where an authority is given.
+
+    It answers that before a client has logged in.
+    """
     body = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation id, no client id
-    answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10)
+    answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10, ca_file)
     if isinstance(answer, str):
         return answer
     _, correlation, error = struct.unpack(">iih", answer)
@@ -48,10 +53,10 @@ def http(url: str) -> str | None:
     return None
 
 
-def _exchange(host: str, port: int, sent: bytes, expected: int) -> bytes | str:
+def _exchange(host: str, port: int, sent: bytes, expected: int, ca_file: Path | None = None) -> bytes | str:
     """Send bytes, return the first ``expected`` bytes of the answer, or the reason why there are none."""
     try:
-        with socket.create_connection((host, port), timeout=TIMEOUT) as connection:
+        with _connection(host, port, ca_file) as connection:
             connection.sendall(sent)
             received = b""
             while len(received) < expected:
@@ -62,3 +67,14 @@ def _exchange(host: str, port: int, sent: bytes, expected: int) -> bytes | str:
     except OSError as error:
         return f"does not answer at {host}:{port}: {error}"
     return received
+
+
+def _connection(host: str, port: int, ca_file: Path | None) -> socket.socket:
+    plain = socket.create_connection((host, port), timeout=TIMEOUT)
+    if ca_file is None:
+        return plain
+    try:
+        return ssl.create_default_context(cafile=ca_file).wrap_socket(plain, server_hostname=host)
+    except OSError:
+        plain.close()
+        raise

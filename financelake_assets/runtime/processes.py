@@ -56,9 +56,10 @@ def of_lake(settings: Settings) -> dict[str, Process]:
     offset, host = settings.port_offset, settings.host
     kafka_port = settings.kafka.port + offset
     code_port = settings.dagster.code_port + offset
+    ca_file = None if settings.kafka.security == "PLAINTEXT" else settings.kafka.ca_file
     web_port, page_port = settings.dagster.port + offset, settings.dashboard.port + offset
     all_of_them = [
-        Process("broker", "Kafka broker", 0, lambda: probes.kafka(host, kafka_port), 30, kafka_port),
+        Process("broker", "Kafka broker", 0, lambda: probes.kafka(host, kafka_port, ca_file), 30, kafka_port),
         Process(
             "spark", "Spark Connect server", 0, lambda: probes.grpc(host, settings.spark_port), 20, settings.spark_port
         ),

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import start_query
@@ -66,6 +67,7 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
     """Options of Spark's Kafka source: whatever is lost is an error, and aborted transactions are not read."""
     return {
         "kafka.bootstrap.servers": settings.kafka_bootstrap,
+        **spark_options(settings),
         "subscribe": ",".join(topics),
         "failOnDataLoss": "true",
         "includeHeaders": "true",
@@ -77,7 +79,7 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
 
 def batch_writer(settings: Settings, ids: TopicIds) -> Callable[[DataFrame, int], None]:
     """The function that Spark calls with each micro-batch, for this lake."""
-    plain = settings.model_dump_json()
+    plain = settings.without_secrets()
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
         write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)

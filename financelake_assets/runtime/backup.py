@@ -1,0 +1,171 @@
+"""``financelake backup`` and ``restore``: the tables and the models of a lake, copied while it runs.
+
+Enters: a lake, or the folder of a backup. Leaves: the other. A backup holds each table as of one version with the
+history that is still there, the model artifacts, and ``backup.json`` with a sha256 of every file. It holds no topics
+and no checkpoints: a restored lake reads its topics from their beginning, and what its tables have counted is left out.
+
+Gold is copied before the registry's artifacts, and silver last. So nothing in a backup refers to what is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime import leftovers
+from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.jars import sha256
+from financelake_assets.runtime.supervision import Supervisor
+
+MANIFEST = "backup.json"
+LAYERS = ("gold", "operations", "reference", "silver")
+"""In the order in which they are copied."""
+
+_LOG = "_delta_log"
+_ATTEMPTS = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds: the version of each table, and the sha256 of each file by its place."""
+
+    made_at: str
+    made_by: str
+    tables: dict[str, int]
+    files: dict[str, str]
+
+
+def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
+    """Copy a lake, which may be running, into a new folder.
+
+    Raises:
+        RuntimeProblem: the folder is not empty, there is no lake, or the disk is full.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise RuntimeProblem(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
+    found = [table for layer in LAYERS for table in sorted((settings.data_dir / "delta" / layer).glob(f"*/{_LOG}"))]
+    if not found:
+        raise RuntimeProblem(f"{settings.data_dir} holds no tables.", remedy="Set FINANCELAKE_DATA_DIR to the lake's.")
+    tables: dict[str, int] = {}
+    try:
+        for log in found:
+            name = f"{log.parents[1].name}/{log.parent.name}"
+            tables[name] = _copied(log.parent, target / "delta" / name)
+            say(f"{name} as of version {tables[name]}")
+            if name == "gold/models":
+                _copy_models(settings, target)
+        if not (target / "models").exists():
+            _copy_models(settings, target)
+        files = {str(file.relative_to(target)): sha256(file) for file in _files(target)}
+        manifest = Manifest(datetime.now(UTC).isoformat(), version("financelake"), tables, files)
+        (target / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
+    except OSError as error:
+        raise RuntimeProblem(
+            f"The backup in {target} is not complete: {_reason(error)}.",
+            remedy="Free space there, delete it, and begin again. The lake is as it was.",
+        ) from error
+    return manifest
+
+
+def restore(settings: Settings, source: Path, say: Say) -> Manifest:
+    """Make a lake's tables and models those of a backup.
+
+    Raises:
+        RuntimeProblem: the lake runs or is not empty, or the backup is not whole.
+    """
+    if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
+        raise RuntimeProblem(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
+    taken = [name for name in ("delta", "checkpoints", "models") if _any_file(settings.data_dir / name)]
+    if taken:
+        raise RuntimeProblem(
+            f"{settings.data_dir} holds {', '.join(taken)} already.",
+            remedy="Restore into another FINANCELAKE_DATA_DIR, or empty this one: `financelake reset`.",
+        )
+    manifest = read_manifest(source)
+    damaged = [name for name, digest in manifest.files.items() if not _is_whole(source / name, digest)]
+    if damaged:
+        raise RuntimeProblem(
+            f"{len(damaged)} files of {source} are missing or changed, among them {damaged[0]}. Nothing was restored.",
+            remedy="Use another backup.",
+        )
+    for name in ("delta", "models"):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, settings.data_dir / name, dirs_exist_ok=True)
+    say(f"{len(manifest.tables)} tables and the models of {manifest.made_at[:19]} are in {settings.data_dir}")
+    return manifest
+
+
+def read_manifest(source: Path) -> Manifest:
+    """What a backup says of itself.
+
+    Raises:
+        RuntimeProblem: the folder holds no complete backup.
+    """
+    try:
+        return Manifest(**json.loads((source / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise RuntimeProblem(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
+
+
+def _copied(table: Path, target: Path) -> int:
+    """Copy a table as of now, again when maintenance cleaned its log up at the same moment; the version."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            at = DeltaTable(table).version()
+            _copy_table(table, target, at)
+            if DeltaTable(target).version() == at:
+                return at
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        shutil.rmtree(target, ignore_errors=True)
+    raise RuntimeProblem(f"{table} changed faster than it could be copied.", remedy="Stop the lake and try again.")
+
+
+def _copy_table(table: Path, target: Path, at: int) -> None:
+    (target / _LOG).mkdir(parents=True)
+    for entry in (table / _LOG).iterdir():
+        if entry.is_file() and entry.name[:20].isdigit() and int(entry.name[:20]) <= at:
+            shutil.copy2(entry, target / _LOG / entry.name)
+    current = {Path(uri).name for uri in DeltaTable(table, version=at).file_uris()}
+    for file in _files(table):
+        place = file.relative_to(table)
+        if place.parts[0] == _LOG:
+            continue
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copy2(file, target / place)
+        except FileNotFoundError:
+            if file.name in current:
+                raise  # else an old file whose retention is over
+
+
+def _copy_models(settings: Settings, target: Path) -> None:
+    if settings.models_dir.is_dir():
+        shutil.copytree(settings.models_dir, target / "models", dirs_exist_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """One sentence, also where shutil lists every file of a folder that failed."""
+    return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else error.strerror or str(error)
+
+
+def _is_whole(file: Path, digest: str) -> bool:
+    return file.is_file() and sha256(file) == digest
+
+
+def _any_file(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())

@@ -1,0 +1,167 @@
+"""The files in docker/ agree with the code that they start, and with what linters and hardening guides ask for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from financelake_assets.config import Settings
+from financelake_assets.runtime import health, launch
+from financelake_assets_tests.deployment.composed import (
+    DOCKER,
+    PROFILES,
+    ROOT,
+    SECRETS,
+    compose,
+    entrypoint,
+    environment,
+    image_environment,
+    mounts,
+    services,
+)
+
+SERVICES = [pytest.param(profile, name, id=f"{profile}-{name}") for profile in PROFILES for name in services(profile)]
+
+
+def own(service: dict[str, Any]) -> bool:
+    return str(service["image"]).startswith("financelake:")
+
+
+def setting(variable: str) -> Any:
+    """The annotation of the setting that a variable names; fails where there is none."""
+    model: type[BaseModel] = Settings
+    *groups, last = variable.removeprefix("FINANCELAKE_").lower().split("__")
+    for group in groups:
+        model = model.model_fields[group].annotation  # type: ignore[assignment]
+    return model.model_fields[last].annotation
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert found, f"{name} is in the development environment"
+    return found
+
+
+@pytest.mark.parametrize(("profile", "name"), SERVICES)
+def test_a_service_is_confined(profile: str, name: str):
+    service = services(profile)[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged")
+    assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
+    assert service["restart"] in ("unless-stopped", "on-failure")
+    assert ":" in service["image"]
+    assert not service["image"].endswith(":latest")
+    if name != "postgres":  # its entrypoint drops root by itself
+        assert service["user"] == "10001:10001"
+
+
+@pytest.mark.parametrize(("profile", "name"), SERVICES)
+def test_a_service_says_when_it_is_well_and_starts_after_what_it_needs(profile: str, name: str):
+    service, all_of_them = services(profile)[name], services(profile)
+    if name == "kafka-access":  # ends by itself
+        assert service["healthcheck"] == {"disable": True}
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
+    for needed, how in service.get("depends_on", {}).items():
+        assert needed in all_of_them or how.get("required") is False
+
+
+@pytest.mark.parametrize(("profile", "name"), SERVICES)
+def test_our_own_services_start_and_check_what_the_code_knows(profile: str, name: str):
+    service = services(profile)[name]
+    if not own(service):
+        return
+    (role,) = service["command"]
+    assert role in launch.COMMANDS
+    assert entrypoint() == ["/app/.venv/bin/python", "-m", "financelake_assets.runtime.launch"]
+    if "test" in service["healthcheck"]:
+        assert service["healthcheck"]["test"][1:] == [*entrypoint()[:2], "financelake_assets.runtime.health", role]
+        assert role in health.CHECKS
+
+
+@pytest.mark.parametrize(("profile", "name"), SERVICES)
+def test_every_variable_is_a_setting_and_no_secret_is_one_of_them(profile: str, name: str):
+    service = services(profile)[name]
+    variables = environment(service) if own(service) else {}
+    for variable in variables:
+        assert "SecretStr" not in str(setting(variable)), f"{variable} is a secret: mount it as a file"
+    for target in (Path(path).name for path in mounts(service, compose(profile))):
+        if target.startswith("FINANCELAKE_"):
+            assert "SecretStr" in str(setting(target))
+    for value in variables.values():
+        if value.startswith(SECRETS + "/"):
+            assert value in mounts(service, compose(profile))
+
+
+def test_the_image_reads_secrets_where_compose_mounts_them():
+    assert image_environment()["FINANCELAKE_SECRETS_DIR"] == SECRETS
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_only_the_proxy_is_reachable_and_only_from_this_machine(profile: str):
+    published = {name: service["ports"] for name, service in services(profile).items() if "ports" in service}
+    assert set(published) == {"proxy"}
+    assert {port["host_ip"] for port in published["proxy"]} == {"127.0.0.1"}
+    outside = [name for name, service in services(profile).items() if "outside" in service["networks"]]
+    assert outside == ["proxy"]
+    assert compose(profile)["networks"]["inside"]["internal"] is True
+
+
+def test_the_proxy_passes_on_to_services_at_their_ports():
+    upstreams = set(re.findall(r"_pass \w+://([\w-]+):(\d+)", (DOCKER / "proxy" / "nginx.conf").read_text()))
+    lake = Settings()
+    assert upstreams == {
+        ("dashboard", str(lake.dashboard.port)),
+        ("dagster-web", str(lake.dagster.port)),
+        ("spark", str(lake.spark.port)),
+    }
+    assert {name for name, _ in upstreams} <= services("laptop").keys()
+
+
+def test_secrets_are_made_once_with_everything_that_compose_mounts(tmp_path: Path):
+    folder = tmp_path / "made"
+    for _ in range(2):
+        subprocess.run([DOCKER / "secrets.sh", folder, "lake.example"], check=True, capture_output=True)
+        contents = {file.name: file.read_bytes() for file in folder.iterdir()}
+    wanted = {Path(one["file"]).name for one in compose("secure")["secrets"].values()}
+    assert wanted <= contents.keys()
+    assert all(contents[name] for name in wanted)
+    subprocess.run([DOCKER / "secrets.sh", folder], check=True, capture_output=True)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == contents
+    assert folder.stat().st_mode & 0o077 == 0
+    text = subprocess.run(
+        ["openssl", "x509", "-in", folder / "proxy.pem", "-noout", "-ext", "subjectAltName"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "lake.example" in text.stdout
+
+
+def test_hadolint_finds_nothing():
+    done = subprocess.run([tool("hadolint"), DOCKER / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_lint_finds_nothing_but_the_lack_of_digests():
+    # tags are given; a digest has to be taken from the registry that an operator trusts
+    done = subprocess.run(
+        [tool("compose-lint"), "check", DOCKER / "compose.yaml"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
+    assert set(re.findall(r"CL-\d{4}", done.stdout.split("Details on any rule")[0])) <= {"CL-0019"}
+
+
+def test_no_line_of_a_shell_script_is_unclear_to_a_posix_shell():
+    for script in DOCKER.glob("*.sh"):
+        done = subprocess.run(["sh", "-n", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
