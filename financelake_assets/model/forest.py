@@ -70,7 +70,7 @@ def read(pipeline: Path) -> Forest:
     effects = _effects(stages["TargetEncoderModel"])
     unknown = effects.pop(int(_UNSEEN))
     inputs = tuple(_metadata(stages["VectorAssembler"])["paramMap"]["inputCols"])
-    return Forest(effects, unknown, inputs, _trees(stages["RandomForestRegressionModel"], len(inputs)))
+    return Forest(effects, unknown, inputs, read_trees(stages["RandomForestRegressionModel"], len(inputs)))
 
 
 def _metadata(stage: Path) -> dict[str, Any]:
@@ -91,7 +91,13 @@ def _effects(encoder: Path) -> dict[int, float]:
     return {category: weight * mean + (1 - weight) * overall for category, (weight, mean) in weighed.items()}
 
 
-def _trees(forest: Path, inputs: int) -> treelite.Model:
+def read_trees(forest: Path, inputs: int) -> treelite.Model:
+    """The trees of a random forest regressor.
+
+    Args:
+        forest: the folder that MLlib saved the fitted stage in.
+        inputs: how many columns it was fitted on, all of them numbers.
+    """
     nodes = pl.read_parquet(forest / "data" / "*.parquet").unnest("nodeData").sort("treeID", "id")
     trees = nodes.partition_by("treeID", maintain_order=True)
     builder = ModelBuilder(
