@@ -1,19 +1,20 @@
 """The lake's tables from outside: rows, versions, sizes, ages, and how fast they grow.
 
-Enters: settings. Leaves: one ``TableSize`` a table that exists, and the Kafka offsets that silver has committed. It
-reads Delta's logs and the checkpoint's files alone, every few seconds.
+Enters: settings. Leaves: one ``TableSize`` a table that exists, and what waits on the topics. It reads Delta's logs and
+the checkpoint's files alone, every few seconds; the broker is asked beside it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dash_app.lag import BrokerWatcher, TopicLag, by_topic
 from dash_app.streams import Stream, streams
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived
@@ -70,15 +71,15 @@ class Inventory:
 
     tables: tuple[TableSize, ...] = ()
     missing: tuple[str, ...] = ()
-    consumed: Mapping[str, int] = field(default_factory=dict)
+    topics: tuple[TopicLag, ...] = ()
     streams: tuple[Stream, ...] = ()
 
 
 class Stocktaker:
     """Looks at all tables, at most every few seconds."""
 
-    def __init__(self, settings: Settings, every_seconds: float = 5.0) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, broker: BrokerWatcher, every_seconds: float = 5.0) -> None:
+        self._settings, self._broker = settings, broker
         self._every = every_seconds
         self._looked: float | None = None
         self.inventory = Inventory()
@@ -103,7 +104,7 @@ class Stocktaker:
                 missing.append(spec.full_name)
             else:
                 found.append(size)
-        return Inventory(tuple(found), tuple(missing), self._consumed(), streams(self._settings))
+        return Inventory(tuple(found), tuple(missing), self._topics(), streams(self._settings))
 
     def _size(self, spec: TableSpec, rows_before: int | None, passed: float | None) -> TableSize | None:
         try:
@@ -127,9 +128,9 @@ class Stocktaker:
             None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
         )
 
-    def _consumed(self) -> dict[str, int]:
+    def _topics(self) -> tuple[TopicLag, ...]:
         try:
-            offsets = consumed_offsets(self._settings)
+            consumed = consumed_offsets(self._settings)
         except (OSError, RuntimeError):  # absent or damaged
-            return {}
-        return {topic: sum(partitions.values()) for topic, partitions in sorted(offsets.items())}
+            consumed = {}
+        return by_topic(consumed, self._broker.marks)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from dash_app.inventory import Inventory, Stocktaker
+from dash_app.lag import BrokerWatcher
 from dash_app.tables import CachedTable, TableView
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
@@ -195,7 +196,8 @@ class LakeReader:
             CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
         ]
-        self._stocktaker = Stocktaker(settings)
+        self._broker = BrokerWatcher(settings)
+        self._stocktaker = Stocktaker(settings, self._broker)
         self._stopped = threading.Event()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
         self.snapshot = Snapshot()
@@ -227,10 +229,12 @@ class LakeReader:
 
     def start(self, every_seconds: float = 0.25) -> None:
         """Refresh in the background until ``stop``."""
+        self._broker.start()
         threading.Thread(target=self._run, args=(every_seconds,), name="lake-reader", daemon=True).start()
 
     def stop(self) -> None:
-        """End the background thread after its current look."""
+        """End the background threads after their current look."""
+        self._broker.stop()
         self._stopped.set()
 
     def _run(self, every_seconds: float) -> None:

@@ -31,7 +31,7 @@ def page(snapshot: Snapshot) -> Children:
     """Everything about the lake."""
     if not snapshot.loaded:
         return [notice("Reading the lake", "One moment.")]
-    return [*_flow(snapshot), *_streams(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
+    return [*_flow(snapshot), *_topics(snapshot), *_streams(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
 
 
 def _flow(snapshot: Snapshot) -> Children:
@@ -57,6 +57,22 @@ def _flow(snapshot: Snapshot) -> Children:
             className="facts",
         ),
         html.P("Medians over the newest 100 bars that passed.", className="fine"),
+    ]
+
+
+def _topics(snapshot: Snapshot) -> Children:
+    topics = snapshot.inventory.topics
+    title = html.H2("Topics", className="section")
+    if not topics:
+        return [title, html.P("The broker does not answer, and silver has consumed nothing yet.", className="muted")]
+    body: list[list[str | Component]] = [
+        [one.topic, wording.count(one.waiting), wording.count(one.consumed), wording.count(one.held)] for one in topics
+    ]
+    away = [html.P("The broker does not answer: what waits is not known.", className="fine")]
+    return [
+        title,
+        plain_table("Messages by topic", ["Topic", "Waiting for silver", "Consumed", "Held by the broker"], body),
+        *(away if all(one.waiting is None for one in topics) else []),
     ]
 
 
@@ -96,12 +112,10 @@ def _tables(snapshot: Snapshot) -> Children:
         for one in inventory.tables
     ]
     missing = f" Not written yet: {', '.join(inventory.missing)}." if inventory.missing else ""
-    offsets = ", ".join(f"{topic} {wording.count(offset)}" for topic, offset in inventory.consumed.items())
-    consumed = f" Messages that silver has consumed: {offsets}." if offsets else ""
     return [
         html.H2("Tables", className="section"),
         plain_table("Delta tables as their logs describe them", names, body),
-        html.P(f"Rates since the look before, five seconds earlier.{consumed}{missing}", className="fine"),
+        html.P(f"Rates since the look before, five seconds earlier.{missing}", className="fine"),
     ]
 
 
