@@ -8,7 +8,7 @@ from dagster_pyspark import LazyPySparkResource
 from financelake_assets.automation import jobs, maintenance, progress, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
-from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_history, gold_standing, gold_tables
+from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_history, gold_report, gold_standing, gold_tables
 from financelake_assets.model.assets import random_forest
 from financelake_assets.model.checks import drift_checks
 from financelake_assets.resources.dagster import (
@@ -33,6 +33,7 @@ defs = dg.Definitions(
         gold_tables,
         gold_standing,
         gold_history,
+        gold_report,
         DASHBOARD,
         progress.STREAM_PROGRESS,
     ],
@@ -46,7 +47,14 @@ defs = dg.Definitions(
         maintenance.maintain_tables,
         *jobs.JOBS,
     ],
-    sensors=[sensors.bronze_offsets, sensors.champion, sensors.standing, watching.watch_lake, progress.stream_progress],
+    sensors=[
+        sensors.bronze_offsets,
+        sensors.champion,
+        sensors.standing,
+        sensors.automation,
+        watching.watch_lake,
+        progress.stream_progress,
+    ],
     schedules=schedules.SCHEDULES,
     executor=dg.in_process_executor,
     resources={

@@ -2,7 +2,7 @@
 
 ``bronze_offsets`` watches the topics and keeps the silver query running; ``champion`` has models trained when they are
 due and keeps the gold query running; ``standing`` takes the paper portfolio on. All report what was written as runless
-materialisations.
+materialisations. ``automation`` is Dagster's own: it runs assets whose conditions say so.
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs the assets whose automation conditions hold.",
+)
 
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="bronze_offsets")
@@ -119,6 +127,15 @@ def champion(
         cursor=_Cursor({}, versions).dump(),
         skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
     )
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs the assets whose automation conditions hold.",
+)
 
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="standing")

@@ -17,7 +17,7 @@ from financelake_assets.gold.standing import Standing
 from financelake_assets.model.assets import FOREST
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.delta import TableSpec
-from financelake_assets.silver.assets import repeated_keys, table_key, table_spec
+from financelake_assets.silver.assets import markdown_table, repeated_keys, table_key, table_spec
 from financelake_assets.silver.schema import BARS
 
 TABLES = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
@@ -101,6 +101,32 @@ def gold_standing(
                 metadata=tables.metadata(table),
                 data_version=dg.DataVersion(tables.version(table) or "0"),
             )
+
+
+@dg.asset(
+    key=["gold", "report"],
+    deps=[table_key(table) for table in (derived.EQUITY, derived.CALIBRATION, derived.LATEST)],
+    group_name="gold",
+    kinds={"polars", "matplotlib"},
+    owners=OWNERS,
+    # once an hour, when all of them have moved since: a lake that rests is not drawn again
+    automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
+)
+def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
+    """Equity and calibration as figures, and the newest signals, made every hour in which they moved."""
+    from financelake_assets.gold import report  # the code location loads faster without matplotlib
+    from financelake_assets.model.figure import as_markdown, as_png
+
+    shown: dict[str, dg.MetadataValue] = {}
+    for name, table, draw in (
+        ("equity", derived.EQUITY, report.equity_figure),
+        ("calibration", derived.CALIBRATION, report.calibration_figure),
+    ):
+        rows = table.scan(lake.settings).collect()
+        if not rows.is_empty():
+            shown[name] = dg.MetadataValue.md(as_markdown(as_png(draw(rows)), name))
+    latest = report.newest_signals(derived.LATEST.scan(lake.settings).collect())
+    return dg.MaterializeResult(metadata={**shown, "newest_signals": dg.MetadataValue.md(markdown_table(latest))})
 
 
 FIRST_MONTH = "1986-01"

@@ -22,8 +22,19 @@ _BLUE, _GREY = "#1f6fb2", "#8a8f98"
 
 def figure_markdown(trained: Trained, record: ModelRecord) -> str:
     """The figure as a Markdown image."""
-    shown = base64.b64encode(figure_png(trained.metrics, record)).decode()
-    return f"![skill by symbol, reliability and importance](data:image/png;base64,{shown})"
+    return as_markdown(figure_png(trained.metrics, record), "skill by symbol, reliability and importance")
+
+
+def as_markdown(png: bytes, title: str) -> str:
+    """A picture as Markdown that needs no file beside it."""
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as a PNG."""
+    written = io.BytesIO()
+    figure.savefig(written, format="png")
+    return written.getvalue()
 
 
 def figure_png(metrics: list[dict[str, Any]], record: ModelRecord) -> bytes:
@@ -40,9 +51,7 @@ def figure_png(metrics: list[dict[str, Any]], record: ModelRecord) -> bytes:
     _reliability(middle, record.reliability)
     _importance(right, record)
     figure.suptitle(f"{record.model_version}: {record.verdict.value}")
-    written = io.BytesIO()
-    figure.savefig(written, format="png")
-    return written.getvalue()
+    return as_png(figure)
 
 
 def _skill(axes: Axes, rows: list[dict[str, Any]]) -> None:

@@ -93,13 +93,14 @@ def silver_findings(lake: LakeResource, tables: TablesResource) -> dg.Materializ
             **tables.metadata(FINDINGS),
             "by_kind": dict(found.group_by("kind").len().sort("kind").iter_rows()),
             "missing_bars": int(found["missing"].sum()),
-            "newest": dg.MetadataValue.md(_markdown(newest)),
+            "newest": dg.MetadataValue.md(markdown_table(newest)),
         },
         data_version=dg.DataVersion(tables.version(FINDINGS) or "0"),
     )
 
 
-def _markdown(rows: pl.DataFrame) -> str:
+def markdown_table(rows: pl.DataFrame) -> str:
+    """All of some rows as a Markdown table."""
     with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True) as config:
         config.set_tbl_rows(-1).set_tbl_cols(-1)
         return str(rows)

@@ -252,7 +252,7 @@ def test_every_sensor_ticks_well_after_all_that(whole_lake: CommandLine):
             break
         assert time.monotonic() < deadline, last
         time.sleep(2)
-    assert set(last) == {"alerts", "bronze_offsets", "champion", "standing", "stream_progress"}
+    assert set(last) == {"alerts", "automation", "bronze_offsets", "champion", "standing", "stream_progress"}
 
 
 def test_down_leaves_nothing_and_up_resumes(whole_lake: CommandLine):
