@@ -51,6 +51,14 @@ def _address_changed(seen: Any) -> bool:
 
 def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     _in_browser(app, "scheme", Output("scheme", "data"), Input("url", "id"))
+    _in_browser(
+        app,
+        "prefer",
+        Output("numbers-select", "error"),
+        Input("zone-select", "value"),
+        Input("numbers-select", "value"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(Output("page", "children"), Output("navigation", "children"), Input("url", "pathname"))
     def show(path: str | None) -> tuple[Any, Any]:

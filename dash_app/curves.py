@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from dash_app.figures import Figure, Trace, plain
+from dash_app.market import plotted
 from dash_app.portfolio import AccountView
 from dash_app.theme import Palette
 
@@ -19,7 +22,7 @@ def equity(account: AccountView, colours: Palette) -> Figure:
     """Equity beside its two comparisons, the drawdown below it."""
     rows = account.equity
     inks = {"equity": colours.accent, "buy_and_hold": colours.ink, "random": colours.muted}
-    x = rows["event_time"].dt.strftime("%Y-%m-%dT%H:%M:%S").to_list()
+    x = rows.select(plotted(pl.col("event_time"), account.interval)).to_series().to_list()
     lines: list[Trace] = [
         {
             "type": "scatter",

@@ -59,7 +59,7 @@ def _shown(snapshot: Snapshot, signal: str | None) -> list[Row]:
 def _row(one: Row) -> Row:
     return {
         "id": f"{one['symbol']}|{one['interval']}|{one['event_time']:%Y%m%d%H%M%S}",
-        "given": one["as_of"].strftime("%Y-%m-%d %H:%M:%S") if one["as_of"] else wording.UNKNOWN,
+        "given": wording.moment(one["as_of"]),
         "symbol": one["symbol"],
         "interval": one["interval"],
         "bar": wording.bar_time(one["event_time"], one["interval"]),

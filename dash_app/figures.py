@@ -13,7 +13,8 @@ import polars as pl
 from dash_app import wording
 from dash_app.champion import fold_name
 from dash_app.indicators import FAST, RSI_BARS, SLOW, Indicator
-from dash_app.market import Series, skips_weekends
+from dash_app.market import Series, plotted, skips_weekends
+from dash_app.preferences import chosen
 from dash_app.theme import Palette
 
 Figure = dict[str, Any]
@@ -162,7 +163,8 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     last = series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
     known = close is not None
-    x = [last["event_time"].strftime("%Y-%m-%dT%H:%M:%S"), series.next_time.strftime("%Y-%m-%dT%H:%M:%S")]
+    ends = pl.select(plotted(pl.lit(pl.Series([last["event_time"], series.next_time])), series.interval))
+    x = ends.to_series().to_list()
     sure = known and low is not None and high is not None
     return [
         {
@@ -202,6 +204,7 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
         "font": {"family": _FONT, "color": colours.muted, "size": 12},
         "margin": {"l": 8, "r": 58, "t": 8, "b": 38},
         "hovermode": "x unified",
+        "separators": "".join(chosen().separators),
         "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         "dragmode": "pan",
@@ -213,7 +216,7 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
             "rangebreaks": breaks,
             "anchor": "y2" if has_volume else "y3" if has_rsi else "y",
             "showgrid": False,
-            "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else "%d %b %Y %H:%M UTC",
+            "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else f"%d %b %Y %H:%M {wording.zone()}",
         },
         "yaxis": {**axis, "side": "right", "domain": [floor + 0.2 * has_rsi, 1], "fixedrange": False},
         "yaxis2": {
@@ -292,6 +295,7 @@ def plain(colours: Palette) -> dict[str, Any]:
         "margin": {"l": 60, "r": 20, "t": 10, "b": 36},
         "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
         "dragmode": False,
+        "separators": "".join(chosen().separators),
         "showlegend": False,
     }
 

@@ -11,7 +11,6 @@ import threading
 from dataclasses import dataclass
 
 from financelake_assets.automation.decisions import Offsets, Watermarks, lag
-from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 
 _log = logging.getLogger(__name__)
@@ -63,6 +62,8 @@ class BrokerWatcher:
 
     def look(self) -> None:
         """Ask once."""
+        from financelake_assets.bronze.topics import watermarks  # a page of tables starts without a Kafka client
+
         try:
             self.marks = watermarks(self._settings)
         except Exception as error:  # away, or without topics yet; the page says that it does not know

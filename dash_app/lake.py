@@ -21,6 +21,7 @@ import polars as pl
 
 from dash_app.inventory import Inventory, Stocktaker
 from dash_app.lag import BrokerWatcher
+from dash_app.preferences import chosen
 from dash_app.tables import CachedTable, TableView
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
@@ -68,7 +69,11 @@ class Snapshot:
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make something of this snapshot for the first visitor who needs it, and give it to all others too."""
+        """Make something of this snapshot for the first visitor who needs it, and give it to all others too.
+
+        Each way of writing times and numbers has its own.
+        """
+        key = (key, chosen())
         if key not in self._made:
             self._made[key] = make()  # two at the same time make it twice: harmless, and cheaper than a lock
         made: T = self._made[key]

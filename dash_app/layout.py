@@ -8,7 +8,8 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dash_app import wording
+from dash_app import preferences, wording
+from dash_app.preferences import NUMBERS, chosen
 from dash_app.views import lake, market, model, portfolio, signals
 from dash_app.views.parts import aria
 
@@ -20,6 +21,9 @@ LINKS = (
     ("lake", "Lake", "/lake"),
 )
 
+
+BROWSER = "browser"
+"""Stands for the zone that the browser's machine is in."""
 
 _DARK_SHADES = [
     *("#e8ebf0", "#c3cad5", "#9aa5b4", "#8792a3", "#3b4453"),
@@ -55,7 +59,7 @@ def frame() -> Component:
                         html.Div(id="page", tabIndex=-1),
                     ]
                 ),
-                html.Footer(wording.DISCLAIMER, className="fine"),
+                html.Footer([html.P(wording.DISCLAIMER), _choices()], className="fine"),
             ],
             className="frame",
         ),
@@ -68,6 +72,36 @@ def frame() -> Component:
         },
     )
     return page
+
+
+def _choices() -> Component:
+    """How times and numbers are written; the browser keeps it."""
+    mine = chosen()
+    zones = [{"value": BROWSER, "label": "This browser's time zone"}, *sorted(preferences.zones())]
+    numbers = [{"value": name, "label": example} for name, example in NUMBERS.items()]
+    return html.Div(
+        [
+            dmc.Select(
+                id="zone-select",
+                label="Times in",
+                data=zones,
+                value=mine.zone,
+                searchable=True,
+                allowDeselect=False,
+                limit=50,
+                size="xs",
+            ),
+            dmc.Select(
+                id="numbers-select",
+                label="Numbers as",
+                data=numbers,
+                value=mine.numbers,
+                allowDeselect=False,
+                size="xs",
+            ),
+        ],
+        className="choices",
+    )
 
 
 def navigation(view: str | None) -> list[Component]:

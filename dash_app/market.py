@@ -80,7 +80,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     ahead = int(next(iter(joined["horizon"].drop_nulls().tail(1).to_list()), 1))
     joined = joined.with_columns(
         # once: to write out the times costs more than all else in a figure
-        pl.col("event_time").dt.strftime("%Y-%m-%dT%H:%M:%S").alias("at"),
+        plotted(pl.col("event_time"), interval).alias("at"),
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
         pl.col("upper").shift(ahead).alias("expected_upper"),
@@ -99,6 +99,11 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
         shown,
         found,
     )
+
+
+def plotted(times: pl.Expr, interval: str) -> pl.Expr:
+    """Times as a chart shows them: it knows no zones, and writes what it is given."""
+    return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _beside(bars: pl.DataFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
@@ -150,7 +155,7 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "why": wording.hold_reason(signal["reason"]) if signal.get("reason") else "",
         "confidence": signal.get("confidence"),
         "confidence_text": wording.percent(signal.get("confidence"), 0),
-        "time": wording.bar_time(last["event_time"], interval),
+        "time": f"{wording.bar_time(last['event_time'], interval)} {wording.zone(interval)}",
         "behind": signal.get("event_time") != last["event_time"] if signal else None,
         "provider": last["provider"],
         "arrived": None if arrived is None else int(arrived.timestamp() * 1000),

@@ -20,6 +20,7 @@ from dash_app.callbacks import register
 from dash_app.lake import LakeReader
 from dash_app.layout import frame
 from dash_app.login import require_login
+from dash_app.preferences import follow_visitors
 from financelake_assets.config import Settings
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send addresses and digests, never more
     metrics.measure(server, reader)
     require_login(server, settings)
+    follow_visitors(server)
     app = Dash(
         "dash_app",
         server=server,  # type: ignore[arg-type]  # the annotation says less than the documentation
@@ -67,7 +69,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         ],
         on_error=_say_that_it_failed,
     )
-    app.layout = frame()
+    app.layout = frame
     register(app, reader, settings)
     Compress(server)
     _routes(server, settings, reader)

@@ -1,6 +1,7 @@
 """Numbers, times and reasons in words, as a reader sees them.
 
-Enters: values from the tables. Leaves: short plain English. What is not known is a dash, never a zero.
+Enters: values from the tables. Leaves: short plain English, with times and numbers as the visitor wants them
+(``preferences.py``). What is not known is a dash, never a zero.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from dash_app.preferences import chosen
 from financelake_assets.gold.verdicts import HoldReason, Signal
 
 POOLED = "*"
@@ -51,33 +53,49 @@ def price(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     decimals = 2 if abs(value) >= 10 else 3 if abs(value) >= 1 else 5
-    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+    return _separated(f"{value:,.{decimals}f}")
 
 
 def percent(value: float | None, decimals: int = 2, *, sign: bool = False) -> str:
     """A share as a percentage."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value * 100:{'+' if sign else ''}.{decimals}f}{_SPACE}%".replace("-", _MINUS)
+    return _separated(f"{value * 100:{'+' if sign else ''}.{decimals}f}") + f"{_SPACE}%"
 
 
 def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:
     """A plain number."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return f"{value:{'+' if sign else ''},.{decimals}f}".replace("-", _MINUS)
+    return _separated(f"{value:{'+' if sign else ''},.{decimals}f}")
 
 
 def count(value: int | None) -> str:
     """A whole number with thousands separated."""
-    return UNKNOWN if value is None else f"{value:,}"
+    return UNKNOWN if value is None else _separated(f"{value:,}")
+
+
+def _separated(text: str) -> str:
+    """A number as Python writes it, with the visitor's separators and a real minus."""
+    decimals, thousands = chosen().separators
+    return text.translate(str.maketrans(".,-", f"{decimals}{thousands}{_MINUS}"))
+
+
+def moment(value: datetime | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A time in the visitor's zone; ``zone`` names it."""
+    return UNKNOWN if value is None else value.astimezone(chosen().zone_info).strftime(form)
+
+
+def zone(interval: str = "1m") -> str:
+    """The zone that times are written in. A bar of days is of a day in UTC, wherever it is read."""
+    return "UTC" if interval[-1:] in "dw" else chosen().zone
 
 
 def bar_time(value: datetime | None, interval: str) -> str:
-    """The start of a bar, as precisely as its interval needs; always UTC."""
+    """The start of a bar, as precisely as its interval needs, in the zone that ``zone`` names."""
     if value is None:
         return UNKNOWN
-    return value.strftime("%Y-%m-%d" if interval[-1:] in "dw" else "%Y-%m-%d %H:%M")
+    return value.strftime("%Y-%m-%d") if interval[-1:] in "dw" else moment(value, "%Y-%m-%d %H:%M")
 
 
 def age(span: timedelta) -> str:
@@ -113,7 +131,7 @@ def data_size(count: int) -> str:
         if size < 1000 or unit == "GB":
             break
         size /= 1000
-    return f"{size:.0f}{_SPACE}{unit}" if size >= 10 or unit == "B" else f"{size:.1f}{_SPACE}{unit}"
+    return _separated(f"{size:.0f}" if size >= 10 or unit == "B" else f"{size:.1f}") + f"{_SPACE}{unit}"
 
 
 def seconds(value: float | None) -> str:
@@ -123,7 +141,7 @@ def seconds(value: float | None) -> str:
     return (
         f"{value * 1000:.0f}{_SPACE}ms"
         if value < 1
-        else f"{value:.1f}{_SPACE}s"
+        else _separated(f"{value:.1f}") + f"{_SPACE}s"
         if value < 90
         else age(timedelta(0, value))
     )

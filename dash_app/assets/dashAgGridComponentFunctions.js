@@ -25,7 +25,7 @@
 
   cells.FreshCell = ({ data }) => {
     const age = data.arrived === null ? "–" : window.financelake.words((window.financelake.now() - data.arrived) / 1000);
-    const title = `${data.fresh}; newest bar ${data.time} UTC`;
+    const title = `${data.fresh}; newest bar ${data.time}`;
     if (!data.overdue) return el("span", { title }, age);
     return el("span", { className: "cell-two right", title }, el("span", null, age),
       el("small", { className: "late" }, `▲ ${data.overdue} late`));

@@ -94,6 +94,18 @@
     lake: {
       scheme: () => (window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
 
+      // the server writes times and numbers, so the page is asked for again
+      prefer: (zone, numbers) => {
+        const name = zone === "browser" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone;
+        const keep = (cookie, value) => {
+          document.cookie = `${cookie}=${value}; Path=/; Max-Age=31536000; SameSite=Lax`;
+        };
+        keep("financelake-zone", name);
+        keep("financelake-numbers", numbers);
+        window.location.reload();
+        return window.dash_clientside.no_update;
+      },
+
       search: (text) => {
         const patch = { quickFilterText: text || "" };
         window.dash_ag_grid?.getApi?.("watch")?.updateGridOptions(patch);

@@ -87,18 +87,18 @@ def _streams(snapshot: Snapshot) -> Children:
             wording.count(one.batch),
             wording.seconds(one.median),
             wording.seconds(one.slowest),
-            f"{one.committed_at:%Y-%m-%d %H:%M:%S}",
+            wording.moment(one.committed_at),
         ]
         for one in known
     ]
-    names = ["Query", "Newest batch", "A batch took", "The slowest", "Committed (UTC)"]
+    names = ["Query", "Newest batch", "A batch took", "The slowest", f"Committed ({wording.zone()})"]
     caption = "Continuous queries, by the files of their checkpoints; median and slowest of the newest 20 batches"
     return [title, plain_table(caption, names, body)]
 
 
 def _tables(snapshot: Snapshot) -> Children:
     inventory = snapshot.inventory
-    names = ["Table", "Rows", "Rows a second", "Version", "Files", "Size", "Newest (UTC)"]
+    names = ["Table", "Rows", "Rows a second", "Version", "Files", "Size", f"Newest ({wording.zone()})"]
     body: list[list[str | Component]] = [
         [
             html.Span(one.name, title=one.description),
@@ -107,7 +107,7 @@ def _tables(snapshot: Snapshot) -> Children:
             wording.count(one.version),
             wording.count(one.files),
             wording.data_size(one.size),
-            wording.UNKNOWN if one.newest is None else f"{one.newest:%Y-%m-%d %H:%M:%S}",
+            wording.moment(one.newest),
         ]
         for one in inventory.tables
     ]
@@ -132,7 +132,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
             str(row["reason"]).replace("_", " "),
             DESCRIPTIONS[Reason(row["reason"])] if row["reason"] in set(Reason) else "",
             wording.count(row["messages"]),
-            f"{row['newest']:%Y-%m-%d %H:%M:%S}" if row["newest"] else wording.UNKNOWN,
+            wording.moment(row["newest"]),
         ]
         for row in rows
     ]
@@ -141,7 +141,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
     newest = snapshot.quarantine.all.tail(20).reverse().to_dicts()
     where: list[list[str | Component]] = [
         [
-            f"{row['quarantined_at']:%Y-%m-%d %H:%M:%S}" if row["quarantined_at"] else wording.UNKNOWN,
+            wording.moment(row["quarantined_at"]),
             str(row["reason"]).replace("_", " "),
             str(row["topic"]),
             wording.count(row["partition"]),
@@ -151,8 +151,11 @@ def _quarantine(snapshot: Snapshot) -> Children:
     ]
     return [
         title,
-        plain_table(caption, ["Reason", "Meaning", "Messages", "Newest (UTC)"], body, ("Meaning",)),
+        plain_table(caption, ["Reason", "Meaning", "Messages", f"Newest ({wording.zone()})"], body, ("Meaning",)),
         plain_table(
-            "The newest", ["Refused (UTC)", "Reason", "Topic", "Partition", "Offset"], where, ("Reason", "Topic")
+            "The newest",
+            [f"Refused ({wording.zone()})", "Reason", "Topic", "Partition", "Offset"],
+            where,
+            ("Reason", "Topic"),
         ),
     ]

@@ -245,7 +245,11 @@ def facts(series: Series) -> Children:
     coverage = wording.percent(last["coverage"], 0)
     cost = wording.UNKNOWN if last["cost_bps"] is None else f"{last['cost_bps']:g} bp each way"
     return [
-        fact("Newest bar", wording.bar_time(last["event_time"], series.interval), f"UTC, from {series.provider}"),
+        fact(
+            "Newest bar",
+            wording.bar_time(last["event_time"], series.interval),
+            f"{wording.zone(series.interval)}, from {series.provider}",
+        ),
         fact(
             "Predicted next close",
             wording.price(last["predicted_close"]),
@@ -293,7 +297,8 @@ def in_words(series: Series) -> str:
     low, high = min(bars["low"].to_list()), max(bars["high"].to_list())
     return (
         f"{bars.height} bars of {series.symbol} from {wording.bar_time(first, series.interval)} to "
-        f"{wording.bar_time(last, series.interval)} UTC: low {wording.price(low)}, high {wording.price(high)}; "
+        f"{wording.bar_time(last, series.interval)} {wording.zone(series.interval)}: "
+        f"low {wording.price(low)}, high {wording.price(high)}; "
         f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."
         + (" This source gives closing prices only." if series.close_only else "")
         + "".join(f" {sentence}" for sentence in _noted(series))
@@ -316,7 +321,17 @@ def _noted(series: Series) -> Iterator[str]:
 
 def table(series: Series, rows: int = 60) -> html.Div:
     """The newest bars as a table, newest first."""
-    names = ["Bar (UTC)", "Open", "High", "Low", "Close", "Volume", "Signal", "Predicted next", "Interval"]
+    names = [
+        f"Bar ({wording.zone(series.interval)})",
+        "Open",
+        "High",
+        "Low",
+        "Close",
+        "Volume",
+        "Signal",
+        "Predicted next",
+        "Interval",
+    ]
     body = [
         [
             wording.bar_time(bar["event_time"], series.interval),

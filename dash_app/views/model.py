@@ -16,6 +16,8 @@ from dash_app.theme import Palette
 from dash_app.views.model_card import VERDICTS, card
 from dash_app.views.parts import Children, plain_table
 
+_MINUTES = "%Y-%m-%d %H:%M"
+
 _STILL: Any = {"displayModeBar": False, "responsive": True}
 
 
@@ -176,13 +178,13 @@ def _champions(snapshot: Snapshot) -> Children:
     body: list[list[Any]] = [
         [
             row["model_version"],
-            f"{row['promoted_at']:%Y-%m-%d %H:%M}",
-            "in use" if end is None else f"{end:%Y-%m-%d %H:%M}",
+            wording.moment(row["promoted_at"], _MINUTES),
+            "in use" if end is None else wording.moment(end, _MINUTES),
             VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
         ]
         for row, end in zip(rows, ends, strict=False)
     ]
-    names = ["Champion", "From (UTC)", "Until (UTC)", "Verdict"]
+    names = ["Champion", f"From ({wording.zone()})", f"Until ({wording.zone()})", "Verdict"]
     return [
         html.H2("Champions", className="section"),
         plain_table("Which version gave the signals", names, body, ("Verdict",)),
@@ -190,11 +192,11 @@ def _champions(snapshot: Snapshot) -> Children:
 
 
 def _versions(snapshot: Snapshot) -> Children:
-    names = ["Version", "Trained (UTC)", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
+    names = ["Version", f"Trained ({wording.zone()})", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
     body = [
         [
             row["model_version"],
-            f"{row['trained_at']:%Y-%m-%d %H:%M}" if row["trained_at"] else wording.UNKNOWN,
+            wording.moment(row["trained_at"], _MINUTES),
             row["status"] or wording.UNKNOWN,
             VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
             wording.count(row["silver_rows"]),

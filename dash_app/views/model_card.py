@@ -32,7 +32,11 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     if row is None:
         return [notice("No figures yet", f"The model {record['model_version']} was not evaluated on {scope}.")]
     kind, words = VERDICTS.get(row["verdict"], ("same", row["verdict"] or "Not judged"))
-    trained = f"trained {record['trained_at']:%Y-%m-%d %H:%M} UTC" if record["trained_at"] else ""
+    trained = (
+        f"trained {wording.moment(record['trained_at'], '%Y-%m-%d %H:%M')} {wording.zone()}"
+        if record["trained_at"]
+        else ""
+    )
     return [
         html.P(html.Strong(words, className=f"verdict {kind}")),
         html.P(_MEANINGS.get(row["verdict"], ""), className="muted"),

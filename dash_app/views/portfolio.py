@@ -112,7 +112,8 @@ def chart_words(account: AccountView) -> str:
     rows = account.equity
     return (
         f"{wording.count(rows.height)} steps from {wording.bar_time(rows['event_time'][0], account.interval)} to "
-        f"{wording.bar_time(rows['event_time'][-1], account.interval)} UTC: equity {_money(rows['equity'][0])} to "
+        f"{wording.bar_time(rows['event_time'][-1], account.interval)} {wording.zone(account.interval)}: "
+        f"equity {_money(rows['equity'][0])} to "
         f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, random directions to "
         f"{_money(rows['random'][-1])}. Below: loss from the highest equity since the kill switch last held."
     )
@@ -128,7 +129,11 @@ def _facts(account: AccountView) -> Children:
     return [
         html.Dl(
             [
-                fact("Equity", _money(last["equity"]), wording.bar_time(last["event_time"], account.interval) + " UTC"),
+                fact(
+                    "Equity",
+                    _money(last["equity"]),
+                    f"{wording.bar_time(last['event_time'], account.interval)} {wording.zone(account.interval)}",
+                ),
                 fact("Cash", _money(last["cash"]), f"exposed {wording.percent(last['exposure'], 0)}"),
                 fact(
                     "Costs paid",
@@ -168,7 +173,16 @@ def _positions(account: AccountView) -> Children:
     title = html.H2("Positions", className="section")
     if not account.positions:
         return [title, html.P("It holds nothing but cash.", className="muted")]
-    names = ["Symbol", "Side", "Value", "Share", "Profit", "Bars held", "Bars left", "Priced (UTC)"]
+    names = [
+        "Symbol",
+        "Side",
+        "Value",
+        "Share",
+        "Profit",
+        "Bars held",
+        "Bars left",
+        f"Priced ({wording.zone(account.interval)})",
+    ]
     body = [[row["symbol"], _side(row["side"]), *_position(row, account.interval)] for row in account.positions]
     return [title, plain_table("What the account holds, profit net of the costs so far", names, body, ("Side",))]
 
@@ -201,7 +215,7 @@ def _trades(account: AccountView) -> Children:
         ]
         for row in shown
     ]
-    names = ["Symbol", "Bar (UTC)", "Side", "Why", "Value", "Cost", "Profit"]
+    names = ["Symbol", f"Bar ({wording.zone(account.interval)})", "Side", "Why", "Value", "Cost", "Profit"]
     return [title, plain_table(f"The newest {len(shown)} trades, newest first", names, body, ("Side", "Why"))]
 
 

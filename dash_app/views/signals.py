@@ -8,36 +8,44 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from dash_app import wording
 from dash_app.lake import Snapshot
 from dash_app.views.parts import GRID_THEME, aria, notice
 from financelake_assets.gold.verdicts import Signal
 
 EVERY = "all"
 
-_COLUMNS: list[dict[str, Any]] = [
-    {"field": "symbol", "headerName": "Symbol", "width": 112, "pinned": "left"},
-    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "width": 104},
-    {"field": "given", "headerName": "Given (UTC)", "width": 168},
-    {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 290, "tooltipField": "why"},
-    {"field": "bar", "headerName": "Bar (UTC)", "width": 142},
-    *[
+
+def _columns() -> list[dict[str, Any]]:
+    return [
+        {"field": "symbol", "headerName": "Symbol", "width": 112, "pinned": "left"},
+        {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "width": 104},
+        {"field": "given", "headerName": f"Given ({wording.zone()})", "width": 168},
+        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 290, "tooltipField": "why"},
         {
-            "field": name,
-            "headerName": title,
-            "headerTooltip": tip,
-            "valueFormatter": {"function": f"params.data.{name}_text"},
-            "type": "rightAligned",
-            "width": width,
-        }
-        for name, title, tip, width in (
-            ("close", "Close", "The bar's last price", 116),
-            ("expected", "Expected", "Predicted return of the next bar", 108),
-            ("confidence", "Confidence", "Probability of the predicted direction", 118),
-            ("strength", "Strength", "Expected move in standard deviations", 102),
-        )
-    ],
-    {"field": "model", "headerName": "Model", "width": 190},
-]
+            "field": "bar",
+            "headerName": "Bar",
+            "headerTooltip": "Where the bar starts; a bar of days is of a day in UTC",
+            "width": 142,
+        },
+        *[
+            {
+                "field": name,
+                "headerName": title,
+                "headerTooltip": tip,
+                "valueFormatter": {"function": f"params.data.{name}_text"},
+                "type": "rightAligned",
+                "width": width,
+            }
+            for name, title, tip, width in (
+                ("close", "Close", "The bar's last price", 116),
+                ("expected", "Expected", "Predicted return of the next bar", 108),
+                ("confidence", "Confidence", "Probability of the predicted direction", 118),
+                ("strength", "Strength", "Expected move in standard deviations", 102),
+            )
+        ],
+        {"field": "model", "headerName": "Model", "width": 190},
+    ]
 
 
 def skeleton() -> html.Div:
@@ -76,7 +84,7 @@ def skeleton() -> html.Div:
                     html.Div(id="signals-notice"),
                     dag.AgGrid(
                         id="signals",
-                        columnDefs=_COLUMNS,
+                        columnDefs=_columns(),
                         rowData=[],
                         getRowId="params.data.id",
                         defaultColDef={

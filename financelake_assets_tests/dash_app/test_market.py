@@ -28,7 +28,7 @@ def test_the_watch_list_has_every_symbol_by_class_with_its_own_time(offline_lake
     by_symbol = {row["symbol"]: row for row in rows}
     last = {symbol: written.bars((symbol,), 10).row(-1, named=True) for symbol in written.SYMBOLS}
     for symbol, row in by_symbol.items():
-        assert row["time"] == last[symbol]["event_time"].strftime("%Y-%m-%d")
+        assert row["time"] == last[symbol]["event_time"].strftime("%Y-%m-%d UTC")
         assert row["close"] == last[symbol]["close"]
         assert row["provider"] == "replay"
     assert len({row["time"][:4] for row in rows}) > 1

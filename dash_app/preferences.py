@@ -1,0 +1,79 @@
+"""How a visitor wants times and numbers written: a time zone and a number format, kept in two cookies.
+
+Enters: cookies from anyone. Leaves: the ``Preferences`` of the request that is being answered, with only allowed
+values; what else is in a cookie is forgotten. Outside of a request they are the defaults: UTC, and ``1,234.56``.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from flask import Flask, request
+
+Numbers = Literal["point", "comma", "space"]
+"""What separates the decimals; ``space`` separates thousands by one, and decimals by a comma."""
+
+NUMBERS: dict[Numbers, str] = {"point": "1,234.56", "comma": "1.234,56", "space": "1\N{NARROW NO-BREAK SPACE}234,56"}
+_SEPARATORS: dict[Numbers, tuple[str, str]] = {
+    "point": (".", ","),
+    "comma": (",", "."),
+    "space": (",", "\N{NARROW NO-BREAK SPACE}"),
+}
+ZONE_COOKIE, NUMBERS_COOKIE = "financelake-zone", "financelake-numbers"
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """``zone`` is an IANA name such as ``Europe/Berlin``."""
+
+    zone: str = "UTC"
+    numbers: Numbers = "point"
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        """The rules of the zone."""
+        return ZoneInfo(self.zone)
+
+    @property
+    def separators(self) -> tuple[str, str]:
+        """Of the decimals and of the thousands."""
+        return _SEPARATORS[self.numbers]
+
+
+_DEFAULT = Preferences()
+_chosen: ContextVar[Preferences] = ContextVar("preferences", default=_DEFAULT)
+
+
+def chosen() -> Preferences:
+    """The preferences of the visitor who is being answered."""
+    return _chosen.get()
+
+
+def choose(preferences: Preferences) -> None:
+    """Write for this visitor from now on, in this thread."""
+    _chosen.set(preferences)
+
+
+def parse(zone: str | None, numbers: str | None) -> Preferences:
+    """Read two cookies."""
+    known: tuple[Numbers, ...] = get_args(Numbers)
+    found = next((one for one in known if one == numbers), _DEFAULT.numbers)
+    return Preferences(zone if zone in zones() else _DEFAULT.zone, found)
+
+
+@lru_cache(maxsize=1)
+def zones() -> frozenset[str]:
+    """Every time zone that there is."""
+    return frozenset(available_timezones())
+
+
+def follow_visitors(server: Flask) -> None:
+    """Let every request be answered in its visitor's way."""
+
+    @server.before_request
+    def remember() -> None:
+        choose(parse(request.cookies.get(ZONE_COOKIE), request.cookies.get(NUMBERS_COOKIE)))
