@@ -77,7 +77,7 @@ def behind(status: Status) -> int:
     return sum(part["lag"] for parts in status["topics"].values() for part in parts.values())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # the tests of other folders want its cores
 def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """A lake that ``up --detach`` started from nothing, with a quick replay."""
     settings = laptop(tmp_path_factory.mktemp("lake") / "data")
