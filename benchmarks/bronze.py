@@ -35,6 +35,7 @@ from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.synthetic import SyntheticProvider
 from financelake_assets.runtime import jars, kafka, probes
+from financelake_assets.runtime.command import joined
 from financelake_assets.runtime.java import find_java
 
 TOPIC = "bronze.crypto"
@@ -147,7 +148,7 @@ def perf_test(settings: Settings, rows: int, payload: Path) -> float:
     class_path = [*jars.class_path("kafka", settings), jars.provide(PERF_JAR, settings)]
     done = subprocess.run(
         [
-            *(str(find_java().executable), "-Xmx512m", "-cp", kafka.joined(class_path)),
+            *(str(find_java().executable), "-Xmx512m", "-cp", joined(class_path)),
             *("org.apache.kafka.tools.ProducerPerformance", "--topic", TOPIC, "--num-records", str(rows)),
             *("--throughput", "-1", "--payload-file", str(payload), "--command-property", *properties),
         ],

@@ -8,8 +8,8 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dash_app import preferences, wording
-from dash_app.preferences import NUMBERS, chosen
+from dash_app import wording
+from dash_app.preferences import NUMBERS, chosen, zones
 from dash_app.views import lake, market, model, portfolio, signals
 from dash_app.views.parts import aria
 
@@ -77,14 +77,14 @@ def frame() -> Component:
 def _choices() -> Component:
     """How times and numbers are written; the browser keeps it."""
     mine = chosen()
-    zones = [{"value": BROWSER, "label": "This browser's time zone"}, *sorted(preferences.zones())]
+    places = [{"value": BROWSER, "label": "This browser's time zone"}, *sorted(zones())]
     numbers = [{"value": name, "label": example} for name, example in NUMBERS.items()]
     return html.Div(
         [
             dmc.Select(
                 id="zone-select",
                 label="Times in",
-                data=zones,
+                data=places,
                 value=mine.zone,
                 searchable=True,
                 allowDeselect=False,

@@ -71,7 +71,7 @@ class VersionsReader(DataSourceStreamReader):
         Raises:
             CheckpointError: ``start`` is of another table than this one.
         """
-        if start["table"] != self._offset(start["version"])["table"]:
+        if start["table"] != self._table_id():
             raise CheckpointError(f"the gold query's checkpoint is of another table than {self._table.table_uri}")
         deadline = time.monotonic() + _WAIT_SECONDS
         while (end := self._end()) <= start["version"] and time.monotonic() < deadline:
@@ -94,5 +94,8 @@ class VersionsReader(DataSourceStreamReader):
         self._table.update_incremental()
         return int(self._table.version()) + 1
 
+    def _table_id(self) -> str:
+        return str(self._table.metadata().id)
+
     def _offset(self, version: int) -> Offset:
-        return {"table": str(self._table.metadata().id), "version": version}
+        return {"table": self._table_id(), "version": version}

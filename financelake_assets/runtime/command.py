@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,11 @@ class Command:
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+def joined(class_path: Sequence[Path]) -> str:
+    """A Java class path as one argument."""
+    return ":".join(str(path) for path in class_path)
 
 
 def lake_environment(settings: Settings) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from financelake_assets.config import KafkaSettings, Settings
 from financelake_assets.runtime import jars
-from financelake_assets.runtime.command import Command
+from financelake_assets.runtime.command import Command, joined
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.java import Java
 
@@ -286,11 +286,6 @@ def _figures(settings: Settings) -> tuple[str, ...]:
     rules.write_text(_JMX_RULES)
     agent, port = jars.provide(JMX_AGENT, settings), settings.kafka.metrics_port + settings.port_offset
     return (f"-javaagent:{agent}={settings.host}:{port}:{rules}",)
-
-
-def joined(class_path: Sequence[Path]) -> str:
-    """A class path as one argument."""
-    return ":".join(str(path) for path in class_path)
 
 
 def _cluster_id(home: Path, kafka: KafkaSettings) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime.command import Command
+from financelake_assets.runtime.command import Command, joined
 from financelake_assets.runtime.java import MODULE, Java
 
 # what Spark's own launcher opens of the JDK
@@ -169,11 +169,6 @@ def properties_file(home: Path, values: Mapping[str, str]) -> Path:
     file.touch(mode=0o600)
     file.write_text("".join(f"{key} {value}\n" for key, value in values.items()))
     return file
-
-
-def joined(class_path: Sequence[Path]) -> str:
-    """A class path as one argument."""
-    return ":".join(str(jar) for jar in class_path)
 
 
 def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Command:

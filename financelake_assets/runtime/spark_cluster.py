@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime.command import Command
+from financelake_assets.runtime.command import Command, joined
 from financelake_assets.runtime.java import Java
 from financelake_assets.runtime.spark import (
     environment,
     figures,
     folder,
-    joined,
     jvm_options,
     properties_file,
     secret_configuration,
