@@ -169,4 +169,4 @@ def test_the_runbook_has_a_section_for_every_alert():
     }
     runbook = Path(__file__).parents[2] / "docs" / "runbook.md"
     titles = {line.removeprefix("## ") for line in runbook.read_text().splitlines() if line.startswith("## ")}
-    assert keys == {key for title in titles for key in title.split(", ")}
+    assert keys == {key for title in titles for key in title.split(", ") if "/" in key}
