@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -100,6 +100,18 @@ class SparkSettings(_Group):
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+
+
+class StreamSettings(_Group):
+    """Whether the queries run all the time, or when there is work for them."""
+
+    continuous: bool = Field(
+        True, description="false: the queries are started when enough waits, and stopped when they have caught up"
+    )
+    start_messages: int = Field(1_000, ge=1, description="not continuous: so many waiting messages start them")
+    start_seconds: float = Field(
+        60.0, ge=5, description="not continuous: whatever has waited for so long starts them too"
+    )
 
 
 class SilverSettings(_Group):
@@ -279,6 +291,7 @@ class Settings(BaseSettings):
     )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
+    streams: StreamSettings = StreamSettings()
     silver: SilverSettings = SilverSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     dagster: DagsterSettings = DagsterSettings()
@@ -290,6 +303,13 @@ class Settings(BaseSettings):
     portfolio: PortfolioSettings = PortfolioSettings()
     alerts: AlertSettings = AlertSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _work_begins_before_it_is_an_alert(self) -> Self:
+        begins, alerted = self.streams.start_seconds, self.alerts.stale_seconds
+        if not self.streams.continuous and begins >= alerted:
+            raise ValueError(f"streams.start_seconds is {begins:g}: it must be below alerts.stale_seconds, {alerted:g}")
+        return self
 
     @field_validator("data_dir")
     @classmethod

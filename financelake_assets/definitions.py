@@ -5,10 +5,11 @@ from __future__ import annotations
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.automation import jobs, maintenance, progress, schedules, sensors, watching
+from financelake_assets.automation import jobs, maintenance, on_demand, progress, schedules, sensors, watching
 from financelake_assets.bronze.assets import PROVIDERS, bronze_history, bronze_topics
 from financelake_assets.config import get_settings
-from financelake_assets.gold.assets import DASHBOARD, gold_checks, gold_history, gold_report, gold_standing, gold_tables
+from financelake_assets.gold.assets import DASHBOARD, gold_history, gold_report, gold_standing, gold_tables
+from financelake_assets.gold.checks import gold_checks
 from financelake_assets.model.assets import random_forest
 from financelake_assets.model.checks import drift_checks
 from financelake_assets.resources.dagster import (
@@ -18,7 +19,8 @@ from financelake_assets.resources.dagster import (
     TablesResource,
     TopicsResource,
 )
-from financelake_assets.silver.assets import silver_checks, silver_findings, silver_tables
+from financelake_assets.silver.assets import silver_findings, silver_tables
+from financelake_assets.silver.checks import silver_checks
 
 _lake = LakeResource()
 
@@ -40,6 +42,7 @@ defs = dg.Definitions(
     asset_checks=[silver_checks, drift_checks, gold_checks],
     jobs=[
         sensors.train_model,
+        on_demand.catch_up,
         schedules.check_silver,
         schedules.survey_silver,
         schedules.check_model,

@@ -119,3 +119,10 @@ def test_the_token_is_in_no_remote_without_one_and_escaped_in_one_with():
     assert "authorization" not in Settings().spark_remote
     lake = Settings.model_validate({"spark": {"remote": "sc://host:1/;use_ssl=true", "token": "a;b=c"}})
     assert lake.spark_remote == "sc://host:1/;use_ssl=true;authorization=Bearer%20a%3Bb%3Dc"
+
+
+def test_queries_on_demand_must_begin_before_their_work_is_an_alert():
+    late = {"streams": {"continuous": False, "start_seconds": 300}}
+    with pytest.raises(ValidationError, match="must be below alerts.stale_seconds, 300"):
+        Settings.model_validate(late)
+    assert Settings.model_validate({"streams": {"start_seconds": 300}}).streams.continuous

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from financelake_assets.config import ModelSettings
+from financelake_assets.config import ModelSettings, StreamSettings
 
 Watermarks = Mapping[str, Mapping[int, tuple[int, int]]]
 """Low and high offset per topic and partition."""
@@ -86,6 +86,47 @@ class Decision:
     why: str
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """What waits for queries that do not run all the time.
+
+    ``messages``: on the topics, not in silver. ``commits``: of silver, not scored. ``seconds``: how long something has
+    waited. ``in_flight``, ``failures``, ``seconds_since_failure``: of the runs that work it off.
+    """
+
+    messages: int
+    commits: int
+    seconds: float
+    in_flight: bool
+    failures: int
+    seconds_since_failure: float
+
+
+def catch_up_due(backlog: Backlog, settings: StreamSettings) -> Decision:
+    """Decide whether to start the queries for what waits.
+
+    Many messages start them at once, so that a flood does not pile up; a few start them after a while, so that a
+    trickle is not left lying. Failed runs are repeated after a back-off that doubles.
+    """
+    waits = f"{backlog.messages} messages and {backlog.commits} commits of silver wait"
+    if not backlog.messages and not backlog.commits:
+        return Decision(False, "nothing waits")
+    if backlog.in_flight:
+        return Decision(False, f"{waits}; a run works on them")
+    left = _back_off(backlog.failures) - backlog.seconds_since_failure
+    if backlog.failures and left > 0:
+        return Decision(False, f"{waits}; {backlog.failures} runs failed, the next in {left:.0f} s")
+    if backlog.messages >= settings.start_messages or backlog.seconds >= settings.start_seconds:
+        return Decision(True, waits)
+    left = settings.start_seconds - backlog.seconds
+    return Decision(False, f"{waits}; {settings.start_messages} messages or {left:.0f} s start the queries")
+
+
+def _back_off(failures: int) -> float:
+    """Seconds to wait after so many failed runs in a row."""
+    return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8)
+
+
 def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     """Decide whether to train now.
 
@@ -102,9 +143,8 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
         return Decision(False, f"{state.silver_rows} silver rows, {settings.min_rows} are needed")
     if state.lag > state.silver_rows // 50:
         return Decision(False, f"silver is {state.lag} messages behind")
-    back_off = 0 if state.failures == 0 else 30 * 2 ** min(state.failures, 8)
-    if state.failures and state.seconds_since_failure < back_off:
-        left = back_off - state.seconds_since_failure
+    left = _back_off(state.failures) - state.seconds_since_failure
+    if state.failures and left > 0:
         return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
     if state.trained_rows is None:
         return Decision(True, f"no champion yet, {state.silver_rows} silver rows")

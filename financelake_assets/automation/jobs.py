@@ -4,16 +4,24 @@ A query that was stopped here stays stopped, also for the sensors, until it is s
 it goes on where it stopped.
 """
 
+from functools import partial
+
 import dagster as dg
 from pydantic import Field
 
 from financelake_assets.resources.dagster import ContinuousStreamsResource
+
+_FIRST = {"dagster/priority": "10"}
+"""What an operator asks for goes before what waits in the queue."""
 
 
 class WhichStreams(dg.Config):
     """The queries that a job is about."""
 
     names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
+
+
+_job = partial(dg.job, executor_def=dg.in_process_executor, tags=_FIRST)
 
 
 @dg.op(pool="streams")
@@ -39,19 +47,29 @@ def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams:
         context.log.info(f"query {name} restarted from its checkpoint")
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Stop the continuous queries until they are started here.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=_FIRST,
+    description="Stop the continuous queries until they are started here.",
+)
 def stop_streams() -> None:
     """Stop them."""
     hold_streams()
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Start the continuous queries from their checkpoints.")
+@dg.job(
+    executor_def=dg.in_process_executor, tags=_FIRST, description="Start the continuous queries from their checkpoints."
+)
 def start_streams() -> None:
     """Start them."""
     release_streams()
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Restart the continuous queries from their checkpoints.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=_FIRST,
+    description="Restart the continuous queries from their checkpoints.",
+)
 def restart_streams() -> None:
     """Restart them."""
     cycle_streams()

@@ -9,7 +9,7 @@ import polars as pl
 
 from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.progress import PROGRESS, keep
-from financelake_assets.silver.assets import table_key, table_spec
+from financelake_assets.resources.table_assets import table_key, table_spec
 
 STREAM_PROGRESS = table_spec(PROGRESS, [], {"spark"})
 

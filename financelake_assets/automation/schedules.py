@@ -6,21 +6,27 @@ import dagster as dg
 
 from financelake_assets.automation.maintenance import maintain_tables
 from financelake_assets.automation.sensors import train_model
-from financelake_assets.gold.assets import gold_checks
+from financelake_assets.gold.checks import gold_checks
 from financelake_assets.model.checks import drift_checks
-from financelake_assets.silver.assets import silver_checks, silver_findings
+from financelake_assets.silver.assets import silver_findings
+from financelake_assets.silver.checks import silver_checks
+
+_BEHIND_OTHERS = {"dagster/priority": "-1", "dagster/max_runtime": "900"}
+"""Looking at what is there waits for what brings something new, and is ended when it hangs."""
 
 check_silver = dg.define_asset_job(
     "check_silver",
     selection=dg.AssetSelection.checks(silver_checks),
     executor_def=dg.in_process_executor,
-    description="Check that silver's ledger is balanced, its keys are unique and quarantine is small.",
+    tags=_BEHIND_OTHERS,
+    description="Check silver's ledger, columns, keys, values, freshness, gaps, and what share is in quarantine.",
 )
 
 survey_silver = dg.define_asset_job(
     "survey_silver",
     selection=dg.AssetSelection.assets(silver_findings),
     executor_def=dg.in_process_executor,
+    tags=_BEHIND_OTHERS,
     description="Look through every series of silver for missing bars and jumps of the price.",
 )
 
@@ -28,6 +34,7 @@ check_model = dg.define_asset_job(
     "check_model",
     selection=dg.AssetSelection.checks(drift_checks),
     executor_def=dg.in_process_executor,
+    tags=_BEHIND_OTHERS,
     description="Check that recent bars are like what the champion learnt from, and that its forecasts hold.",
 )
 
@@ -35,7 +42,8 @@ check_gold = dg.define_asset_job(
     "check_gold",
     selection=dg.AssetSelection.checks(gold_checks),
     executor_def=dg.in_process_executor,
-    description="Check that gold's keys are unique, every prediction has a signal and an outcome, and equity sums up.",
+    tags=_BEHIND_OTHERS,
+    description="Check gold's columns, keys and values, a signal and an outcome for each prediction, the accounts.",
 )
 
 SCHEDULES = [

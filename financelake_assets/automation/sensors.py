@@ -1,8 +1,9 @@
 """The sensors: thin shells that fetch, call ``decisions`` and act. None of them holds anything but its cursor.
 
-``bronze_offsets`` watches the topics and keeps the silver query running; ``champion`` has models trained when they are
-due and keeps the gold query running; ``standing`` takes the paper portfolio on. All report what was written as runless
-materialisations. ``automation`` is Dagster's own: it runs assets whose conditions say so.
+``bronze_offsets`` watches the topics and keeps the silver query running, or, where the queries are not continuous, has
+what waits worked off by a run; ``champion`` has models trained when they are due and keeps the gold query running;
+``standing`` takes the paper portfolio on. All report what was written as runless materialisations. ``automation`` is
+Dagster's own: it runs assets whose conditions say so.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 
 import dagster as dg
 
-from financelake_assets.automation import decisions
+from financelake_assets.automation import decisions, history, on_demand
 from financelake_assets.bronze.assets import topic_key, topic_metadata
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
 from financelake_assets.gold.assets import DERIVED, TABLES
 from financelake_assets.model import monitoring, registry
+from financelake_assets.resources import streams as state
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
     LakeResource,
@@ -30,25 +32,20 @@ from financelake_assets.resources.dagster import (
     total,
 )
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.table_assets import table_key
 from financelake_assets.silver import query as silver
-from financelake_assets.silver.assets import table_key
 from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.silver.checks import BLOCKING
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 
 TRAIN_JOB = "train_model"
 train_model = dg.define_asset_job(
     TRAIN_JOB,
-    selection=dg.AssetSelection.groups("model"),
+    # silver's blocking checks come first: no model learns from bars that they refuse
+    selection=dg.AssetSelection.groups("model") | dg.AssetSelection.checks(*BLOCKING),
     executor_def=dg.in_process_executor,
     description="Train, evaluate and register a version of the random forest.",
 )
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 automation = dg.AutomationConditionSensorDefinition(
     "automation",
@@ -59,7 +56,12 @@ automation = dg.AutomationConditionSensorDefinition(
 )
 
 
-@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="bronze_offsets")
+@dg.sensor(
+    job=on_demand.catch_up,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    name="bronze_offsets",
+)
 def bronze_offsets(
     context: dg.SensorEvaluationContext,
     lake: LakeResource,
@@ -67,9 +69,10 @@ def bronze_offsets(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """See what arrived on the topics since the last tick, and keep the silver query running."""
+    """See what arrived on the topics since the last tick, and have it worked off."""
     from financelake_assets.bronze.topics import BrokerUnavailableError, TopicMissingError
 
+    settings = lake.settings
     try:
         watermarks = topics.watermarks()
     except TopicMissingError as missing:
@@ -82,8 +85,14 @@ def bronze_offsets(
     arrived = decisions.arrivals(cursor.high, watermarks)
     for note in arrived.notes:
         context.log.warning(note)
-    said = _keep_running(streams, lake.settings, silver.QUERY)
-    behind = total(decisions.lag(consumed_offsets(lake.settings), watermarks))
+    consumed = consumed_offsets(settings)
+    behind = total(decisions.lag(consumed, watermarks))
+    requests: list[dg.RunRequest] = []
+    waiting_since = None
+    if settings.streams.continuous:
+        said = f"query silver {_keep_running(streams, settings, silver.QUERY)}"
+    else:
+        requests, waiting_since, said = _worked_off(context.instance, settings, consumed, behind, cursor.waiting_since)
     events = [
         dg.AssetMaterialization(
             topic_key(topic), metadata={**topic_metadata(topic, watermarks), "new_messages": messages}
@@ -92,10 +101,30 @@ def bronze_offsets(
     ]
     written, versions = _newly_written(tables, (BARS, TICKS, QUARANTINE), cursor.versions, {"messages_behind": behind})
     high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
-    summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; query silver {said}"
+    summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
     return dg.SensorResult(
-        asset_events=events + written, cursor=_Cursor(high, versions).dump(), skip_reason=dg.SkipReason(summary)
+        run_requests=requests,
+        asset_events=events + written,
+        cursor=_Cursor(high, versions, waiting_since).dump(),
+        skip_reason=None if requests else dg.SkipReason(summary),
     )
+
+
+def _worked_off(
+    instance: dg.DagsterInstance, settings: Settings, consumed: decisions.Offsets, behind: int, since: float | None
+) -> tuple[list[dg.RunRequest], float | None, str]:
+    """The run that is due for what waits, since when something has waited, and why or why not."""
+    if state.held(settings, silver.QUERY):
+        return [], since, "query silver was stopped by an operator"
+    now = time.time()
+    waits = on_demand.backlog(instance, settings, behind, now - (since or now))
+    decision = decisions.catch_up_due(waits, settings.streams)
+    since = (since or now) if waits.messages or waits.commits else None
+    if not decision.due:
+        return [], since, decision.why
+    place = json.dumps([consumed, waits.commits], sort_keys=True)
+    # the clock begins anew: what this run leaves has waited from now on
+    return [on_demand.request(settings, place, waits.failures, decision.why)], None, decision.why
 
 
 @dg.sensor(job=train_model, minimum_interval_seconds=2, default_status=dg.DefaultSensorStatus.RUNNING, name="champion")
@@ -114,17 +143,22 @@ def champion(
         behind = total(decisions.lag(consumed_offsets(settings), topics.watermarks()))
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
-    state = _lake_state(context.instance, settings, behind)
-    decision = decisions.training_due(state, settings.model)
+    found = _lake_state(context.instance, settings, behind)
+    decision = decisions.training_due(found, settings.model)
     lacking = gold.waits_for(settings)
-    said = f"waits for {lacking}" if lacking else _keep_running(streams, settings, gold.QUERY)
+    if lacking:
+        said = f"waits for {lacking}"
+    elif settings.streams.continuous:
+        said = _keep_running(streams, settings, gold.QUERY)
+    else:
+        said = "runs when enough waits for it"
     cursor = _Cursor.parse(context.cursor)
     written, versions = _newly_written(tables, TABLES, cursor.versions, {})
-    requests = [_training_request(state, decision)] if decision.due else []
+    requests = [_training_request(found, decision)] if decision.due else []
     return dg.SensorResult(
         run_requests=requests,
         asset_events=written,
-        cursor=_Cursor({}, versions).dump(),
+        cursor=_Cursor({}, versions, None).dump(),
         skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
     )
 
@@ -137,7 +171,7 @@ def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: 
     written, versions = _newly_written(tables, [table for table, _ in DERIVED.values()], cursor.versions, {})
     summary = f"the paper portfolio took {taken.steps} steps, {len(taken.written)} tables written"
     return dg.SensorResult(
-        asset_events=written, cursor=_Cursor({}, versions).dump(), skip_reason=dg.SkipReason(summary)
+        asset_events=written, cursor=_Cursor({}, versions, None).dump(), skip_reason=dg.SkipReason(summary)
     )
 
 
@@ -150,21 +184,15 @@ def _training_request(state: decisions.LakeState, decision: decisions.Decision) 
 def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -> decisions.LakeState:
     facts = BARS.facts(settings)
     record = registry.champion(settings)
-    runs = instance.get_run_records(dg.RunsFilter(job_name=TRAIN_JOB), limit=20)
-    failures = 0
-    for run in runs:  # newest first
-        if run.dagster_run.status != dg.DagsterRunStatus.FAILURE:
-            break
-        failures += 1
-    last_end = runs[0].end_time if runs and runs[0].end_time else 0.0
+    past = history.of_job(instance, TRAIN_JOB)
     return decisions.LakeState(
         silver_rows=0 if facts is None else facts.rows,
         lag=behind,
         loading_history=_loading_history(settings),
         trained_rows=None if record is None else record.silver_rows,
-        in_flight=any(run.dagster_run.status in _UNFINISHED for run in runs),
-        failures=failures,
-        seconds_since_failure=time.time() - last_end,
+        in_flight=past.in_flight,
+        failures=past.failures,
+        seconds_since_failure=past.seconds_since_failure,
         drift=None if record is None else monitoring.last_verdict(settings, record),
     )
 
@@ -181,8 +209,6 @@ def _loading_history(settings: Settings) -> bool:
 
 def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: str) -> str:
     """Start the query unless it runs; after failures, only when the back-off has passed. Says what it found."""
-    from financelake_assets.resources import streams as state
-
     if state.held(settings, name):
         return "was stopped by an operator"
     failure = state.last_failure(settings, name)
@@ -221,17 +247,21 @@ def _newly_written(
 
 
 class _Cursor:
-    """What a sensor remembers: high watermarks per topic and partition, and Delta versions per table."""
+    """What a sensor remembers: high watermarks per topic and partition, Delta versions per table, and a time.
 
-    def __init__(self, high: dict[str, dict[int, int]], versions: dict[str, str]) -> None:
+    ``waiting_since``: when something began to wait, in seconds since the epoch.
+    """
+
+    def __init__(self, high: dict[str, dict[int, int]], versions: dict[str, str], waiting_since: float | None) -> None:
         self.high = high
         self.versions = versions
+        self.waiting_since = waiting_since
 
     @classmethod
     def parse(cls, text: str | None) -> _Cursor:
         stored = json.loads(text) if text else {"high": {}, "versions": {}}
         high = {topic: {int(part): offset for part, offset in parts.items()} for topic, parts in stored["high"].items()}
-        return cls(high, stored["versions"])
+        return cls(high, stored["versions"], stored.get("waiting_since"))
 
     def dump(self) -> str:
-        return json.dumps({"high": self.high, "versions": self.versions})
+        return json.dumps({"high": self.high, "versions": self.versions, "waiting_since": self.waiting_since})

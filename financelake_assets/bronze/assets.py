@@ -11,10 +11,9 @@ from financelake_assets.automation.decisions import Watermarks
 from financelake_assets.bronze.contents import contents
 from financelake_assets.bronze.ingest import IngestRequest, ingest
 from financelake_assets.config import ASSET_CLASSES
-from financelake_assets.resources.dagster import LakeResource, TopicsResource
+from financelake_assets.resources.dagster import RETRIES, LakeResource, TopicsResource
+from financelake_assets.resources.table_assets import OWNERS
 from financelake_assets.silver.checkpoint import consumed_offsets
-
-OWNERS = ["team:data-platform"]
 
 PROVIDERS = [
     dg.AssetSpec(
@@ -124,6 +123,7 @@ class HistoryConfig(dg.Config):
     # one run publishes all the years of a back-fill: a run a year would take longer to start than to load
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="bronze_history",
+    retry_policy=RETRIES,
 )
 def bronze_history(
     context: dg.AssetExecutionContext, config: HistoryConfig, lake: LakeResource

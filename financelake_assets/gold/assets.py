@@ -5,19 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
 
-from financelake_assets.bronze.assets import OWNERS
-from financelake_assets.config import Settings
-from financelake_assets.gold import derived, feed, recording
+from financelake_assets.gold import derived, feed
 from financelake_assets.gold.history import repair
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
 from financelake_assets.model.assets import FOREST
-from financelake_assets.resources.dagster import ContinuousStreamsResource, LakeResource, TablesResource
+from financelake_assets.resources.dagster import RETRIES, ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.resources.delta import TableSpec
-from financelake_assets.silver.assets import markdown_table, repeated_keys, table_key, table_spec
+from financelake_assets.resources.table_assets import OWNERS, markdown_table, table_key, table_spec
 from financelake_assets.silver.schema import BARS
 
 TABLES = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
@@ -111,6 +108,7 @@ def gold_standing(
     owners=OWNERS,
     # once an hour, when all of them have moved since: a lake that rests is not drawn again
     automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
+    retry_policy=RETRIES,
 )
 def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
     """Equity and calibration as figures, and the newest signals, made every hour in which they moved."""
@@ -143,6 +141,7 @@ MONTHS = dg.TimeWindowPartitionsDefinition(start=FIRST_MONTH, cron_schedule="0 0
     # one run repairs all the months of a back-fill: a run a month would take longer to start than to score
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="gold_history",
+    retry_policy=RETRIES,
 )
 def gold_history(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
     """Predictions, signals and outcomes of past months where they are missing; what is there is never rewritten."""
@@ -150,48 +149,3 @@ def gold_history(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
     done = repair(lake.settings, window.start, window.end)
     context.log.info(f"{window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: {done}")
     return dg.MaterializeResult(metadata=asdict(done))
-
-
-_UNIQUE = (PREDICTIONS, SIGNALS, SCORECARD, derived.EQUITY, derived.TRADES)
-
-
-@dg.multi_asset_check(
-    specs=[
-        *(dg.AssetCheckSpec("unique_key", asset=table_key(table), description="no key twice") for table in _UNIQUE),
-        dg.AssetCheckSpec(
-            "signal_for_each", asset=table_key(PREDICTIONS), description="every prediction has its signal"
-        ),
-        dg.AssetCheckSpec(
-            "all_matured", asset=table_key(SCORECARD), description="every prediction whose horizon is over is scored"
-        ),
-        dg.AssetCheckSpec("sums_up", asset=table_key(derived.EQUITY), description="cash and positions are the equity"),
-    ],
-    name="gold_checks",
-)
-def gold_checks(lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
-    """The invariants of gold, in one pass."""
-    settings = lake.settings
-    for table in _UNIQUE:
-        repeated = repeated_keys(lake, table)
-        yield _result("unique_key", table, repeated, "repeated_keys")
-    key = list(PREDICTIONS.key)
-    # in this order: a signal is written after its prediction
-    signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
-    newest = signals["as_of"].max()
-    made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
-    yield _result("signal_for_each", PREDICTIONS, made.join(signals, on=key, how="anti").height, "without_signal")
-    version = feed.consumed_version(Path(settings.checkpoint(QUERY)))
-    missing = recording.unscored(settings, version).height if version >= 0 else 0
-    yield _result("all_matured", SCORECARD, missing, "not_scored")
-    yield _result("sums_up", derived.EQUITY, _unequal(settings), "steps_that_do_not")
-
-
-def _unequal(settings: Settings) -> int:
-    """Steps of the paper portfolio whose net exposure and cash are not its equity."""
-    equity = derived.EQUITY.scan(settings).filter(pl.col("equity") > 0)
-    off = (pl.col("cash") + pl.col("net_exposure") * pl.col("equity") - pl.col("equity")).abs()
-    return int(equity.filter(off > 1e-6 * pl.col("equity").abs()).select(pl.len()).collect().item())
-
-
-def _result(name: str, table: TableSpec, wrong: int, what: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(check_name=name, asset_key=table_key(table), passed=wrong == 0, metadata={what: wrong})

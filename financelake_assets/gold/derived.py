@@ -40,6 +40,11 @@ EQUITY = TableSpec(
         },
         required=("asset_class", "interval", "event_time"),
     ),
+    expectations={
+        "drawdown": "drawdown >= 0",
+        "costs_not_negative": "costs >= 0",
+        "exposure": "exposure >= 0 AND net_exposure <= exposure + 0.000001",
+    },
 )
 
 TRADES = TableSpec(
@@ -61,6 +66,7 @@ TRADES = TableSpec(
         },
         required=("asset_class", "interval", "event_time", "number", "symbol"),
     ),
+    expectations={"cost_not_negative": "cost >= 0"},
 )
 
 POSITIONS = TableSpec(
@@ -205,6 +211,7 @@ DAILY = TableSpec(
         required=("date", "interval"),
     ),
     time_column="date",
+    expectations={"hits_of_calls": "hits <= calls AND calls <= predictions", "mse": "mse >= 0 AND mse_naive >= 0"},
 )
 
 CALIBRATION = TableSpec(
@@ -226,4 +233,5 @@ CALIBRATION = TableSpec(
         required=("measure", "asset_class"),
     ),
     time_column="low",
+    expectations={"share": "hit_rate >= 0 AND hit_rate <= 1"},
 )

@@ -15,6 +15,12 @@ _BAR = {
     "close": pa.float64(),
 }
 _KEY = ("symbol", "interval", "event_time", "horizon", "model_version")
+_FORECAST = {
+    "interval_order": "lower <= upper",
+    "probability": "probability_up >= 0 AND probability_up <= 1",
+    "volatility_not_negative": "volatility >= 0",
+}
+"""What holds of every forecast. A signal must not wait for these to be judged: a check in Dagster looks after them."""
 
 PREDICTIONS = TableSpec(
     layer="gold",
@@ -39,6 +45,7 @@ PREDICTIONS = TableSpec(
         },
         required=("symbol", "interval", "event_time", "model_version"),
     ),
+    expectations=_FORECAST,
 )
 
 SIGNALS = TableSpec(
@@ -59,6 +66,12 @@ SIGNALS = TableSpec(
         },
         required=("symbol", "interval", "event_time", "model_version"),
     ),
+    expectations={
+        "signal": "signal IN ('BUY', 'SELL', 'HOLD')",
+        "hold_has_a_reason": "signal <> 'HOLD' OR reason IS NOT NULL",
+        "confidence": "confidence >= 0 AND confidence <= 1",
+        "cost_not_negative": "cost_bps >= 0",
+    },
 )
 
 SCORECARD = TableSpec(
@@ -102,6 +115,7 @@ SCORECARD = TableSpec(
         },
         required=("symbol", "interval", "event_time", "model_version", "target_time"),
     ),
+    expectations={**_FORECAST, "matures_later": "target_time > event_time"},
 )
 
 CORRECTIONS = TableSpec(

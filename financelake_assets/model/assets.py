@@ -7,14 +7,13 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, ValidationError
 
-from financelake_assets.bronze.assets import OWNERS
 from financelake_assets.config import ModelSettings
 from financelake_assets.gold.schema import MODEL_METRICS
 from financelake_assets.model import registry
 from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.resources.dagster import LakeResource, TablesResource
 from financelake_assets.resources.spark import await_server
-from financelake_assets.silver.assets import table_key, table_spec
+from financelake_assets.resources.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.silver.schema import BARS
 
 FOREST = dg.AssetKey(["model", "random_forest"])

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
+from financelake_assets.config import Settings
 from financelake_assets.model import drift, monitoring, registry
 from financelake_assets.model.assets import FOREST
-from financelake_assets.resources.dagster import LakeResource
+from financelake_assets.resources.dagster import RETRIES, LakeResource
 from financelake_assets.resources.spark import await_server
 
 _SPECS = [
@@ -27,10 +28,17 @@ _SPECS = [
 ]
 
 
-@dg.multi_asset_check(specs=_SPECS, name="drift_checks")
-def drift_checks(lake: LakeResource, spark: LazyPySparkResource) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(specs=_SPECS, name="drift_checks", can_subset=True, retry_policy=RETRIES)
+def drift_checks(
+    context: dg.AssetCheckExecutionContext, lake: LakeResource, spark: LazyPySparkResource
+) -> Iterator[dg.AssetCheckResult]:
     """Compare what the champion sees now with what it learnt from; a failure makes the next training due earlier."""
-    settings = lake.settings
+    for result in _results(lake.settings, spark):
+        if dg.AssetCheckKey(FOREST, result.check_name or "") in context.selected_asset_check_keys:
+            yield result
+
+
+def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.AssetCheckResult]:
     record = registry.champion(settings)
     if record is None:
         note = "no champion: there are no signals until one is trained"

@@ -19,6 +19,9 @@ from financelake_assets.resources.streams import Streams
 
 _PATIENCE_SECONDS = 120.0
 
+RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For what a sensor does not try again by itself: a lost connection or a faster writer must not need an operator."""
+
 
 class LakeResource(dg.ConfigurableResource[None]):
     """The settings of this lake, from the environment."""
@@ -92,7 +95,7 @@ class ContinuousStreamsResource(dg.ConfigurableResource[None]):
         return _shared_streams()
 
     def drain(self, name: str, behind: Callable[[], int], log: Callable[[str], None]) -> None:
-        """Make sure that a query runs, and wait until it has caught up.
+        """Make sure that a query runs, and wait until it has caught up. One that is not continuous is then stopped.
 
         Args:
             name: the query.
@@ -113,6 +116,9 @@ class ContinuousStreamsResource(dg.ConfigurableResource[None]):
             elif time.monotonic() - moved > _PATIENCE_SECONDS:
                 raise dg.Failure(f"query {name} made no progress for {_PATIENCE_SECONDS:.0f} s with {left} to go")
             self.streams.ensure(name)
+        if not get_settings().streams.continuous:
+            self.streams.stop(name)
+            log(f"query {name} has caught up and is stopped")
 
 
 class StandingResource(dg.ConfigurableResource[None]):

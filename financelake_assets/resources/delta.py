@@ -35,8 +35,9 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 class TableSpec:
     """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age.
 
-    ``constraints`` are rules by name that hold for every row; a write that breaks one fails. To add a column or a rule,
-    declare it: a table that lacks it gets it when it is next opened to be written.
+    ``constraints`` are rules by name that hold for every row; a write that breaks one fails. ``expectations`` are rules
+    that a check in Dagster looks after, where no write may wait for them. To add a column or a constraint, declare it:
+    a table that lacks it gets it when it is next opened to be written.
     """
 
     layer: str
@@ -46,12 +47,18 @@ class TableSpec:
     description: str
     properties: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
+    expectations: Mapping[str, str] = field(default_factory=dict)
     time_column: str = "event_time"
 
     @property
     def full_name(self) -> str:
         """``layer/name``, as in paths, asset keys and status."""
         return f"{self.layer}/{self.name}"
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Constraints and expectations by name, in SQL."""
+        return {**self.constraints, **self.expectations}
 
     @property
     def empty(self) -> pl.DataFrame:

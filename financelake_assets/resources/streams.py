@@ -139,7 +139,10 @@ def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> di
 
 
 def _waits_for(settings: Settings, name: str) -> str | None:
-    return "an operator to start it again" if held(settings, name) else QUERIES[name].waits_for(settings)
+    if held(settings, name):
+        return "an operator to start it again"
+    on_demand = None if settings.streams.continuous else "enough new messages"
+    return QUERIES[name].waits_for(settings) or on_demand
 
 
 def _progress(query: StreamingQuery) -> dict[str, Any]:

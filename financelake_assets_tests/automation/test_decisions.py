@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.automation.decisions import LakeState, arrivals, lag, training_due
-from financelake_assets.config import ModelSettings
+from financelake_assets.automation.decisions import Backlog, LakeState, arrivals, catch_up_due, lag, training_due
+from financelake_assets.config import ModelSettings, StreamSettings
 
 SETTINGS = ModelSettings(min_rows=500, retrain_rows=1_000)
 READY = LakeState(
@@ -119,3 +119,35 @@ def test_drift_makes_a_training_due_earlier_but_not_at_once():
     assert "drift" in training_due(early, settings).why
     assert not training_due(replace(early, silver_rows=early.silver_rows - 1), settings).due
     assert not training_due(replace(early, drift=None), settings).due
+
+
+ON_DEMAND = StreamSettings(continuous=False, start_messages=100, start_seconds=60)
+WAITING = Backlog(messages=1, commits=0, seconds=0.0, in_flight=False, failures=0, seconds_since_failure=0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "due", "words"),
+    [
+        ({}, False, "100 messages or 60 s start"),
+        ({"messages": 99, "seconds": 59.9}, False, "100 messages or 0 s start"),
+        ({"messages": 100}, True, "100 messages"),
+        ({"seconds": 60.0}, True, "1 messages"),
+        ({"messages": 0, "seconds": 60.0}, False, "nothing waits"),
+        ({"messages": 0, "commits": 3, "seconds": 60.0}, True, "3 commits"),
+        ({"messages": 10**9, "in_flight": True}, False, "a run works on them"),
+        ({"messages": 100, "failures": 1, "seconds_since_failure": 59.0}, False, "1 runs failed, the next in 1 s"),
+        ({"messages": 100, "failures": 1, "seconds_since_failure": 60.0}, True, "100 messages"),
+        ({"messages": 100, "failures": 99, "seconds_since_failure": 7_679.0}, False, "the next in 1 s"),
+    ],
+)
+def test_many_messages_start_the_queries_at_once_and_few_after_a_while(change, due, words):
+    decision = catch_up_due(replace(WAITING, **change), ON_DEMAND)
+    assert decision.due == due
+    assert words in decision.why
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**6), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_what_is_due_stays_due_when_more_waits_or_waits_longer(messages, commits, seconds, longer):
+    backlog = replace(WAITING, messages=messages, commits=commits, seconds=seconds)
+    if catch_up_due(backlog, ON_DEMAND).due:
+        assert catch_up_due(replace(backlog, messages=messages + 1, seconds=seconds + longer), ON_DEMAND).due

@@ -14,6 +14,7 @@ import pytest
 from financelake_assets.automation import sensors, watching
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.definitions import defs
 from financelake_assets.resources import streams as state
 from financelake_assets.resources.dagster import (
     ContinuousStreamsResource,
@@ -133,6 +134,54 @@ def test_a_query_that_cannot_start_is_tried_again_after_growing_waits_and_says_w
     assert "failed 1 times, next start in" in tick(cursor)[2]
     failures = [state.record_failure(watched, QUERY, "again").back_off_seconds() for _ in range(8)]
     assert failures == [4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0, 120.0]
+
+
+def ticked(cursor: str | None, instance: dg.DagsterInstance) -> tuple[dg.SensorResult, str]:
+    """One tick against an instance that remembers its runs, and what it says."""
+    lake = LakeResource()
+    resources = {"lake": lake, "topics": TopicsResource(lake=lake), "tables": TablesResource(lake=lake)}
+    resources["streams"] = ContinuousStreamsResource()
+    with dg.build_sensor_context(instance, cursor, resources=resources) as context:
+        result = sensors.bronze_offsets(context)
+    assert isinstance(result, dg.SensorResult)
+    return result, "" if result.skip_reason is None else result.skip_reason.skip_message or ""
+
+
+def test_queries_that_are_not_continuous_run_when_enough_waits_and_stop_when_they_have_caught_up(
+    watched: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINANCELAKE_STREAMS__CONTINUOUS", "false")
+    monkeypatch.setenv("FINANCELAKE_STREAMS__START_MESSAGES", "10")
+    get_settings.cache_clear()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result, said = ticked(None, instance)
+        assert (result.run_requests, "nothing waits" in said) == ([], True)
+        kafka.produce(watched, [kafka.bar("AAPL", day, 5.0) for day in range(9)])
+        result, said = ticked(result.cursor, instance)
+        assert (result.run_requests, "9 messages" in said) == ([], True)
+        late = json.loads(result.cursor or "")
+        assert late["waiting_since"] is not None, "a trickle is not left lying: its clock runs"
+        late["waiting_since"] -= 61
+        assert len(ticked(json.dumps(late), instance)[0].run_requests) == 1
+        kafka.produce(watched, [kafka.bar("AAPL", 9, 5.0)])
+        (due,) = ticked(result.cursor, instance)[0].run_requests
+        (again,) = ticked(result.cursor, instance)[0].run_requests
+        assert due.run_key == again.run_key, "a tick that was lost and repeated asks for the same run"
+        assert QUERY not in Streams(watched).active()
+        job = defs.get_repository_def().get_job("catch_up")
+        done = job.execute_in_process(instance=instance, asset_selection=due.asset_selection)
+        assert done.success
+        assert kafka.caught_up(watched)
+        assert QUERY not in Streams(watched).active(), "it is stopped when it has caught up"
+        result, said = ticked(result.cursor, instance)
+        assert (result.run_requests, "nothing waits" in said) == ([], True)
+        assert json.loads(result.cursor or "")["waiting_since"] is None
+        kafka.produce(watched, [kafka.bar("AAPL", day, 5.0) for day in range(10, 20)])
+        (more,) = ticked(result.cursor, instance)[0].run_requests
+        assert more.run_key != due.run_key
+        Streams(watched).hold(QUERY)
+        result, said = ticked(result.cursor, instance)
+        assert (result.run_requests, "stopped by an operator" in said) == ([], True)
 
 
 def test_topics_that_are_missing_are_made(watched: Settings) -> None:
