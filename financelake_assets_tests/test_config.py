@@ -123,6 +123,6 @@ def test_the_token_is_in_no_remote_without_one_and_escaped_in_one_with():
 
 def test_queries_on_demand_must_begin_before_their_work_is_an_alert():
     late = {"streams": {"continuous": False, "start_seconds": 300}}
-    with pytest.raises(ValidationError, match="must be below alerts.stale_seconds, 300"):
+    with pytest.raises(ValidationError, match=r"must be below alerts\.stale_seconds, 300"):
         Settings.model_validate(late)
     assert Settings.model_validate({"streams": {"start_seconds": 300}}).streams.continuous

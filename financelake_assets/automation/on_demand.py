@@ -19,12 +19,15 @@ from financelake_assets.gold.assets import TABLES, gold_tables
 from financelake_assets.model import registry
 from financelake_assets.resources.table_assets import table_key
 from financelake_assets.silver import assets as silver
+from financelake_assets.silver.checks import BLOCKING
 from financelake_assets.silver.schema import BARS
 
 CATCH_UP_JOB = "catch_up"
 catch_up = dg.define_asset_job(
     CATCH_UP_JOB,
-    selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks(),
+    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
+    selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
+    | dg.AssetSelection.checks(*BLOCKING),
     executor_def=dg.in_process_executor,
     tags={"dagster/priority": "5"},
     description="Work off what waits on the topics and in silver.",
@@ -56,7 +59,10 @@ def request(settings: Settings, place: str, failures: int, why: str) -> dg.RunRe
     tables = [*silver.TABLES, *(() if gold.waits_for(settings) else TABLES)]
     key = hashlib.sha256(f"{place}/{failures}".encode()).hexdigest()[:16]
     return dg.RunRequest(
-        run_key=key, asset_selection=[table_key(table) for table in tables], tags={"financelake/why": why}
+        run_key=key,
+        asset_selection=[table_key(table) for table in tables],
+        asset_check_keys=BLOCKING,
+        tags={"financelake/why": why},
     )
 
 

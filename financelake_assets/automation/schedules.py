@@ -72,9 +72,9 @@ SCHEDULES = [
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
     dg.ScheduleDefinition(
-        name="gold_checks_every_hour",
+        name="gold_checks_every_quarter_hour",
         job=check_gold,
-        cron_schedule="25 * * * *",
+        cron_schedule="*/15 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     ),
     dg.ScheduleDefinition(

@@ -2,8 +2,8 @@
 
 ``bronze_offsets`` watches the topics and keeps the silver query running, or, where the queries are not continuous, has
 what waits worked off by a run; ``champion`` has models trained when they are due and keeps the gold query running;
-``standing`` takes the paper portfolio on. All report what was written as runless materialisations. ``automation`` is
-Dagster's own: it runs assets whose conditions say so.
+``standing`` takes the paper portfolio on. All report what was written (``reporting``). ``automation`` is Dagster's
+own: it runs assets whose conditions say so.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
-from typing import Any
 
 import dagster as dg
 
-from financelake_assets.automation import decisions, history, on_demand
+from financelake_assets.automation import decisions, history, on_demand, reporting
+from financelake_assets.automation.reporting import Cursor
 from financelake_assets.bronze.assets import topic_key, topic_metadata
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
@@ -31,8 +30,6 @@ from financelake_assets.resources.dagster import (
     TopicsResource,
     total,
 )
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.table_assets import table_key
 from financelake_assets.silver import query as silver
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.checks import BLOCKING
@@ -81,7 +78,7 @@ def bronze_offsets(
         return dg.SkipReason(f"{missing} Made: {', '.join(made)}")
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
-    cursor = _Cursor.parse(context.cursor)
+    cursor = Cursor.parse(context.cursor)
     arrived = decisions.arrivals(cursor.high, watermarks)
     for note in arrived.notes:
         context.log.warning(note)
@@ -99,13 +96,14 @@ def bronze_offsets(
         )
         for topic, messages in arrived.messages.items()
     ]
-    written, versions = _newly_written(tables, (BARS, TICKS, QUARANTINE), cursor.versions, {"messages_behind": behind})
+    extra = {"messages_behind": behind}
+    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, time.time(), extra)
     high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
     summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
     return dg.SensorResult(
         run_requests=requests,
-        asset_events=events + written,
-        cursor=_Cursor(high, versions, waiting_since).dump(),
+        asset_events=[*events, *written],
+        cursor=Cursor(high, told, waiting_since).dump(),
         skip_reason=None if requests else dg.SkipReason(summary),
     )
 
@@ -152,13 +150,13 @@ def champion(
         said = _keep_running(streams, settings, gold.QUERY)
     else:
         said = "runs when enough waits for it"
-    cursor = _Cursor.parse(context.cursor)
-    written, versions = _newly_written(tables, TABLES, cursor.versions, {})
+    cursor = Cursor.parse(context.cursor)
+    written, told = reporting.report(tables, TABLES, cursor.told, time.time(), {})
     requests = [_training_request(found, decision)] if decision.due else []
     return dg.SensorResult(
         run_requests=requests,
         asset_events=written,
-        cursor=_Cursor({}, versions, None).dump(),
+        cursor=Cursor(told=told).dump(),
         skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
     )
 
@@ -167,12 +165,11 @@ def champion(
 def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource) -> dg.SensorResult:
     """Take the paper portfolio on to where the signals are, make the summaries again, and report what was written."""
     taken = sums.standing.refresh()
-    cursor = _Cursor.parse(context.cursor)
-    written, versions = _newly_written(tables, [table for table, _ in DERIVED.values()], cursor.versions, {})
+    cursor = Cursor.parse(context.cursor)
+    derived = [table for table, _ in DERIVED.values()]
+    written, told = reporting.report(tables, derived, cursor.told, time.time(), {})
     summary = f"the paper portfolio took {taken.steps} steps, {len(taken.written)} tables written"
-    return dg.SensorResult(
-        asset_events=written, cursor=_Cursor({}, versions, None).dump(), skip_reason=dg.SkipReason(summary)
-    )
+    return dg.SensorResult(asset_events=written, cursor=Cursor(told=told).dump(), skip_reason=dg.SkipReason(summary))
 
 
 def _training_request(state: decisions.LakeState, decision: decisions.Decision) -> dg.RunRequest:
@@ -227,41 +224,3 @@ def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: 
     # a start counts as a failure until the query has run for a while: it may fail in its first batch
     state.record_failure(settings, name, "the query stopped; the Spark server's log says why")
     return "started"
-
-
-def _newly_written(
-    tables: TablesResource, specs: Iterable[TableSpec], known: dict[str, str], extra: dict[str, Any]
-) -> tuple[list[dg.AssetMaterialization], dict[str, str]]:
-    """A materialisation for each table whose Delta version moved since the cursor, and the versions now."""
-    events, versions = [], {}
-    for table in specs:
-        version = tables.version(table)
-        if version is None:
-            continue
-        versions[table.full_name] = version
-        if known.get(table.full_name) != version:
-            metadata = {**tables.metadata(table), **extra}
-            tags = {"dagster/data_version": version}
-            events.append(dg.AssetMaterialization(table_key(table), metadata=metadata, tags=tags))
-    return events, versions
-
-
-class _Cursor:
-    """What a sensor remembers: high watermarks per topic and partition, Delta versions per table, and a time.
-
-    ``waiting_since``: when something began to wait, in seconds since the epoch.
-    """
-
-    def __init__(self, high: dict[str, dict[int, int]], versions: dict[str, str], waiting_since: float | None) -> None:
-        self.high = high
-        self.versions = versions
-        self.waiting_since = waiting_since
-
-    @classmethod
-    def parse(cls, text: str | None) -> _Cursor:
-        stored = json.loads(text) if text else {"high": {}, "versions": {}}
-        high = {topic: {int(part): offset for part, offset in parts.items()} for topic, parts in stored["high"].items()}
-        return cls(high, stored["versions"], stored.get("waiting_since"))
-
-    def dump(self) -> str:
-        return json.dumps({"high": self.high, "versions": self.versions, "waiting_since": self.waiting_since})

@@ -166,6 +166,7 @@ def test_queries_that_are_not_continuous_run_when_enough_waits_and_stop_when_the
         kafka.produce(watched, [kafka.bar("AAPL", 9, 5.0)])
         (due,) = ticked(result.cursor, instance)[0].run_requests
         (again,) = ticked(result.cursor, instance)[0].run_requests
+        assert {key.name for key in due.asset_check_keys or ()} == {"schema", "unique_key", "values"}
         assert due.run_key == again.run_key, "a tick that was lost and repeated asks for the same run"
         assert QUERY not in Streams(watched).active()
         job = defs.get_repository_def().get_job("catch_up")
