@@ -3,7 +3,7 @@
 The last 20 % of every symbol are dropped before anything is looked at. The rest is split into five parts of time; each
 but the first is predicted by a forest of the parts before it, and calibrated by the predictions before its own, just
 as in ``model.training``. scikit-learn's forest stands in for MLlib's: same features, trees, depth and share of rows.
-Prints JSON lines: of each variant, skill with its 95 % interval, the information coefficient's t and the Brier score,
+Prints JSON lines: of each variant, skill with its 95 % interval, and the information coefficient's t,
 over all symbols and by symbol; then a direction classifier, a volatility regressor and a label with a delay of one bar
 beside what they would replace.
 """
@@ -32,7 +32,7 @@ from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
 Predict = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 SETTINGS = ModelSettings()
-SHOWN = ("skill", "skill_low", "skill_high", "ic_t", "brier", "oos_r2_return")
+SHOWN = ("skill", "skill_low", "skill_high", "ic_t", "oos_r2_return")
 
 
 def main() -> None:
@@ -172,13 +172,15 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
         learnt = rows.filter(pl.Series(fold.learns_from(rows["target_time"].to_numpy())))
         tested = rows.filter(pl.Series(fold.judges(rows["event_time"].to_numpy())))
         made = pl.Series(training.RAW, predict(learnt, tested))
-        parts.append(tested.with_columns(made, pl.lit(fold.number, dtype=pl.Int32).alias("fold")))
+        # what the forests that are not looked at here would say when they know nothing
+        silent = [pl.lit(0.5).alias(training.RAW_UP), pl.lit(1.0).alias(training.RAW_SIZE)]
+        parts.append(tested.with_columns(made, *silent, pl.lit(fold.number, dtype=pl.Int32).alias("fold")))
     return pl.concat(parts).sort("event_time", "symbol")
 
 
 def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str, Any]:
     """Metrics of a variant over folds 2 to 4, by symbol."""
-    scored = walked(rows, folds, predict).select(*training._FACTS, training.RAW, "fold")
+    scored = walked(rows, folds, predict).select(*training._FACTS, *training.OUTPUTS, "fold")
     found = training._judge(rows.select(training._FACTS), scored, folds, SETTINGS)
     found = replace(found, rows=found.rows.with_columns(pl.lit(True).alias("held_out")))
     return {
@@ -189,7 +191,7 @@ def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str,
 
 
 def direction(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
-    """Brier scores of the probability of up: from the regressor's errors, and from a classifier."""
+    """Brier scores of the probability of up: from the regressor's errors of before by symbol, and of a classifier."""
 
     def classify(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         learnt, tested = encode(learnt, tested, 200)
@@ -206,12 +208,12 @@ def direction(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
         made.fit(learnt.select(inputs).to_numpy(), (learnt["label"] > 0).to_numpy())
         return made.predict_proba(tested.select(inputs).to_numpy())[:, 1]
 
-    scored = walked(rows, folds, encoded(200)).select(*training._FACTS, training.RAW, "fold")
-    regressor = training._judge(rows.select(training._FACTS), scored, folds, SETTINGS).rows
+    scored = walked(rows, folds, encoded(200)).select(*training._FACTS, *training.OUTPUTS, "fold")
+    regressor = by_errors(training._judge(rows.select(training._FACTS), scored, folds, SETTINGS).rows)
     classifier = walked(rows, folds, classify).select("symbol", "event_time", pl.col(training.RAW).alias("classified"))
     both = regressor.join(classifier, on=["symbol", "event_time"])
     up = (both["realised_return"] > 0).to_numpy()
-    ours, theirs = both["probability_up"].to_numpy(), both["classified"].to_numpy()
+    ours, theirs = both["by_errors"].to_numpy(), both["classified"].to_numpy()
     gain = metrics.skill_interval(theirs - up, ours - up, both["event_time"].to_numpy())
     return {
         "rows": len(both),
@@ -220,6 +222,21 @@ def direction(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
         "brier_coin": 0.25,
         "classifier_over_regressor": [round(gain.low, 4), round(gain.high, 4)],
     }
+
+
+def by_errors(rows: pl.DataFrame) -> pl.DataFrame:
+    """The share of a symbol's errors in earlier folds that would have made of the predicted return a rise."""
+    scaled = rows.with_columns(
+        (pl.col("predicted_return") / pl.col("expected_move")).alias("kept"),
+        ((pl.col("realised_return") - pl.col("predicted_return")) / pl.col("expected_move")).alias("left"),
+    )
+    parts = []
+    for (fold, symbol), now in scaled.group_by("fold", "symbol"):
+        before = scaled.filter(pl.col("fold") < fold, pl.col("symbol") == symbol)["left"].sort().to_numpy()
+        if len(before) >= 250:
+            above = 1 - np.searchsorted(before, -now["kept"].to_numpy()) / len(before)
+            parts.append(now.with_columns(pl.Series("by_errors", above)))
+    return pl.concat(parts)
 
 
 def delay(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def mllib(session: SparkSession, learnt: pl.DataFrame, tested: pl.DataFrame, fol
 
 def saved(forest: Path, learnt: pl.DataFrame, made: pl.DataFrame) -> dict[str, float]:
     """The same forest read from its files: its rate, and how far it is from what Spark predicted."""
-    trees, cores = read_trees(forest, COLUMNS), os.cpu_count() or 1
+    trees, cores = read_trees([forest], COLUMNS), os.cpu_count() or 1
     inputs, tested = learnt.select(NAMES).to_numpy(order="c"), made.select(NAMES).to_numpy(order="c")
     _, score = timed(lambda: treelite.gtil.predict(trees, inputs, nthread=cores))
     again = treelite.gtil.predict(trees, tested, nthread=cores).reshape(-1)

@@ -66,7 +66,11 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "95 % interval",
         "Direction",
         "commoner",
+        "Brier",
+        "coin",
         "Coverage",
+        "QLIKE",
+        "realised",
         "Verdict",
     ]
     body = [
@@ -79,7 +83,11 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             f"{wording.percent(row['skill_low'], 1, sign=True)} to {wording.percent(row['skill_high'], 1, sign=True)}",
             wording.percent(row["hit_rate"], 1),
             wording.percent(row["majority_rate"], 1),
+            wording.number(row["brier"], 4),
+            wording.number(row["brier_naive"], 4),
             wording.percent(row["coverage"], 1),
+            wording.number(row["qlike"], 3),
+            wording.number(row["qlike_naive"], 3),
             VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
         ]
         for row in holdout.to_dicts()

@@ -64,7 +64,8 @@ class LakeState:
     """What the decision to train needs to know.
 
     ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
-    ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not.
+    ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not. ``outdated``: an
+    earlier release made the champion, and this one cannot score with it.
     ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
     """
 
@@ -76,6 +77,7 @@ class LakeState:
     failures: int
     seconds_since_failure: float
     drift: str | None = None
+    outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
         return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
     if state.trained_rows is None:
         return Decision(True, f"no champion yet, {state.silver_rows} silver rows")
+    if state.outdated:
+        return Decision(True, "the champion is of an earlier release")
     new = state.silver_rows - state.trained_rows
     # so few rows as the drift itself is measured on would not make another model
     if state.drift and new >= settings.retrain_rows // 10:

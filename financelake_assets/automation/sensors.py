@@ -191,6 +191,7 @@ def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -
         failures=past.failures,
         seconds_since_failure=past.seconds_since_failure,
         drift=None if record is None else monitoring.last_verdict(settings, record),
+        outdated=record is not None and record.outdated,
     )
 
 

@@ -53,6 +53,8 @@ def waits_for(settings: Settings) -> str | None:
     champion = registry.champion(settings)
     if champion is None:
         return "a champion model: none is trained yet"
+    if champion.outdated:
+        return f"a champion of this release: {champion.model_version} is of an earlier one, a training is due"
     silver = BARS.open(settings)
     if silver is None or silver.version() <= champion.silver_version:
         return f"a bar that {champion.model_version} did not learn from"

@@ -74,7 +74,8 @@ def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
 def calibration(scorecard: pl.DataFrame) -> pl.DataFrame:
     """Rows of gold.calibration: how often the predicted direction came true, by stated probability, and by strength.
 
-    ``confidence`` bins are tenths from a half to one and should equal the share that came true; ``strength`` bins are
+    ``confidence`` bins are twentieths and should equal the share that came true: below a half the forest of the
+    direction contradicts that of the return; ``strength`` bins are
     the expected move in standard deviations, whose mean move in the predicted direction should equal it.
     """
     side = pl.when(pl.col("predicted_return") > 0).then(1.0).otherwise(-1.0)

@@ -1,70 +1,103 @@
-"""Calibration: how far to believe the forest, and how wide its errors are, from predictions made out of sample.
+"""Calibration: how far to believe the forests, and how wide their errors are, from predictions made out of sample.
 
-Enters: raw predictions and what happened, both in units of the expected move, with symbol and asset class. Leaves: a
-``Calibration``: how much of a prediction to keep (between none, which is the naive forecast, and all) and the
-distribution of the errors left. Each is per symbol where a symbol has enough of its own, else per class, else pooled.
+Enters: raw predictions and what happened, in units of the expected move, with symbol and asset class. Leaves: a
+``Calibration``: how much of a predicted return and of a predicted direction to keep (between none, which is the naive
+forecast or a coin, and all) and how the errors left are distributed, in units of the size of the move that was
+predicted. Each is per symbol where a symbol has enough of its own, else per class, else pooled.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
+T = TypeVar("T")
 
 POOLED = "*"
 _ENOUGH = 250  # errors of one symbol for a distribution of its own
 _PRIOR_ROWS = 500  # as many rows as the pooled shrinkage counts against a symbol's own
-GRID = np.linspace(-2.0, 2.0, 81)
-"""Where the distribution of the errors is kept; no kept prediction is further from 0."""
+
+
+@dataclass(frozen=True)
+class OutOfSample:
+    """Predictions of rows that were not learnt, and what happened; all of one length.
+
+    ``raw``: the predicted return; ``label``: what it was asked for, cut off at extremes; ``actual``: what happened, not
+    cut off; all in expected moves. ``up``: the predicted probability of a rise, ``rose`` whether it did. ``size``: the
+    predicted size of the move, in expected moves, above zero.
+    """
+
+    symbol: Texts
+    asset_class: Texts
+    raw: Floats
+    label: Floats
+    actual: Floats
+    up: Floats
+    rose: Floats
+    size: Floats
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors out of sample in units of the expected move: how many, the interval's ends, the share below ``GRID``."""
+    """Errors out of sample in units of the predicted size of the move.
+
+    ``count``: how many; ``low`` and ``high``: the interval's ends; ``spread``: by what to multiply a predicted size for
+    the standard deviation of the move.
+    """
 
     count: int
     low: float
     high: float
-    share_below: tuple[float, ...]
-
-    def probability_up(self, kept: Floats) -> Floats:
-        """The probability that a predicted move, in units of the expected move, ends above zero."""
-        return 1 - np.interp(-kept, GRID, self.share_below)
+    spread: float = 1.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Shrinkage and errors by group: a symbol, an asset class as ``*stock``, or ``*`` for all."""
+    """What to keep, and errors, by group: a symbol, an asset class as ``*stock``, or ``*`` for all.
+
+    ``shrinkage`` is of returns, ``direction`` of how far a probability is from a half; that of a release that had no
+    forest for the direction is empty.
+    """
 
     shrinkage: dict[str, float] = field(default_factory=lambda: {POOLED: 0.0})
+    direction: dict[str, float] = field(default_factory=lambda: {POOLED: 0.0})
     errors: dict[str, Errors] = field(default_factory=dict)
 
     def shrinkage_of(self, symbol: str, asset_class: str) -> float:
-        """Which part of the forest's prediction to keep."""
-        return self.shrinkage[next(group for group in groups_of(symbol, asset_class) if group in self.shrinkage)]
+        """Which part of a predicted return to keep."""
+        return _narrowest(self.shrinkage, symbol, asset_class)
+
+    def direction_of(self, symbol: str, asset_class: str) -> float:
+        """Which part of a probability's distance from a half to keep."""
+        return _narrowest(self.direction, symbol, asset_class)
 
     def errors_of(self, symbol: str, asset_class: str) -> Errors:
         """The distribution of the errors."""
-        return self.errors[next(group for group in groups_of(symbol, asset_class) if group in self.errors)]
+        return _narrowest(self.errors, symbol, asset_class)
 
     def dump(self) -> tuple[str, str]:
-        """Shrinkage and errors as JSON."""
-        return json.dumps(self.shrinkage), json.dumps({group: errors.__dict__ for group, errors in self.errors.items()})
+        """What to keep, and the errors, as JSON."""
+        kept = {"return": self.shrinkage, "direction": self.direction}
+        return json.dumps(kept), json.dumps({group: asdict(errors) for group, errors in self.errors.items()})
 
     @classmethod
     def parse(cls, shrinkage: str, errors: str) -> Calibration:
-        """The inverse of ``dump``."""
-        stored = {
-            group: Errors(**{**values, "share_below": tuple(values["share_below"])})
+        """The inverse of ``dump``; reads what earlier releases wrote too."""
+        kept = json.loads(shrinkage)
+        if "return" not in kept:
+            kept = {"return": kept, "direction": {}}
+        known = {
+            group: Errors(values["count"], values["low"], values["high"], values.get("spread", 1.0))
             for group, values in json.loads(errors).items()
         }
-        return cls(json.loads(shrinkage), stored)
+        return cls(kept["return"], kept["direction"], known)
 
 
 def groups_of(symbol: str, asset_class: str) -> tuple[str, str, str]:
@@ -72,26 +105,25 @@ def groups_of(symbol: str, asset_class: str) -> tuple[str, str, str]:
     return symbol, f"{POOLED}{asset_class}", POOLED
 
 
-def calibrate(
-    symbol: Texts, asset_class: Texts, raw: Floats, label: Floats, actual: Floats, coverage: float
-) -> Calibration:
-    """Fit shrinkage and error distributions.
+def _narrowest(by_group: dict[str, T], symbol: str, asset_class: str) -> T:
+    return by_group[next(group for group in groups_of(symbol, asset_class) if group in by_group)]
+
+
+def calibrate(rows: OutOfSample, coverage: float) -> Calibration:
+    """Fit what to keep, and the error distributions.
 
     Args:
-        symbol: of each row.
-        asset_class: of each row.
-        raw: the forest's prediction, made without having seen the row.
-        label: what it was asked for, cut off at extremes.
-        actual: what happened, not cut off.
+        rows: predictions and what happened.
         coverage: nominal coverage of the interval.
     """
-    if len(raw) == 0:
+    if len(rows.raw) == 0:
         return Calibration()
-    shrinkage = _shrinkage(symbol, raw, label)
-    kept = np.array([shrinkage.get(one, shrinkage[POOLED]) for one in symbol])
-    left = actual - kept * raw
-    errors = {group: _errors(left[rows], coverage) for group, rows in _groups(symbol, asset_class)}
-    return Calibration(shrinkage, errors)
+    shrinkage = _shrinkage(rows.symbol, rows.raw, rows.label)
+    direction = _shrinkage(rows.symbol, rows.up - 0.5, rows.rose - 0.5)
+    kept = np.array([shrinkage.get(one, shrinkage[POOLED]) for one in rows.symbol])
+    left, moves = (rows.actual - kept * rows.raw) / rows.size, rows.actual / rows.size
+    groups = _groups(rows.symbol, rows.asset_class)
+    return Calibration(shrinkage, direction, {group: _errors(left[own], moves[own], coverage) for group, own in groups})
 
 
 def _shrinkage(symbol: Texts, raw: Floats, label: Floats) -> dict[str, float]:
@@ -125,12 +157,14 @@ def _groups(symbol: Texts, asset_class: Texts) -> Iterator[tuple[str, NDArray[np
             yield str(one), rows
 
 
-def _errors(left: Floats, coverage: float) -> Errors:
-    """Split conformal ends (Vovk et al. 2005), a half of the miscoverage on either side, and the distribution."""
+def _errors(left: Floats, moves: Floats, coverage: float) -> Errors:
+    """Split conformal ends (Vovk et al. 2005) of errors scaled by what was predicted (Lei et al. 2018), and the spread.
+
+    A half of the miscoverage lies on either side. The spread is the one whose QLIKE is least: the moves' root mean
+    square.
+    """
     ordered = np.sort(left)
     count = len(ordered)
     tail = int(np.floor((count + 1) * (1 - coverage) / 2))  # so many errors may lie outside, on either side
     low, high = (ordered[tail - 1], ordered[count - tail]) if tail else (ordered[0], ordered[-1])
-    # ties count half: an error of exactly zero is neither up nor down
-    below = (np.searchsorted(ordered, GRID, "left") + np.searchsorted(ordered, GRID, "right")) / (2 * count)
-    return Errors(count, float(low), float(high), tuple(float(share) for share in below))
+    return Errors(count, float(low), float(high), float(np.sqrt(np.mean(moves**2))))

@@ -32,10 +32,14 @@ _COLUMNS = (
     ("mase", ".3f", "MASE"),
     ("mase_naive", ".3f", "naive MASE"),
     ("ic_t", "+.2f", "IC t"),
+    ("delayed_ic", "+.3f", "IC a bar later"),
+    ("delayed_ic_t", "+.2f", "its t"),
     ("brier", ".4f", "Brier"),
     ("brier_naive", ".4f", "a coin's"),
     ("coverage", ".3f", "coverage"),
     ("interval_width", ".4f", "width"),
+    ("qlike", ".4f", "QLIKE"),
+    ("qlike_naive", ".4f", "realised QLIKE"),
     ("verdict", "", "verdict"),
 )
 
@@ -52,14 +56,17 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             f"# Model {record.model_version}",
             f"**Verdict: {record.verdict.value}.** {_MEANING[record.verdict]}",
             f"{record.status.value.capitalize()}: {record.status_reason}.",
-            f"Forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}; predicts the log "
-            f"return over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation.",
+            f"Three forests of {record.parameters['trees']} trees, depth {record.parameters['depth']}: for the log "
+            f"return over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation, "
+            "for the probability that it is above zero, and for the size of the move, which is the volatility.",
             f"Learnt from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
             "## The holdout: the latest part of each symbol, predicted before it was learnt",
             _table([row for row in metrics if row["fold"] == HOLDOUT]),
             "R² of the price is near one for any forecast that stays close to the last price, so it says nothing "
-            "without the naive one beside it. Skill is `1 - MSE/MSE_naive`, with its 95 % interval.",
+            "without the naive one beside it. Skill is `1 - MSE/MSE_naive`, with its 95 % interval. The IC a bar later "
+            "is with the return that begins at the next bar's close: what is left for a trade that follows the "
+            "prediction. QLIKE is the loss of the volatility, less is better, beside that of the one realised lately.",
             "## All symbols, fold by fold",
             _table([row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL], first="fold"),
             "## What it looks at most",

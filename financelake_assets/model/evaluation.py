@@ -22,6 +22,7 @@ from financelake_assets.model.calibration import POOLED
 ALL = "ALL"
 HOLDOUT = 0
 _LEAST_ROWS = 100
+_DELAYED = ("predicted_return", "delayed_return")
 
 
 class Verdict(StrEnum):
@@ -37,7 +38,8 @@ class Judged:
     """Out-of-sample rows, and what a row needs to be judged.
 
     ``rows`` has symbol, asset_class, event_time, fold, held_out, price, realised_return, predicted_return,
-    expected_move, low and high (ends of the interval of the return), probability_up, training_mean (of the symbol's
+    delayed_return, expected_move, low and high (ends of the interval of the return), probability_up, volatility,
+    training_mean (of the symbol's
     returns that the fold learnt from) and training_naive (mean absolute change of price in them).
     """
 
@@ -132,6 +134,8 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
     direction = metrics.direction(actual, predicted)
     ic, rank_ic = (f(predicted / move, actual / move) for f in (metrics.correlation, metrics.rank_correlation))
     independent = len(rows) / judged.horizon  # labels of neighbouring bars overlap
+    later = rows.drop_nulls("delayed_return")
+    delayed_ic = metrics.correlation(*(_array(later, name) / _array(later, "expected_move") for name in _DELAYED))
     return {
         "rows": len(rows),
         "start": rows["event_time"].min(),
@@ -146,6 +150,10 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "ic_t": metrics.t_statistic(ic, independent),
         "rank_ic": rank_ic,
         "rank_ic_t": metrics.t_statistic(rank_ic, independent),
+        "delayed_ic": delayed_ic,
+        "delayed_ic_t": metrics.t_statistic(delayed_ic, len(later) / judged.horizon),
+        "qlike": metrics.qlike(_array(rows, "volatility"), actual),
+        "qlike_naive": metrics.qlike(move, actual),
         "brier": metrics.brier(_array(rows, "probability_up"), actual > 0),
         "brier_naive": metrics.brier(np.full(len(rows), 0.5), actual > 0),
         "coverage": float(np.mean((actual >= low) & (actual <= high))),

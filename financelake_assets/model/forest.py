@@ -1,26 +1,38 @@
 """A saved pipeline evaluated in this process: what Spark learnt, without a Spark job for every few bars.
 
-Enters: the files of a pipeline as MLlib saves it (``training.pipeline``). Leaves: the forest's raw predictions, the
+Enters: the files of a pipeline as MLlib saves it (``training.pipeline``). Leaves: the forests' raw predictions, the
 same numbers as ``PipelineModel.transform`` gives, which a test compares row by row. The trees are walked by treelite's
-reference interpreter; the weekday's effect is a look-up.
+reference interpreter, those of all forests in one pass; the weekday's effect is a look-up.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import treelite
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.training import WEEKDAY_EFFECT
+from financelake_assets.model.training import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
 _THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one
+_STAGES = (
+    "TargetEncoderModel",
+    "SQLTransformer",
+    "VectorAssembler",
+    "RandomForestRegressionModel",
+    "RandomForestClassificationModel",
+    "RandomForestRegressionModel",
+)
+_FORESTS = {RAW: 3, RAW_UP: 4, RAW_SIZE: 5}
+"""Place of the stage that each output comes from."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Forest:
     """The evaluated parts of a pipeline.
 
     ``effects``: the weekday's effect by category, that of an unknown one beside it; ``inputs``: the columns that the
-    trees see, in their order.
+    trees see, in their order; ``trees``: of all forests, with ``OUTPUTS`` as targets.
     """
 
     effects: dict[int, float]
@@ -36,22 +48,25 @@ class Forest:
     inputs: tuple[str, ...]
     trees: treelite.Model
 
-    def predict(self, rows: pl.DataFrame) -> pl.Series:
-        """The forest's own prediction, in units of the expected move.
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The forests' own predictions.
 
         Args:
             rows: the features, and the category of symbol and weekday.
 
         Returns:
-            One number a row; null where an input is missing.
+            ``OUTPUTS`` of each row; null where an input is missing.
         """
         effect = pl.col(SYMBOL_WEEKDAY).cast(pl.Int64).replace_strict(self.effects, default=self.unknown_effect)
         inputs = rows.lazy().with_columns(effect.cast(pl.Float64).alias(WEEKDAY_EFFECT)).select(self.inputs).collect()
         known = inputs.select(pl.all_horizontal(pl.all().is_not_null() & pl.all().is_not_nan())).to_series()
         whole = inputs.filter(known).cast(pl.Float64).to_numpy(order="c")
-        made = treelite.gtil.predict(self.trees, whole, nthread=_THREADS).reshape(-1) if whole.size else []
-        places = known.arg_true()
-        return pl.Series([None] * rows.height, dtype=pl.Float64).scatter(places, pl.Series(made, dtype=pl.Float64))
+        made = np.empty((0, len(OUTPUTS)))
+        if whole.size:
+            made = treelite.gtil.predict(self.trees, whole, nthread=_THREADS).reshape(-1, len(OUTPUTS))
+        all_of_them = np.full((rows.height, len(OUTPUTS)), np.nan)
+        all_of_them[known.to_numpy()] = made
+        return pl.DataFrame(all_of_them, schema=dict.fromkeys(OUTPUTS, pl.Float64)).fill_nan(None)
 
 
 def read(pipeline: Path) -> Forest:
@@ -63,14 +78,14 @@ def read(pipeline: Path) -> Forest:
     Raises:
         ValueError: the pipeline has other stages than ``training.pipeline`` makes.
     """
-    stages = {_metadata(stage)["class"].rsplit(".", 1)[-1]: stage for stage in sorted((pipeline / "stages").iterdir())}
-    expected = {"TargetEncoderModel", "SQLTransformer", "VectorAssembler", "RandomForestRegressionModel"}
-    if set(stages) != expected:
-        raise ValueError(f"the pipeline in {pipeline} has the stages {sorted(stages)}, not {sorted(expected)}; train")
-    effects = _effects(stages["TargetEncoderModel"])
+    stages = sorted((pipeline / "stages").iterdir(), key=lambda stage: int(stage.name.split("_")[0]))
+    found = tuple(_metadata(stage)["class"].rsplit(".", 1)[-1] for stage in stages)
+    if found != _STAGES:
+        raise ValueError(f"the pipeline in {pipeline} has the stages {list(found)}, not {list(_STAGES)}; train")
+    effects = _effects(stages[0])
     unknown = effects.pop(int(_UNSEEN))
-    inputs = tuple(_metadata(stages["VectorAssembler"])["paramMap"]["inputCols"])
-    return Forest(effects, unknown, inputs, read_trees(stages["RandomForestRegressionModel"], len(inputs)))
+    inputs = tuple(_metadata(stages[2])["paramMap"]["inputCols"])
+    return Forest(effects, unknown, inputs, read_trees([stages[_FORESTS[name]] for name in OUTPUTS], len(inputs)))
 
 
 def _metadata(stage: Path) -> dict[str, Any]:
@@ -91,15 +106,16 @@ def _effects(encoder: Path) -> dict[int, float]:
     return {category: weight * mean + (1 - weight) * overall for category, (weight, mean) in weighed.items()}
 
 
-def read_trees(forest: Path, inputs: int) -> treelite.Model:
-    """The trees of a random forest regressor.
+def read_trees(forests: list[Path], inputs: int) -> treelite.Model:
+    """The trees of fitted random forests, each forest a target of its own.
 
     Args:
-        forest: the folder that MLlib saved the fitted stage in.
-        inputs: how many columns it was fitted on, all of them numbers.
+        forests: the folders that MLlib saved the fitted stages in; a classifier of two classes predicts the
+            probability of the second.
+        inputs: how many columns they were fitted on, all of them numbers.
     """
-    nodes = pl.read_parquet(forest / "data" / "*.parquet").unnest("nodeData").sort("treeID", "id")
-    trees = nodes.partition_by("treeID", maintain_order=True)
+    found = [(target, tree) for target, forest in enumerate(forests) for tree in _trees(forest)]
+    count, targets = len(found), len(forests)
     builder = ModelBuilder(
         threshold_type="float64",
         leaf_output_type="float64",
@@ -107,15 +123,15 @@ def read_trees(forest: Path, inputs: int) -> treelite.Model:
             num_feature=inputs,
             task_type="kRegressor",
             average_tree_output=True,
-            num_target=1,
-            num_class=[1],
+            num_target=targets,
+            num_class=[1] * targets,
             leaf_vector_shape=(1, 1),
         ),
-        tree_annotation=TreeAnnotation(num_tree=len(trees), target_id=[0] * len(trees), class_id=[0] * len(trees)),
+        tree_annotation=TreeAnnotation(num_tree=count, target_id=[target for target, _ in found], class_id=[0] * count),
         postprocessor=PostProcessorFunc(name="identity"),
-        base_scores=[0.0],
+        base_scores=[0.0] * targets,
     )
-    for tree in trees:
+    for _, tree in found:
         builder.start_tree()
         for node in tree.iter_rows(named=True):
             _add(builder, node)
@@ -123,10 +139,21 @@ def read_trees(forest: Path, inputs: int) -> treelite.Model:
     return builder.commit()
 
 
-def _add(builder: ModelBuilder, node: dict[str, Any]) -> None:
+def _trees(forest: Path) -> Iterator[pl.DataFrame]:
+    """The nodes of each tree, with what a leaf says as ``value``."""
+    nodes = pl.read_parquet(forest / "data" / "*.parquet").unnest("nodeData").sort("treeID", "id")
+    value = pl.col("prediction")
+    if _metadata(forest)["class"].endswith("ClassificationModel"):
+        # how many learnt rows of each class are in the leaf; where none rose there is one class
+        votes = pl.col("impurityStats")
+        value = votes.list.get(1, null_on_oob=True).fill_null(0.0) / votes.list.sum()
+    yield from nodes.with_columns(value=value).partition_by("treeID", maintain_order=True)
+
+
+def _add(builder: ModelBuilder, node: Mapping[str, Any]) -> None:
     builder.start_node(node["id"])
     if node["leftChild"] < 0:
-        builder.leaf(node["prediction"])
+        builder.leaf(node["value"])
     else:
         split = node["split"]
         (threshold,) = split["leftCategoriesOrThreshold"]  # every input is a number

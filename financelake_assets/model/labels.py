@@ -1,4 +1,4 @@
-"""Labels: what became of a bar, and what the forest is asked to predict of it.
+"""Labels: what became of a bar, and what the forests are asked to predict of it.
 
 Enters: the result of ``features_of``. Leaves: the same rows with what happened over the horizon; null where the
 horizon is not over yet, or a price on the way was not positive.
@@ -15,6 +15,8 @@ from financelake_assets.model.features import SERIES
 from financelake_assets.resources.delta import TIMESTAMP
 
 LABEL = "label"
+UP = "up"
+SIZE = "size"
 LARGEST_LABEL = 4.0
 """Moves beyond so many standard deviations count as this many in training: a forest averages, and one crash in a leaf
 would speak for all of it. Nothing is cut when predictions are judged."""
@@ -25,6 +27,9 @@ LABELS = pa.schema(
         "realised_return": pa.float64(),
         "expected_move": pa.float64(),
         LABEL: pa.float64(),
+        UP: pa.float64(),
+        SIZE: pa.float64(),
+        "delayed_return": pa.float64(),
     }
 )
 """The columns that ``labels_of`` adds."""
@@ -40,7 +45,9 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
     Returns:
         The same rows, and: ``target_time``, when the bar at the horizon starts; ``realised_return``, the log return
         from this bar's close to that bar's; ``expected_move``, the standard deviation expected of it; ``label``, the
-        return in such standard deviations, cut off at ``LARGEST_LABEL``.
+        return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 where the return is above zero,
+        else 0; ``size``, the label without its sign; ``delayed_return``, the log return over as many bars that begin
+        one bar later, which is what a trade can have that follows a bar's close (null while that bar is not there).
     """
     ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(
@@ -48,8 +55,14 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         realised_return=pl.sum_horizontal(ahead, ignore_nulls=False),
         expected_move=pl.col("bar_volatility") * math.sqrt(horizon),
     )
-    scaled = pl.col("realised_return") / pl.col("expected_move")
-    return known.with_columns(scaled.clip(-LARGEST_LABEL, LARGEST_LABEL).alias(LABEL))
+    scaled = (pl.col("realised_return") / pl.col("expected_move")).clip(-LARGEST_LABEL, LARGEST_LABEL)
+    later = [_ahead("log_return", bars) for bars in range(2, horizon + 2)]
+    return known.with_columns(
+        scaled.alias(LABEL),
+        (pl.col("realised_return") > 0).cast(pl.Float64).alias(UP),
+        scaled.abs().alias(SIZE),
+        delayed_return=pl.sum_horizontal(later, ignore_nulls=False),
+    )
 
 
 def _ahead(name: str, bars: int) -> pl.Expr:

@@ -143,6 +143,15 @@ def t_statistic(found: float, rows: float) -> float:
     return found * math.sqrt((rows - 2) / (1 - found**2))
 
 
+def qlike(volatility: Floats, returns: Floats) -> float:
+    """Mean quasi-likelihood loss of a forecast of volatility: ``log(s²) + r²/s²``; less is better.
+
+    It ranks forecasts as the unknown true variance would, though a squared return is a noisy measure of it: Patton
+    (2011).
+    """
+    return float(np.mean(2 * np.log(volatility) + (returns / volatility) ** 2))
+
+
 def brier(probability: Floats, happened: NDArray[np.bool_]) -> float:
     """Brier score (1950): the mean squared error of a probability; 0.25 is a coin's."""
     return float(np.mean((probability - happened) ** 2)) if len(probability) else math.nan

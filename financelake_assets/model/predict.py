@@ -1,8 +1,8 @@
 """Scoring: bars with features → the rows of gold.predictions.
 
 Enters: bars with features and the columns that stamp a prediction; a loaded model and its record. Leaves: one row for
-each bar that can be scored; the others (warm-up, prices that are not positive or never change) are left out. The forest
-is the one that Spark learnt; calibration is the training's own function.
+each bar that can be scored; the others (warm-up, prices that are not positive or never change) are left out. The
+forests are those that Spark learnt; calibration is the training's own function.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import polars as pl
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.registry import ModelRecord
-from financelake_assets.model.training import RAW, calibrated
+from financelake_assets.model.training import OUTPUTS, calibrated
 
 
 def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.DataFrame:
@@ -27,12 +27,12 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
         The columns of gold.predictions; ``lower`` and ``upper`` are prices, the ends of the interval.
     """
     scorable = stamped.filter("scorable")
-    raw = scorable.with_columns(forest.predict(scorable).alias(RAW)).drop_nulls(RAW)
+    raw = scorable.with_columns(forest.predict(scorable)).drop_nulls(OUTPUTS)
     if raw.is_empty():
         return PREDICTIONS.empty
     stated = raw.with_columns(
-        coverage=pl.lit(record.coverage), volatility=pl.col("bar_volatility") * pl.col("horizon").sqrt()
-    ).with_columns(expected_move=pl.col("volatility"))
+        coverage=pl.lit(record.coverage), expected_move=pl.col("bar_volatility") * pl.col("horizon").sqrt()
+    )
     # the bar's own low and high give way to those of the predicted return
     made = calibrated(stated, record.calibration)
     return made.with_columns(

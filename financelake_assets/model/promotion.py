@@ -15,7 +15,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from financelake_assets.model import metrics
-from financelake_assets.model.training import KEY, RAW, Trained, calibrated, local, utc
+from financelake_assets.model.training import KEY, Trained, calibrated, predictions, utc
 
 if TYPE_CHECKING:
     from financelake_assets.model.registry import ModelRecord
@@ -41,15 +41,16 @@ def decide(current: ModelRecord | None, trained: Trained, load: Callable[[ModelR
     """
     if current is None:
         return Decision(True, "the first version: there is none to compare it with")
+    if current.outdated:
+        return Decision(True, f"{current.model_version} is of an earlier release, which this one cannot score with")
     if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
         return Decision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
     ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
     if len(ours) < _LEAST_ROWS:
         return Decision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
     unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
-    theirs = calibrated(
-        local(load(current).transform(unseen).select(*KEY, "expected_move", RAW)), current.calibration
-    ).select(*KEY, pl.col("predicted_return").alias("champion_return"))
+    raw = predictions(load(current), unseen, *KEY, "expected_move")
+    theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
     return compare(ours.join(theirs, on=list(KEY)), current.model_version)
 
 

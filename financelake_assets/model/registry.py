@@ -82,6 +82,11 @@ class ModelRecord:
         """Nominal coverage of the prediction interval."""
         return float(self.parameters["coverage"])
 
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier release made it, with forests that this one cannot score with."""
+        return not self.calibration.direction
+
     def row(self) -> dict[str, Any]:
         """The record as a row of gold.models."""
         shrinkage, errors = self.calibration.dump()
@@ -157,6 +162,8 @@ def load_forest(settings: Settings, record: ModelRecord) -> Forest:
 
 
 def _refuse_other_features(record: ModelRecord) -> None:
+    if record.outdated:
+        raise artifacts.ArtifactError(f"model {record.model_version} is of an earlier release; train")
     unknown = sorted(set(record.features) - set(FEATURES))
     if unknown:
         raise artifacts.ArtifactError(

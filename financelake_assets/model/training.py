@@ -17,23 +17,34 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import RandomForestClassifier
 from pyspark.ml.feature import SQLTransformer, TargetEncoder, VectorAssembler
+from pyspark.ml.functions import vector_to_array
 from pyspark.ml.regression import RandomForestRegressionModel, RandomForestRegressor
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
-from financelake_assets.model.calibration import Calibration, calibrate
+from financelake_assets.model.calibration import Calibration, OutOfSample, calibrate
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, by_series, features_of
 from financelake_assets.model.importance import permutation_importance
-from financelake_assets.model.labels import LABEL, LABELS, labels_of
+from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
 RAW = "raw_prediction"
-"""The forest's own prediction, in units of the expected move."""
+"""The return that its forest predicts, in units of the expected move."""
+RAW_UP = "raw_up"
+"""The probability of a rise that its forest predicts."""
+RAW_SIZE = "raw_size"
+"""The size of the move that its forest predicts, in units of the expected move."""
+OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
+
+_UP_VECTOR = "up_probability"
+_SMALLEST_SIZE = 0.05
+"""No move is predicted to be smaller than this many expected ones: nothing could be measured in units of zero."""
 
 WEEKDAY_EFFECT = "weekday_effect"
 INPUTS = (*FEATURES, WEEKDAY_EFFECT)
@@ -47,11 +58,13 @@ _EFFECT_PRIOR_ROWS = 200.0  # bars of the mean of all that count against a symbo
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
 
-_FACTS = (*KEY, "target_time", "price", "realised_return", "expected_move", LABEL)
+_FACTS = (*KEY, "target_time", "price", "realised_return", "delayed_return", "expected_move", LABEL)
 TRIALS = 18
 """How many variants were compared inside the training period before these settings were chosen; kept with each version.
 See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
 
+_RETURNS = 3
+"""Place of the returns' forest among the pipeline's stages."""
 _LEAST_FOLDS = 2  # the first only calibrates the others
 _FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
 
@@ -156,7 +169,7 @@ def refit(bars: DataFrame, settings: ModelSettings) -> PipelineModel:
 
 
 def pipeline(settings: ModelSettings) -> Pipeline:
-    """The unfitted pipeline: the weekday's effect, all inputs as one vector, then the forest."""
+    """The unfitted pipeline: the weekday's effect, all inputs as one vector, forests for return, rise and size."""
     # a symbol that was not learnt has the mean effect of all
     effect = TargetEncoder(
         inputCols=[SYMBOL_WEEKDAY],
@@ -170,17 +183,33 @@ def pipeline(settings: ModelSettings) -> Pipeline:
     number = SQLTransformer(statement=f"SELECT *, _effect + 0.0D AS {WEEKDAY_EFFECT} FROM __THIS__")  # noqa: S608
     # a row with a feature missing cannot be scored; it must not stop the stream either
     vector = VectorAssembler(inputCols=list(INPUTS), outputCol="inputs", handleInvalid="skip")
-    forest = RandomForestRegressor(
-        featuresCol="inputs",
-        labelCol=LABEL,
-        predictionCol=RAW,
-        numTrees=settings.trees,
-        maxDepth=settings.depth,
-        minInstancesPerNode=settings.min_instances_per_node,
-        subsamplingRate=settings.subsampling_rate,
-        seed=settings.seed,
+    common: dict[str, Any] = {
+        "featuresCol": "inputs",
+        "numTrees": settings.trees,
+        "maxDepth": settings.depth,
+        "minInstancesPerNode": settings.min_instances_per_node,
+        "subsamplingRate": settings.subsampling_rate,
+        "seed": settings.seed,
+    }
+    returns = RandomForestRegressor(labelCol=LABEL, predictionCol=RAW, **common)
+    rise = RandomForestClassifier(
+        labelCol=UP, predictionCol="_rises", rawPredictionCol="_votes", probabilityCol=_UP_VECTOR, **common
     )
-    return Pipeline(stages=[effect, number, vector, forest])
+    size = RandomForestRegressor(labelCol=SIZE, predictionCol=RAW_SIZE, **common)
+    return Pipeline(stages=[effect, number, vector, returns, rise, size])
+
+
+def predictions(model: PipelineModel, rows: DataFrame, *names: str) -> pl.DataFrame:
+    """What a fitted pipeline predicts of rows, on this side: the named columns and the forests' ``OUTPUTS``.
+
+    Args:
+        model: the fitted pipeline; its session is the active one.
+        rows: the inputs and the named columns.
+        names: columns to keep.
+    """
+    # where no bar that was learnt rose, the forest knows one class alone
+    up = F.coalesce(F.get(vector_to_array(F.col(_UP_VECTOR)), F.lit(1)), F.lit(0.0)).alias(RAW_UP)
+    return local(model.transform(rows).select(*names, RAW, up, RAW_SIZE))
 
 
 def _window(settings: ModelSettings) -> timedelta | None:
@@ -204,7 +233,7 @@ def _labelled(bars: DataFrame, settings: ModelSettings) -> DataFrame:
     rows = rows.where(F.col("scorable") & F.col(LABEL).isNotNull())
     # a forest's samples depend on the order of its rows: fix it, whatever order silver's files are in
     parts = ("symbol", "event_time")
-    return rows.select(*_FACTS, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
+    return rows.select(*_FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
 
 
 def _facts(labelled: DataFrame) -> pl.DataFrame:
@@ -224,8 +253,7 @@ def _final(
     """The pipeline that is saved, and the importance of its inputs by impurity."""
     with activated(session):
         model = pipeline(settings).fit(latest)
-        forest = cast("RandomForestRegressionModel", model.stages[-1])
-        weights = forest.featureImportances.toArray()
+        weights = cast("RandomForestRegressionModel", model.stages[_RETURNS]).featureImportances.toArray()
     log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
     return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
 
@@ -249,7 +277,7 @@ def _walk(
         tested = tested.where(F.col("event_time") < F.lit(utc(fold.end)))
         with activated(session):
             model = pipeline(settings).fit(learnt)
-            rows = local(model.transform(tested).select(*KEY, RAW))
+            rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
                 inputs = (*FEATURES, SYMBOL_WEEKDAY)
                 importance.update(permutation_importance(model, tested.select(LABEL, *inputs), RAW, settings.seed))
@@ -288,36 +316,47 @@ def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:
 
 
 def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
-    """Turn raw predictions into returns with an interval and a probability.
+    """Turn raw predictions into returns with an interval, a probability of up, and a volatility.
 
     Args:
-        scored: symbol, asset_class, expected_move and the raw prediction.
+        scored: symbol, asset_class, expected_move and the forests' outputs.
         calibration: fitted on other rows.
+
+    Returns:
+        The rows with ``predicted_return``, ``low`` and ``high`` (ends of the interval of the return),
+        ``probability_up`` and ``volatility`` (standard deviation of the return).
     """
     parts = []
     for (symbol, asset_class), rows in scored.group_by("symbol", "asset_class", maintain_order=True):
         errors = calibration.errors_of(str(symbol), str(asset_class))
         kept = calibration.shrinkage_of(str(symbol), str(asset_class)) * rows[RAW]
-        move = rows["expected_move"]
+        sure = calibration.direction_of(str(symbol), str(asset_class))
+        move, size = rows["expected_move"], rows[RAW_SIZE].clip(_SMALLEST_SIZE)
         parts.append(
             rows.with_columns(
                 (kept * move).alias("predicted_return"),
-                ((kept + errors.low) * move).alias("low"),
-                ((kept + errors.high) * move).alias("high"),
-                pl.Series("probability_up", errors.probability_up(kept.to_numpy())),
+                ((kept + errors.low * size) * move).alias("low"),
+                ((kept + errors.high * size) * move).alias("high"),
+                (0.5 + sure * (rows[RAW_UP] - 0.5)).alias("probability_up"),
+                (errors.spread * size * move).alias("volatility"),
             )
         )
     return pl.concat(parts)
 
 
 def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:
-    actual = (scored["realised_return"] / scored["expected_move"]).to_numpy()
+    actual = scored["realised_return"] / scored["expected_move"]
     return calibrate(
-        scored["symbol"].to_numpy().astype(str),
-        scored["asset_class"].to_numpy().astype(str),
-        scored[RAW].to_numpy(),
-        scored[LABEL].to_numpy(),
-        np.asarray(actual, dtype=np.float64),
+        OutOfSample(
+            symbol=scored["symbol"].to_numpy().astype(str),
+            asset_class=scored["asset_class"].to_numpy().astype(str),
+            raw=scored[RAW].to_numpy(),
+            label=scored[LABEL].to_numpy(),
+            actual=np.asarray(actual.to_numpy(), dtype=np.float64),
+            up=scored[RAW_UP].to_numpy(),
+            rose=(scored["realised_return"] > 0).cast(pl.Float64).to_numpy(),
+            size=scored[RAW_SIZE].clip(_SMALLEST_SIZE).to_numpy(),
+        ),
         coverage,
     )
 

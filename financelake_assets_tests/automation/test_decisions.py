@@ -121,6 +121,13 @@ def test_drift_makes_a_training_due_earlier_but_not_at_once():
     assert not training_due(replace(early, drift=None), settings).due
 
 
+def test_a_champion_of_an_earlier_release_is_replaced_without_waiting_for_new_rows():
+    trained = replace(READY, trained_rows=READY.silver_rows)
+    assert not training_due(trained, SETTINGS).due
+    decision = training_due(replace(trained, outdated=True), SETTINGS)
+    assert (decision.due, decision.why) == (True, "the champion is of an earlier release")
+
+
 ON_DEMAND = StreamSettings(continuous=False, start_messages=100, start_seconds=60)
 WAITING = Backlog(messages=1, commits=0, seconds=0.0, in_flight=False, failures=0, seconds_since_failure=0.0)
 

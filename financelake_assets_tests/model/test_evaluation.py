@@ -27,7 +27,9 @@ def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A"
             "price": np.full(rows, price),
             "realised_return": actual,
             "predicted_return": keep * known,
+            "delayed_return": [*(actual[1:]), None],
             "expected_move": np.full(rows, 0.0141),
+            "volatility": np.full(rows, 0.0141 if keep == 0 else 0.0100),
             "low": np.full(rows, -0.02),
             "high": np.full(rows, 0.02),
             "probability_up": np.where(known > 0, 0.7, 0.3) if keep else np.full(rows, 0.5),
@@ -59,6 +61,8 @@ def test_the_naive_forecast_has_the_naive_figures_and_no_edge() -> None:
     assert (row["verdict"], row["calls"]) == (Verdict.NO_EDGE.value, 0)
     assert math.isnan(row["hit_rate"])
     assert row["brier"] == row["brier_naive"] == 0.25
+    assert row["qlike"] == row["qlike_naive"]
+    assert math.isnan(row["delayed_ic"])
 
 
 def test_a_forecast_that_knows_something_has_an_edge() -> None:
@@ -68,6 +72,8 @@ def test_a_forecast_that_knows_something_has_an_edge() -> None:
     assert row["hit_rate_low"] > row["majority_rate"]
     assert row["ic_t"] > 5
     assert row["brier"] < row["brier_naive"]
+    # nothing that it knows of a bar says anything of the next one
+    assert abs(row["delayed_ic_t"]) < 3
 
 
 def test_symbols_weigh_by_rows_not_by_price() -> None:

@@ -29,6 +29,18 @@ def test_the_label_is_the_return_over_the_horizon_in_expected_moves(horizon: int
     assert rows["target_time"][day] == rows["event_time"][day + horizon]
 
 
+def test_direction_size_and_what_a_trade_a_bar_later_has_follow_from_the_same_prices() -> None:
+    changes = market.moves(120, 1)
+    rows = labelled(market.bars("A", changes), 2)
+    judged = rows.drop_nulls("label")
+    assert judged["up"].to_list() == [float(one > 0) for one in judged["realised_return"]]
+    assert judged["size"].to_list() == judged["label"].abs().to_list()
+    day = 80
+    assert rows["delayed_return"][day] == pytest.approx(changes[day + 2] + changes[day + 3])
+    assert rows["delayed_return"].is_null().to_list()[-3:] == [True] * 3
+    assert rows["label"].is_null().to_list()[-3:] == [False, True, True]
+
+
 def test_bars_whose_horizon_is_not_over_have_no_label() -> None:
     rows = labelled(market.bars("A", market.moves(100, 2)), 3)
     assert rows["label"].is_null().to_list()[61:] == [False] * 36 + [True] * 3

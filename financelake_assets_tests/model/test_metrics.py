@@ -56,6 +56,14 @@ def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+def test_qlike_is_twice_the_normal_distributions_log_loss_without_its_constant() -> None:
+    random = np.random.default_rng(8)
+    volatility, returns = random.uniform(0.005, 0.03, 500), random.standard_normal(500) * 0.02
+    likelihood = stats.norm.logpdf(returns, scale=volatility).mean()
+    assert metrics.qlike(volatility, returns) == pytest.approx(-2 * likelihood - math.log(2 * math.pi))
+    assert metrics.qlike(np.full(500, returns.std()), returns) < metrics.qlike(np.full(500, 0.1), returns)
+
+
 def test_brier_is_scikit_learns() -> None:
     random = np.random.default_rng(2)
     probability, happened = random.random(50), random.random(50) > 0.5

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from deltalake import write_deltalake
-from polars.testing import assert_frame_equal, assert_series_equal
+from polars.testing import assert_frame_equal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -22,8 +22,9 @@ from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.predict import score
+from financelake_assets.model.promotion import decide
 from financelake_assets.model.registry import Status
-from financelake_assets.model.training import KEY, RAW, Trained, calibrated, local, train
+from financelake_assets.model.training import KEY, OUTPUTS, Trained, calibrated, predictions, train
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.model import market
 
@@ -115,19 +116,17 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(
     assert len(found) == 3 * (500 - 60) - 2
     assert found.null_count().sum_horizontal().item() == 0
     inputs = spark.createDataFrame(stamped.filter("scorable").to_arrow())
-    raw = local(
-        trained.model.transform(inputs).select(
-            "symbol", "asset_class", "event_time", "close", F.col("bar_volatility").alias("expected_move"), RAW
-        )
-    )
+    moves = inputs.withColumn("expected_move", F.col("bar_volatility"))
+    raw = predictions(trained.model, moves, "symbol", "asset_class", "event_time", "close", "expected_move")
     expected = calibrated(raw, trained.calibration).sort("symbol", "event_time")
     assert_frame_equal(
-        found.select("predicted_return", "lower", "upper", "probability_up", "predicted_close"),
+        found.select("predicted_return", "lower", "upper", "probability_up", "volatility", "predicted_close"),
         expected.select(
             "predicted_return",
             lower=pl.col("close") * pl.col("low").exp(),
             upper=pl.col("close") * pl.col("high").exp(),
             probability_up="probability_up",
+            volatility="volatility",
             predicted_close=pl.col("close") * pl.col("predicted_return").exp(),
         ),
     )
@@ -246,15 +245,12 @@ def test_a_model_is_rebuilt_from_its_record(
     write_silver(spark_lake, extra)
     rows = trained.labelled
     keys = ["symbol", "event_time"]
-    rebuilt = local(registry.rebuild(spark, spark_lake, record).transform(rows).select(*keys, RAW)).sort(keys)
-    saved = local(registry.load(spark, spark_lake, registered).transform(rows).select(*keys, RAW)).sort(keys)
+    rebuilt = predictions(registry.rebuild(spark, spark_lake, record), rows, *keys).sort(keys)
+    saved = predictions(registry.load(spark, spark_lake, registered), rows, *keys).sort(keys)
     assert rebuilt.equals(saved)
-    other = replace(record, parameters={**record.parameters, "seed": 5})
-    assert (
-        not local(registry.rebuild(spark, spark_lake, other).transform(rows).select(*keys, RAW))
-        .sort(keys)
-        .equals(saved)
-    )
+    other = registry.rebuild(spark, spark_lake, replace(record, parameters={**record.parameters, "seed": 5}))
+    differing = predictions(other, rows, *keys).sort(keys)
+    assert not any(differing[name].equals(saved[name]) for name in OUTPUTS)
 
 
 def test_scoring_makes_the_training_rows_again(
@@ -266,20 +262,34 @@ def test_scoring_makes_the_training_rows_again(
     few = pl.read_delta(BARS.path(spark_lake)).filter(pl.col("event_time") <= wanted["event_time"].max())
     rows = score_bars(spark_lake, few, wanted, forest, registered, {}, datetime.now(UTC))
     scored = rows.filter(pl.col("predicted_return").is_not_null())
-    whole = local(trained.model.transform(trained.labelled).select(*KEY, "expected_move", RAW))
-    expected = calibrated(whole, trained.calibration).select("symbol", "event_time", "predicted_return")
-    found = scored.select("symbol", pl.col("event_time").dt.replace_time_zone(None), "predicted_return")
-    both = found.join(expected, on=["symbol", "event_time"], suffix="_in_training")
+    whole = predictions(trained.model, trained.labelled, *KEY, "expected_move")
+    keys, made = ["symbol", "event_time"], ["predicted_return", "probability_up", "volatility"]
+    expected = calibrated(whole, trained.calibration).select(*keys, *made).sort(keys)
+    found = scored.with_columns(pl.col("event_time").dt.replace_time_zone(None)).select(*keys, *made).sort(keys)
+    both = expected.join(found, on=keys, how="semi")
     assert len(both) == len(found) > 5
-    assert_series_equal(
-        both["predicted_return"], both["predicted_return_in_training"], check_names=False, rel_tol=1e-12
-    )
+    assert_frame_equal(found, both, rel_tol=1e-12)
+
+
+def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
+    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+) -> None:
+    row = registered.row()
+    flat = {"residual_quantiles": '{"*": {"count": 9, "low": -1.0, "high": 1.0, "share_below": [0.5]}}'}
+    old = registry.ModelRecord.parse({**row, "shrinkage": '{"*": 0.5, "A": 0.25}', **flat})
+    assert old.calibration.shrinkage_of("A", "stock") == 0.25
+    assert (old.outdated, registered.outdated) == (True, False)
+    with pytest.raises(ArtifactError, match="earlier release; train"):
+        registry.load_forest(spark_lake, old)
+    decision = decide(old, trained, lambda _: pytest.fail("it must not be loaded"))
+    assert decision.promote
+    assert "earlier release" in decision.reason
 
 
 def test_the_card_has_everything(spark_lake: Settings, registered: registry.ModelRecord) -> None:
     text = registry.card(spark_lake, registered)
     stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
-    assert all(part in text for part in (*stated, "permutation", "Brier", "momentum_1"))
+    assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC a bar later", "momentum_1"))
     rows = sum(one["rows"] for one in registered.reliability)
     metrics = registry.metrics_of(spark_lake, registered.model_version)
     assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))

@@ -53,6 +53,30 @@ def test_it_finds_what_can_be_found(predictable: Trained) -> None:
     assert set(predictable.importance) == set(INPUTS)
 
 
+def test_it_knows_the_direction_and_what_is_left_a_bar_later(predictable: Trained) -> None:
+    row = overall(predictable)
+    assert row["brier"] < 0.24 < row["brier_naive"]
+    # with r' = r/2 + noise the return after the next is expected to be a quarter of this one, not a half
+    assert 0.3 * row["ic"] < row["delayed_ic"] < 0.7 * row["ic"]
+
+
+def test_it_knows_when_moves_are_large(fit: Fit) -> None:
+    """Moves that are ten times as large every other month: the forest of sizes knows before the realised volatility."""
+    calm = market.moves(900, 5)
+    season = np.where(np.arange(900) // 30 % 2 == 0, 0.2, 2.0)
+    row = overall(fit(market.bars("A", calm * season), market.bars("B", market.moves(900, 6) * season)))
+    assert row["qlike"] < row["qlike_naive"] - 0.1
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_bars_that_all_move_one_way_teach_that_way(fit: Fit, direction: float) -> None:
+    """A classifier that sees one class alone still states a probability."""
+    moves = direction * (0.01 + 0.2 * np.abs(market.moves(400, 7)))
+    trained = fit(market.bars("A", moves), market.bars("B", moves[::-1]))
+    probability = trained.judged.rows["probability_up"].to_numpy()
+    assert np.all(probability > 0.9) if direction > 0 else np.all(probability < 0.1)
+
+
 def test_shuffling_the_input_that_matters_hurts_most(predictable: Trained) -> None:
     gain = predictable.permutation
     assert set(gain) == set(INPUTS)
