@@ -19,7 +19,7 @@ FAST, SLOW, WIDTH, RSI_BARS = 20, 50, 2.0, 14
 COLUMNS = ("sma_fast", "sma_slow", "band_low", "band_high", "rsi")
 
 
-def with_indicators(bars: pl.DataFrame) -> pl.DataFrame:
+def with_indicators(bars: pl.LazyFrame) -> pl.LazyFrame:
     """Simple moving averages, Bollinger's bands and the relative strength index, in units of the price and 0 to 100."""
     close = pl.col("close")
     middle, spread = close.rolling_mean(FAST), WIDTH * close.rolling_std(FAST, ddof=0)

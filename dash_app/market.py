@@ -71,14 +71,13 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
-    prices = with_indicators(prices)
     predictions = snapshot.predictions.group(symbol, interval)
     signals = snapshot.signals.group(symbol, interval)
     wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
     wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
-    joined = _beside(_beside(prices, predictions, wanted_p), signals, wanted_s)
-    ahead = int(next(iter(joined["horizon"].drop_nulls().tail(1).to_list()), 1))
-    joined = joined.with_columns(
+    ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
+    # one plan for all of it: each step by itself would cost more than its work
+    whole = _beside(_beside(with_indicators(prices.lazy()), predictions, wanted_p), signals, wanted_s).with_columns(
         # once: to write out the times costs more than all else in a figure
         plotted(pl.col("event_time"), interval).alias("at"),
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
@@ -86,7 +85,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
         pl.col("upper").shift(ahead).alias("expected_upper"),
     )
     last = prices.row(-1, named=True)
-    shown = joined.tail(bars)
+    shown = whole.tail(bars).collect()
     found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
     told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
     return Series(
@@ -106,8 +105,8 @@ def plotted(times: pl.Expr, interval: str) -> pl.Expr:
     return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _beside(bars: pl.DataFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    return bars.join(other.select("event_time", *columns), on="event_time", how="left", maintain_order="left")
+def _beside(bars: pl.LazyFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.LazyFrame:
+    return bars.join(other.lazy().select("event_time", *columns), on="event_time", how="left", maintain_order="left")
 
 
 def main_interval(snapshot: Snapshot, symbol: str) -> str | None:

@@ -7,21 +7,25 @@ patch, or nothing. The last figures sent are remembered for all visitors togethe
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import OrderedDict
 from functools import cached_property
 from typing import Any
 
+import orjson
 from dash import Patch, no_update
-from plotly.utils import PlotlyJSONEncoder
 
 Digests = dict[str, str]
 
 
 def digest(value: Any) -> str:
     """A short fingerprint of anything that Dash can send."""
-    return hashlib.blake2b(json.dumps(value, cls=PlotlyJSONEncoder).encode(), digest_size=9).hexdigest()
+    return hashlib.blake2b(orjson.dumps(value, default=_plain), digest_size=9).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A component as what Dash sends of it."""
+    return value.to_plotly_json()
 
 
 class Pieces(dict[str, Any]):

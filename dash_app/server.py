@@ -13,6 +13,7 @@ from typing import Any
 from dash import Dash, set_props
 from flask import Flask, Response, jsonify, request
 from flask_compress import Compress
+from plotly.io import json as plotly_json
 from werkzeug.exceptions import HTTPException
 
 from dash_app import address, feed, metrics
@@ -69,6 +70,8 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         ],
         on_error=_say_that_it_failed,
     )
+    # its way through orjson first copies every list in Python, which costs more than it saves
+    plotly_json.config.default_engine = "json"
     app.layout = frame
     register(app, reader, settings)
     Compress(server)

@@ -154,6 +154,10 @@ class CachedTable:
         merged = dict(known)
         for key, rows in _partitions(fresh, self._group_by):
             old = known.get(key)
+            if old is not None and self._follows(old, rows):
+                # as it mostly is, and a tenth of the work
+                merged[key] = pl.concat([old.tail(self._keep - 1), rows], rechunk=True)
+                continue
             both = rows if old is None else pl.concat([old, rows])
             merged[key] = (
                 both.sort(self._order, maintain_order=True)
@@ -161,6 +165,14 @@ class CachedTable:
                 .tail(self._keep)
             )
         return merged
+
+    def _follows(self, old: pl.DataFrame, rows: pl.DataFrame) -> bool:
+        """Whether a single row comes after all that are known, and so is none of them."""
+        time = self.spec.time_column
+        if rows.height != 1 or time not in self._unique:
+            return False
+        before, now = old[time][-1], rows[time][0]
+        return before is not None and now is not None and now > before
 
 
 class MissingColumnsError(ValueError):

@@ -12,7 +12,7 @@ prices = st.lists(st.floats(-50, 1e6, allow_nan=False), min_size=1, max_size=90)
 
 
 def _of(closes: list[float]) -> pl.DataFrame:
-    return with_indicators(pl.DataFrame({"close": closes}, schema={"close": pl.Float64}))
+    return with_indicators(pl.LazyFrame({"close": closes}, schema={"close": pl.Float64})).collect()
 
 
 def test_averages_and_bands_are_those_of_numpy() -> None:

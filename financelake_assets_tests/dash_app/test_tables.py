@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dash_app.tables import CachedTable
 from financelake_assets.config import Settings
@@ -175,3 +178,21 @@ def test_a_deleted_lake_is_absent_and_a_new_one_is_read_afresh(offline_lake: Set
     written.write_bars(offline_lake, written.bars(("FB",), count=20))
     assert table.refresh() is True
     assert list(table.view.groups) == [("FB", "1d")]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 12), st.floats(1, 9)), min_size=1, max_size=8))
+def test_bars_that_come_one_by_one_in_any_order_are_shown_as_if_read_at_once(
+    tmp_path: Path, days: list[tuple[int, float]]
+) -> None:
+    """A bar that follows all others takes a shorter way; one that is late, or there already, must not."""
+    lake = Settings(data_dir=Path(tempfile.mkdtemp(dir=tmp_path)))
+    pattern = written.bars(("AAPL",), count=13)
+    slowly = _bars(lake, keep=5)
+    for day, volume in days:
+        written.write_bars(lake, pattern[day].with_columns(volume=pl.lit(volume)))
+        slowly.refresh()
+    expected = pl.DataFrame(
+        [{"event_time": pattern["event_time"][day], "volume": volume} for day, volume in dict(days).items()]
+    ).sort("event_time")
+    assert slowly.view.group("AAPL", "1d").select("event_time", "volume").equals(expected.tail(5))
