@@ -7,7 +7,7 @@ again after ``repeat_hours`` while it lasts, and once more when it is over. Pure
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from financelake_assets.config import AlertSettings
 
@@ -35,8 +35,9 @@ class LakeFacts:
 
     ``streams``: failures by query. ``broker``: why it could not be asked, or ``None``. ``lag``: messages not yet in
     silver, and ``silver_idle_seconds`` since it last committed. ``unbalanced``: messages that the ledger cannot account
-    for. ``champion_age_days``: ``None`` without one. ``failed_runs``: job names by run id. ``kill_switch``: why the
-    portfolio was halted, or ``None``.
+    for. ``champion_age_days``: ``None`` without one. ``drift``: what the champion's last check found, or ``None``.
+    ``failed_checks``: what each check of a table, ``layer/table/check``, is about. ``failed_runs``: job names by run
+    id. ``kill_switch``: why the portfolio was halted, or ``None``.
     """
 
     streams: Mapping[str, StreamFacts]
@@ -47,6 +48,8 @@ class LakeFacts:
     failed_runs: Mapping[str, str]
     kill_switch: str | None = None
     broker: str | None = None
+    drift: str | None = None
+    failed_checks: Mapping[str, str] = field(default_factory=dict)
 
 
 def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
@@ -73,8 +76,16 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
     if facts.champion_age_days is not None and facts.champion_age_days > max_age_days:
         text = f"It is {facts.champion_age_days:.0f} days old, at most {max_age_days:g} are allowed: all signals HOLD."
         found.append(Alert("model/expired", "The champion has expired", text))
+    if facts.drift:
+        found.append(
+            Alert("model/drift", "The champion has drifted", f"{facts.drift}: the next training is due sooner.")
+        )
     if facts.kill_switch:
         found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
+    found += [
+        Alert(f"check/{name}", f"The check {name} fails", f"It asks for: {what}.")
+        for name, what in facts.failed_checks.items()
+    ]
     found += [
         Alert(f"run/{run}", f"The run of {job} failed", f"Dagster run {run}.") for run, job in facts.failed_runs.items()
     ]

@@ -11,11 +11,13 @@ import dagster as dg
 
 from financelake_assets.automation import alerts, decisions, notifier
 from financelake_assets.config import Settings
+from financelake_assets.gold import checks as gold
 from financelake_assets.gold import performance
 from financelake_assets.gold.derived import PORTFOLIO
-from financelake_assets.model import registry
+from financelake_assets.model import monitoring, registry
 from financelake_assets.resources import streams
 from financelake_assets.resources.dagster import LakeResource, TopicsResource, total
+from financelake_assets.silver import checks as silver
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 
@@ -54,6 +56,8 @@ def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker
         champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
         failed_runs=_failed_runs(instance),
         broker=broker,
+        drift=None if record is None else monitoring.last_verdict(settings, record),
+        failed_checks=failed_checks(instance),
         kill_switch=performance.halted(PORTFOLIO.scan(settings).collect()),
     )
 
@@ -69,6 +73,21 @@ def _idle_seconds(settings: Settings) -> float:
         return time.time() - commits.stat().st_mtime
     except FileNotFoundError:
         return 0.0  # never started: the bronze_offsets sensor says so
+
+
+def failed_checks(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Checks of tables that failed the last time; not the ledger's, which is looked at here, and no warnings."""
+    grave = {
+        check.spec.key: check
+        for check in (*silver.CHECKS, *gold.CHECKS)
+        if check.severity == dg.AssetCheckSeverity.ERROR and check.name != silver.LEDGER
+    }
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(grave))
+    return {
+        f"{grave[key].table.full_name}/{key.name}": grave[key].description
+        for key, record in latest.items()
+        if record.status.value == "FAILED"
+    }
 
 
 def _failed_runs(instance: dg.DagsterInstance) -> dict[str, str]:

@@ -16,6 +16,7 @@ from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, TICKS
 
 MOST_QUARANTINED = 0.01
 MOST_MISSING = 0.01
+LEDGER = "ledger_balanced"
 _SHOWN = 20
 
 
@@ -55,7 +56,7 @@ def _gaps(settings: Settings) -> Finding:
 
 
 CHECKS = [
-    Check(BARS, "ledger_balanced", "in = silver + duplicates + quarantine", _ledger_balanced),
+    Check(BARS, LEDGER, "in = silver + duplicates + quarantine", _ledger_balanced),
     Check(BARS, "totals_match_rows", "the ledger's totals are the rows'", _totals_match_rows),
     # no model learns from bars that these refuse
     *every_table_has(BARS, blocking=True),

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import polars as pl
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
+from financelake_assets.automation import watching
 from financelake_assets.automation.maintenance import all_tables
 from financelake_assets.config import Settings
 from financelake_assets.definitions import defs
@@ -48,6 +49,12 @@ def found(settings: Settings, checks: list[Check], table: TableSpec, name: str) 
     """What one check says."""
     (check,) = (one for one in checks if one.table == table and one.name == name)
     return check.find(settings)
+
+
+def single(check: str) -> dg.JobDefinition:
+    """A job of one check of silver/bars, as its page starts it."""
+    wanted = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["silver", "bars"]), check))
+    return dg.define_asset_job("single", wanted).resolve(asset_graph=defs.resolve_asset_graph())
 
 
 @pytest.mark.parametrize("table", all_tables(), ids=lambda table: table.full_name)
@@ -137,7 +144,20 @@ def test_no_model_learns_from_bars_that_a_blocking_check_refuses(
 def test_a_single_check_can_be_run_by_itself(offline_lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LakeResource, "settings", offline_lake)
     append(offline_lake, BARS, bar(1), bar(1))
-    wanted = dg.AssetCheckKey(dg.AssetKey(["silver", "bars"]), "unique_key")
-    one = dg.define_asset_job("one", dg.AssetSelection.checks(wanted)).resolve(asset_graph=defs.resolve_asset_graph())
-    (evaluation,) = one.execute_in_process(raise_on_error=False).get_asset_check_evaluations()
-    assert (evaluation.asset_check_key, evaluation.passed) == (wanted, False)
+    (evaluation,) = single("unique_key").execute_in_process(raise_on_error=False).get_asset_check_evaluations()
+    assert (evaluation.check_name, evaluation.passed) == ("unique_key", False)
+
+
+def test_a_check_that_fails_is_an_alert_until_it_passes(
+    offline_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LakeResource, "settings", offline_lake)
+    append(offline_lake, BARS, bar(1), bar(1))
+    job = single("unique_key")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert watching.failed_checks(instance) == {}
+        job.execute_in_process(instance=instance, raise_on_error=False)
+        assert watching.failed_checks(instance) == {"silver/bars/unique_key": "one row a symbol, interval, event_time"}
+        DeltaTable(BARS.path(offline_lake)).delete()
+        job.execute_in_process(instance=instance)
+        assert watching.failed_checks(instance) == {}
