@@ -36,8 +36,9 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.model.connect import activated
 from financelake_assets.model.evaluation import HOLDOUT
 from financelake_assets.model.metrics import r2, skill, skill_interval
+from financelake_assets.model.pipeline import local
 from financelake_assets.model.splits import in_holdout
-from financelake_assets.model.training import KEY, local, train
+from financelake_assets.model.training import KEY, train
 
 SETTINGS = ModelSettings()
 LEVELS = ("open", "high", "low", "close", "volume")

@@ -1,6 +1,6 @@
 """A saved pipeline evaluated in this process: what Spark learnt, without a Spark job for every few bars.
 
-Enters: the files of a pipeline as MLlib saves it (``training.pipeline``). Leaves: the forests' raw predictions, the
+Enters: the files of a pipeline as MLlib saves it (``pipeline.fit``). Leaves: the forests' raw predictions, the
 same numbers as ``PipelineModel.transform`` gives, which a test compares row by row. The trees are walked by treelite's
 reference interpreter, those of all forests in one pass; the weekday's effect is a look-up.
 """
@@ -19,7 +19,7 @@ import treelite
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.training import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.model.pipeline import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
 _THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one
@@ -76,7 +76,7 @@ def read(pipeline: Path) -> Forest:
         pipeline: the folder that MLlib saved it in.
 
     Raises:
-        ValueError: the pipeline has other stages than ``training.pipeline`` makes.
+        ValueError: the pipeline has other stages than ``pipeline.fit`` makes.
     """
     stages = sorted((pipeline / "stages").iterdir(), key=lambda stage: int(stage.name.split("_")[0]))
     found = tuple(_metadata(stage)["class"].rsplit(".", 1)[-1] for stage in stages)

@@ -11,8 +11,9 @@ import polars as pl
 
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.pipeline import OUTPUTS
 from financelake_assets.model.registry import ModelRecord
-from financelake_assets.model.training import OUTPUTS, calibrated
+from financelake_assets.model.training import calibrated
 
 
 def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.DataFrame:

@@ -15,7 +15,8 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from financelake_assets.model import metrics
-from financelake_assets.model.training import KEY, Trained, calibrated, predictions, utc
+from financelake_assets.model.pipeline import predictions
+from financelake_assets.model.training import KEY, Trained, calibrated, utc
 
 if TYPE_CHECKING:
     from financelake_assets.model.registry import ModelRecord

@@ -16,11 +16,8 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.classification import RandomForestClassifier
-from pyspark.ml.feature import SQLTransformer, TargetEncoder, VectorAssembler
-from pyspark.ml.functions import vector_to_array
-from pyspark.ml.regression import RandomForestRegressionModel, RandomForestRegressor
+from pyspark.ml import PipelineModel
+from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -32,28 +29,21 @@ from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, by_series, features_of
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
+from financelake_assets.model.pipeline import (
+    INPUTS,
+    RAW,
+    RAW_SIZE,
+    RAW_UP,
+    RETURNS,
+    WEEKDAY_EFFECT,
+    fit,
+    local,
+    predictions,
+)
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
-RAW = "raw_prediction"
-"""The return that its forest predicts, in units of the expected move."""
-RAW_UP = "raw_up"
-"""The probability of a rise that its forest predicts."""
-RAW_SIZE = "raw_size"
-"""The size of the move that its forest predicts, in units of the expected move."""
-OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
-
-_UP_VECTOR = "up_probability"
 _SMALLEST_SIZE = 0.05
 """No move is predicted to be smaller than this many expected ones: nothing could be measured in units of zero."""
-
-WEEKDAY_EFFECT = "weekday_effect"
-INPUTS = (*FEATURES, WEEKDAY_EFFECT)
-"""What the forest sees: the features, and the mean label of the symbol's weekday among the bars that it learns from.
-
-At Henry Hub prices fall after Thursdays and rise after Fridays, presumably because Friday's gas is delivered over a
-weekend that burns less. A forest of all symbols cannot tell that from the others' noise by the weekday alone."""
-
-_EFFECT_PRIOR_ROWS = 200.0  # bars of the mean of all that count against a symbol's weekday
 
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
@@ -63,8 +53,6 @@ TRIALS = 18
 """How many variants were compared inside the training period before these settings were chosen; kept with each version.
 See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
 
-_RETURNS = 3
-"""Place of the returns' forest among the pipeline's stages."""
 _LEAST_FOLDS = 2  # the first only calibrates the others
 _FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
 
@@ -164,52 +152,7 @@ def refit(bars: DataFrame, settings: ModelSettings) -> PipelineModel:
         settings: as they were.
     """
     labelled = _labelled(bars, settings).localCheckpoint()
-    with activated(bars.sparkSession):
-        return pipeline(settings).fit(_latest(labelled, _facts(labelled), settings))
-
-
-def pipeline(settings: ModelSettings) -> Pipeline:
-    """The unfitted pipeline: the weekday's effect, all inputs as one vector, forests for return, rise and size."""
-    # a symbol that was not learnt has the mean effect of all
-    effect = TargetEncoder(
-        inputCols=[SYMBOL_WEEKDAY],
-        outputCols=["_effect"],
-        labelCol=LABEL,
-        targetType="continuous",
-        handleInvalid="keep",
-        smoothing=_EFFECT_PRIOR_ROWS,
-    )
-    # the encoder marks its output as categorical, which a forest then takes it for; a sum has no such mark
-    number = SQLTransformer(statement=f"SELECT *, _effect + 0.0D AS {WEEKDAY_EFFECT} FROM __THIS__")  # noqa: S608
-    # a row with a feature missing cannot be scored; it must not stop the stream either
-    vector = VectorAssembler(inputCols=list(INPUTS), outputCol="inputs", handleInvalid="skip")
-    common: dict[str, Any] = {
-        "featuresCol": "inputs",
-        "numTrees": settings.trees,
-        "maxDepth": settings.depth,
-        "minInstancesPerNode": settings.min_instances_per_node,
-        "subsamplingRate": settings.subsampling_rate,
-        "seed": settings.seed,
-    }
-    returns = RandomForestRegressor(labelCol=LABEL, predictionCol=RAW, **common)
-    rise = RandomForestClassifier(
-        labelCol=UP, predictionCol="_rises", rawPredictionCol="_votes", probabilityCol=_UP_VECTOR, **common
-    )
-    size = RandomForestRegressor(labelCol=SIZE, predictionCol=RAW_SIZE, **common)
-    return Pipeline(stages=[effect, number, vector, returns, rise, size])
-
-
-def predictions(model: PipelineModel, rows: DataFrame, *names: str) -> pl.DataFrame:
-    """What a fitted pipeline predicts of rows, on this side: the named columns and the forests' ``OUTPUTS``.
-
-    Args:
-        model: the fitted pipeline; its session is the active one.
-        rows: the inputs and the named columns.
-        names: columns to keep.
-    """
-    # where no bar that was learnt rose, the forest knows one class alone
-    up = F.coalesce(F.get(vector_to_array(F.col(_UP_VECTOR)), F.lit(1)), F.lit(0.0)).alias(RAW_UP)
-    return local(model.transform(rows).select(*names, RAW, up, RAW_SIZE))
+    return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings)
 
 
 def _window(settings: ModelSettings) -> timedelta | None:
@@ -241,19 +184,13 @@ def _facts(labelled: DataFrame) -> pl.DataFrame:
     return local(labelled.select(*_FACTS))
 
 
-def local(rows: DataFrame) -> pl.DataFrame:
-    """Spark rows on this side; times are UTC without a zone, as numpy has them."""
-    found = pl.DataFrame(pl.from_arrow(rows.toArrow()))
-    return found.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None))
-
-
 def _final(
     session: SparkSession, latest: DataFrame, settings: ModelSettings, log: Callable[[str], None]
 ) -> tuple[PipelineModel, dict[str, float]]:
     """The pipeline that is saved, and the importance of its inputs by impurity."""
+    model = fit(session, latest, settings)
     with activated(session):
-        model = pipeline(settings).fit(latest)
-        weights = cast("RandomForestRegressionModel", model.stages[_RETURNS]).featureImportances.toArray()
+        weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
     log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
     return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
 
@@ -275,8 +212,8 @@ def _walk(
             learnt = learnt.where(F.col("target_time") >= F.lit(utc(fold.learn_since)))
         tested = labelled.where(F.col("event_time") >= F.lit(utc(fold.start)))
         tested = tested.where(F.col("event_time") < F.lit(utc(fold.end)))
+        model = fit(session, learnt, settings)
         with activated(session):
-            model = pipeline(settings).fit(learnt)
             rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
                 inputs = (*FEATURES, SYMBOL_WEEKDAY)

@@ -21,10 +21,11 @@ from financelake_assets.model import monitoring, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
+from financelake_assets.model.pipeline import OUTPUTS, predictions
 from financelake_assets.model.predict import score
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.registry import Status
-from financelake_assets.model.training import KEY, OUTPUTS, Trained, calibrated, predictions, train
+from financelake_assets.model.training import KEY, Trained, calibrated, train
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.model import market
 
