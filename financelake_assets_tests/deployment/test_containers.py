@@ -299,3 +299,17 @@ def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_dclint_finds_nothing(tmp_path: Path):
+    if shutil.which("npx") is None:
+        pytest.skip("no npm on this machine")
+    linter = ["npx", "--yes", "--ignore-scripts", "dclint@3.1.0", "--max-warnings", "0"]
+    done = subprocess.run(
+        [*linter, "--config", DOCKER / ".dclintrc.yaml", DOCKER / "compose.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
