@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import polars as pl
+import psutil
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -145,6 +146,9 @@ def test_no_secret_is_in_any_log_or_command_line(parts: Cluster, whole_lake: Com
     for log in [*whole_lake.logs(), *(node.log for node in parts.nodes.values())]:
         text = log.read_text(errors="replace")
         assert not [secret for secret in secrets if secret in text], f"a secret is in {log.name}"
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        assert not [secret for secret in secrets if secret in words], f"a secret is on the command line of {words[:40]}"
 
 
 test_every_sensor_ticks_well_after_all_that = laptop.test_every_sensor_ticks_well_after_all_that

@@ -57,7 +57,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator
     folder = tmp_path_factory.mktemp("containers")
     everything = Containers("secure", folder / "run", installed(folder / "venv"), made)
     try:
-        with postgres(folder / "postgres", made, everything.addresses["postgres"], 5432):
+        with postgres(folder / "logs", made, everything.addresses["postgres"], 5432):
             assert everything.healthy("postgres") is None
             everything.start(elsewhere=["postgres"])
             yield everything
