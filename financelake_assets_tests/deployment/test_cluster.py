@@ -6,7 +6,7 @@ Run with ``uv run pytest -m cluster``. It needs Debian's ``postgresql`` package.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -21,16 +21,23 @@ from financelake_assets.runtime import kafka_access
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.deployment.cluster import Cluster, cluster, settings_of
 from financelake_assets_tests.e2e import test_lake as laptop
-from financelake_assets_tests.e2e.conftest import CommandLine, behind
+from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind
 from financelake_assets_tests.e2e.test_lake import assert_nothing_doubled, graphql, settled
 from financelake_assets_tests.servers import free_ports
 
-pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(3000)]
 
 BEGIN = datetime(2014, 1, 1, tzinfo=UTC)
 _HOURS = count()
 
 PORTS = ("SPARK__PORT", "DAGSTER__PORT", "DAGSTER__CODE_PORT", "DASHBOARD__PORT")
+
+
+class Patient(CommandLine):
+    """On a cluster's many processes, which may share two cores with other work."""
+
+    def wait_for(self, what: str, holds: Callable[[Status], bool], seconds: float = 1500) -> Status:
+        return super().wait_for(what, holds, seconds)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def whole_lake(parts: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     settings = settings_of(variables)
     kafka_access.grant(settings)
-    lake = CommandLine(settings, **variables)
+    lake = Patient(settings, **variables)
     try:
         done = lake("up", "--detach", seconds=600)
         assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ from financelake_assets_tests.deployment.sandbox import Containers, installed, m
 from financelake_assets_tests.runtime.test_exporter import alerts, shown
 from financelake_assets_tests.servers import end_group, free_ports
 
-pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(3000)]
 
 DASHBOARD, DAGSTER, SPARK = 8443, 8444, 15443
 
@@ -66,7 +66,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator
         everything.stop()
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 900) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 1500) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
