@@ -53,7 +53,7 @@ def whole_lake(parts: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         **parts.variables,
         **{f"FINANCELAKE_{name}": str(port) for name, port in zip(PORTS, free_ports(4), strict=True)},
         "FINANCELAKE_DATA_DIR": str(tmp_path_factory.mktemp("lake") / "data"),
-        "FINANCELAKE_FEED__BARS_PER_SECOND": "4",
+        "FINANCELAKE_FEED__BARS_PER_SECOND": "1",  # the replay is to outlast the training, however slow that is
         "FINANCELAKE_RUNTIME__START_SECONDS": "400",
     }
     settings = settings_of(variables)
