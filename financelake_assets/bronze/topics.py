@@ -13,13 +13,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ClusterMetadata,
     ConfigEntry,
     ConfigResource,
+    ListOffsetsResultInfo,
     NewPartitions,
     NewTopic,
     OffsetSpec,
@@ -188,8 +189,7 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=_ANSWER_SECONDS)
     answer: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
     for one in asked:
-        first, following = _answer(low[one], settings), _answer(high[one], settings)
-        answer[one.topic][one.partition] = (first.offset, following.offset)
+        answer[one.topic][one.partition] = (_offset(low[one], settings), _offset(high[one], settings))
     return answer
 
 
@@ -214,7 +214,7 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
     if not asked:
         return {}
     answers = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
-    found = {one.partition: _answer(future, settings).offset for one, future in answers.items()}
+    found = {one.partition: _offset(future, settings) for one, future in answers.items()}
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
 
@@ -316,6 +316,14 @@ def _answer(future: Future[T], settings: Settings) -> T:
         raise unavailable(settings, error) from error
     except TimeoutError as error:
         raise unavailable(settings, f"no answer within {_ANSWER_SECONDS:.0f} s") from error
+
+
+def _offset(future: Future[ListOffsetsResultInfo], settings: Settings) -> int:
+    """The offset that was asked for; librdkafka answers with one that is none where a partition's leader is silent."""
+    offset = _answer(future, settings).offset
+    if offset == OFFSET_INVALID:
+        raise unavailable(settings, "the leader of a partition did not say its offsets")
+    return offset
 
 
 def _settle(future: Future[None], settings: Settings, fine: int) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
+from typing import Any
+
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_INVALID, TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
 from financelake_assets.bronze.topics import (
     BRONZE,
@@ -10,6 +14,7 @@ from financelake_assets.bronze.topics import (
     declared,
     delete_topics,
     ensure_topics,
+    offsets_at,
     topic_ids,
     watermarks,
 )
@@ -68,3 +73,21 @@ def test_a_broker_that_is_down_is_named_with_what_to_do() -> None:
     for call in (watermarks, ensure_topics, delete_topics, topic_ids):
         with pytest.raises(BrokerUnavailableError, match=rf"127\.0\.0\.1:{port} does not answer.*financelake up"):
             call(settings)
+
+
+def test_a_partition_whose_leader_is_silent_is_no_topic_that_begins_again(
+    bronze_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What librdkafka says when brokers are too slow: an answer without an error and without an offset."""
+
+    def silent(_: object, asked: dict[TopicPartition, object], **__: object) -> dict[TopicPartition, Future[Any]]:
+        futures: dict[TopicPartition, Future[Any]] = {one: Future() for one in asked}
+        for future in futures.values():
+            future.set_result(ListOffsetsResultInfo(OFFSET_INVALID, -1, -1))
+        return futures
+
+    monkeypatch.setattr(AdminClient, "list_offsets", silent)
+    with pytest.raises(BrokerUnavailableError, match="leader of a partition"):
+        watermarks(bronze_lake)
+    with pytest.raises(BrokerUnavailableError, match="leader of a partition"):
+        offsets_at(bronze_lake, "bronze.stock", 0)

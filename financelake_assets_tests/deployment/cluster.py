@@ -7,11 +7,11 @@ Each process is started as a container starts it (``python -m financelake_assets
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -128,7 +128,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         for node in nodes.values():
             if node not in started:
                 node.start()
-        port = stack.enter_context(postgres(folder / "postgres", made))
+        port = stack.enter_context(postgres(folder / "logs", made))
         yield Cluster(nodes, made, _lake_variables(folder, made, nodes, port))
 
 
@@ -199,41 +199,46 @@ def _worker(name: str, folder: Path, common: Mapping[str, str], page: int) -> No
 
 
 @contextmanager
-def postgres(folder: Path, made: Path, host: str = "127.0.0.1", port: int | None = None) -> Iterator[int]:
-    """Debian's Postgres with the made password; its port."""
+def postgres(logs: Path, made: Path, host: str = "127.0.0.1", port: int | None = None) -> Iterator[int]:
+    """Debian's Postgres with the made password; its port.
+
+    Its data are beside pytest's folders: every other pytest that starts on the machine closes those to all but their
+    owner, and where that is root, the server is not.
+    """
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-    folder.mkdir(parents=True)
-    as_user: tuple[str, ...] = ()
-    if os.geteuid() == 0:  # the server refuses to be root
-        as_user = (shutil.which("setpriv") or "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
-        owner = pwd.getpwnam("postgres")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        for parent in folder.parents:  # pytest's folders are their owner's alone
-            if parent.is_relative_to("/tmp") and parent != Path("/tmp"):  # noqa: S108
-                parent.chmod(parent.stat().st_mode | 0o011)
     port = port or free_ports(1)[0]
-    password = folder.parent / "postgres-password"
-    password.write_text((made / "postgres").read_text())
-    password.chmod(0o644)
-    initdb = [*as_user, binaries / "initdb", "-D", folder / "data", "-U", "financelake"]
-    subprocess.run([*initdb, f"--pwfile={password}", "-A", "scram-sha-256", "-N"], check=True, capture_output=True)
-    server = (*as_user, str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", host)
-    ready = [str(binaries / "pg_isready"), "-h", host, "-p", str(port)]
-    node = Node(
-        "postgres",
-        (*server, "-k", ""),
-        {},
-        folder.parent / "logs" / "postgres.log",
-        lambda: None if subprocess.run(ready, capture_output=True, check=False).returncode == 0 else "not ready",
-    )
-    node.start()
-    try:
-        client = [str(binaries / "createdb"), "-h", host, "-p", str(port), "-U", "financelake", "financelake"]
-        pgpass = {**os.environ, "PGPASSWORD": (made / "postgres").read_text().strip()}
-        subprocess.run(client, env=pgpass, check=True, capture_output=True)
-        yield port
-    finally:
-        node.stop()
+    with tempfile.TemporaryDirectory(prefix="financelake-postgres-") as name:
+        folder, as_user = Path(name), _as_postgres(Path(name))
+        password = folder / "password"
+        shutil.copy(made / "postgres", password)
+        shutil.chown(password, folder.owner())
+        initdb = [*as_user, binaries / "initdb", "-D", folder / "data", "-U", "financelake"]
+        subprocess.run([*initdb, f"--pwfile={password}", "-A", "scram-sha-256", "-N"], check=True, capture_output=True)
+        server = (*as_user, str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", host)
+        ready = [str(binaries / "pg_isready"), "-h", host, "-p", str(port)]
+        node = Node(
+            "postgres",
+            (*server, "-k", ""),
+            {},
+            logs / "postgres.log",
+            lambda: None if subprocess.run(ready, capture_output=True, check=False).returncode == 0 else "not ready",
+        )
+        node.start()
+        try:
+            client = [str(binaries / "createdb"), "-h", host, "-p", str(port), "-U", "financelake", "financelake"]
+            pgpass = {**os.environ, "PGPASSWORD": (made / "postgres").read_text().strip()}
+            subprocess.run(client, env=pgpass, check=True, capture_output=True)
+            yield port
+        finally:
+            node.stop()
+
+
+def _as_postgres(folder: Path) -> tuple[str, ...]:
+    """What starts a program as the owner of a folder: the server refuses to be root."""
+    if os.geteuid() != 0:
+        return ()
+    shutil.chown(folder, "postgres", "postgres")
+    return (shutil.which("setpriv") or "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
 
 
 def _lake_variables(folder: Path, made: Path, nodes: Mapping[str, Node], postgres_port: int) -> dict[str, str]:

@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from compose_spec import PyCompose
 from pydantic import BaseModel
 
 from financelake_assets.config import Settings
@@ -159,6 +162,26 @@ def test_compose_lint_finds_nothing_but_the_lack_of_digests():
     )
     assert done.returncode == 0, done.stdout
     assert set(re.findall(r"CL-\d{4}", done.stdout.split("Details on any rule")[0])) <= {"CL-0019"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_compose_specification_knows_every_word_of_the_file(profile: str):
+    definitions = deepcopy(compose(profile))  # merge keys are YAML's: the specification is of what they make
+    known = PyCompose.from_yaml(yaml.safe_dump(definitions))
+    assert set(known.service_names()) == definitions["services"].keys()
+    definitions["services"]["feed"]["restrat"] = "always"
+    with pytest.raises(ValueError, match="restrat"):
+        PyCompose.from_yaml(yaml.safe_dump(definitions))
+
+
+@pytest.mark.parametrize(("profile", "name"), SERVICES)
+def test_every_volume_secret_and_configuration_of_a_service_is_declared(profile: str, name: str):
+    service, declared = services(profile)[name], compose(profile)
+    assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= declared["volumes"].keys()
+    secrets = {entry if isinstance(entry, str) else entry["source"] for entry in service.get("secrets", [])}
+    assert secrets <= declared["secrets"].keys()
+    assert {entry["source"] for entry in service.get("configs", [])} <= declared["configs"].keys()
+    assert set(service["networks"]) <= declared["networks"].keys()
 
 
 def test_no_line_of_a_shell_script_is_unclear_to_a_posix_shell():

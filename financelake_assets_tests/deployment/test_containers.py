@@ -36,7 +36,7 @@ from financelake_assets_tests.deployment.sandbox import Containers, installed, m
 from financelake_assets_tests.runtime.test_exporter import alerts, shown
 from financelake_assets_tests.servers import end_group, free_ports
 
-pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(3000)]
 
 DASHBOARD, DAGSTER, SPARK = 8443, 8444, 15443
 
@@ -57,7 +57,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator
     folder = tmp_path_factory.mktemp("containers")
     everything = Containers("secure", folder / "run", installed(folder / "venv"), made)
     try:
-        with postgres(folder / "postgres", made, everything.addresses["postgres"], 5432):
+        with postgres(folder / "logs", made, everything.addresses["postgres"], 5432):
             assert everything.healthy("postgres") is None
             everything.start(elsewhere=["postgres"])
             yield everything
@@ -66,7 +66,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator
         everything.stop()
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 900) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 1500) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
@@ -299,3 +299,17 @@ def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_dclint_finds_nothing(tmp_path: Path):
+    if shutil.which("npx") is None:
+        pytest.skip("no npm on this machine")
+    linter = ["npx", "--yes", "--ignore-scripts", "dclint@3.1.0", "--max-warnings", "0"]
+    done = subprocess.run(
+        [*linter, "--config", DOCKER / ".dclintrc.yaml", DOCKER / "compose.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
