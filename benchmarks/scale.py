@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="after one that is not counted")
     parser.add_argument("--port", type=int, default=19592)
     arguments = parser.parse_args()
+    machine = {"cores": os.cpu_count(), "load before": os.getloadavg()[0], "rows": arguments.rows}
     with tempfile.TemporaryDirectory(prefix="financelake-scale-") as folder:
         lake = laptop(Path(folder) / "servers", arguments.port)
         with broker(lake):
@@ -58,7 +59,6 @@ def main() -> None:
                     ("cluster 2 workers", 2, 0),
                 )
             }
-    machine = {"cores": os.cpu_count(), "load before": os.getloadavg()[0], "rows": arguments.rows}
     print(json.dumps({"machine": machine, "measured": measured, "computed": computed(measured)}, indent=2))
 
 

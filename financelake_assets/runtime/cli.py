@@ -176,7 +176,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(quarantine, name="quarantine")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # they are the benchmark's
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which; without it they are listed.")] = None,
     arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the benchmark.")] = None,

@@ -116,10 +116,11 @@ def test_a_part_that_is_killed_and_comes_back_costs_nothing(parts: Cluster, whol
     whole_lake.wait_for(f"progress without {name}", lambda _: sent <= hours_in_silver(whole_lake))
     parts.nodes[name].start()
     sent |= publish(whole_lake, 200)
-    status = whole_lake.wait_for("balance", lambda now: settled(now) and sent <= hours_in_silver(whole_lake))
+    # the replay goes on, and between the bars of two days nothing waits
+    whole_lake.wait_for(
+        "balance", lambda now: settled(now) and behind(now) == 0 and sent <= hours_in_silver(whole_lake)
+    )
     assert_nothing_doubled(whole_lake)
-    assert status["ledger"]["balanced"]
-    assert behind(status) == 0
 
 
 def publish(lake: CommandLine, wanted: int) -> set[datetime]:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from financelake_assets.config import get_settings
-from financelake_assets.runtime import cli
+from financelake_assets.runtime import benches, cli
 from financelake_assets_tests.servers import free_ports
 
 Run = Callable[..., Result]
@@ -104,6 +104,13 @@ def test_benchmarks_are_listed_with_their_purpose(run: Run):
     output = run("bench").output
     assert "first_signal" in output
     assert "first live signal" in output
+
+
+def test_a_benchmark_gets_the_options_that_are_given_to_it(run: Run, monkeypatch: pytest.MonkeyPatch):
+    started: list[tuple[object, ...]] = []
+    monkeypatch.setattr(benches, "run", lambda *given: started.append(given) or 0)
+    assert run("bench", "silver", "--rows", "10", "--rounds", "2").exit_code == 0
+    assert started == [("silver", ["--rows", "10", "--rounds", "2"])]
 
 
 def test_doctor_names_the_port_in_use(run: Run, tmp_path: Path):
