@@ -6,6 +6,7 @@ and end its queries. A client that merely exits leaves them as they are.
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import time
@@ -58,7 +59,11 @@ def await_server(settings: Settings, seconds: float = 60.0) -> None:
 
 def streams_session(settings: Settings) -> SparkSession:
     """A new client of the session that owns the continuous queries; the queries survive the client."""
-    return _connect(settings, settings.streams_remote)
+    session = _connect(settings, settings.streams_remote)
+    # at its exit a client would drop what its session caches, which is not its own alone, and would ask a server that
+    # is gone for minutes
+    atexit.unregister(session.client._on_exit)
+    return session
 
 
 def job_session(settings: Settings) -> SparkSession:

@@ -34,6 +34,8 @@ OTHER_CLIENT = """
 import sys
 from financelake_assets.config import Settings
 from financelake_assets.resources.streams import Streams
+from pyspark.sql.connect.client import SparkConnectClient
+SparkConnectClient._on_exit = lambda _: print("and asks the server for something at its exit")
 print(Streams(Settings.model_validate_json(sys.argv[1])).ensure("silver"))
 """
 

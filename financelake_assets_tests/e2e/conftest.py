@@ -65,6 +65,10 @@ class CommandLine:
                 raise AssertionError(f"no {what}: {told}\n{json.dumps(logs, indent=1)}")
             time.sleep(1)
 
+    def close(self) -> None:
+        """Before the lake is taken down: a Spark client that ends would try for minutes to tell its server."""
+        self._eyes.shutdown()
+
     def logs(self) -> list[Path]:
         return sorted((self.settings.data_dir / "logs").glob("*.log"))
 
@@ -88,4 +92,5 @@ def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine
         assert settings.dashboard_url in done.stdout
         yield lake
     finally:
+        lake.close()
         lake("down")
