@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,14 @@ def main() -> None:
             begun = time.monotonic()
             found = judged(rows, folds, predict)
             print(json.dumps({"variant": name, "seconds": round(time.monotonic() - begun, 1), **found}), flush=True)
-    for name, compare in (("direction", direction), ("volatility", volatility), ("delay", delay)):
+    others: dict[str, Callable[[pl.DataFrame, list[Fold]], dict[str, Any]]] = {
+        "direction": direction,
+        "direction, 20 trees": partial(direction, trees=20),
+        "volatility": volatility,
+        "volatility, 20 trees": partial(volatility, trees=20),
+        "delay": delay,
+    }
+    for name, compare in others.items():
         if arguments.only is None or arguments.only in name:
             print(json.dumps({"comparison": name, **compare(rows, folds)}), flush=True)
 
@@ -190,14 +198,14 @@ def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str,
     }
 
 
-def direction(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
+def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[str, Any]:
     """Brier scores of the probability of up: from the regressor's errors of before by symbol, and of a classifier."""
 
     def classify(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         learnt, tested = encode(learnt, tested, 200)
         inputs = (*FEATURES, "weekday_effect")
         made = RandomForestClassifier(
-            40,
+            trees,
             max_depth=5,
             min_samples_leaf=50,
             max_features=1 / 3,
@@ -248,7 +256,7 @@ def delay(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
     return judged(later, folds, encoded(200, depth=SETTINGS.depth))
 
 
-def volatility(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
+def volatility(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[str, Any]:
     """How well the size of a move is known: the expected move alone, and corrected by a forest.
 
     QLIKE, ``mean(r²/σ² - log(r²/σ²) - 1)`` without its part that both share, and the width of an 80 % interval.
@@ -258,7 +266,7 @@ def volatility(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
 
     def predict(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         named = learnt.with_columns(pl.col("size").alias("label"))
-        return encoded(200)(named, tested)
+        return encoded(200, trees=trees)(named, tested)
 
     scored = walked(sized, folds, predict)
     found: dict[str, Any] = {}

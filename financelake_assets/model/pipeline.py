@@ -92,18 +92,23 @@ def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomFore
     """The forests that make ``OUTPUTS``, in their order."""
     common: dict[str, Any] = {
         "featuresCol": "inputs",
-        "numTrees": settings.trees,
         "maxDepth": settings.depth,
         "minInstancesPerNode": settings.min_instances_per_node,
         "subsamplingRate": settings.subsampling_rate,
         "seed": settings.seed,
     }
+    half = (settings.trees + 1) // 2  # was as good, see docs/decisions/0003-model-choices.md
     rise = RandomForestClassifier(
-        labelCol=UP, predictionCol="_rises", rawPredictionCol="_votes", probabilityCol=_UP_VECTOR, **common
+        labelCol=UP,
+        predictionCol="_rises",
+        rawPredictionCol="_votes",
+        probabilityCol=_UP_VECTOR,
+        numTrees=half,
+        **common,
     )
     returns, size = (
-        RandomForestRegressor(labelCol=label, predictionCol=output, **common)
-        for label, output in ((LABEL, RAW), (SIZE, RAW_SIZE))
+        RandomForestRegressor(labelCol=label, predictionCol=output, numTrees=trees, **common)
+        for label, output, trees in ((LABEL, RAW, settings.trees), (SIZE, RAW_SIZE, half))
     )
     return [returns, rise, size]
 

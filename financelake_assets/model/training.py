@@ -49,7 +49,7 @@ KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
 
 _FACTS = (*KEY, "target_time", "price", "realised_return", "delayed_return", "expected_move", LABEL)
-TRIALS = 18
+TRIALS = 20
 """How many variants were compared inside the training period before these settings were chosen; kept with each version.
 See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
 
