@@ -58,7 +58,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             f"{record.status.value.capitalize()}: {record.status_reason}.",
             f"A forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}, for the log return "
             f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two of "
-            "half as many for the probability that it is above zero and for the size of the move, which is the volatility.",
+            "half as many for the probability that it is above zero and for the size of the move, the volatility.",
             f"Learnt from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
             "## The holdout: the latest part of each symbol, predicted before it was learnt",
