@@ -21,6 +21,8 @@ from financelake_assets_tests.model import market
 pytestmark = pytest.mark.integration
 
 SMALL = ModelSettings(trees=8, depth=4, folds=3, min_instances_per_node=20)
+FEW = SMALL.model_copy(update={"trees": 4, "depth": 3, "folds": 2})
+"""For what does not ask how good the forests are."""
 _SIGNAL = 0.5
 Fit = Callable[..., Trained]
 
@@ -73,7 +75,7 @@ def test_it_knows_when_moves_are_large(fit: Fit) -> None:
 def test_bars_that_all_move_one_way_teach_that_way(fit: Fit, direction: float) -> None:
     """A classifier that sees one class alone still states a probability."""
     moves = direction * (0.01 + 0.2 * np.abs(market.moves(400, 7)))
-    trained = fit(market.bars("A", moves), market.bars("B", moves[::-1]))
+    trained = fit(market.bars("A", moves), market.bars("B", moves[::-1]), settings=FEW)
     probability = trained.judged.rows["probability_up"].to_numpy()
     assert np.all(probability > 0.9) if direction > 0 else np.all(probability < 0.1)
 
@@ -100,19 +102,19 @@ def test_a_sliding_window_forgets(spark: SparkSession) -> None:
     """What lies before the window may say anything: a forest of the window is the same."""
     recent, other = market.moves(900, 1, _SIGNAL), market.moves(900, 3)
     changed = np.concatenate([recent[:300] * 3, recent[300:]])
-    sliding = SMALL.model_copy(update={"window_days": 200})
+    sliding = FEW.model_copy(update={"window_days": 200})
 
     def importance(changes: market.Moves, settings: ModelSettings) -> dict[str, float]:
         frame = market.to_spark(spark, market.bars("A", changes), market.bars("B", other, "crypto"))
         return train(spark, frame, settings, 7, lambda _: None).importance
 
     assert importance(changed, sliding) == pytest.approx(importance(recent, sliding), abs=1e-6)
-    assert importance(changed, SMALL) != pytest.approx(importance(recent, SMALL), abs=1e-6)
+    assert importance(changed, FEW) != pytest.approx(importance(recent, FEW), abs=1e-6)
 
 
 def test_only_the_chosen_symbols_are_learnt(fit: Fit) -> None:
     frames = [market.bars(name, market.moves(700, seed)) for name, seed in (("A", 1), ("B", 2))]
-    trained = fit(*frames, settings=SMALL.model_copy(update={"symbols": ("B",)}))
+    trained = fit(*frames, settings=FEW.model_copy(update={"symbols": ("B",)}))
     assert set(trained.judged.rows["symbol"]) == {"B"}
 
 
