@@ -115,8 +115,8 @@ def catch_up_due(backlog: Backlog, settings: StreamSettings) -> Decision:
         return Decision(False, "nothing waits")
     if backlog.in_flight:
         return Decision(False, f"{waits}; a run works on them")
-    left = _back_off(backlog.failures) - backlog.seconds_since_failure
-    if backlog.failures and left > 0:
+    left = _back_off_left(backlog.failures, backlog.seconds_since_failure)
+    if left > 0:
         return Decision(False, f"{waits}; {backlog.failures} runs failed, the next in {left:.0f} s")
     if backlog.messages >= settings.start_messages or backlog.seconds >= settings.start_seconds:
         return Decision(True, waits)
@@ -124,9 +124,9 @@ def catch_up_due(backlog: Backlog, settings: StreamSettings) -> Decision:
     return Decision(False, f"{waits}; {settings.start_messages} messages or {left:.0f} s start the queries")
 
 
-def _back_off(failures: int) -> float:
-    """Seconds to wait after so many failed runs in a row."""
-    return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8)
+def _back_off_left(failures: int, seconds_since: float) -> float:
+    """Seconds still to wait after so many failed runs in a row; 0 or less when none are left."""
+    return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8) - seconds_since
 
 
 def training_due(state: LakeState, settings: ModelSettings) -> Decision:
@@ -145,8 +145,8 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
         return Decision(False, f"{state.silver_rows} silver rows, {settings.min_rows} are needed")
     if state.lag > state.silver_rows // 50:
         return Decision(False, f"silver is {state.lag} messages behind")
-    left = _back_off(state.failures) - state.seconds_since_failure
-    if state.failures and left > 0:
+    left = _back_off_left(state.failures, state.seconds_since_failure)
+    if left > 0:
         return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
     if state.trained_rows is None:
         return Decision(True, f"no champion yet, {state.silver_rows} silver rows")

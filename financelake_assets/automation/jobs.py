@@ -4,8 +4,6 @@ A query that was stopped here stays stopped, also for the sensors, until it is s
 it goes on where it stopped.
 """
 
-from functools import partial
-
 import dagster as dg
 from pydantic import Field
 
@@ -19,9 +17,6 @@ class WhichStreams(dg.Config):
     """The queries that a job is about."""
 
     names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
-
-
-_job = partial(dg.job, executor_def=dg.in_process_executor, tags=_FIRST)
 
 
 @dg.op(pool="streams")

@@ -19,7 +19,7 @@ import treelite
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.pipeline import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.model.pipeline import OUTPUTS, RETURNS, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
 _THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one
@@ -31,8 +31,7 @@ _STAGES = (
     "RandomForestClassificationModel",
     "RandomForestRegressionModel",
 )
-_FORESTS = {RAW: 3, RAW_UP: 4, RAW_SIZE: 5}
-"""Place of the stage that each output comes from."""
+"""The forests come last, in the order of ``OUTPUTS``."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def read(pipeline: Path) -> Forest:
     effects = _effects(stages[0])
     unknown = effects.pop(int(_UNSEEN))
     inputs = tuple(_metadata(stages[2])["paramMap"]["inputCols"])
-    return Forest(effects, unknown, inputs, read_trees([stages[_FORESTS[name]] for name in OUTPUTS], len(inputs)))
+    return Forest(effects, unknown, inputs, read_trees(stages[RETURNS:], len(inputs)))
 
 
 def _metadata(stage: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
 
 _UP_VECTOR = "up_probability"
 RETURNS = 3
-"""Place of the returns' forest among the pipeline's stages."""
+"""Place of the returns' forest among the pipeline's stages, the first of the forests."""
 
 WEEKDAY_EFFECT = "weekday_effect"
 INPUTS = (*FEATURES, WEEKDAY_EFFECT)

@@ -64,7 +64,6 @@ class Check:
 def definition(name: str, checks: Sequence[Check], description: str) -> dg.AssetChecksDefinition:
     """Checks that run in one step, each of which the page can also run by itself."""
     by_key = {check.spec.key: check for check in checks}
-
     specs = [check.spec for check in checks]
 
     @dg.multi_asset_check(specs=specs, name=name, can_subset=True, description=description, retry_policy=RETRIES)

@@ -66,7 +66,7 @@ class CommandLine:
             time.sleep(1)
 
     def close(self) -> None:
-        """Before the lake is taken down: a Spark client that ends would try for minutes to tell its server."""
+        """End the process that looks at the lake, before the lake ends."""
         self._eyes.shutdown()
 
     def logs(self) -> list[Path]:
