@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import pyspark
 from pyspark.errors import PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.plan import CachedRemoteRelation
 from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.streaming.readwriter import DataStreamWriter
 
@@ -101,6 +102,16 @@ def refuse_version(server: str, client: str = pyspark.__version__) -> None:
             f"the Spark Connect server is Spark {server} and this lake's client {client}. Set "
             "FINANCELAKE_SPARK__REMOTE to a server of the client's version."
         )
+
+
+def let_go(batch: DataFrame) -> None:
+    """Forget a micro-batch's rows without telling the server, which forgets them itself when the function returns.
+
+    pyspark tells it in a call without a deadline. Its answer was seen to be lost, and the query to wait for ever.
+    """
+    plan = batch._plan
+    if isinstance(plan, CachedRemoteRelation):
+        plan._relation_id = None  # type: ignore[assignment]  # pyspark's sign that there is nothing to tell
 
 
 def start_query(writer: DataStreamWriter) -> StreamingQuery:

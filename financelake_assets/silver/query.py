@@ -19,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import start_query
+from financelake_assets.resources.spark import let_go, start_query
 from financelake_assets.silver import merging, schema, sources, writing
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
@@ -82,7 +82,10 @@ def batch_writer(settings: Settings, ids: TopicIds) -> Callable[[DataFrame, int]
     plain = settings.without_secrets()
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
+        try:
+            write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
+        finally:
+            let_go(messages)
 
     return write
 
