@@ -112,6 +112,9 @@ class StreamSettings(_Group):
     start_seconds: float = Field(
         60.0, ge=5, description="not continuous: whatever has waited for so long starts them too"
     )
+    stall_seconds: float = Field(
+        300.0, ge=5, description="a query whose micro-batch has not ended after so long is stopped and started again"
+    )
 
 
 class SilverSettings(_Group):

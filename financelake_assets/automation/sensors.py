@@ -213,9 +213,7 @@ def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: 
     waited = time.time() - failure.at
     try:
         if name in streams.streams.active():
-            if failure.count and waited > state.WELL_AFTER_SECONDS:
-                state.forget_failures(settings, name)
-            return "runs"
+            return _look_after(streams, settings, name, failure)
         if waited < failure.back_off_seconds():
             return f"failed {failure.count} times, next start in {failure.back_off_seconds() - waited:.0f} s"
         streams.streams.ensure(name)
@@ -225,3 +223,18 @@ def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: 
     # a start counts as a failure until the query has run for a while: it may fail in its first batch
     state.record_failure(settings, name, "the query stopped; the Spark server's log says why")
     return "started"
+
+
+def _look_after(streams: ContinuousStreamsResource, settings: Settings, name: str, failure: state.Failure) -> str:
+    """Of a query that runs: start it again when it hangs, forget its failures when it is well."""
+    batch = state.open_batch_of(settings, name)
+    hangs = state.stall(batch, failure.count, settings)
+    if hangs:
+        streams.streams.stop(name)
+        streams.streams.ensure(name)
+        state.record_failure(settings, name, hangs)
+        return f"hung, {hangs}: stopped and started again"
+    quiet = batch is None or batch.seconds < state.WELL_AFTER_SECONDS
+    if failure.count and quiet and time.time() - failure.at > state.WELL_AFTER_SECONDS:
+        state.forget_failures(settings, name)
+    return "runs"

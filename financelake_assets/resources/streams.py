@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from financelake_assets.gold import query as gold
 from financelake_assets.resources.progress import rates
 from financelake_assets.resources.spark import streams_session
 from financelake_assets.silver import query as silver
+from financelake_assets.silver.checkpoint import open_batch
 
 WELL_AFTER_SECONDS = 60.0
 """A query that has run this long since its last start counts as well again."""
@@ -77,6 +78,9 @@ class Streams:
             return False
         with self._connected() as spark:
             QUERIES[name].start(spark, self._settings)
+        started = _started_file(self._settings, name)
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.touch()
         return True
 
     def hold(self, name: str) -> bool:
@@ -124,7 +128,7 @@ def stream_status(settings: Settings) -> list[dict[str, Any]]:
 
 def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> dict[str, Any]:
     progress = _progress(query) if query is not None else {}
-    failure = last_failure(settings, name)
+    failure, batch = last_failure(settings, name), open_batch_of(settings, name) if query is not None else None
     return {
         "name": name,
         "running": query is not None,
@@ -133,6 +137,7 @@ def _describe(name: str, query: StreamingQuery | None, settings: Settings) -> di
         **rates(progress),
         "batch_duration_ms": progress.get("durationMs", {}).get("triggerExecution"),
         "last_progress_at": progress.get("timestamp"),
+        "open_batch_seconds": None if batch is None else round(batch.seconds, 1),
         "failures": failure.count,
         "error": failure.error if query is None else None,
     }
@@ -148,6 +153,42 @@ def _waits_for(settings: Settings, name: str) -> str | None:
 def _progress(query: StreamingQuery) -> dict[str, Any]:
     progress = query.lastProgress
     return dict(json.loads(progress.json)) if progress is not None else {}
+
+
+# -- a batch that does not end ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A micro-batch that is being worked on, and for how long the query has done so."""
+
+    id: int
+    seconds: float
+
+
+def open_batch_of(settings: Settings, name: str) -> OpenBatch | None:
+    """The micro-batch that a running query works on, by its checkpoint; ``None`` when it waits for data."""
+    found = open_batch(Path(settings.checkpoint(name)))
+    if found is None:
+        return None
+    batch, since = found
+    with suppress(FileNotFoundError):  # started by something else than ``Streams.ensure``
+        since = max(since, _started_file(settings, name).stat().st_mtime)
+    return OpenBatch(batch, time.time() - since)
+
+
+def stall(batch: OpenBatch | None, failures: int, settings: Settings) -> str | None:
+    """Why a running query counts as hung, in words; ``None`` while it does not.
+
+    The time that a batch may take doubles with each failure in a row: one that is only long ends at last.
+    """
+    if batch is None or batch.seconds <= settings.streams.stall_seconds * 2 ** min(failures, 8):
+        return None
+    return f"batch {batch.id} had not ended after {batch.seconds:.0f} s"
+
+
+def _started_file(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "run" / f"stream-{name}.started"
 
 
 # -- failures, kept where `status` finds them -----------------------------------------------------------

@@ -12,6 +12,9 @@ from rich.table import Table
 
 from financelake_assets.config import Settings
 
+LONG_BATCH_SECONDS = 60.0
+"""A micro-batch that has not ended for longer is worth a word."""
+
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
     """Print the state of a lake as tables."""
@@ -72,9 +75,15 @@ def _show_streams(console: Console, streams: dict[str, Any]) -> None:
             _text(stream.get("batch_id")),
             "" if rate is None else f"{rate:.0f}",
             _text(stream.get("batch_duration_ms")),
-            _text(waits or (stream.get("error") or "").split("\n")[0]),
+            _text(waits or _problem(stream)),
         )
     console.print(table)
+
+
+def _problem(stream: dict[str, Any]) -> str:
+    seconds = stream.get("open_batch_seconds") or 0
+    long = f"its batch has not ended for {seconds:.0f} s" if seconds > LONG_BATCH_SECONDS else ""
+    return (stream.get("error") or long).split("\n")[0]
 
 
 def _show_tables(console: Console, tables: dict[str, Any]) -> None:

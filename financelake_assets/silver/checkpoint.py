@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,21 @@ def committed_batch(checkpoint: Path) -> int | None:
     """Id of the last committed micro-batch; ``None`` when none was committed yet."""
     batches = [int(entry.name) for entry in (checkpoint / "commits").glob("*") if entry.name.isdigit()]
     return max(batches, default=None)
+
+
+def open_batch(checkpoint: Path) -> tuple[int, float] | None:
+    """The micro-batch that was planned and is not committed: its id, and when it was planned (seconds since the epoch).
+
+    A query that was stopped in its midst does it again, so a batch may have been planned by a query before.
+    """
+    for _ in range(5):
+        planned = [entry for entry in (checkpoint / "offsets").glob("*") if entry.name.isdigit()]
+        last = max(planned, key=lambda entry: int(entry.name), default=None)
+        if last is None or (checkpoint / "commits" / last.name).exists():
+            return None
+        with suppress(FileNotFoundError):  # Spark took it back, and planned it anew
+            return int(last.name), last.stat().st_mtime
+    return None
 
 
 def source_offsets(checkpoint: Path, batch: int) -> dict[str, Any]:

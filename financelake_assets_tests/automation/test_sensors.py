@@ -25,6 +25,7 @@ from financelake_assets.resources.dagster import (
 )
 from financelake_assets.resources.streams import Streams
 from financelake_assets.silver.checkpoint import QUERY
+from financelake_assets.silver.schema import BARS
 from financelake_assets_tests import servers
 from financelake_assets_tests.silver import kafka
 
@@ -120,6 +121,28 @@ def test_an_operator_who_stopped_a_query_is_not_overruled_and_it_resumes_where_i
     ledger = kafka.drain(watched, streams.active()[QUERY])
     assert (ledger.consumed, ledger.balanced) == (120, True)
     assert "query silver runs" in tick()[2]
+
+
+def test_a_query_whose_batch_does_not_end_is_started_again_and_loses_and_doubles_nothing(
+    watched: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick()
+    kafka.produce(watched, kafka.mixture(60))
+    kafka.eventually(lambda: kafka.caught_up(watched), "silver caught up")
+    state.forget_failures(watched, QUERY)
+    before = str(Streams(watched).active()[QUERY].runId)
+    with BARS.turn(watched):  # whoever writes silver's bars now waits, and nothing ends that
+        kafka.produce(watched, kafka.mixture(60, 60))
+        kafka.eventually(lambda: state.open_batch_of(watched, QUERY) is not None, "a batch began")
+        assert "query silver runs" in tick()[2], "a batch may take its time"
+        monkeypatch.setenv("FINANCELAKE_STREAMS__STALL_SECONDS", "5")
+        get_settings.cache_clear()
+        kafka.eventually(lambda: "query silver hung, batch" in tick()[2], "the sensor saw that it hangs")
+        assert str(Streams(watched).active()[QUERY].runId) != before
+        assert "had not ended after" in (state.last_failure(watched, QUERY).error or "")
+        assert "query silver runs" in tick()[2], "it has longer now"
+    ledger = kafka.drain(watched, Streams(watched).active()[QUERY])
+    assert (ledger.consumed, ledger.balanced) == (120, True)
 
 
 def test_a_query_that_cannot_start_is_tried_again_after_growing_waits_and_says_why(watched: Settings) -> None:

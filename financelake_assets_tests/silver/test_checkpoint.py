@@ -1,12 +1,19 @@
 """Progress read from checkpoint files, as Structured Streaming writes them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import CheckpointError, committed_batch, consumed_offsets, refuse_misfit
+from financelake_assets.silver.checkpoint import (
+    CheckpointError,
+    committed_batch,
+    consumed_offsets,
+    open_batch,
+    refuse_misfit,
+)
 
 
 def write_batch(checkpoint: Path, batch: int, offsets: dict[str, dict[str, int]], *, committed: bool) -> None:
@@ -34,6 +41,16 @@ def test_a_planned_batch_is_not_consumed(settings: Settings):
     write_batch(checkpoint, 9, {"bronze.stock": {"0": 7, "1": 3}}, committed=True)
     write_batch(checkpoint, 10, {"bronze.stock": {"0": 99, "1": 99}}, committed=False)
     assert consumed_offsets(settings) == {"bronze.stock": {0: 7, 1: 3}}
+
+
+def test_the_open_batch_is_the_newest_that_is_planned_and_not_committed(tmp_path: Path):
+    assert open_batch(tmp_path) is None
+    write_batch(tmp_path, 9, {"bronze.stock": {"0": 7}}, committed=True)
+    assert open_batch(tmp_path) is None
+    write_batch(tmp_path, 10, {"bronze.stock": {"0": 9}}, committed=False)
+    os.utime(tmp_path / "offsets" / "10", (5_000, 5_000))
+    (tmp_path / "offsets" / ".11.tmp").write_text("v1")
+    assert open_batch(tmp_path) == (10, 5_000)
 
 
 def test_batches_are_compared_as_numbers_and_other_files_ignored(settings: Settings):
