@@ -8,6 +8,7 @@ parts of the market view whenever it changed, while a writer appends bars. Print
 from __future__ import annotations
 
 import argparse
+import gzip
 import http.client
 import json
 import os
@@ -165,8 +166,8 @@ class Client:
         self._connection.request("GET", path)
         return self._answer()
 
-    def ask(self, callback: dict[str, Any], values: dict[str, Any]) -> Any:
-        """Call a callback. ``values`` are by ``id.property``; others are null."""
+    def ask(self, callback: dict[str, Any], values: dict[str, Any]) -> None:
+        """Call a callback. ``values`` are by ``id.property``; others are null. What it puts in stores joins them."""
         names = [part.split("@")[0] for part in callback["output"].strip(".").split("...")]
         filled = {
             kind: [{**entry, "value": values.get(f"{entry['id']}.{entry['property']}")} for entry in callback[kind]]
@@ -180,15 +181,18 @@ class Client:
         }
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
         self._connection.request("POST", "/_dash-update-component", json.dumps(body), headers)
-        return self._answer()
+        for name, properties in ((self._answer() or {}).get("response") or {}).items():
+            if name.endswith("-seen"):
+                values[f"{name}.data"] = properties["data"]
 
     def _answer(self) -> Any:
         answer = self._connection.getresponse()
         body = answer.read()
         if answer.status not in (200, 204):
             raise RuntimeError(f"{answer.status}: {body[:300]!r}")
-        packed = answer.headers.get("Content-Encoding") == "gzip"
-        return None if packed or not body else json.loads(body)
+        if answer.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        return json.loads(body) if body else None
 
 
 def load(settings: Settings, clients: int, seconds: float, written: int) -> dict[str, Any]:
@@ -235,9 +239,10 @@ def visit(
     time.sleep(chance.random() * EVERY)
     while not stopped.is_set():
         search = f"?symbol=S{chance.randrange(SYMBOLS):03}"
-        page = {"url.search": search, "url.pathname": "/", "scheme.data": "light", "as-table.checked": False}
+        page: dict[str, Any] = {"url.search": search, "url.pathname": "/", "scheme.data": "light"}
         stamp = client.get("/pulse")["stamp"]
-        times["first symbol view"].append(took(lambda: client.ask(symbol, {**page, "stamp.data": stamp})))  # noqa: B023
+        page["stamp.data"] = stamp
+        times["first symbol view"].append(took(lambda: client.ask(symbol, page)))  # noqa: B023
         for _ in range(10):
             if stopped.wait(EVERY):
                 return
@@ -245,9 +250,9 @@ def visit(
             now = client.get("/pulse")["stamp"]
             times["pulse"].append((time.perf_counter() - begun) * 1000)
             if now != stamp:
-                stamp = now
-                client.ask(watch, {**page, "stamp.data": now})
-                client.ask(symbol, {**page, "stamp.data": now})
+                stamp = page["stamp.data"] = now
+                client.ask(watch, page)
+                client.ask(symbol, page)
                 times["refresh"].append((time.perf_counter() - begun) * 1000)
 
 

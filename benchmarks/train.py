@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import numpy as np
 import polars as pl
-import treelite
 from _lake import spark_session
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import RandomForestRegressor
@@ -96,10 +95,10 @@ def mllib(session: SparkSession, learnt: pl.DataFrame, tested: pl.DataFrame, fol
 
 def saved(forest: Path, learnt: pl.DataFrame, made: pl.DataFrame) -> dict[str, float]:
     """The same forest read from its files: its rate, and how far it is from what Spark predicted."""
-    trees, cores = read_trees([forest], COLUMNS), os.cpu_count() or 1
+    trees = read_trees([forest], COLUMNS)
     inputs, tested = learnt.select(NAMES).to_numpy(order="c"), made.select(NAMES).to_numpy(order="c")
-    _, score = timed(lambda: treelite.gtil.predict(trees, inputs, nthread=cores))
-    again = treelite.gtil.predict(trees, tested, nthread=cores).reshape(-1)
+    _, score = timed(lambda: trees.predict(inputs))
+    again = trees.predict(tested)[:, 0]
     difference = float(np.abs(again - made["prediction"].to_numpy()).max())
     return {"saved_score_rows_a_second": round(len(learnt) / score), "saved_largest_difference": difference}
 

@@ -142,7 +142,7 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
 
 
 def _symbol(app: Dash, reader: LakeReader) -> None:
-    sent, made = Remembered(64), Remembered(64)
+    sent, made = Remembered(128), Remembered(64)
 
     @app.callback(
         Output("symbol-head", "children"),

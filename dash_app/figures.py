@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-
 from dash_app import wording
 from dash_app.champion import fold_name
 from dash_app.indicators import FAST, RSI_BARS, SLOW, Indicator
-from dash_app.market import Series, plotted, skips_weekends
+from dash_app.market import Series, plotted_time
 from dash_app.preferences import chosen
 from dash_app.theme import Palette
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
+Columns = dict[str, list[Any]]
 
 _FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _WORD_APART = 0.05
@@ -27,7 +26,7 @@ _WORD_APART = 0.05
 
 def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
     """Prices, volume, signals, what was and is expected, and the indicators that were asked for."""
-    bars = series.bars
+    bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
     traces += _forecast(series, colours)
@@ -35,19 +34,15 @@ def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) 
     return {"data": traces, "layout": _layout(series, colours, "rsi" in show)}
 
 
-def _times(bars: pl.DataFrame) -> list[str]:
-    return bars["at"].to_list()
-
-
 def _prices(series: Series, colours: Palette) -> Trace:
-    bars = series.bars
-    common = {"x": _times(bars), "name": f"{series.symbol} close", "showlegend": False}
+    bars = series.columns
+    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False}
     if series.close_only:
         return {
             **common,
             "type": "scatter",
             "mode": "lines",
-            "y": bars["close"].to_list(),
+            "y": bars["close"],
             "line": {"color": colours.ink, "width": 1.6},
             "hovertemplate": "close %{y:,.4~f}<extra></extra>",
         }
@@ -55,7 +50,7 @@ def _prices(series: Series, colours: Palette) -> Trace:
         **common,
         "type": "candlestick",
         "name": series.symbol,
-        **{name: bars[name].to_list() for name in ("open", "high", "low", "close")},
+        **{name: bars[name] for name in ("open", "high", "low", "close")},
         "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
         "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
         "whiskerwidth": 0,
@@ -72,25 +67,25 @@ _LINES: tuple[tuple[Indicator, tuple[str, str, str, str]], ...] = (
 """What each indicator draws: column, name, dash, axis."""
 
 
-def _line(bars: pl.DataFrame, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
+def _line(bars: Columns, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
-        "x": _times(bars),
-        "y": bars[column].to_list(),
+        "x": bars["at"],
+        "y": bars[column],
         "yaxis": axis,
         "line": {"color": colours.ink if axis == "y3" else colours.muted, "width": 1.3, "dash": dash},
         "hovertemplate": f"{name} %{{y:,.4~f}}<extra></extra>",
     }
 
 
-def _volume(bars: pl.DataFrame, colours: Palette) -> Trace:
+def _volume(bars: Columns, colours: Palette) -> Trace:
     return {
         "type": "bar",
         "name": "Volume",
-        "x": _times(bars),
-        "y": bars["volume"].to_list(),
+        "x": bars["at"],
+        "y": bars["volume"],
         "yaxis": "y2",
         "marker": {"color": colours.volume, "line": {"width": 0}},
         "showlegend": False,
@@ -98,62 +93,64 @@ def _volume(bars: pl.DataFrame, colours: Palette) -> Trace:
     }
 
 
-def _markers(bars: pl.DataFrame, side: str, colours: Palette) -> Trace:
+def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
     """Triangles beside the bars that were given a signal: BUY below, pointing up; SELL above, pointing down."""
-    given = bars.filter(pl.col("signal") == side)
+    given = [position for position, signal in enumerate(bars["signal"]) if signal == side]
     buy = side == "BUY"
-    away = _height(bars) * 0.035
-    place = given["low"] - away if buy else given["high"] + away
-    colour = colours.up if buy else colours.down
+    away = _height(bars) * 0.035 * (-1 if buy else 1)
+    beside, colour = bars["low" if buy else "high"], colours.up if buy else colours.down
     return {
         "type": "scatter",
         "name": side,
-        "x": _times(given),
-        "y": place.to_list(),
+        "x": [bars["at"][position] for position in given],
+        "y": [None if beside[position] is None else beside[position] + away for position in given],
         "mode": "markers+text",
-        "text": _words(bars, side),
+        "text": _words(given, side, len(bars["at"])),
         "textposition": "bottom center" if buy else "top center",
         "textfont": {"color": colour, "size": 9},
         "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
         "customdata": [
-            [wording.percent(row["predicted_return"], sign=True), wording.percent(row["confidence"], 0)]
-            for row in given.iter_rows(named=True)
+            [
+                wording.percent(bars["predicted_return"][position], sign=True),
+                wording.percent(bars["confidence"][position], 0),
+            ]
+            for position in given
         ],
         "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
     }
 
 
-def _words(bars: pl.DataFrame, side: str) -> list[str]:
+def _words(given: list[int], side: str, bars: int) -> list[str]:
     """The side's name for each of its markers that has room for it."""
-    words, last = [], -bars.height
-    for position, signal in enumerate(bars["signal"].to_list()):
-        if signal == side:
-            room = position - last >= bars.height * _WORD_APART
-            words.append(side if room else "")
-            last = position if room else last
+    words, last = [], -bars
+    for position in given:
+        room = position - last >= bars * _WORD_APART
+        words.append(side if room else "")
+        last = position if room else last
     return words
 
 
-def _height(bars: pl.DataFrame) -> float:
-    low, high = bars["low"].drop_nulls().to_list(), bars["high"].drop_nulls().to_list()
+def _height(bars: Columns) -> float:
+    low, high = ([value for value in bars[name] if value is not None] for name in ("low", "high"))
     return float(max(high, default=0.0) - min(low, default=0.0)) or 1.0
 
 
-def _expected_band(bars: pl.DataFrame, colours: Palette) -> list[Trace]:
+def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
     """For each bar the interval that the bar before it predicted: how often did the price stay inside?"""
-    told = bars.filter(pl.col("expected_lower").is_not_null() & pl.col("expected_upper").is_not_null())
+    all_bars = zip(bars["at"], bars["expected_lower"], bars["expected_upper"], strict=True)
+    told = [bar for bar in all_bars if bar[1] is not None and bar[2] is not None]
+    x, lower, upper = ([bar[part] for bar in told] for part in range(3))
     edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
-    x = _times(told)
     return [
-        {**edge, "x": x, "y": told["expected_lower"].to_list(), "name": "", "showlegend": False},
+        {**edge, "x": x, "y": lower, "name": "", "showlegend": False},
         {
             **edge,
             "x": x,
-            "y": told["expected_upper"].to_list(),
+            "y": upper,
             "fill": "tonexty",
             "fillcolor": colours.band,
             "name": "Predicted interval",
-            "showlegend": told.height > 0,
+            "showlegend": bool(told),
         },
     ]
 
@@ -163,8 +160,7 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     last = series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
     known = close is not None
-    ends = pl.select(plotted(pl.lit(pl.Series([last["event_time"], series.next_time])), series.interval))
-    x = ends.to_series().to_list()
+    x = [series.columns["at"][-1], plotted_time(series.next_time, series.interval)]
     sure = known and low is not None and high is not None
     return [
         {
@@ -192,10 +188,10 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
 
 def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
     axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
-    has_volume = series.bars["volume"].count() > 0
+    has_volume = any(volume is not None for volume in series.columns["volume"])
     floor = 0.2 if has_volume else 0.0
     rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
-    breaks = [{"bounds": ["sat", "mon"]}] if skips_weekends(series.bars["event_time"], series.interval) else []
+    breaks = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
     return {
         # the same value as long as the same thing is shown: zoom and hidden traces outlive new data
         "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",

@@ -156,7 +156,7 @@ class Snapshot:
         told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
-    @property
+    @cached_property
     def newest(self) -> datetime | None:
         """When the newest bar reached silver."""
         times = [frame["processed_at"].max() for frame in self.bars.groups.values()]
@@ -168,14 +168,25 @@ class Snapshot:
         """What is wrong with the tables, in plain words."""
         return [view.problem for _, view in sorted(self.tables.items()) if view.problem]
 
+    @cached_property
+    def _intervals(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for symbol, interval in sorted(self.bars.groups, key=_by_length):
+            found.setdefault(symbol, []).append(interval)
+        return found
+
     def symbols(self) -> list[str]:
         """The symbols that have bars, sorted."""
-        return sorted({symbol for symbol, _ in self.bars.groups})
+        return list(self._intervals)
 
     def intervals(self, symbol: str) -> list[str]:
         """The intervals in which a symbol has bars, shortest first."""
-        found = [interval for name, interval in self.bars.groups if name == symbol]
-        return sorted(found, key=lambda interval: ("mhdw".find(interval[-1]), len(interval), interval))
+        return self._intervals.get(symbol, [])
+
+
+def _by_length(series: tuple[str, ...]) -> tuple[str, int, int, str]:
+    symbol, interval = series
+    return symbol, "mhdw".find(interval[-1]), len(interval), interval
 
 
 class LakeReader:

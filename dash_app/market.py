@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -19,6 +21,9 @@ from dash_app.lake import Snapshot
 SPARK_BARS = 30
 _LENGTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SATURDAY = 6
+_PLOTTED = "%Y-%m-%dT%H:%M:%S"
+UNDRAWN = ("event_time", "ingested_at", "processed_at")
+"""Times are drawn from what is written of them."""
 
 Row = dict[str, Any]
 
@@ -36,26 +41,35 @@ class Series:
     bars: pl.DataFrame
     findings: pl.DataFrame
 
-    @property
+    @cached_property
     def last(self) -> Row:
         """The newest bar."""
         return self.bars.row(-1, named=True)
 
+    @cached_property
+    def columns(self) -> dict[str, list[Any]]:
+        """The bars as plain lists, which a few hundred rows are quicker to walk through as."""
+        return self.bars.drop(UNDRAWN).to_dict(as_series=False)
+
     @property
     def change(self) -> float | None:
         """Change of the last close against the one before, as a share of its size."""
-        return change(self.bars["close"].tail(2).to_list())
+        return change(self.columns["close"][-2:])
 
-    @property
+    @cached_property
     def close_only(self) -> bool:
         """Whether the source gives closing prices only, so that candles would be invented."""
-        imputed = self.bars["imputed"].str.contains("open")
-        return imputed.fill_null(False).sum() * 2 > self.bars.height
+        return sum("open" in (names or "") for names in self.columns["imputed"]) * 2 > self.bars.height
 
-    @property
+    @cached_property
+    def weekdays_only(self) -> bool:
+        """Whether the series never has a bar on a weekend."""
+        return skips_weekends(self.bars["event_time"], self.interval)
+
+    @cached_property
     def next_time(self) -> datetime:
         """The start of the bar that the newest prediction is about."""
-        return next_bar_time(self.bars["event_time"], self.interval, self.horizon)
+        return next_bar_time(self.last["event_time"], self.interval, self.horizon, self.weekdays_only)
 
 
 def series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series | None:
@@ -78,14 +92,13 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
     # one plan for all of it: each step by itself would cost more than its work
     whole = _beside(_beside(with_indicators(prices.lazy()), predictions, wanted_p), signals, wanted_s).with_columns(
-        # once: to write out the times costs more than all else in a figure
-        plotted(pl.col("event_time"), interval).alias("at"),
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
         pl.col("upper").shift(ahead).alias("expected_upper"),
     )
     last = prices.row(-1, named=True)
-    shown = whole.tail(bars).collect()
+    # of what is shown only: to write out the times costs more than all else in a figure
+    shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
     found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
     told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
     return Series(
@@ -100,9 +113,14 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     )
 
 
+def plotted_time(moment: datetime, interval: str) -> str:
+    """A time as a chart shows it: it knows no zones, and writes what it is given."""
+    return moment.astimezone(ZoneInfo(wording.zone(interval))).strftime(_PLOTTED)
+
+
 def plotted(times: pl.Expr, interval: str) -> pl.Expr:
-    """Times as a chart shows them: it knows no zones, and writes what it is given."""
-    return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime("%Y-%m-%dT%H:%M:%S")
+    """Many times as a chart shows them."""
+    return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime(_PLOTTED)
 
 
 def _beside(bars: pl.LazyFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.LazyFrame:
@@ -189,14 +207,11 @@ def bar_length(interval: str) -> timedelta:
 
 def skips_weekends(times: pl.Series, interval: str) -> bool:
     """Whether a daily series of at least two weeks never has a bar on a weekend."""
-    weekdays = times.dt.weekday()
-    return interval == "1d" and len(times) > 10 and not (weekdays >= _SATURDAY).any()
+    return interval == "1d" and len(times) > 10 and not (times.dt.weekday() >= _SATURDAY).any()
 
 
-def next_bar_time(times: pl.Series, interval: str, horizon: int) -> datetime:
-    """When the bar ``horizon`` bars after the last one starts, leaving out weekends where the series does."""
-    moment: datetime = times[-1]
-    weekdays_only = skips_weekends(times, interval)
+def next_bar_time(moment: datetime, interval: str, horizon: int, weekdays_only: bool) -> datetime:
+    """When the bar ``horizon`` bars after the one at ``moment`` starts, leaving out weekends where the series does."""
     for _ in range(horizon):
         moment += bar_length(interval)
         while weekdays_only and moment.isoweekday() >= _SATURDAY:

@@ -17,6 +17,9 @@ from dash import Patch, no_update
 
 Digests = dict[str, str]
 
+_FEW = 4
+"""So many elements of a list may leave or differ for the rest to be left where it is."""
+
 
 def digest(value: Any) -> str:
     """A short fingerprint of anything that Dash can send."""
@@ -70,6 +73,10 @@ class Remembered:
 def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
     """The change from one figure to the next: only the attributes of traces that differ, the layout untouched.
 
+    Of a list that moved on, only what left at its front and what differs at its end: a new bar is a new bar, and not
+    every bar again. This needs to be applied exactly once; what the browser has and what it says that it has come with
+    the same answer, so it is.
+
     Returns:
         A patch; or the whole figure where the layout or the kind of traces changed, or nothing is known of before.
     """
@@ -79,8 +86,37 @@ def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
     for position, (old, new) in enumerate(zip(before["data"], after["data"], strict=True)):
         for name, value in new.items():
             if old.get(name) != value:
-                patch["data"][position][name] = value
+                _change(patch["data"][position], name, old.get(name), value)
     return patch
+
+
+def _change(trace: Any, name: str, old: Any, new: Any) -> None:
+    """Note on a patch of a trace how an attribute becomes another value."""
+    moved = shift(old, new) if isinstance(old, list) and isinstance(new, list) else None
+    if moved is None:
+        trace[name] = new
+        return
+    dropped, kept = moved
+    for _ in range(dropped):
+        del trace[name][0]
+    for _ in range(len(old) - dropped - kept):
+        del trace[name][kept]
+    if kept < len(new):
+        trace[name].extend(new[kept:])
+
+
+def shift(old: list[Any], new: list[Any]) -> tuple[int, int] | None:
+    """How a list moved on: how many elements left at its front, and how many of the others stay before what differs.
+
+    ``None`` where more than a few left or differ, so that the new list is the better message.
+    """
+    for dropped in range(_FEW + 1):
+        longest = min(len(old) - dropped, len(new))
+        for kept in range(longest, longest - _FEW - 1, -1):
+            few = len(new) - kept <= _FEW and len(old) - dropped - kept <= _FEW
+            if few and kept > _FEW and old[dropped : dropped + kept] == new[:kept]:
+                return dropped, kept
+    return None
 
 
 def _kinds(figure: dict[str, Any]) -> list[tuple[str, ...]]:

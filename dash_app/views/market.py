@@ -291,12 +291,10 @@ def record(found: Record | None) -> Children:
 
 def in_words(series: Series) -> str:
     """The chart in a sentence, for those who do not see it."""
-    bars = series.bars
-    signals = bars["signal"].drop_nulls().to_list()
-    first, last = bars["event_time"][0], bars["event_time"][-1]
-    low, high = min(bars["low"].to_list()), max(bars["high"].to_list())
+    first, last = series.bars["event_time"][0], series.last["event_time"]
+    signals, low, high = series.columns["signal"], min(series.columns["low"]), max(series.columns["high"])
     return (
-        f"{bars.height} bars of {series.symbol} from {wording.bar_time(first, series.interval)} to "
+        f"{series.bars.height} bars of {series.symbol} from {wording.bar_time(first, series.interval)} to "
         f"{wording.bar_time(last, series.interval)} {wording.zone(series.interval)}: "
         f"low {wording.price(low)}, high {wording.price(high)}; "
         f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."

@@ -2,7 +2,7 @@
 
 Enters: the files of a pipeline as MLlib saves it (``pipeline.fit``). Leaves: the forests' raw predictions, the
 same numbers as ``PipelineModel.transform`` gives, which a test compares row by row. The trees are walked by treelite's
-reference interpreter, those of all forests in one pass; the weekday's effect is a look-up.
+reference interpreter, a few at a time; the weekday's effect is a look-up.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from financelake_assets.model.pipeline import OUTPUTS, RETURNS, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
 _THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one
+_TREES_A_PART, _ROWS_A_BLOCK = 8, 8_192
+"""What a core's cache holds while it walks. All of 100 trees at once take three times as long (docs/benchmarks.md)."""
 _STAGES = (
     "TargetEncoderModel",
     "SQLTransformer",
@@ -32,6 +34,37 @@ _STAGES = (
     "RandomForestRegressionModel",
 )
 """The forests come last, in the order of ``OUTPUTS``."""
+
+
+@dataclass(frozen=True)
+class Trees:
+    """The trees of several forests.
+
+    ``parts``: a few trees each, in their order; ``forests``: the forest that each tree belongs to, by its number.
+    """
+
+    parts: tuple[treelite.Model, ...]
+    forests: tuple[int, ...]
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """The mean of each forest's trees.
+
+        Args:
+            rows: one row each, C-contiguous float64, without missing values.
+
+        Returns:
+            A column a forest.
+        """
+        sizes = np.bincount(self.forests)
+        sums = np.zeros((len(rows), len(sizes)))
+        for start in range(0, len(rows), _ROWS_A_BLOCK):
+            block = slice(start, start + _ROWS_A_BLOCK)
+            forests = iter(self.forests)
+            for part in self.parts:
+                said = treelite.gtil.predict_per_tree(part, rows[block], nthread=_THREADS)
+                for tree in range(said.shape[1]):  # one after the other, as MLlib adds them: the same to the last bit
+                    sums[block, next(forests)] += said[:, tree, 0]
+        return sums / sizes
 
 
 @dataclass(frozen=True)
@@ -45,7 +78,7 @@ class Forest:
     effects: dict[int, float]
     unknown_effect: float
     inputs: tuple[str, ...]
-    trees: treelite.Model
+    trees: Trees
 
     def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The forests' own predictions.
@@ -60,11 +93,8 @@ class Forest:
         inputs = rows.lazy().with_columns(effect.cast(pl.Float64).alias(WEEKDAY_EFFECT)).select(self.inputs).collect()
         known = inputs.select(pl.all_horizontal(pl.all().is_not_null() & pl.all().is_not_nan())).to_series()
         whole = inputs.filter(known).cast(pl.Float64).to_numpy(order="c")
-        made = np.empty((0, len(OUTPUTS)))
-        if whole.size:
-            made = treelite.gtil.predict(self.trees, whole, nthread=_THREADS).reshape(-1, len(OUTPUTS))
         all_of_them = np.full((rows.height, len(OUTPUTS)), np.nan)
-        all_of_them[known.to_numpy()] = made
+        all_of_them[known.to_numpy()] = self.trees.predict(whole)
         return pl.DataFrame(all_of_them, schema=dict.fromkeys(OUTPUTS, pl.Float64)).fill_nan(None)
 
 
@@ -105,16 +135,22 @@ def _effects(encoder: Path) -> dict[int, float]:
     return {category: weight * mean + (1 - weight) * overall for category, (weight, mean) in weighed.items()}
 
 
-def read_trees(forests: list[Path], inputs: int) -> treelite.Model:
-    """The trees of fitted random forests, each forest a target of its own.
+def read_trees(forests: list[Path], inputs: int) -> Trees:
+    """The trees of fitted random forests.
 
     Args:
         forests: the folders that MLlib saved the fitted stages in; a classifier of two classes predicts the
             probability of the second.
         inputs: how many columns they were fitted on, all of them numbers.
     """
-    found = [(target, tree) for target, forest in enumerate(forests) for tree in _trees(forest)]
-    count, targets = len(found), len(forests)
+    found = [(number, tree) for number, forest in enumerate(forests) for tree in _trees(forest)]
+    parts = (found[at : at + _TREES_A_PART] for at in range(0, len(found), _TREES_A_PART))
+    return Trees(
+        tuple(_part([tree for _, tree in part], inputs) for part in parts), tuple(number for number, _ in found)
+    )
+
+
+def _part(trees: list[pl.DataFrame], inputs: int) -> treelite.Model:
     builder = ModelBuilder(
         threshold_type="float64",
         leaf_output_type="float64",
@@ -122,15 +158,15 @@ def read_trees(forests: list[Path], inputs: int) -> treelite.Model:
             num_feature=inputs,
             task_type="kRegressor",
             average_tree_output=True,
-            num_target=targets,
-            num_class=[1] * targets,
+            num_target=1,
+            num_class=[1],
             leaf_vector_shape=(1, 1),
         ),
-        tree_annotation=TreeAnnotation(num_tree=count, target_id=[target for target, _ in found], class_id=[0] * count),
+        tree_annotation=TreeAnnotation(num_tree=len(trees), target_id=[0] * len(trees), class_id=[0] * len(trees)),
         postprocessor=PostProcessorFunc(name="identity"),
-        base_scores=[0.0] * targets,
+        base_scores=[0.0],
     )
-    for _, tree in found:
+    for tree in trees:
         builder.start_tree()
         for node in tree.iter_rows(named=True):
             _add(builder, node)

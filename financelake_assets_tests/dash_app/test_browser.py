@@ -29,6 +29,10 @@ _SETTLED = "() => document.querySelectorAll('#candles .trace').length > 0"
 _RANGE = "() => document.querySelector('#candles .js-plotly-plot').layout.xaxis.range"
 _POINTS = "() => document.querySelector('#candles .js-plotly-plot').data.find(t => t.type === 'candlestick').x.length"
 
+_DRAWN = """() => document.querySelector('#candles .js-plotly-plot').data.map(
+  ({x, y, open, high, low, close, text, customdata}) => ({x, y, open, high, low, close, text, customdata}))"""
+_DRAWN_TEXT = f"() => JSON.stringify(({_DRAWN})())"
+
 
 def _settled(page: Page) -> None:
     page.wait_for_function(_SETTLED, timeout=30_000)
@@ -83,6 +87,26 @@ def test_new_data_arrive_without_a_reload_and_keep_zoom_and_selection(dashboard:
         assert page.evaluate("window.sameDocument") is True
         expect(page.locator("#watch .ag-row-selected")).to_contain_text("BTC-USD")
         expect(page.locator("#status")).to_contain_text("Live")
+        assert problems == []
+
+
+def test_a_chart_that_moved_on_bar_by_bar_is_the_one_that_a_page_opened_now_shows(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_lake(dashboard.lake, ("BTC-USD",), skip_last=10)
+    address = f"{dashboard.url}/?symbol=BTC-USD&bars=250"
+    with open_page(browser) as (page, problems), open_page(browser) as (fresh, _):
+        page.goto(address)
+        _settled(page)
+        first = page.evaluate(_DRAWN)
+        for skip_last in range(9, 3, -1):
+            row = _next_bars(dashboard, "BTC-USD", skip_last)
+            expect(page.locator("#symbol-facts")).to_contain_text(row["event_time"][0].strftime("%Y-%m-%d"))
+        fresh.goto(address)
+        _settled(fresh)
+        assert len(fresh.evaluate(_DRAWN)[2]["x"]) == 250
+        page.wait_for_function(f"(all) => JSON.stringify(({_DRAWN})()) === all", arg=fresh.evaluate(_DRAWN_TEXT))
+        assert page.evaluate(_DRAWN) != first
         assert problems == []
 
 

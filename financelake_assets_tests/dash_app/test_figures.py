@@ -5,13 +5,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plotly import graph_objects
 
 from dash_app import market
 from dash_app.curves import reliability
 from dash_app.figures import Figure, candles
 from dash_app.lake import LakeReader
-from dash_app.pieces import Remembered, digest, figure_patch, only_new
+from dash_app.pieces import Remembered, digest, figure_patch, only_new, shift
 from dash_app.theme import DARK, LIGHT
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
@@ -129,11 +131,48 @@ def test_a_new_bar_is_a_patch_of_data_and_leaves_the_layout_alone(offline_lake: 
     places = [tuple(change["location"]) for change in patch["operations"]]
     assert places
     assert all(place[0] == "data" for place in places)
+    assert patched(before, patch) == after
+    assert len(json.dumps(patch, default=str)) < len(json.dumps(after)) / 3
+
+
+def patched(value: Any, patch: dict[str, Any]) -> Any:
+    """What the browser makes of a patch: the operations of Dash's renderer, one after the other."""
+    value = json.loads(json.dumps(value))
     for change in patch["operations"]:
-        _, position, name = change["location"]
-        before["data"][position][name] = change["params"]["value"]
-    assert before == after
-    assert len(json.dumps(patch, default=str)) < len(json.dumps(after))
+        *path, last = change["location"]
+        place = value
+        for step in path:
+            place = place[step]
+        match change["operation"]:
+            case "Assign":
+                place[last] = change["params"]["value"]
+            case "Delete":
+                del place[last]
+            case "Extend":
+                place[last] = place[last] + change["params"]["value"]
+    return value
+
+
+@given(
+    old=st.lists(st.integers(0, 3), max_size=30),
+    dropped=st.integers(0, 8),
+    cut=st.integers(0, 8),
+    more=st.lists(st.integers(0, 3), max_size=8),
+)
+def test_however_a_list_moved_on_the_patch_makes_it_of_the_old_one(
+    old: list[int], dropped: int, cut: int, more: list[int]
+) -> None:
+    new = old[dropped : max(dropped, len(old) - cut)] + more
+    before, after = ({"data": [{"type": "bar", "y": y}], "layout": {}} for y in (old, new))
+    assert patched(before, figure_patch(before, after).to_plotly_json()) == after
+
+
+def test_of_a_window_that_moves_only_the_new_bar_is_sent() -> None:
+    before, after = ({"data": [{"type": "bar", "y": list(range(at, at + 250))}], "layout": {}} for at in (0, 1))
+    operations = figure_patch(before, after).to_plotly_json()["operations"]
+    assert [one["operation"] for one in operations] == ["Delete", "Extend"]
+    assert operations[1]["params"]["value"] == [250]
+    assert shift(list(range(250)), list(range(100, 350))) is None, "too much is new"
 
 
 def test_another_symbol_or_scheme_is_a_whole_figure(offline_lake: Settings) -> None:

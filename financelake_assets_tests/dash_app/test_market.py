@@ -161,7 +161,11 @@ def test_a_sparkline_keeps_the_shape_and_what_is_unknown() -> None:
 def test_the_next_bar_leaves_out_weekends_only_where_the_series_does() -> None:
     days = pl.datetime_range(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 15, tzinfo=UTC), "1d", eager=True)
     weekdays = days.filter(days.dt.weekday() < 6)
-    assert market.next_bar_time(weekdays, "1d", 1) == datetime(2013, 2, 18, tzinfo=UTC)
-    assert market.next_bar_time(weekdays, "1d", 3) == datetime(2013, 2, 20, tzinfo=UTC)
-    assert market.next_bar_time(days, "1d", 1) == datetime(2013, 2, 16, tzinfo=UTC)
-    assert market.next_bar_time(weekdays, "15m", 2) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)
+    assert market.skips_weekends(weekdays, "1d")
+    assert not market.skips_weekends(days, "1d")
+    assert not market.skips_weekends(weekdays, "15m"), "of shorter bars nobody knows"
+    friday = datetime(2013, 2, 15, tzinfo=UTC)
+    assert market.next_bar_time(friday, "1d", 1, weekdays_only=True) == datetime(2013, 2, 18, tzinfo=UTC)
+    assert market.next_bar_time(friday, "1d", 3, weekdays_only=True) == datetime(2013, 2, 20, tzinfo=UTC)
+    assert market.next_bar_time(friday, "1d", 1, weekdays_only=False) == datetime(2013, 2, 16, tzinfo=UTC)
+    assert market.next_bar_time(friday, "15m", 2, weekdays_only=False) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)

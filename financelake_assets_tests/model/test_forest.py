@@ -103,6 +103,15 @@ def test_trees_are_walked_and_their_mean_is_the_prediction(tmp_path: Path) -> No
     assert found[RAW_SIZE].to_list() == expected, "the mean of four trees, not half of their sum"
 
 
+def test_many_rows_are_scored_as_each_by_itself(tmp_path: Path) -> None:
+    read = forest.read(save(tmp_path, STUMPS * 5, EFFECTS))  # trees of several parts, rows of several blocks
+    many = rows([number / 5_000 - 2 for number in range(20_001)], [7] * 20_001)
+    found = read.predict(many)
+    for at in (0, 8_191, 8_192, 16_384, 20_000):
+        assert found[at].equals(read.predict(many[at]))
+    assert found.n_unique() == 3
+
+
 def test_a_probability_is_the_mean_share_of_the_leaves_rows_that_rose(tmp_path: Path) -> None:
     read = forest.read(save(tmp_path, STUMPS, EFFECTS))
     assert read.predict(rows([-1.0, 1.0], [7, 7]))[RAW_UP].to_list() == [0.25, 0.75]
