@@ -1,7 +1,7 @@
 """FinanceLake Pro under load: answer times with many clients on a large gold, memory, and first paint in a browser.
 
-Writes a lake of its own with real Delta tables (bars, predictions and signals of simulated minutes), serves it as
-``python -m dash_app`` does, and lets clients do what open pages do: ask for the pulse every half second and for the
+Writes a lake of its own with real Delta tables (bars, predictions and signals of simulated minutes), serves it as a
+lake does, and lets clients do what open pages do: ask for the pulse every half second and for the
 parts of the market view whenever it changed, while a writer appends bars. Prints JSON. Loopback only; ends by itself.
 """
 
@@ -16,7 +16,6 @@ import random
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 from deltalake import write_deltalake
 from playwright.sync_api import sync_playwright
@@ -34,6 +34,7 @@ from playwright.sync_api import sync_playwright
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.runtime.launch import COMMANDS
 from financelake_assets.silver.schema import BARS
 
 SYMBOLS = 100
@@ -128,14 +129,16 @@ def append(settings: Settings, table: TableSpec, rows: pl.DataFrame) -> None:
 @contextmanager
 def served(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """The dashboard in a process of its own, and the seconds until it had read the lake."""
+    command = COMMANDS["dashboard"](settings)
     environment = {
         **os.environ,
+        **command.env,
         "FINANCELAKE_DATA_DIR": str(settings.data_dir),
         "FINANCELAKE_DASHBOARD__PORT": str(settings.dashboard.port),
         "FINANCELAKE_PORT_OFFSET": "0",
     }
     begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "dash_app"], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command.argv, env=environment, stderr=subprocess.DEVNULL)
     try:
         while not loaded(settings):
             if process.poll() is not None:
@@ -192,7 +195,7 @@ class Client:
             raise RuntimeError(f"{answer.status}: {body[:300]!r}")
         if answer.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        return json.loads(body) if body else None
+        return orjson.loads(body) if body else None
 
 
 def load(settings: Settings, clients: int, seconds: float, written: int) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> mar
     interval = (
         where.interval if where.interval in snapshot.intervals(symbol) else market.main_interval(snapshot, symbol)
     )
-    return market.series(snapshot, symbol, interval or "", where.bars)
+    return market.series(snapshot, symbol, interval or "", where.bars, bool(where.show))
 
 
 def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Address) -> str:

@@ -15,15 +15,17 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from dash_app import wording
-from dash_app.indicators import with_indicators
+from dash_app.indicators import COLUMNS, with_indicators
 from dash_app.lake import Snapshot
 
 SPARK_BARS = 30
 _LENGTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SATURDAY = 6
 _PLOTTED = "%Y-%m-%dT%H:%M:%S"
-UNDRAWN = ("event_time", "ingested_at", "processed_at")
-"""Times are drawn from what is written of them."""
+DRAWN = (
+    *("at", "open", "high", "low", "close", "volume", "imputed", "signal", "predicted_return", "confidence"),
+    *("expected_lower", "expected_upper", *COLUMNS),
+)
 
 Row = dict[str, Any]
 
@@ -49,7 +51,7 @@ class Series:
     @cached_property
     def columns(self) -> dict[str, list[Any]]:
         """The bars as plain lists, which a few hundred rows are quicker to walk through as."""
-        return self.bars.drop(UNDRAWN).to_dict(as_series=False)
+        return self.bars.select([name for name in DRAWN if name in self.bars.columns]).to_dict(as_series=False)
 
     @property
     def change(self) -> float | None:
@@ -72,16 +74,19 @@ class Series:
         return next_bar_time(self.last["event_time"], self.interval, self.horizon, self.weekdays_only)
 
 
-def series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series | None:
+def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
     """The newest bars of a symbol with prediction and signal beside each; ``None`` where there are none.
+
+    Indicators, which look at bars before those that are shown, cost as much as all else: only where they are drawn.
 
     Columns of predictions and signals are null on bars that have none. ``expected_*`` is what the bar before predicted
     for this bar.
     """
-    return snapshot.once(("series", symbol, interval, bars), lambda: _series(snapshot, symbol, interval, bars))
+    key = ("series", symbol, interval, bars, indicators)
+    return snapshot.once(key, lambda: _series(snapshot, symbol, interval, bars, indicators))
 
 
-def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series | None:
+def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool) -> Series | None:
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
@@ -91,7 +96,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int) -> Series
     wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
     ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
     # one plan for all of it: each step by itself would cost more than its work
-    whole = _beside(_beside(with_indicators(prices.lazy()), predictions, wanted_p), signals, wanted_s).with_columns(
+    priced = with_indicators(prices.lazy()) if indicators else prices.lazy()
+    whole = _beside(_beside(priced, predictions, wanted_p), signals, wanted_s).with_columns(
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
         pl.col("upper").shift(ahead).alias("expected_upper"),

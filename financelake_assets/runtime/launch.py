@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime import dagster, jars, kafka, leftovers, redact, spark, spark_cluster
@@ -44,9 +44,9 @@ def spark_worker(settings: Settings) -> Command:
     return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
 
 
-def module(name: str) -> Callable[[Settings], Command]:
+def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Settings], Command]:
     """A Python module of this installation."""
-    return lambda settings: Command((sys.executable, "-m", name), cwd=settings.data_dir)
+    return lambda settings: Command((sys.executable, "-m", name), settings.data_dir, env or {})
 
 
 def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
@@ -70,7 +70,8 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     CODE_LOCATION: of_dagster(dagster.code_server),
     "dagster-web": of_dagster(dagster.webserver),
     "dagster-daemon": of_dagster(dagster.daemon),
-    "dashboard": module("dash_app"),
+    # many small frames for many visitors: a thread a frame is quicker than all threads for each
+    "dashboard": module("dash_app", {"POLARS_MAX_THREADS": "1"}),
     "feed": module("financelake_assets.bronze.feed"),
     "exporter": module("financelake_assets.runtime.exporter"),
     "watchdog": module("financelake_assets.runtime.watchdog"),

@@ -22,7 +22,7 @@ from financelake_assets_tests.dash_app import written
 def _series(lake: Settings, symbol: str, bars: int = 250) -> market.Series:
     reader = LakeReader(lake)
     reader.refresh()
-    series = market.series(reader.snapshot, symbol, "1d", bars)
+    series = market.series(reader.snapshot, symbol, "1d", bars, indicators=True)
     assert series is not None
     return series
 
