@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -17,35 +16,46 @@ from dash import Patch, no_update
 
 Digests = dict[str, str]
 
+FIGURE = "figure"
+"""The piece that is plain by itself."""
+
 _FEW = 4
 """So many elements of a list may leave or differ for the rest to be left where it is."""
 
 
 def digest(value: Any) -> str:
     """A short fingerprint of anything that Dash can send."""
-    return hashlib.blake2b(orjson.dumps(value, default=_plain), digest_size=9).hexdigest()
+    return _fingerprint(_written(value))
 
 
-def _plain(value: Any) -> Any:
-    """A component as what Dash sends of it."""
-    return value.to_plotly_json()
+def _fingerprint(written: bytes) -> str:
+    return hashlib.blake2b(written, digest_size=9).hexdigest()
+
+
+def _written(value: Any) -> bytes:
+    return orjson.dumps(value, default=lambda component: component.to_plotly_json())
 
 
 class Pieces(dict[str, Any]):
-    """The pieces of a view, with their digests, which are worked out once for all visitors."""
+    """The pieces of a view as plain values, with their digests: both are worked out once for all visitors.
 
-    @cached_property
-    def digests(self) -> Digests:
-        """The digest of each."""
-        return {name: digest(value) for name, value in self.items()}
+    Components become what Dash sends of them, because Dash writes plain values several times as fast.
+    """
+
+    def __init__(self, **pieces: Any) -> None:
+        super().__init__()
+        self.digests: Digests = {}
+        for name, value in pieces.items():
+            written = _written(value)
+            self.digests[name] = _fingerprint(written)
+            self[name] = value if name == FIGURE else orjson.loads(written)
 
 
 def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, Any], Digests]:
     """Replace each piece that the browser has by ``no_update``; also gives the digests that it will have then."""
-    have = seen or {}
-    digests = pieces.digests if isinstance(pieces, Pieces) else Pieces(pieces).digests
-    kept = {name: no_update if have.get(name) == digests[name] else value for name, value in pieces.items()}
-    return kept, dict(digests)
+    have, whole = seen or {}, pieces if isinstance(pieces, Pieces) else Pieces(**pieces)
+    kept = {name: no_update if have.get(name) == whole.digests[name] else value for name, value in whole.items()}
+    return kept, dict(whole.digests)
 
 
 class Remembered:
@@ -87,7 +97,7 @@ def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
         for name, value in new.items():
             if old.get(name) != value:
                 _change(patch["data"][position], name, old.get(name), value)
-    return patch
+    return patch.to_plotly_json()
 
 
 def _change(trace: Any, name: str, old: Any, new: Any) -> None:

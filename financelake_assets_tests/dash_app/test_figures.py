@@ -127,7 +127,7 @@ def test_a_new_bar_is_a_patch_of_data_and_leaves_the_layout_alone(offline_lake: 
     before = candles(_series(offline_lake, "AAPL"), LIGHT)
     written.write_bars(offline_lake, rows.tail(1))
     after = candles(_series(offline_lake, "AAPL"), LIGHT)
-    patch = figure_patch(before, after).to_plotly_json()
+    patch = figure_patch(before, after)
     places = [tuple(change["location"]) for change in patch["operations"]]
     assert places
     assert all(place[0] == "data" for place in places)
@@ -164,12 +164,12 @@ def test_however_a_list_moved_on_the_patch_makes_it_of_the_old_one(
 ) -> None:
     new = old[dropped : max(dropped, len(old) - cut)] + more
     before, after = ({"data": [{"type": "bar", "y": y}], "layout": {}} for y in (old, new))
-    assert patched(before, figure_patch(before, after).to_plotly_json()) == after
+    assert patched(before, figure_patch(before, after)) == after
 
 
 def test_of_a_window_that_moves_only_the_new_bar_is_sent() -> None:
     before, after = ({"data": [{"type": "bar", "y": list(range(at, at + 250))}], "layout": {}} for at in (0, 1))
-    operations = figure_patch(before, after).to_plotly_json()["operations"]
+    operations = figure_patch(before, after)["operations"]
     assert [one["operation"] for one in operations] == ["Delete", "Extend"]
     assert operations[1]["params"]["value"] == [250]
     assert shift(list(range(250)), list(range(100, 350))) is None, "too much is new"

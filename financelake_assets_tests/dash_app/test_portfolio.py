@@ -74,7 +74,7 @@ def test_the_chart_has_the_three_curves_and_the_drawdown_below_zero(traded: Sett
 def test_a_step_is_a_patch(traded: Settings) -> None:
     account = _account(_read(traded))
     shorter = portfolio.AccountView("stock", "1d", account.equity.head(-1), account.statistics, [], [])
-    patch = figure_patch(curves.equity(shorter, LIGHT), curves.equity(account, LIGHT)).to_plotly_json()
+    patch = figure_patch(curves.equity(shorter, LIGHT), curves.equity(account, LIGHT))
     assert {change["location"][0] for change in patch["operations"]} == {"data"}
 
 
