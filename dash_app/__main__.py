@@ -6,6 +6,7 @@ before any table exists.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -33,6 +34,9 @@ def main() -> int:
         logging.error("%s", error)  # noqa: TRY400  # a message for a person, not a failure of ours
         return 2
     signal.signal(signal.SIGTERM, _leave)
+    # what was imported stays: to look through all of it for garbage takes longer than a request
+    gc.collect()
+    gc.freeze()
     reader.start()
     port = settings.dashboard.port + settings.port_offset
     logging.getLogger(__name__).info("FinanceLake Pro at %s", settings.dashboard_url)
