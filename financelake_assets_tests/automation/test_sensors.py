@@ -140,7 +140,6 @@ def test_a_query_whose_batch_does_not_end_is_started_again_and_loses_and_doubles
         kafka.eventually(lambda: "query silver hung, batch" in tick()[2], "the sensor saw that it hangs")
         assert str(Streams(watched).active()[QUERY].runId) != before
         assert "had not ended after" in (state.last_failure(watched, QUERY).error or "")
-        assert "query silver runs" in tick()[2], "it has longer now"
     ledger = kafka.drain(watched, Streams(watched).active()[QUERY])
     assert (ledger.consumed, ledger.balanced) == (120, True)
 
