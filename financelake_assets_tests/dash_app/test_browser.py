@@ -101,7 +101,8 @@ def test_a_chart_that_moved_on_bar_by_bar_is_the_one_that_a_page_opened_now_show
         first = page.evaluate(_DRAWN)
         for skip_last in range(9, 3, -1):
             row = _next_bars(dashboard, "BTC-USD", skip_last)
-            expect(page.locator("#symbol-facts")).to_contain_text(row["event_time"][0].strftime("%Y-%m-%d"))
+            shown = row["event_time"][0].strftime("%Y-%m-%d")
+            expect(page.locator("#symbol-facts")).to_contain_text(shown, timeout=10_000)
         fresh.goto(address)
         _settled(fresh)
         assert len(fresh.evaluate(_DRAWN)[2]["x"]) == 250
