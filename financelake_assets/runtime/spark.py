@@ -106,8 +106,8 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
         "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
-        # a query that cannot be stopped is an error, not a wait without end
-        "spark.sql.streaming.stopTimeout": "60s",
+        # a query that cannot be stopped is an error, and not a wait without end; a sensor's tick has a minute for all
+        "spark.sql.streaming.stopTimeout": "30s",
         # the stream_progress sensor takes them every 30 s
         "spark.sql.streaming.numRecentProgressUpdates": "200",
         # the usual one runs `chmod`, a process, for each of the four files of a micro-batch
