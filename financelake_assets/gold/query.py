@@ -10,7 +10,7 @@ all of that together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.registry import ModelRecord
-from financelake_assets.resources.spark import let_go, start_query
+from financelake_assets.resources.spark import WriteBatch, start_query
 from financelake_assets.silver.schema import BARS, UNIVERSE
 
 QUERY = "gold"
@@ -83,15 +83,10 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .option(source.FIRST_VERSION, first_version)  # the checkpoint's own place goes before this
         .load()
     )
-    return start_query(
-        commits.writeStream.queryName(QUERY)
-        .foreachBatch(batch_writer(settings, first_version))
-        .option("checkpointLocation", str(checkpoint))
-        .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
-    )
+    return start_query(commits, QUERY, settings, batch_writer(settings, first_version))
 
 
-def batch_writer(settings: Settings, first_version: int) -> Callable[[DataFrame, int], None]:
+def batch_writer(settings: Settings, first_version: int) -> WriteBatch:
     """The function that Spark calls with each micro-batch, for this lake. Its worker keeps what the next one needs.
 
     Args:
@@ -102,8 +97,7 @@ def batch_writer(settings: Settings, first_version: int) -> Callable[[DataFrame,
     checkpoint = Path(settings.checkpoint(QUERY))
     kept: list[Scorer] = []
 
-    def write(batch: DataFrame, batch_id: int) -> None:
-        let_go(batch)  # it has no rows: what it covers is in the checkpoint
+    def write(_: DataFrame, batch_id: int) -> None:
         if not kept:
             kept.append(Scorer(Settings.model_validate_json(plain)))
         kept[0].write_batch(feed.versions_of(checkpoint, batch_id, first_version))

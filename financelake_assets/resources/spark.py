@@ -10,6 +10,7 @@ import atexit
 import os
 import socket
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pyspark
@@ -19,7 +20,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.plan import CachedRemoteRelation
 from pyspark.sql.streaming.query import StreamingQuery
-from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from financelake_assets.config import Settings
 
@@ -29,6 +29,9 @@ _RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
 # Spark gives a Python worker ten seconds to import what it needs, which a busy small machine may not manage at first
 _WORKER_LATE = "Python worker failed to connect back"
 _WORKER_ATTEMPTS = 4
+
+WriteBatch = Callable[[DataFrame, int], None]
+"""Takes a micro-batch and its id."""
 
 
 class SparkUnavailableError(ConnectionError):
@@ -114,12 +117,31 @@ def let_go(batch: DataFrame) -> None:
         plan._relation_id = None  # type: ignore[assignment]  # pyspark's sign that there is nothing to tell
 
 
-def start_query(writer: DataStreamWriter) -> StreamingQuery:
-    """Start a query with a function of ours in it, again when its Python worker was not up in time.
+def start_query(rows: DataFrame, name: str, settings: Settings, write: WriteBatch) -> StreamingQuery:
+    """Start a query that gives each micro-batch to a function of ours, again when its Python worker was not up in time.
+
+    Args:
+        rows: a stream.
+        name: of the query and of its checkpoint, from which it goes on.
+        settings: the lake.
+        write: called with each micro-batch and its id, in a process of Spark's.
 
     Raises:
         PySparkException: what Spark said, if it was anything else, or the worker was late each time.
     """
+
+    def batch(rows: DataFrame, batch_id: int) -> None:
+        try:
+            write(rows, batch_id)
+        finally:
+            let_go(rows)
+
+    writer = (
+        rows.writeStream.queryName(name)
+        .foreachBatch(batch)
+        .option("checkpointLocation", settings.checkpoint(name))
+        .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
+    )
     for attempt in range(1, _WORKER_ATTEMPTS + 1):
         try:
             return writer.start()

@@ -62,8 +62,7 @@ def refuse_misfit(
 
 def committed_batch(checkpoint: Path) -> int | None:
     """Id of the last committed micro-batch; ``None`` when none was committed yet."""
-    batches = [int(entry.name) for entry in (checkpoint / "commits").glob("*") if entry.name.isdigit()]
-    return max(batches, default=None)
+    return _newest(checkpoint / "commits")
 
 
 def open_batch(checkpoint: Path) -> tuple[int, float] | None:
@@ -71,14 +70,16 @@ def open_batch(checkpoint: Path) -> tuple[int, float] | None:
 
     A query that was stopped in its midst does it again, so a batch may have been planned by a query before.
     """
-    for _ in range(5):
-        planned = [entry for entry in (checkpoint / "offsets").glob("*") if entry.name.isdigit()]
-        last = max(planned, key=lambda entry: int(entry.name), default=None)
-        if last is None or (checkpoint / "commits" / last.name).exists():
-            return None
-        with suppress(FileNotFoundError):  # Spark took it back, and planned it anew
-            return int(last.name), last.stat().st_mtime
+    planned = _newest(checkpoint / "offsets")
+    if planned is None or (checkpoint / "commits" / str(planned)).exists():
+        return None
+    with suppress(FileNotFoundError):  # somebody removed the checkpoint meanwhile
+        return planned, (checkpoint / "offsets" / str(planned)).stat().st_mtime
     return None
+
+
+def _newest(folder: Path) -> int | None:
+    return max((int(entry.name) for entry in folder.glob("*") if entry.name.isdigit()), default=None)
 
 
 def source_offsets(checkpoint: Path, batch: int) -> dict[str, Any]:

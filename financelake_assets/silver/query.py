@@ -8,7 +8,7 @@ retention stops the query loudly; bad input never does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 from deltalake import DeltaTable
@@ -19,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import let_go, start_query
+from financelake_assets.resources.spark import WriteBatch, start_query
 from financelake_assets.silver import merging, schema, sources, writing
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
@@ -55,12 +55,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
         .load()
     )
-    return start_query(
-        messages.writeStream.queryName(QUERY)
-        .foreachBatch(batch_writer(settings, ids))
-        .option("checkpointLocation", settings.checkpoint(QUERY))
-        .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
-    )
+    return start_query(messages, QUERY, settings, batch_writer(settings, ids))
 
 
 def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, str]:
@@ -77,15 +72,12 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
     }
 
 
-def batch_writer(settings: Settings, ids: TopicIds) -> Callable[[DataFrame, int], None]:
+def batch_writer(settings: Settings, ids: TopicIds) -> WriteBatch:
     """The function that Spark calls with each micro-batch, for this lake."""
     plain = settings.without_secrets()
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        try:
-            write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
-        finally:
-            let_go(messages)
+        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
 
     return write
 
