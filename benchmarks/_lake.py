@@ -39,7 +39,7 @@ def spark_session(port: int, memory: str = "2g") -> Iterator[SparkSession]:
 @contextmanager
 def _server(settings: Settings) -> Iterator[None]:
     spark.prepare(settings)
-    command = spark.command(settings, find_java(), jars.class_path("spark", settings))
+    command = spark.command(settings, find_java(), jars.spark_class_path(settings))
     log = Path(settings.data_dir) / "spark.log"
     with log.open("wb") as output:
         process = Popen(

@@ -37,7 +37,7 @@ def broker(settings: Settings) -> Iterator[int]:
 @contextmanager
 def spark_server(settings: Settings) -> Iterator[int]:
     """The lake's Spark Connect server; its process id."""
-    java, class_path = find_java(), jars.class_path("spark", settings)
+    java, class_path = find_java(), jars.spark_class_path(settings)
     spark.prepare(settings)
     command = spark.command(settings, java, class_path)
     with running(command, settings, "spark", lambda: probes.grpc(settings.host, settings.spark_port)) as pid:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -19,6 +20,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.store import delta_options
 
 State = Literal["absent", "empty", "ready", "broken"]
 Group = tuple[str, ...]
@@ -112,9 +114,9 @@ class CachedTable:
         return view
 
     def _identity(self) -> tuple[int, int] | None:
-        """Tells a table that was deleted and made again from the one that was open."""
+        """Tells a table that was deleted and made again from the one that was open; in a store that takes a restart."""
         try:
-            stat = (self._settings.data_dir / "delta" / self.spec.layer / self.spec.name / "_delta_log").stat()
+            stat = Path(self.spec.path(self._settings), "_delta_log").stat()
         except FileNotFoundError:
             return None
         return stat.st_dev, stat.st_ino
@@ -127,12 +129,21 @@ class CachedTable:
         if not added:
             groups: dict[Group, pl.DataFrame] = dict(before.groups) if grown else {}
         else:
-            rows = pl.scan_parquet(sorted(added), missing_columns="insert", extra_columns="ignore") if plain else None
-            fresh = self._typed(rows if rows is not None else pl.scan_delta(table))
+            fresh = self._typed(self._of_files(added) if plain else pl.scan_delta(table))
             groups = self._merged(before.groups if grown else {}, fresh)
         self._files = files
         count = before.rows if grown and not added else self._count(table)
         return TableView("ready" if groups else "empty", table.version(), count, groups, None, self._empty)
+
+    def _of_files(self, uris: frozenset[str]) -> pl.LazyFrame:
+        options = delta_options(self._settings)
+        return pl.scan_parquet(
+            sorted(uris),
+            missing_columns="insert",
+            extra_columns="ignore",
+            storage_options=options,
+            credential_provider=None,
+        )
 
     @staticmethod
     def _count(table: DeltaTable) -> int:

@@ -101,7 +101,7 @@ def broker(settings: Settings) -> Iterator[int]:
 @contextmanager
 def spark_server(settings: Settings) -> Iterator[int]:
     """The lake's Spark Connect server."""
-    java, class_path = find_java(), jars.class_path("spark", settings)
+    java, class_path = find_java(), jars.spark_class_path(settings)
     spark.prepare(settings)
     log = settings.data_dir / "logs" / "spark.log"
     probe: Probe = lambda: probes.grpc(settings.host, settings.spark_port)  # noqa: E731

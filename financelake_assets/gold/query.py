@@ -99,7 +99,7 @@ def batch_writer(settings: Settings, first_version: int) -> WriteBatch:
 
     def write(_: DataFrame, batch_id: int) -> None:
         if not kept:
-            kept.append(Scorer(Settings.model_validate_json(plain)))
+            kept.append(Scorer(Settings.sent(plain)))
         kept[0].write_batch(feed.versions_of(checkpoint, batch_id, first_version))
 
     return write

@@ -29,6 +29,7 @@ MOST_VERSIONS = 500
 
 _WAIT_SECONDS = 0.5  # Spark asks again at once, so the wait is where a query without work rests
 _LOOK_SECONDS = 0.02
+_LOOK_STORE_SECONDS = 0.2  # each look there is a request, which costs money
 
 Offset = dict[str, Any]
 """``version`` is the first that is not read yet, of the ``table`` with this id."""
@@ -48,7 +49,7 @@ class SilverVersions(DataSource):
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: ARG002, N802  # Spark's signature
         """The reader that Spark keeps in a process of its own while the query runs."""
-        return VersionsReader(Settings.model_validate_json(self.options[LAKE]), int(self.options[FIRST_VERSION]))
+        return VersionsReader(Settings.sent(self.options[LAKE]), int(self.options[FIRST_VERSION]))
 
 
 class VersionsReader(DataSourceStreamReader):
@@ -56,6 +57,7 @@ class VersionsReader(DataSourceStreamReader):
 
     def __init__(self, settings: Settings, first_version: int) -> None:
         self._settings, self._first = settings, first_version
+        self._look_seconds = _LOOK_SECONDS if settings.store.url is None else _LOOK_STORE_SECONDS
 
     @cached_property
     def _table(self) -> DeltaTable:
@@ -75,7 +77,7 @@ class VersionsReader(DataSourceStreamReader):
             raise CheckpointError(f"the gold query's checkpoint is of another table than {self._table.table_uri}")
         deadline = time.monotonic() + _WAIT_SECONDS
         while (end := self._end()) <= start["version"] and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(self._look_seconds)
         return self._offset(max(start["version"], min(end, start["version"] + MOST_VERSIONS)))
 
     def reportLatestOffset(self) -> Offset:  # noqa: N802

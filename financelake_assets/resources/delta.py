@@ -1,6 +1,6 @@
 """Delta tables as the lake declares them: one ``TableSpec`` each, created and inspected without Spark.
 
-Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables on disk and cheap facts about them
+Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables and cheap facts about them
 (rows, version, newest event). Creation is idempotent and safe when several processes race for it.
 """
 
@@ -23,6 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from filelock import FileLock
 
 from financelake_assets.config import Settings
+from financelake_assets.resources.store import delta_options
 
 _ATTEMPTS = 8
 
@@ -71,7 +72,7 @@ class TableSpec:
         return " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
 
     def path(self, settings: Settings) -> str:
-        """Folder of the table in this lake."""
+        """Folder or URL of the table in this lake."""
         return settings.table(self.layer, self.name)
 
     def ensure(self, settings: Settings) -> DeltaTable:
@@ -81,26 +82,29 @@ class TableSpec:
             DeltaError: the folder holds something that is not a readable Delta table, or a row that breaks a rule
                 which the declaration has gained.
         """
-        path = self.path(settings)
         try:
-            table = DeltaTable(path)
+            table = self._opened(settings)
         except TableNotFoundError:
-            table = self._created(path)
+            table = self._created(settings)
         if self._lacking(table) == ([], {}):
             return table
-        return retried(lambda: self._completed(DeltaTable(path)))
+        return retried(lambda: self._completed(self._opened(settings)))
 
-    def _created(self, path: str) -> DeltaTable:
+    def _opened(self, settings: Settings) -> DeltaTable:
+        return DeltaTable(self.path(settings), storage_options=delta_options(settings))
+
+    def _created(self, settings: Settings) -> DeltaTable:
         try:
             return DeltaTable.create(
-                path,
+                self.path(settings),
                 schema=self.schema,
                 mode="error",
                 description=self.description,
                 configuration=dict(self.properties) or None,
+                storage_options=delta_options(settings),
             )
         except DeltaError:
-            return DeltaTable(path)  # another process created it in between
+            return self._opened(settings)  # another process created it in between
 
     def _lacking(self, table: DeltaTable) -> tuple[list[str], dict[str, str]]:
         """Columns and rules that are declared and that the table does not have."""
@@ -122,7 +126,7 @@ class TableSpec:
     def open(self, settings: Settings) -> DeltaTable | None:
         """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""
         try:
-            return DeltaTable(self.path(settings))
+            return self._opened(settings)
         except TableNotFoundError:
             return None
 
@@ -137,7 +141,7 @@ class TableSpec:
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:
-        """Take turns with others on this machine who rewrite the table; of two who do not, one does it again."""
+        """Take turns with others of this data folder who rewrite the table; of two who do not, one does it again."""
         folder = settings.data_dir / "run"
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):

@@ -8,7 +8,6 @@ file one begins again. It never touches a table's totals and offsets, which live
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from deltalake.exceptions import CommitFailedError
 
 from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.store import names
 
 _MEGABYTE = 1 << 20
 _CHECKPOINT_AFTER = 50
@@ -59,13 +59,13 @@ def condition(spec: TableSpec, settings: Settings) -> Condition | None:
     if table is None:
         return None
     sizes = pa.table(table.get_add_actions()).column("size_bytes").to_pylist()
-    log = Path(spec.path(settings)) / "_delta_log"
-    checkpoints = [int(file.name[:20]) for file in log.glob("*.checkpoint*.parquet")]
+    log = names(settings, f"{spec.full_name}/_delta_log")
+    checkpoints = [int(name[:20]) for name in log if ".checkpoint" in name and name.endswith(".parquet")]
     return Condition(
         files=len(sizes),
         small_files=sum(size < _target_bytes(settings) / 2 for size in sizes),
         bytes=sum(sizes),
-        log_files=sum(1 for _ in log.glob("*.json")),
+        log_files=sum(name.endswith(".json") for name in log),
         since_checkpoint=table.version() - max(checkpoints, default=-1),
     )
 

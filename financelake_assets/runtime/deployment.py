@@ -23,6 +23,7 @@ def checks(settings: Settings) -> dict[str, Callable[[Settings], str]]:
     wanted: dict[str, tuple[bool, Callable[[Settings], str]]] = {
         "Kafka": (settings.kafka.bootstrap is not None, kafka),
         "Spark Connect": (settings.spark.remote is not None, spark),
+        "Object store": (settings.store.url is not None, object_store),
         "Postgres": (settings.dagster.postgres is not None, postgres),
         "Dagster": (elsewhere(settings), dagster),
     }
@@ -70,6 +71,20 @@ def spark(settings: Settings) -> str:
     version = session.version
     session.stop()
     return f"Spark {version} at {settings.spark.remote}"
+
+
+def object_store(settings: Settings) -> str:
+    """The store of the tables takes this lake's objects, and refuses a second one of the same name.
+
+    Raises:
+        RuntimeProblem: it does not, or does not answer.
+    """
+    from financelake_assets.resources.store import StoreError, refuse_careless
+
+    try:
+        return refuse_careless(settings)
+    except StoreError as error:
+        raise RuntimeProblem(str(error)) from error
 
 
 def postgres(settings: Settings) -> str:

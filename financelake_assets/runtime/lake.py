@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import jars, kafka_access, leftovers, preflight, processes
+from financelake_assets.runtime import deployment, jars, kafka_access, leftovers, preflight, processes
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.processes import Process
 from financelake_assets.runtime.supervision import Supervisor, folder, log_file
@@ -72,6 +72,8 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
     preflight.ports(settings)
     say(preflight.jar_sets(settings, progress))
     preflight.broker_folder(settings)
+    if settings.store.url is not None:
+        say(deployment.object_store(settings))
 
 
 def _remember_universe(settings: Settings, say: Say) -> None:

@@ -28,7 +28,7 @@ def broker(settings: Settings) -> Command:
 
 def spark_server(settings: Settings) -> Command:
     """The Spark Connect server."""
-    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.class_path("spark", settings)
+    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.spark_class_path(settings)
     spark.prepare(settings)
     return spark.command(settings, java, class_path)
 
@@ -40,7 +40,7 @@ def spark_master(settings: Settings) -> Command:
 
 def spark_worker(settings: Settings) -> Command:
     """A worker of one, with the jars that the server's tasks need."""
-    jars.class_path("spark", settings)
+    jars.spark_class_path(settings)
     return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
 
 

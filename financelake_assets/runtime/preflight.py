@@ -83,8 +83,7 @@ def memory(settings: Settings) -> str:
 
 def jar_sets(settings: Settings, progress: jars.Progress | None = None) -> str:
     """The jars are in the cache and have the locked hashes."""
-    sets: tuple[jars.JarSet, ...] = ("kafka", "spark")
-    count = sum(len(jars.class_path(name, settings, progress)) for name in sets)
+    count = sum(len(jars.class_path(name, settings, progress)) for name in jars.sets_of(settings))
     return f"{count} jars with the locked sha256 in {jars.cache_folder(settings)}"
 
 

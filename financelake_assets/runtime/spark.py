@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from financelake_assets.config import Settings
+from financelake_assets.resources.store import spark_options
 from financelake_assets.runtime.command import Command, joined
 from financelake_assets.runtime.java import MODULE, Java
 
@@ -81,6 +82,7 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
     home = folder(settings)
     return {
         **secret_configuration(settings),
+        **spark_options(settings),
         **figures(settings),
         **({} if settings.spark.master.startswith("local") else _of_executors(settings, class_path)),
         "spark.master": settings.spark.master,

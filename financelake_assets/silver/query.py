@@ -77,7 +77,7 @@ def batch_writer(settings: Settings, ids: TopicIds) -> WriteBatch:
     plain = settings.without_secrets()
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        write_batch(messages.sparkSession, Settings.model_validate_json(plain), messages, ids)
+        write_batch(messages.sparkSession, Settings.sent(plain), messages, ids)
 
     return write
 
@@ -96,7 +96,7 @@ def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame, id
 
 def cleaned_rows(spark: SparkSession, settings: Settings, messages: DataFrame) -> pl.DataFrame:
     """The judged and typed messages, brought here; raw bytes only of those that are quarantined."""
-    known = pl.scan_delta(schema.UNIVERSE.path(settings)).select("symbol", "asset_class").collect()
+    known = schema.UNIVERSE.scan(settings).select("symbol", "asset_class").collect()
     universe = spark.createDataFrame(known.to_arrow(), "symbol STRING, asset_class STRING")
     bad = F.col("reason").isNotNull()
     slim = {name: F.when(bad, F.col(name)) for name in ("raw", "key")}

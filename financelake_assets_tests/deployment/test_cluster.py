@@ -142,7 +142,7 @@ def publish(lake: CommandLine, wanted: int) -> set[datetime]:
 
 
 def hours_in_silver(lake: CommandLine) -> set[datetime]:
-    rows = pl.scan_delta(BARS.path(lake.settings)).filter(pl.col("interval") == "1h", pl.col("symbol") == "AAPL")
+    rows = BARS.scan(lake.settings).filter(pl.col("interval") == "1h", pl.col("symbol") == "AAPL")
     return set(rows.select("event_time").collect()["event_time"])
 
 

@@ -50,19 +50,19 @@ def test_history_becomes_signals_with_no_further_command(whole_lake: CommandLine
     assert status["streams"]["gold"]["running"]
     assert rows(status, "silver/bars") > 40_000
     assert rows(status, "gold/predictions") > 0
-    quarantined = pl.read_delta(QUARANTINE.path(whole_lake.settings))
+    quarantined = QUARANTINE.scan(whole_lake.settings).collect()
     assert quarantined["reason"].to_list() == ["missing_price"]  # the one row of the packaged data without a price
 
 
 def test_every_prediction_is_of_a_bar_that_the_model_did_not_see(whole_lake: CommandLine):
     status = whole_lake.wait_for("signals", has_signals)
-    predicted = pl.read_delta(PREDICTIONS.path(whole_lake.settings))
+    predicted = PREDICTIONS.scan(whole_lake.settings).collect()
     assert set(predicted["model_version"]) == {status["model"]["model_version"]}
-    bars = pl.read_delta(BARS.path(whole_lake.settings))
+    bars = BARS.scan(whole_lake.settings).collect()
     assert predicted.join(bars, on=["symbol", "interval", "event_time"], how="anti").is_empty()
     assert (predicted["lower"] <= predicted["predicted_close"]).all()
     assert (predicted["predicted_close"] <= predicted["upper"]).all()
-    signals = pl.read_delta(SIGNALS.path(whole_lake.settings))
+    signals = SIGNALS.scan(whole_lake.settings).collect()
     assert set(signals["signal"]) <= {"BUY", "SELL", "HOLD"}
     assert signals.filter(pl.col("signal") == "HOLD")["reason"].null_count() == 0
 
@@ -127,7 +127,7 @@ def test_a_back_fill_of_a_past_month_repairs_what_a_check_found_missing(whole_la
     whole_lake.wait_for("signals", has_signals)
     settings = whole_lake.settings
     assert checked(whole_lake, "check_gold", "gold/predictions", "signal_for_each") == "SUCCEEDED"
-    signals = pl.read_delta(SIGNALS.path(settings), columns=["event_time"])["event_time"]
+    signals = SIGNALS.scan(settings).select("event_time").collect()["event_time"]
     first = signals.min().replace(day=1, hour=0, minute=0)  # type: ignore[union-attr, call-arg, arg-type]
     following = (first + timedelta(days=31)).replace(day=1)
     month = f"event_time >= '{first.isoformat()}' AND event_time < '{following.isoformat()}'"
@@ -197,10 +197,10 @@ def test_bad_messages_from_outside_are_quarantined_with_reason_and_offset(whole_
     assert producer.flush(30) == 0
     expected = 1 + len(BAD)
     whole_lake.wait_for("quarantine", lambda now: settled(now) and rows(now, "silver/quarantine") == expected)
-    quarantined = pl.read_delta(QUARANTINE.path(settings)).filter(pl.col("topic") == "bronze.stock")
+    quarantined = QUARANTINE.scan(settings).collect().filter(pl.col("topic") == "bronze.stock")
     found = {row["reason"]: (row["partition"], row["offset"]) for row in quarantined.iter_rows(named=True)}
     assert found == {reason: places[reason] for reason in BAD}
-    bar = pl.read_delta(BARS.path(settings)).filter(pl.col("interval") == "1h").row(0, named=True)
+    bar = BARS.scan(settings).collect().filter(pl.col("interval") == "1h").row(0, named=True)
     assert (bar["partition"], bar["offset"]) == places["good"]
 
 
@@ -272,7 +272,7 @@ def test_down_leaves_nothing_and_up_resumes(whole_lake: CommandLine):
 
 def assert_nothing_doubled(lake: CommandLine) -> None:
     for table in (BARS, QUARANTINE, PREDICTIONS, SIGNALS):
-        keys = pl.read_delta(table.path(lake.settings), columns=list(table.key))
+        keys = table.scan(lake.settings).select(table.key).collect()
         assert keys.is_unique().all(), f"{table.full_name} has a key twice"
 
 

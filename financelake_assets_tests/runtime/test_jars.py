@@ -12,6 +12,7 @@ import pytest
 from financelake_assets.config import Settings
 from financelake_assets.runtime import jars
 from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.spark import spark_home
 
 CONTENT = b"not really a jar, but bytes have a hash"
 GOOD = hashlib.sha256(CONTENT).hexdigest()
@@ -104,14 +105,20 @@ def test_a_lock_cannot_lead_out_of_the_cache(tmp_path, monkeypatch):
         jars.class_path("kafka", lake(tmp_path, "http://127.0.0.1:9"))
 
 
-@pytest.mark.parametrize("name", ["kafka", "spark"])
+@pytest.mark.parametrize("name", ["kafka", "spark", "s3"])
 def test_the_committed_locks_hash_every_jar(name):
     locked = jars.read_lock(jars.lock_file(name))
     assert len(locked) > 5
     assert len({jar.path for jar in locked}) == len(locked)
 
 
-def test_spark_gets_no_jar_that_its_wheel_has():
+@pytest.mark.parametrize("name", ["spark", "s3"])
+def test_spark_gets_no_jar_that_its_wheel_has(name):
     brought = jars.wheel_artifacts()
     assert brought
-    assert not [jar.artifact for jar in jars.read_lock(jars.lock_file("spark")) if jar.artifact in brought]
+    assert not [jar.artifact for jar in jars.read_lock(jars.lock_file(name)) if jar.artifact in brought]
+
+
+def test_the_s3_file_system_is_of_the_wheels_hadoop():
+    (hadoop,) = [jar for jar in jars.read_lock(jars.lock_file("s3")) if jar.artifact == "hadoop-aws"]
+    assert list((spark_home() / "jars").glob(f"hadoop-client-api-{hadoop.version}.jar"))

@@ -30,7 +30,7 @@ TABLES = (BARS, TICKS, QUARANTINE)
 
 def content(lake: Settings, table: TableSpec) -> list[tuple[Any, ...]]:
     """A table's rows in the order of its key, without the times of writing."""
-    rows = pl.read_delta(table.path(lake)).sort(table.key)
+    rows = table.scan(lake).collect().sort(table.key)
     return rows.drop("processed_at", "quarantined_at", strict=False).rows()
 
 
@@ -197,7 +197,7 @@ def test_far_and_near_trades_of_one_batch_are_all_found(offline_lake: Settings):
     days = [0.0, 30.0, 86_400.0 * 40, 86_400.0 * 40 + 59]
     write(offline_lake, [tick(n, 5.0 + n, 1.0, at) for n, at in enumerate(days)])
     write(offline_lake, [tick(10 + n, 9.0, 1.0, at + 1) for n, at in enumerate([0.0, 86_400.0 * 40])])
-    bars = pl.read_delta(BARS.path(offline_lake)).sort("event_time")
+    bars = BARS.scan(offline_lake).collect().sort("event_time")
     assert bars["trades"].to_list() == [3, 3]
     assert bars["volume"].to_list() == [3.0, 3.0]
 

@@ -25,7 +25,7 @@ import platformdirs
 from financelake_assets.config import Settings
 from financelake_assets.runtime.errors import RuntimeProblem
 
-JarSet = Literal["kafka", "spark"]
+JarSet = Literal["kafka", "spark", "s3"]
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with a file's name and size; gives a context that yields a function to report the bytes that arrived."""
 
@@ -88,6 +88,21 @@ def class_path(name: JarSet, settings: Settings, progress: Progress | None = Non
     cache = cache_folder(settings)
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda jar: _provide(jar, cache, settings.runtime.maven_repository, progress), jars))
+
+
+def sets_of(settings: Settings) -> tuple[JarSet, ...]:
+    """The sets that a lake with these settings uses."""
+    return ("kafka", *spark_sets(settings))
+
+
+def spark_sets(settings: Settings) -> tuple[JarSet, ...]:
+    """Those of Spark's servers and executors."""
+    return ("spark",) if settings.store.url is None else ("spark", "s3")
+
+
+def spark_class_path(settings: Settings) -> list[Path]:
+    """The jars of Spark's servers and executors; raises as ``class_path`` does."""
+    return [jar for name in spark_sets(settings) for jar in class_path(name, settings)]
 
 
 def provide(jar: Jar, settings: Settings) -> Path:
@@ -171,18 +186,22 @@ def sha256(path: Path) -> str:
 # -- writing the locks (maintainers) ---------------------------------------------------------------------
 
 
-def resolve(name: JarSet, without: frozenset[str] = frozenset()) -> list[Jar]:
-    """Resolve a manifest with jgo, from an empty repository; leave out the artifact ids in ``without``."""
+def resolve(name: JarSet, without: frozenset[str] = frozenset(), transitive: bool = True) -> list[Jar]:
+    """Resolve a manifest with jgo, from an empty repository; leave out the artifact ids in ``without``.
+
+    ``transitive``: false where the manifest names every jar.
+    """
     from jgo.env import EnvironmentSpec
     from jgo.maven import MavenContext
 
     with tempfile.TemporaryDirectory() as folder:
         maven = MavenContext(repo_cache=Path(folder), local_repos=[], timeout=60)
-        roots = [maven.create_dependency(text) for text in EnvironmentSpec.load(manifest(name)).coordinates]
-        for root in roots:
-            root.scope = "compile"
-        inputs, transitive = maven.resolver.resolve(roots)
-        wanted = [*inputs, *(dependency for dependency in transitive if dependency.scope in ("compile", "runtime"))]
+        wanted = [maven.create_dependency(text) for text in EnvironmentSpec.load(manifest(name)).coordinates]
+        if transitive:
+            for root in wanted:
+                root.scope = "compile"
+            inputs, further = maven.resolver.resolve(wanted)
+            wanted = [*inputs, *(dependency for dependency in further if dependency.scope in ("compile", "runtime"))]
         artifacts = [dependency.artifact for dependency in wanted if dependency.artifactId not in without]
         return [
             Jar(item.groupId, item.artifactId, item.version, item.classifier, sha256(Path(item.resolve())))

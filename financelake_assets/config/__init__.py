@@ -1,0 +1,223 @@
+"""The one typed settings tree of a lake.
+
+Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
+``FINANCELAKE_KAFKA__PORT=19092``), and files of those names in ``FINANCELAKE_SECRETS_DIR``. Leaves: a validated, frozen
+``Settings``. Everything that a lake writes lies under ``data_dir``, its tables in an object store where ``store`` names
+one; every port is shifted by ``port_offset``, so that two lakes run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from financelake_assets.config.market import (
+    ASSET_CLASSES,
+    AssetClass,
+    FeedSettings,
+    ModelSettings,
+    PortfolioSettings,
+    SignalSettings,
+    SilverSettings,
+)
+from financelake_assets.config.platform import (
+    AlertSettings,
+    DagsterSettings,
+    DashboardSettings,
+    KafkaSettings,
+    MaintenanceSettings,
+    MetricsSettings,
+    RuntimeSettings,
+    SparkSettings,
+    StoreSettings,
+    StreamSettings,
+)
+
+__all__ = [
+    "ASSET_CLASSES",
+    "SECRETS_DIR",
+    "STREAMS_SESSION_ID",
+    "AlertSettings",
+    "AssetClass",
+    "FeedSettings",
+    "KafkaSettings",
+    "ModelSettings",
+    "PortfolioSettings",
+    "Settings",
+    "SignalSettings",
+    "SilverSettings",
+    "SparkSettings",
+    "StoreSettings",
+    "StreamSettings",
+    "get_settings",
+]
+
+STREAMS_SESSION_ID = "5d1f0c1e-7a51-4b0e-9c1c-f1a9ce1a4e00"
+"""The fixed Spark Connect session that owns the continuous queries, so that any client finds them again."""
+
+SECRETS_DIR = "FINANCELAKE_SECRETS_DIR"
+"""Names a folder of files, each called like the variable whose value it holds, as Docker mounts secrets."""
+
+
+class Settings(BaseSettings):
+    """Every setting of one lake; see the groups for what each means."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FINANCELAKE_", env_nested_delimiter="__", frozen=True, extra="ignore", validate_default=True
+    )
+
+    data_dir: Path = Field(
+        Path(".financelake"), description="holds what the lake writes; the tables too unless there is a store"
+    )
+    host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
+    port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line, of Python and Dagster")
+    universe_file: Path | None = Field(
+        None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    spark: SparkSettings = SparkSettings()
+    streams: StreamSettings = StreamSettings()
+    store: StoreSettings = StoreSettings()
+    silver: SilverSettings = SilverSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    feed: FeedSettings = FeedSettings()
+    model: ModelSettings = ModelSettings()
+    signals: SignalSettings = SignalSettings()
+    portfolio: PortfolioSettings = PortfolioSettings()
+    alerts: AlertSettings = AlertSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _work_begins_before_it_is_an_alert(self) -> Self:
+        begins, alerted = self.streams.start_seconds, self.alerts.stale_seconds
+        if not self.streams.continuous and begins >= alerted:
+            raise ValueError(f"streams.start_seconds is {begins:g}: it must be below alerts.stale_seconds, {alerted:g}")
+        return self
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("universe_file")
+    @classmethod
+    def _absolute_where_given(cls, value: Path | None) -> Path | None:
+        # relative to where the command was given, not to where a process of the lake happens to run
+        return value and value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the files of the secrets' folder."""
+        del settings_cls, dotenv_settings
+        files = NestedSecretsSettingsSource(
+            file_secret_settings, os.environ.get(SECRETS_DIR), secrets_dir_missing="error"
+        )
+        return init_settings, env_settings, files
+
+    def without_secrets(self) -> str:
+        """JSON for a process elsewhere, which needs the settings and must not be sent the secrets."""
+        return self.model_dump_json(exclude=_secrets(type(self)))
+
+    @classmethod
+    def sent(cls, text: str) -> Self:
+        """The settings that ``without_secrets`` gave elsewhere, with the secrets of the process that receives them."""
+        return cls(**json.loads(text))
+
+    # -- addresses ---------------------------------------------------------------------------------
+    @property
+    def kafka_bootstrap(self) -> str:
+        """``host:port`` that Kafka clients connect to."""
+        return self.kafka.bootstrap or f"{self.host}:{self.kafka.port + self.port_offset}"
+
+    @property
+    def spark_port(self) -> int:
+        """Port of the lake's own Spark Connect server, shifted by the offset."""
+        return self.spark.port + self.port_offset
+
+    @property
+    def spark_remote(self) -> str:
+        """Spark Connect URL for short jobs, each with a session of its own. Holds the token: not for messages."""
+        remote = self.spark.remote or f"sc://{self.host}:{self.spark_port}"
+        if self.spark.token is None:
+            return remote
+        # pyspark sends its own parameter `token` over TLS or to `localhost` only; a header goes to every host
+        bearer = quote(f"Bearer {self.spark.token.get_secret_value()}", safe="")
+        return f"{remote}{_separator(remote)}authorization={bearer}"
+
+    @property
+    def streams_remote(self) -> str:
+        """Spark Connect URL of the fixed session that owns the continuous queries."""
+        return f"{self.spark_remote}{_separator(self.spark_remote)}session_id={STREAMS_SESSION_ID}"
+
+    @property
+    def dagster_url(self) -> str:
+        """URL of the Dagster UI."""
+        return f"http://{self.host}:{self.dagster.port + self.port_offset}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """URL of FinanceLake Pro."""
+        return f"http://{self.host}:{self.dashboard.port + self.port_offset}"
+
+    # -- places ------------------------------------------------------------------------------------
+    @property
+    def tables(self) -> str:
+        """Folder or URL under which all tables are, by layer."""
+        return self.store.url or str(self.data_dir / "delta")
+
+    def table(self, layer: str, name: str) -> str:
+        """Folder or URL of the Delta table ``layer/name``."""
+        return f"{self.tables}/{layer}/{name}"
+
+    def checkpoint(self, query: str) -> str:
+        """Checkpoint folder of the continuous query ``query``."""
+        return str(self.data_dir / "checkpoints" / query)
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the model artifacts, one sub-folder a version."""
+        return self.data_dir / "models"
+
+
+def _separator(remote: str) -> str:
+    return ";" if "/;" in remote else "/;"
+
+
+def _secrets(model: type[BaseModel]) -> Any:
+    """What to leave out of a dump: every secret, in every group."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if "SecretStr" in repr(field.annotation):
+            found[name] = True
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found[name] = _secrets(field.annotation)
+    return found
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process's environment, read once."""
+    return Settings()

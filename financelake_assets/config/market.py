@@ -1,0 +1,102 @@
+"""Settings of what a lake is for: the feed, the model, its signals, and the portfolio that trades them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from financelake_assets.config.group import Group
+
+AssetClass = Literal["stock", "crypto", "commodity"]
+ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
+
+
+class SilverSettings(Group):
+    """What the survey of silver takes for a jump of the price. A jump is noted in silver/findings, never dropped."""
+
+    jump_sigmas: float = Field(10.0, gt=0, description="a jump is a move of more typical moves of late than this")
+    jump_share: float = Field(0.1, gt=0, description="and of more than this share of the close before")
+
+
+class FeedSettings(Group):
+    """What `up` publishes to bronze by itself."""
+
+    provider: Literal["replay", "none"] = Field("replay", description="replay of packaged real history, or nothing")
+    bars_per_second: float = Field(
+        2.0, ge=0, description="speed of the replay's live part over all symbols; 0 is as fast as possible"
+    )
+    live_days: int = Field(365, ge=0, description="the last days of each symbol that are played as live")
+
+
+class ModelSettings(Group):
+    """The random forest. Chosen inside the training period (docs/decisions/0003-model-choices.md)."""
+
+    symbols: tuple[str, ...] = Field((), description="learn from these symbols alone; empty is all")
+    interval: str = Field("1d", description="the bars that the model learns from")
+    horizon: int = Field(1, ge=1, description="how many bars ahead a prediction looks")
+    trees: int = Field(40, ge=1)
+    depth: int = Field(6, ge=1, le=20)
+    min_instances_per_node: int = Field(50, ge=1)
+    subsampling_rate: float = Field(0.5, gt=0, le=1)
+    seed: int = 20_001
+    folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
+    window_days: int | None = Field(
+        None, ge=30, description="a sliding window: learn from so many days; unset is all history, an expanding one"
+    )
+    holdout_fraction: float = Field(
+        0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
+    )
+    coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
+    min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
+    retrain_rows: int = Field(5_000, ge=100, description="new silver rows since the last training that start the next")
+    max_age_days: float = Field(90, gt=0, description="older champions give no signals")
+
+
+class SignalSettings(Group):
+    """When a prediction becomes BUY or SELL. Costs are one-way, in basis points of the price."""
+
+    cost_bps: dict[AssetClass, float] = Field({"stock": 2.0, "crypto": 5.0, "commodity": 3.0})
+    min_confidence: float = Field(
+        0.5, ge=0.0, le=1, description="probability of the predicted direction below which to HOLD"
+    )
+    outlier_sigmas: float = Field(
+        10.0, gt=0, description="a bar's own move of more standard deviations than this is taken for an error: HOLD"
+    )
+    settle_bars: int = Field(
+        1, ge=0, le=20, description="a direction holds back while the opposite one was due in so many bars before"
+    )
+
+    @field_validator("cost_bps")
+    @classmethod
+    def _every_class_is_named(cls, value: dict[AssetClass, object]) -> dict[AssetClass, object]:
+        missing = set(ASSET_CLASSES) - set(value)
+        if missing:
+            raise ValueError(f"nothing for {', '.join(sorted(missing))}")
+        return value
+
+    @field_validator("cost_bps")
+    @classmethod
+    def _costs_are_not_negative(cls, value: dict[AssetClass, float]) -> dict[AssetClass, float]:
+        if any(cost < 0 for cost in value.values()):
+            raise ValueError("a cost is negative")
+        return value
+
+
+class PortfolioSettings(Group):
+    """The paper portfolio: one account for each asset class and interval, in which signals are executed."""
+
+    capital: float = Field(100_000.0, gt=0, description="what each account begins with")
+    slippage_bps: float = Field(1.0, ge=0, description="one-way, on top of the signal's costs")
+    target_volatility: float = Field(
+        0.10, gt=0, description="yearly volatility that a position is sized to, as a share of the account"
+    )
+    max_position: float = Field(0.5, gt=0, description="largest position in one symbol, as a share of the account")
+    max_exposure: float = Field(1.0, gt=0, description="largest sum of all positions, as a share of the account")
+    short: bool = Field(True, description="whether SELL opens a short position; otherwise it only closes a long one")
+    min_holding_bars: int = Field(1, ge=1, description="a position is neither closed nor reversed before")
+    kill_switch_drawdown: float = Field(
+        0.2, gt=0, le=1, description="loss from the highest equity at which every position is closed"
+    )
+    kill_switch_bars: int = Field(20, ge=1, description="steps without positions after the kill switch")
+    seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")

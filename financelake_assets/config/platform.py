@@ -1,0 +1,188 @@
+"""Settings of the parts that a lake runs on: servers, streams, tables, and what looks after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from financelake_assets.config.group import Group
+
+
+class KafkaSettings(Group):
+    """The broker and the bronze topics."""
+
+    port: int = Field(9092, ge=1, le=65535, description="client port of the lake's own broker")
+    controller_port: int = Field(9093, ge=1, le=65535, description="KRaft controller port of the own broker")
+    bootstrap: str | None = Field(None, description="an existing cluster's host:port list; no own broker is started")
+    heap: str = Field("512m", pattern=r"^\d+[mg]$", description="Java heap of the own broker")
+    partitions: int = Field(2, ge=1, description="partitions of each bronze topic")
+    replication: int = Field(1, ge=1, description="replicas of each bronze topic")
+    security: Literal["PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="SASL_SSL: clients log in with username and password over TLS"
+    )
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="how they log in; the own broker knows the first"
+    )
+    username: str | None = Field(None, description="of this lake on the broker")
+    password: SecretStr | None = Field(None, description="of that user")
+    ca_file: Path | None = Field(None, description="PEM of the authority that signed the brokers' certificates")
+    node_id: int = Field(1, ge=1, description="of the own broker in its cluster")
+    voters: str | None = Field(
+        None, description="id@host:port list of all controllers, where several own brokers are one cluster"
+    )
+    cluster_id: str | None = Field(None, description="of that cluster; a single broker makes its own")
+    internal_port: int = Field(9094, ge=1, le=65535, description="where own brokers with TLS speak to each other")
+    keystore_file: Path | None = Field(
+        None, description="PEM of the own broker's private key, its certificate and the authority's; for SASL_SSL"
+    )
+    admin_password: SecretStr | None = Field(
+        None, description="of the user admin, made with the own broker; for SASL_SSL"
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="where the own broker shows its JMX figures to Prometheus; unset is nowhere"
+    )
+    retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
+    retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
+
+
+class SparkSettings(Group):
+    """The Spark Connect server and what runs in it."""
+
+    port: int = Field(15002, ge=1, le=65535, description="port of the lake's own Spark Connect server")
+    remote: str | None = Field(None, description="an existing sc://host:port; no own server is started")
+    master: str = Field("local[*]", description="spark.master of the own server")
+    driver_host: str | None = Field(None, description="name under which executors reach the own server; default: host")
+    token: SecretStr | None = Field(None, description="a client of the Connect server must know it")
+    ca_file: Path | None = Field(
+        None, description="PEM of the authority behind a remote with use_ssl=true; unset is the public ones"
+    )
+    cluster_secret: SecretStr | None = Field(
+        None, description="master, workers and own server must share it; what they say to each other is encrypted"
+    )
+    ui_port: int | None = Field(
+        None, ge=1, le=65535, description="web page and Prometheus figures of the own server, master or worker"
+    )
+    master_port: int = Field(7077, ge=1, le=65535, description="port of a standalone master")
+    worker_cores: int = Field(1, ge=1, description="cores that a standalone worker offers")
+    worker_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="memory that a standalone worker offers")
+    executor_memory: str = Field("1g", pattern=r"^\d+[mg]$", description="Java heap of an executor on a cluster")
+    conf: dict[str, str] = Field({}, description="further settings of the own server, as JSON; the last word")
+    driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Java heap of the own server")
+    shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
+    trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
+    max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+
+
+class StreamSettings(Group):
+    """Whether the queries run all the time, or when there is work for them."""
+
+    continuous: bool = Field(
+        True, description="false: the queries are started when enough waits, and stopped when they have caught up"
+    )
+    start_messages: int = Field(1_000, ge=1, description="not continuous: so many waiting messages start them")
+    start_seconds: float = Field(
+        60.0, ge=5, description="not continuous: whatever has waited for so long starts them too"
+    )
+    stall_seconds: float = Field(
+        300.0, ge=5, description="a query whose micro-batch has not ended after so long is stopped and started again"
+    )
+
+
+class StoreSettings(Group):
+    """An object store for the Delta tables, which speaks S3 and heeds conditional puts. The rest stays on the disk."""
+
+    url: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z0-9][a-z0-9.\-]+(/[A-Za-z0-9._\-]+)*$",
+        description="s3://bucket/prefix of the tables; unset is the data folder",
+    )
+    endpoint: str | None = Field(
+        None, pattern=r"^https?://[^/?#]+$", description="of a store that is not Amazon's, such as https://host:port"
+    )
+    region: str = Field("us-east-1", description="of the bucket; most other stores take any")
+    access_key: str | None = Field(None, description="unset is what the machine's role or AWS_… variables give")
+    secret_key: SecretStr | None = Field(None, description="of that access key")
+
+    @field_validator("access_key", "secret_key", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None  # compose must mount a file, also for a lake without a store
+
+    @model_validator(mode="after")
+    def _a_secret_key_is_of_an_access_key(self) -> Self:
+        if self.secret_key is not None and self.access_key is None:
+            raise ValueError("store.secret_key needs store.access_key")
+        return self
+
+
+class MaintenanceSettings(Group):
+    """What keeps the Delta tables small and quick to read."""
+
+    target_file_mb: int = Field(
+        16, ge=1, le=1024, description="size that small files are merged up to; a correction rewrites a whole file"
+    )
+    small_files: int = Field(20, ge=2, description="so many files below half of that size are merged")
+    retention_hours: int = Field(
+        168, ge=168, description="how long replaced files are kept, for readers, time travel and the change feed"
+    )
+
+
+class DagsterSettings(Group):
+    """Dagster's webserver and code location."""
+
+    port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver")
+    code_port: int = Field(4266, ge=1, le=65535, description="port of the code location's gRPC server")
+    code_host: str | None = Field(None, description="where the code location is, if not on this host")
+    postgres: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/database for runs and events; unset is SQLite files"
+    )
+
+
+class DashboardSettings(Group):
+    """FinanceLake Pro."""
+
+    port: int = Field(8050, ge=1, le=65535, description="port of the dashboard")
+    refresh_seconds: float = Field(0.5, ge=0.2, description="how often an open page asks for new data")
+    stale_seconds: float = Field(30.0, gt=0, description="without a new bar for this long the page says stale")
+    login: SecretStr | None = Field(
+        None, description="name:password, required unless the host is this machine's own; 8 characters or more"
+    )
+
+    @field_validator("login")
+    @classmethod
+    def _login_has_a_name_and_a_password(cls, value: SecretStr | None) -> SecretStr | None:
+        name, _, password = value.get_secret_value().partition(":") if value else ("", "", "")
+        if value and (not name or len(password) < 8):
+            raise ValueError("login is name:password with a password of 8 characters or more")
+        return value
+
+
+class MetricsSettings(Group):
+    """Figures for Prometheus."""
+
+    port: int = Field(9464, ge=1, le=65535, description="port of the exporter")
+
+
+class AlertSettings(Group):
+    """Who is told when something is wrong. The lake's own log always is."""
+
+    urls: tuple[SecretStr, ...] = Field(
+        (), description="Apprise addresses, such as json://host/path (webhook) or mailto://user:password@host"
+    )
+    repeat_hours: float = Field(6.0, gt=0, description="how often one that lasts is said again")
+    stale_seconds: float = Field(300.0, ge=10, description="silver may stand still this long while messages wait")
+
+
+class RuntimeSettings(Group):
+    """Where the laptop runtime gets its JVM parts, and what it needs before it starts."""
+
+    jars_dir: Path | None = Field(None, description="cache of the JVM jars; default: the user's cache folder")
+    maven_repository: str | None = Field(
+        None, description="a mirror of Maven Central to take the jars from; they are checked by hash"
+    )
+    fetch_java: bool = Field(False, description="let jgo download a Java 17 where the machine has none")
+    min_free_gb: float = Field(2.0, ge=0, description="free disk space below which `up` does not start")
+    min_free_memory_gb: float = Field(4.0, ge=0, description="available memory below which `up` does not start")
+    start_seconds: float = Field(180.0, gt=0, description="how long `up` waits for everything to be healthy")

@@ -1,0 +1,154 @@
+"""Where the Delta tables are, the data folder or a bucket of an S3-compatible store, as each reader wants to be told.
+
+Enters: settings. Leaves: the options of delta-rs and polars, those of Spark, and the objects themselves for who looks
+at files. A commit is a put that the store refuses where the version exists (``If-None-Match``); a store that
+does not refuse loses commits, so ``refuse_careless`` tries it out before a lake uses one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from financelake_assets.config import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+_PATIENCE = timedelta(seconds=20)
+
+
+class StoreError(OSError):
+    """The object store cannot hold this lake's tables; the message names what to set."""
+
+
+def _keys(settings: Settings) -> tuple[str, str] | None:
+    """Access key and secret key; ``None`` where the machine's role or its own variables are to be used."""
+    store = settings.store
+    if store.access_key is None:
+        return None
+    if store.secret_key is None:
+        raise StoreError("FINANCELAKE_STORE__ACCESS_KEY is set, which needs FINANCELAKE_STORE__SECRET_KEY.")
+    return store.access_key, store.secret_key.get_secret_value()
+
+
+def delta_options(settings: Settings) -> dict[str, str] | None:
+    """Options of delta-rs and polars; ``None`` for tables in a folder.
+
+    Raises:
+        StoreError: a key without its secret.
+    """
+    store, keys = settings.store, _keys(settings)
+    if store.url is None:
+        return None
+    options = {"aws_region": store.region}
+    if store.endpoint is not None:
+        options |= {"aws_endpoint_url": store.endpoint, "aws_allow_http": "true" if _plain(store.endpoint) else "false"}
+    if keys is not None:
+        options |= {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1]}
+    return options
+
+
+def spark_options(settings: Settings) -> dict[str, str]:
+    """Options of a Spark server whose tasks read tables; none for tables in a folder. Holds the keys.
+
+    Raises:
+        StoreError: a key without its secret.
+    """
+    store, keys = settings.store, _keys(settings)
+    if store.url is None:
+        return {}
+    prefix = "spark.hadoop.fs.s3a"
+    options = {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        f"{prefix}.endpoint.region": store.region,
+    }
+    if store.endpoint is not None:
+        options |= {f"{prefix}.endpoint": store.endpoint, f"{prefix}.path.style.access": "true"}
+    if keys is not None:
+        options |= {f"{prefix}.access.key": keys[0], f"{prefix}.secret.key": keys[1]}
+    return options
+
+
+def objects(settings: Settings) -> ObjectStore:
+    """The files under ``Settings.tables``, wherever they are.
+
+    Raises:
+        StoreError: a key without its secret.
+    """
+    store, keys = settings.store, _keys(settings)
+    if store.url is None:
+        folder = Path(settings.tables)
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalStore(folder)
+    config: S3Config = {"region": store.region}
+    if store.endpoint is not None:
+        config["endpoint"] = store.endpoint
+    if keys is not None:
+        config["access_key_id"], config["secret_access_key"] = keys
+    return S3Store.from_url(
+        store.url,
+        config=config,
+        client_options={"allow_http": _plain(store.endpoint), "timeout": _PATIENCE},
+        retry_config={"max_retries": 3, "retry_timeout": _PATIENCE},
+    )
+
+
+def names(settings: Settings, folder: str) -> list[str]:
+    """The files of a folder and of those in it, such as of ``silver/bars/_delta_log``: their paths from ``folder`` on.
+
+    Raises:
+        BaseError: the store does not answer, or not this lake.
+    """
+    return sorted(item["path"].removeprefix(f"{folder}/") for item in objects(settings).list(folder).collect())
+
+
+def refuse_careless(settings: Settings) -> str:
+    """Try out whether tables can be written to the store, and whether it refuses the second put of a name; what it is.
+
+    Raises:
+        StoreError: it cannot be reached, lets this lake not in, or would lose commits. The message names the setting.
+    """
+    place = settings.store.endpoint or f"Amazon's S3 in {settings.store.region}"
+    store, name = objects(settings), f"financelake-probe-{uuid.uuid4().hex}"
+    try:
+        store.put(name, b"", mode="create")
+        try:
+            store.put(name, b"", mode="create")
+        except AlreadyExistsError:
+            return f"{settings.store.url} at {place}, which refuses a second commit of one version"
+        finally:
+            store.delete(name)
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StoreError(
+            f"The object store at {place} does not let this lake write to {settings.store.url}. Look at "
+            "FINANCELAKE_STORE__ACCESS_KEY, FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
+        ) from error
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"The object store at {place} has no bucket of {settings.store.url}. Make it, or look at "
+            "FINANCELAKE_STORE__URL."
+        ) from error
+    except BaseError as error:
+        raise StoreError(
+            f"The object store at {place} cannot be used: {_first_line(error)}. Look at "
+            "FINANCELAKE_STORE__ENDPOINT and FINANCELAKE_STORE__REGION."
+        ) from error
+    raise StoreError(
+        f"The object store at {place} took two objects of one name, though it was told to refuse the second. Two "
+        "writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to one with conditional puts."
+    )
+
+
+def _plain(endpoint: str | None) -> bool:
+    """Whether it was asked for without TLS."""
+    return endpoint is not None and endpoint.startswith("http://")
+
+
+def _first_line(error: BaseError) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
