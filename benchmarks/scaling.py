@@ -21,6 +21,7 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS
 
@@ -46,11 +47,11 @@ def main() -> None:
             while written < size:
                 fill(lake, written, min(CHUNK, size - written))
                 written = min(size, written + CHUNK)
-            seconds = []
+            seconds, tables = [], OpenTables(lake)
             for _ in range(arguments.rounds):
                 messages = batch(written, offset)
                 begun = time.perf_counter()
-                write_cleaned(lake, messages, IDS)
+                write_cleaned(tables, messages, IDS)
                 seconds.append(time.perf_counter() - begun)
                 written, offset = written + BATCH - BATCH // 10, offset + BATCH
             found.append({"rows": size, "seconds": round(statistics.median(seconds), 3), "all": seconds})

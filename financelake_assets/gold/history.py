@@ -20,11 +20,11 @@ from financelake_assets.gold import recording, scoring
 from financelake_assets.gold.recent import time_before
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.registry import ModelRecord
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS, UNIVERSE
 
 

@@ -21,8 +21,8 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.derived import EQUITY, TRADES
 from financelake_assets.gold.portfolio import Bar, Book, Run, bars_a_year, bars_of, complete_until, run
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.resources.delta import retried
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 
 _MOST_STEPS = 2_000

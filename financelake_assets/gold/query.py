@@ -25,12 +25,12 @@ from financelake_assets.gold import feed, recording, schema, scoring, source
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.registry import ModelRecord
 from financelake_assets.resources.spark import WriteBatch, start_query
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS, UNIVERSE
 
 QUERY = "gold"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model.features import LOOKBACK, SERIES, bar_length, reach
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 
 _KEY = list(BARS.key)

@@ -14,7 +14,7 @@ import polars as pl
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scorecard import KEY, SERIES, VERSIONS, corrections, mature
-from financelake_assets.gold.tables import OpenTables
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 
 _BAR_KEY = list(BARS.key)

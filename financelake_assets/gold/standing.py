@@ -15,9 +15,9 @@ from deltalake import write_deltalake
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived, performance, schema, summaries
 from financelake_assets.gold.paper import PaperPortfolio
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.tables import OpenTables
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.query import TABLES, source_options, write_batch
 
@@ -43,7 +44,7 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
     )
     for table in TABLES:
         table.ensure(settings)
-    ids = topic_ids(settings)
+    ids, tables = topic_ids(settings), OpenTables(settings)
     for step in steps(wanted, settings.spark.max_offsets_per_trigger):
         messages = (
             spark.read.format("kafka")
@@ -52,7 +53,7 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
             .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
             .load()
         )
-        write_batch(spark, settings, messages, ids)
+        write_batch(spark, tables, messages, ids)
 
 
 def steps(ranges: Mapping[str, Mapping[int, Range]], most: int) -> Iterator[Ranges]:

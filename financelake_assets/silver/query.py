@@ -20,6 +20,7 @@ from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import WriteBatch, start_query
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import merging, schema, sources, writing
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
@@ -73,43 +74,46 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
 
 
 def batch_writer(settings: Settings, ids: TopicIds) -> WriteBatch:
-    """The function that Spark calls with each micro-batch, for this lake."""
+    """The function that Spark calls with each micro-batch, for this lake. Its worker keeps the tables open."""
     plain = settings.without_secrets()
+    kept: list[OpenTables] = []
 
     def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
-        write_batch(messages.sparkSession, Settings.sent(plain), messages, ids)
+        if not kept:
+            kept.append(OpenTables(Settings.sent(plain)))
+        write_batch(messages.sparkSession, kept[0], messages, ids)
 
     return write
 
 
-def write_batch(spark: SparkSession, settings: Settings, messages: DataFrame, ids: TopicIds) -> None:
+def write_batch(spark: SparkSession, tables: OpenTables, messages: DataFrame, ids: TopicIds) -> None:
     """Clean a bounded set of messages and write what they change in silver. Doing it again changes nothing.
 
     Args:
         spark: the session of ``messages``.
-        settings: the lake.
+        tables: of the lake.
         messages: rows as Spark's Kafka source gives them, headers included.
         ids: the broker's id of each topic.
     """
-    write_cleaned(settings, cleaned_rows(spark, settings, messages), ids)
+    write_cleaned(tables, cleaned_rows(spark, tables, messages), ids)
 
 
-def cleaned_rows(spark: SparkSession, settings: Settings, messages: DataFrame) -> pl.DataFrame:
+def cleaned_rows(spark: SparkSession, tables: OpenTables, messages: DataFrame) -> pl.DataFrame:
     """The judged and typed messages, brought here; raw bytes only of those that are quarantined."""
-    known = schema.UNIVERSE.scan(settings).select("symbol", "asset_class").collect()
+    known = tables.scan(schema.UNIVERSE).select("symbol", "asset_class").collect()
     universe = spark.createDataFrame(known.to_arrow(), "symbol STRING, asset_class STRING")
     bad = F.col("reason").isNotNull()
     slim = {name: F.when(bad, F.col(name)) for name in ("raw", "key")}
     return pl.DataFrame(clean(messages, universe).withColumns(slim).toArrow())
 
 
-def write_cleaned(settings: Settings, cleaned: pl.DataFrame, ids: TopicIds) -> None:
+def write_cleaned(tables: OpenTables, cleaned: pl.DataFrame, ids: TopicIds) -> None:
     """Write judged messages to the silver tables, trades first: the 1-minute bars are rebuilt from them."""
     good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
     ticks = good.filter(pl.col("interval") == TICK)
-    writing.write(schema.TICKS, settings, ticks, ids, _trades)
-    writing.write(schema.BARS, settings, good, ids, lambda table, fresh: _bars(settings, table, fresh))
-    writing.write(schema.QUARANTINE, settings, bad, ids, lambda _, fresh: Change(fresh, False, fresh.height))
+    writing.write(schema.TICKS, tables, ticks, ids, _trades)
+    writing.write(schema.BARS, tables, good, ids, lambda table, fresh: _bars(tables, table, fresh))
+    writing.write(schema.QUARANTINE, tables, bad, ids, lambda _, fresh: Change(fresh, False, fresh.height))
 
 
 def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
@@ -118,7 +122,7 @@ def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
     return merging.trade_changes(writing.rows_with(table, named.select(schema.TICKS.key)), ticks)
 
 
-def _bars(settings: Settings, table: DeltaTable, good: pl.DataFrame) -> Change:
+def _bars(tables: OpenTables, table: DeltaTable, good: pl.DataFrame) -> Change:
     ticks, bars = good.filter(pl.col("interval") == TICK), good.filter(pl.col("interval") != TICK)
     minutes = ticks.select("symbol", pl.col("event_time").dt.truncate("1m")).unique()
     rebuilt_keys = minutes.with_columns(interval=pl.lit(merging.BAR_OF_TRADES)).select(schema.BARS.key)
@@ -126,5 +130,5 @@ def _bars(settings: Settings, table: DeltaTable, good: pl.DataFrame) -> Change:
     change = merging.bar_changes(known, bars)
     if minutes.is_empty():
         return change
-    trades = writing.rows_in_minutes(schema.TICKS.ensure(settings), minutes)
+    trades = writing.rows_in_minutes(tables.newest(schema.TICKS), minutes)
     return merging.with_bars_of_trades(known, change, merging.bars_of_trades(trades))

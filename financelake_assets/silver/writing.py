@@ -18,8 +18,8 @@ import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec, retried
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.merging import Change
 
 TopicIds = Mapping[str, str]
@@ -49,7 +49,7 @@ def counted_up_to(table: DeltaTable, topic: str, partition: int, topic_id: str) 
 
 def write(
     spec: TableSpec,
-    settings: Settings,
+    tables: OpenTables,
     messages: pl.DataFrame,
     topic_ids: TopicIds,
     change: Callable[[DeltaTable, pl.DataFrame], Change],
@@ -58,7 +58,7 @@ def write(
 
     Args:
         spec: the table.
-        settings: the lake.
+        tables: of the lake.
         messages: with topic, partition and offset; in each partition everything before them has been written already.
         topic_ids: of the topics that the messages were read from.
         change: what messages that the table has not counted change in it; called again when another writer was faster.
@@ -69,9 +69,11 @@ def write(
     Raises:
         CommitFailedError: other writers were faster each time.
     """
+    if messages.is_empty():
+        return None
 
     def attempt() -> Change | None:
-        table = spec.ensure(settings)
+        table = tables.newest(spec)
         fresh = not_counted(table, messages, topic_ids)
         if fresh.is_empty():
             return None
@@ -80,7 +82,7 @@ def write(
         return changed
 
     # an OPTIMIZE that lost against every batch takes its turn
-    with spec.turn(settings):
+    with spec.turn(tables.settings):
         return retried(attempt)
 
 

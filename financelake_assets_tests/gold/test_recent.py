@@ -12,8 +12,8 @@ from polars.testing import assert_frame_equal
 from financelake_assets.config import Settings
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import finished
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model.features import LOOKBACK
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets_tests.gold.frames import bar, bars, day
 from financelake_assets_tests.gold.lakes import append, correct
 

@@ -14,7 +14,7 @@ from financelake_assets.gold.derived import CALIBRATION, DAILY, EQUITY, LATEST, 
 from financelake_assets.gold.recording import Outcomes, record
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
-from financelake_assets.gold.tables import OpenTables
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.gold.frames import bar, bars, day, prediction, predictions, signals
 from financelake_assets_tests.gold.test_paper import add, content

@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.gold.tables import OpenTables
 from financelake_assets.model import monitoring, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.features import features_of
@@ -26,6 +25,7 @@ from financelake_assets.model.predict import score
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.registry import Status
 from financelake_assets.model.training import KEY, Trained, calibrated, train
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.model import market
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.runtime import cli
 from financelake_assets.silver import quarantine
 from financelake_assets.silver.backfill import backfill
@@ -34,7 +35,7 @@ def refused(offline_lake: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings
         message(1, reason="missing_price", raw=b'{"symbol":"BTC-USD"}', ingested_at=START + timedelta(seconds=9)),
         message(2, reason="missing_price", raw=b'{"symbol":"ETH-USD"}'),
     ]
-    write_cleaned(offline_lake, cleaned(bad), IDS)
+    write_cleaned(OpenTables(offline_lake), cleaned(bad), IDS)
     monkeypatch.setenv("FINANCELAKE_DATA_DIR", str(offline_lake.data_dir))
     get_settings.cache_clear()
     yield offline_lake

@@ -10,6 +10,7 @@ import pytest
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import survey
 from financelake_assets.silver.findings import Kind
 from financelake_assets.silver.schema import BARS, FINDINGS
@@ -29,7 +30,7 @@ def _write(lake: Settings, *rows: tuple[str, str, int, float], first: int = 0) -
         )
         for n, (symbol, kind, day, close) in enumerate(rows)
     ]
-    write_cleaned(lake, messages.cleaned(sent), IDS)
+    write_cleaned(OpenTables(lake), messages.cleaned(sent), IDS)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import writing
 from financelake_assets.silver.ledger import uncounted
 from financelake_assets.silver.query import write_cleaned
@@ -45,7 +46,7 @@ def everything(lake: Settings) -> dict[str, Any]:
 
 
 def write(lake: Settings, rows: list[dict[str, Any]], ids: dict[str, str] = IDS) -> None:
-    write_cleaned(lake, cleaned(rows), ids)
+    write_cleaned(OpenTables(lake), cleaned(rows), ids)
 
 
 def mixed(count: int) -> list[dict[str, Any]]:
@@ -100,9 +101,10 @@ def test_a_kill_between_two_commits_is_repaired_by_the_replay(offline_lake: Sett
     # what `write_cleaned` does, up to the commit behind which the process died
     from financelake_assets.silver import query
 
-    writing.write(TICKS, offline_lake, ticks, IDS, query._trades)
+    tables = OpenTables(offline_lake)
+    writing.write(TICKS, tables, ticks, IDS, query._trades)
     if last_table is not TICKS:
-        writing.write(BARS, offline_lake, good, IDS, lambda table, fresh: query._bars(offline_lake, table, fresh))
+        writing.write(BARS, tables, good, IDS, lambda table, fresh: query._bars(tables, table, fresh))
     write(offline_lake, rows)
     assert everything(offline_lake) == everything(whole)
 
@@ -136,19 +138,19 @@ def test_two_writers_of_the_same_messages_at_once_write_them_once(offline_lake: 
 def test_a_conflict_makes_the_second_writer_look_again(offline_lake: Settings, monkeypatch: pytest.MonkeyPatch):
     """Deterministic: another machine, which takes no turns with us, commits between our look and our commit."""
     monkeypatch.setattr(TableSpec, "turn", lambda *_: nullcontext())
-    rows = [message(0, close=1.0), message(1, close=2.0)]
+    rows, tables = [message(0, close=1.0), message(1, close=2.0)], OpenTables(offline_lake)
     calls: list[int] = []
 
     def slow(table: DeltaTable, fresh: pl.DataFrame) -> Any:
         from financelake_assets.silver.query import _bars
 
-        change = _bars(offline_lake, table, fresh)
+        change = _bars(tables, table, fresh)
         calls.append(fresh.height)
         if len(calls) == 1:
             write(offline_lake, rows[:1])
         return change
 
-    writing.write(BARS, offline_lake, cleaned(rows), IDS, slow)
+    writing.write(BARS, tables, cleaned(rows), IDS, slow)
     assert calls == [2, 1]
     assert content(offline_lake, BARS) == content(offline_lake, BARS)[:1]
     assert everything(offline_lake)["totals"]["silver/bars"] == (2, 0)
