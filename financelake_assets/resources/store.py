@@ -8,6 +8,8 @@ does not refuse loses commits, so ``refuse_careless`` tries it out before a lake
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +22,13 @@ from financelake_assets.config import Settings
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
+LAYERS = ("gold", "operations", "reference", "silver")
+"""The folders of tables, those first whose rows refer to the others'."""
+
 _PATIENCE = timedelta(seconds=20)
 
 
-class StoreError(OSError):
+class StoreError(RuntimeError):
     """The object store cannot hold this lake's tables; the message names what to set."""
 
 
@@ -76,16 +81,14 @@ def spark_options(settings: Settings) -> dict[str, str]:
 
 
 def objects(settings: Settings) -> ObjectStore:
-    """The files under ``Settings.tables``, wherever they are.
+    """The files under ``Settings.tables``, wherever they are; a folder must exist.
 
     Raises:
         StoreError: a key without its secret.
     """
     store, keys = settings.store, _keys(settings)
     if store.url is None:
-        folder = Path(settings.tables)
-        folder.mkdir(parents=True, exist_ok=True)
-        return LocalStore(folder)
+        return LocalStore(settings.tables)
     config: S3Config = {"region": store.region}
     if store.endpoint is not None:
         config["endpoint"] = store.endpoint
@@ -99,50 +102,77 @@ def objects(settings: Settings) -> ObjectStore:
     )
 
 
-def names(settings: Settings, folder: str) -> list[str]:
-    """The files of a folder and of those in it, such as of ``silver/bars/_delta_log``: their paths from ``folder`` on.
+@contextmanager
+def asked(settings: Settings) -> Iterator[ObjectStore]:
+    """The files under ``Settings.tables``, for work in which what the store says is put into words.
 
     Raises:
-        BaseError: the store does not answer, or not this lake.
+        StoreError: it cannot be reached, or does not let this lake in. The message names the setting.
     """
-    return sorted(item["path"].removeprefix(f"{folder}/") for item in objects(settings).list(folder).collect())
+    place = f"The object store at {_place(settings)}"
+    try:
+        yield objects(settings)
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StoreError(
+            f"{place} does not let this lake use {settings.store.url}. Look at FINANCELAKE_STORE__ACCESS_KEY, "
+            "FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
+        ) from error
+    except BaseError as error:
+        raise StoreError(
+            f"{place} cannot be used: {_first_line(error)}. Look at FINANCELAKE_STORE__ENDPOINT and "
+            "FINANCELAKE_STORE__REGION."
+        ) from error
+
+
+def table_names(settings: Settings) -> list[str]:
+    """``layer/name`` of every table that has been begun, layer by layer; raises as ``asked`` does."""
+    if settings.store.url is None and not Path(settings.tables).is_dir():
+        return []
+    with asked(settings) as files:
+        folders = [name for layer in LAYERS for name in sorted(files.list_with_delimiter(layer)["common_prefixes"])]
+        return [folder for folder in folders if files.list_with_delimiter(f"{folder}/_delta_log")["objects"]]
+
+
+def names(settings: Settings, folder: str) -> list[str]:
+    """The files of a folder, such as of ``silver/bars/_delta_log``, by their paths from there on.
+
+    Raises:
+        StoreError: as ``asked`` does.
+    """
+    with asked(settings) as files:
+        return sorted(item["path"].removeprefix(f"{folder}/") for item in files.list(folder).collect())
 
 
 def refuse_careless(settings: Settings) -> str:
     """Try out whether tables can be written to the store, and whether it refuses the second put of a name; what it is.
 
     Raises:
-        StoreError: it cannot be reached, lets this lake not in, or would lose commits. The message names the setting.
+        StoreError: it would lose commits, or as ``asked`` does.
     """
-    place = settings.store.endpoint or f"Amazon's S3 in {settings.store.region}"
-    store, name = objects(settings), f"financelake-probe-{uuid.uuid4().hex}"
-    try:
-        store.put(name, b"", mode="create")
+    name = f"financelake-probe-{uuid.uuid4().hex}"
+    with asked(settings) as files:
         try:
-            store.put(name, b"", mode="create")
-        except AlreadyExistsError:
-            return f"{settings.store.url} at {place}, which refuses a second commit of one version"
-        finally:
-            store.delete(name)
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise StoreError(
-            f"The object store at {place} does not let this lake write to {settings.store.url}. Look at "
-            "FINANCELAKE_STORE__ACCESS_KEY, FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
-        ) from error
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"The object store at {place} has no bucket of {settings.store.url}. Make it, or look at "
-            "FINANCELAKE_STORE__URL."
-        ) from error
-    except BaseError as error:
-        raise StoreError(
-            f"The object store at {place} cannot be used: {_first_line(error)}. Look at "
-            "FINANCELAKE_STORE__ENDPOINT and FINANCELAKE_STORE__REGION."
-        ) from error
+            files.put(name, b"", mode="create")
+            try:
+                files.put(name, b"", mode="create")
+            except AlreadyExistsError:
+                return f"{settings.store.url} at {_place(settings)}, which refuses a second commit of one version"
+            finally:
+                files.delete(name)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"The object store at {_place(settings)} has no bucket of {settings.store.url}. Make it, or look at "
+                "FINANCELAKE_STORE__URL."
+            ) from error
     raise StoreError(
-        f"The object store at {place} took two objects of one name, though it was told to refuse the second. Two "
-        "writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to one with conditional puts."
+        f"The object store at {_place(settings)} took two objects of one name, though it was told to refuse the "
+        "second. Two writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to one with "
+        "conditional puts."
     )
+
+
+def _place(settings: Settings) -> str:
+    return settings.store.endpoint or f"Amazon's S3 in {settings.store.region}"
 
 
 def _plain(endpoint: str | None) -> bool:

@@ -10,26 +10,32 @@ Gold is copied before the registry's artifacts, and silver last. So nothing in a
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
 from financelake_assets.config import Settings
+from financelake_assets.resources import store
 from financelake_assets.runtime import leftovers
 from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.jars import sha256
 from financelake_assets.runtime.supervision import Supervisor
 
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+
 MANIFEST = "backup.json"
-LAYERS = ("gold", "operations", "reference", "silver")
-"""In the order in which they are copied."""
 
 _LOG = "_delta_log"
+_PLACE = "FINANCELAKE_DATA_DIR or FINANCELAKE_STORE__URL"
 _ATTEMPTS = 3
 Say = Callable[[str], None]
 
@@ -52,14 +58,13 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
     """
     if target.exists() and any(target.iterdir()):
         raise RuntimeProblem(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
-    found = [table for layer in LAYERS for table in sorted((settings.data_dir / "delta" / layer).glob(f"*/{_LOG}"))]
-    if not found:
-        raise RuntimeProblem(f"{settings.data_dir} holds no tables.", remedy="Set FINANCELAKE_DATA_DIR to the lake's.")
     tables: dict[str, int] = {}
     try:
-        for log in found:
-            name = f"{log.parents[1].name}/{log.parent.name}"
-            tables[name] = _copied(log.parent, target / "delta" / name)
+        found = store.table_names(settings)
+        if not found:
+            raise RuntimeProblem(f"{settings.tables} holds no tables.", remedy=f"Set {_PLACE} to the lake's.")
+        for name in found:
+            tables[name] = _copied(settings, name, target / "delta" / name)
             say(f"{name} as of version {tables[name]}")
             if name == "gold/models":
                 _copy_models(settings, target)
@@ -84,11 +89,13 @@ def restore(settings: Settings, source: Path, say: Say) -> Manifest:
     """
     if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
         raise RuntimeProblem(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
-    taken = [name for name in ("delta", "checkpoints", "models") if _any_file(settings.data_dir / name)]
+    taken = [str(settings.data_dir / name) for name in ("checkpoints", "models") if _any_file(settings.data_dir / name)]
+    if store.table_names(settings):
+        taken.append(settings.tables)
     if taken:
         raise RuntimeProblem(
-            f"{settings.data_dir} holds {', '.join(taken)} already.",
-            remedy="Restore into another FINANCELAKE_DATA_DIR, or empty this one: `financelake reset`.",
+            f"{' and '.join(taken)} hold something already.",
+            remedy=f"Restore into another {_PLACE}, or empty this lake: `financelake reset`.",
         )
     manifest = read_manifest(source)
     damaged = [name for name, digest in manifest.files.items() if not _is_whole(source / name, digest)]
@@ -97,10 +104,10 @@ def restore(settings: Settings, source: Path, say: Say) -> Manifest:
             f"{len(damaged)} files of {source} are missing or changed, among them {damaged[0]}. Nothing was restored.",
             remedy="Use another backup.",
         )
-    for name in ("delta", "models"):
-        if (source / name).is_dir():
-            shutil.copytree(source / name, settings.data_dir / name, dirs_exist_ok=True)
-    say(f"{len(manifest.tables)} tables and the models of {manifest.made_at[:19]} are in {settings.data_dir}")
+    if (source / "models").is_dir():
+        shutil.copytree(source / "models", settings.models_dir, dirs_exist_ok=True)
+    _upload(source / "delta", settings)
+    say(f"{len(manifest.tables)} tables of {manifest.made_at[:19]} are in {settings.tables}, the models beside")
     return manifest
 
 
@@ -116,37 +123,58 @@ def read_manifest(source: Path) -> Manifest:
         raise RuntimeProblem(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
 
 
-def _copied(table: Path, target: Path) -> int:
+def _copied(settings: Settings, name: str, target: Path) -> int:
     """Copy a table as of now, again when maintenance cleaned its log up at the same moment; the version."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            at = DeltaTable(table).version()
-            _copy_table(table, target, at)
-            if DeltaTable(target).version() == at:
-                return at
+            table = DeltaTable(f"{settings.tables}/{name}", storage_options=store.delta_options(settings))
+            _copy_table(settings, name, target, table)
+            if DeltaTable(target).version() == table.version():
+                return table.version()
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
         shutil.rmtree(target, ignore_errors=True)
-    raise RuntimeProblem(f"{table} changed faster than it could be copied.", remedy="Stop the lake and try again.")
+    raise RuntimeProblem(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
 
 
-def _copy_table(table: Path, target: Path, at: int) -> None:
-    (target / _LOG).mkdir(parents=True)
-    for entry in (table / _LOG).iterdir():
-        if entry.is_file() and entry.name[:20].isdigit() and int(entry.name[:20]) <= at:
-            shutil.copy2(entry, target / _LOG / entry.name)
-    current = {Path(uri).name for uri in DeltaTable(table, version=at).file_uris()}
-    for file in _files(table):
-        place = file.relative_to(table)
-        if place.parts[0] == _LOG:
-            continue
-        (target / place).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copy2(file, target / place)
-        except FileNotFoundError:
-            if file.name in current:
-                raise  # else an old file whose retention is over
+def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) -> None:
+    """The log up to the version that was opened, and every file that is there; a file of that version must be."""
+    current = {uri.rsplit("/", 1)[1] for uri in table.file_uris()}
+    with store.asked(settings) as files:
+        for item in files.list(name).collect():
+            place = Path(item["path"]).relative_to(name)
+            if place.parts[0] == _LOG and not _up_to(place, table.version()):
+                continue
+            try:
+                _download(files, item, target / place)
+            except FileNotFoundError:
+                if place.name in current:
+                    raise  # else an old file whose retention is over
+
+
+def _download(files: ObjectStore, item: ObjectMeta, target: Path) -> None:
+    content = files.get(item["path"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as copy:
+        for chunk in content:
+            copy.write(chunk)
+    made = item["last_modified"].timestamp()
+    os.utime(target, (made, made))
+
+
+def _up_to(log_file: Path, version: int) -> bool:
+    return len(log_file.parts) == 2 and log_file.name[:20].isdigit() and int(log_file.name[:20]) <= version
+
+
+def _upload(source: Path, settings: Settings) -> None:
+    """The tables of a backup to where a lake's are, each log last: what is not whole is no table."""
+    if settings.store.url is None:
+        shutil.copytree(source, settings.tables, dirs_exist_ok=True)
+        return
+    with store.asked(settings) as files:
+        for path in sorted(_files(source), key=lambda file: (_LOG in file.parts, file)):
+            files.put(path.relative_to(source).as_posix(), path)
 
 
 def _copy_models(settings: Settings, target: Path) -> None:

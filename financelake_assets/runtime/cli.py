@@ -219,7 +219,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
         err.print(f"{settings.data_dir} holds no lake.")
         return
     if not yes:
-        err.print(f"This deletes from {settings.data_dir}: {', '.join(path.name for path in found)}")
+        err.print(f"This deletes {', '.join(found)}")
         typer.confirm("Delete it all?", abort=True, err=True)
     reset_lake(settings)
     say(f"{settings.data_dir} is empty")

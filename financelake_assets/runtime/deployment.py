@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from financelake_assets.bronze.access import AccessError
 from financelake_assets.bronze.topics import BrokerUnavailableError, broker_count
 from financelake_assets.config import Settings
+from financelake_assets.resources.store import StoreError, refuse_careless
 from financelake_assets.runtime import probes
 from financelake_assets.runtime.errors import RuntimeProblem
 
@@ -79,8 +80,6 @@ def object_store(settings: Settings) -> str:
     Raises:
         RuntimeProblem: it does not, or does not answer.
     """
-    from financelake_assets.resources.store import StoreError, refuse_careless
-
     try:
         return refuse_careless(settings)
     except StoreError as error:

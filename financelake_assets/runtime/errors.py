@@ -8,6 +8,7 @@ from pydantic_settings import SettingsError
 from financelake_assets.bronze.access import AccessError
 from financelake_assets.bronze.topics import BrokerUnavailableError
 from financelake_assets.config import SECRETS_DIR
+from financelake_assets.resources.store import StoreError
 
 
 class RuntimeProblem(RuntimeError):  # noqa: N818  # a problem with a remedy, shown as such
@@ -18,7 +19,7 @@ class RuntimeProblem(RuntimeError):  # noqa: N818  # a problem with a remedy, sh
         self.remedy = remedy
 
 
-EXPECTED = (RuntimeProblem, ValidationError, SettingsError, AccessError, BrokerUnavailableError)
+EXPECTED = (RuntimeProblem, ValidationError, SettingsError, AccessError, BrokerUnavailableError, StoreError)
 """What is a person's to mend: shown in words, without a stack trace."""
 
 

@@ -116,11 +116,14 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Start everything but the lake itself, and end it afterwards."""
+def cluster(folder: Path, shared: Mapping[str, str]) -> Iterator[Cluster]:
+    """Start everything but the lake itself and its store, and end it afterwards.
+
+    ``shared``: variables of the lake that Spark's processes have too.
+    """
     made = make_secrets(folder / "secrets")
     with ExitStack() as stack:
-        nodes = {node.name: node for node in [*_brokers(folder, made), *_spark(folder, made)]}
+        nodes = {node.name: node for node in [*_brokers(folder, made), *_spark(folder, made, shared)]}
         for node in nodes.values():
             stack.callback(node.stop)
         started = [node for node in nodes.values() if node.name.startswith("kafka")]
@@ -129,7 +132,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             if node not in started:
                 node.start()
         port = stack.enter_context(postgres(folder / "logs", made))
-        yield Cluster(nodes, made, _lake_variables(folder, made, nodes, port))
+        yield Cluster(nodes, made, {**_lake_variables(folder, made, nodes, port), **shared})
 
 
 def _start_together(brokers: list[Node]) -> None:
@@ -181,10 +184,10 @@ def _kafka_probe(port: int, made: Path) -> Probe:
     return lambda: probes.kafka("127.0.0.1", port, made / "ca.pem")
 
 
-def _spark(folder: Path, made: Path) -> list[Node]:
+def _spark(folder: Path, made: Path, shared: Mapping[str, str]) -> list[Node]:
     port, page, *pages = free_ports(4)
     secret = mounted(made, folder / "mounts" / "spark")
-    common = {SECRETS_DIR: str(secret), "FINANCELAKE_SPARK__MASTER": f"spark://127.0.0.1:{port}"}
+    common = {**shared, SECRETS_DIR: str(secret), "FINANCELAKE_SPARK__MASTER": f"spark://127.0.0.1:{port}"}
     own = {"FINANCELAKE_SPARK__MASTER_PORT": str(port), "FINANCELAKE_SPARK__UI_PORT": str(page)}
     master = launched(
         "spark-master", "spark-master", folder, {**common, **own}, lambda: probes.http(f"http://127.0.0.1:{page}/json/")

@@ -1,14 +1,17 @@
-"""An S3-compatible store on this machine: moto's server, which keeps objects in memory and writes down what it answers.
+"""S3-compatible stores on this machine: SeaweedFS where its program is there, and moto's server.
 
-One request at a time is worked on. So its conditional put, a look and then a write, is as atomic as that of S3.
+moto's keeps objects in memory, writes down what it answers, and works on one request at a time. So its conditional put,
+a look and then a write, is as atomic as that of S3.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
-import subprocess
+import secrets
+import shutil
 import sys
 import threading
 import urllib.request
@@ -18,42 +21,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
 from financelake_assets.config import Settings
 from financelake_assets.runtime import probes
-from financelake_assets_tests.deployment.composed import ROOT
-from financelake_assets_tests.servers import await_probe, end_group, free_ports
+from financelake_assets_tests.deployment.cluster import Node
+from financelake_assets_tests.servers import free_ports
 
 BUCKET = "lake"
 
 
-class Machine(Settings):
-    """The settings of one machine of a lake whose tables are in the bucket; turns among writers are its own files."""
-
-    def table(self, layer: str, name: str) -> str:
-        """Address of the Delta table ``layer/name``."""
-        return f"s3://{BUCKET}/{layer}/{name}"
-
-
 @dataclass(frozen=True)
 class Store:
-    """The running store, and the variables with which delta-rs and polars find it."""
+    """The running store, and how a lake is told of it."""
 
-    url: str
-    log: Path
+    endpoint: str
+    node: Node
+    secret_key: str = "kept nowhere"
 
     @property
-    def variables(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
+        """The group ``store`` of a lake's settings."""
         return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "lake",
-            "AWS_SECRET_ACCESS_KEY": "kept nowhere",
+            "url": f"s3://{BUCKET}/tables",
+            "endpoint": self.endpoint,
+            "access_key": "lake",
+            "secret_key": self.secret_key,
         }
 
+    def lake(self, folder: Path, **others: str) -> Settings:
+        """A lake, or another machine of one, whose tables are in the bucket."""
+        return Settings.model_validate({"data_dir": folder, "store": {**self.settings, **others}})
+
     def refused(self) -> list[str]:
-        """The commits that it refused because an object of that name was there."""
-        answers = [line.split() for line in self.log.read_text().splitlines() if line.startswith("PUT ")]
+        """The commits that moto's server refused because an object of that name was there."""
+        answers = [line.split() for line in self.node.log.read_text().splitlines() if line.startswith("PUT ")]
         return [path for _, path, status in answers if status == "412" and "/_delta_log/" in path]
 
 
@@ -67,17 +70,59 @@ def object_store(folder: Path, meeting: str = "", honest: bool = True) -> Iterat
         honest: whether it heeds the condition of a put.
     """
     (port,) = free_ports(1)
-    store = Store(f"http://127.0.0.1:{port}", folder / "store.log")
-    command = [sys.executable, "-m", __name__, str(port), meeting, *([] if honest else ["careless"])]
-    with store.log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    endpoint = f"http://127.0.0.1:{port}"
+    command = (sys.executable, "-m", __name__, str(port), meeting, *([] if honest else ["careless"]))
+    store = Store(endpoint, Node("store", command, {}, folder / "store.log", lambda: probes.http(endpoint)))
     try:
-        await_probe(lambda: probes.http(store.url), 120, process, store.log)
-        made = urllib.request.Request(f"{store.url}/{BUCKET}", method="PUT")  # noqa: S310  # http of our own address
+        store.node.start()
+        made = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")  # noqa: S310  # http of our own address
         urllib.request.urlopen(made, timeout=60).close()  # noqa: S310
         yield store
     finally:
-        end_group(process)
+        store.node.stop()
+
+
+SEAWEED = shutil.which("weed")
+"""A store that is meant to be used, of one program without a dependency; CONTRIBUTING.md says how to make it."""
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[Store]:
+    """Start SeaweedFS with an empty bucket, and end it afterwards. It lets one key in, whose secret is in its file."""
+    assert SEAWEED is not None
+    port, master, volume, filer = free_ports(4)
+    secret = secrets.token_hex(24)
+    key = {"accessKey": "lake", "secretKey": secret}
+    identity = {"name": "lake", "credentials": [key], "actions": ["Admin", "Read", "Write", "List"]}
+    (folder / "keys.json").write_text(json.dumps({"identities": [identity]}))
+    (folder / "objects").mkdir()
+    command = (
+        *(SEAWEED, "server", f"-dir={folder / 'objects'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-master.port={master}", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"),
+        *(f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
+        *("-s3", f"-s3.port={port}", f"-s3.config={folder / 'keys.json'}", "-s3.autoCreateBucket=false"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+    )
+    endpoint = f"http://127.0.0.1:{port}"
+    node = Node("store", command, {}, folder / "store.log", lambda: _without_bucket(endpoint, secret))
+    try:
+        node.start()
+        yield Store(endpoint, node, secret)
+    finally:
+        node.stop()
+
+
+def _without_bucket(endpoint: str, secret: str) -> str | None:
+    """Make the bucket; what stands against it."""
+    keys = {"aws_access_key_id": "lake", "aws_secret_access_key": secret}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    try:
+        client.create_bucket(Bucket=BUCKET)
+    except client.exceptions.BucketAlreadyOwnedByYou:
+        return None
+    except (BotoCoreError, ClientError) as error:
+        return str(error)
+    return None
 
 
 class Server:

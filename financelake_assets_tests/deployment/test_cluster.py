@@ -1,6 +1,7 @@
 """The laptop's end-to-end test on a secured cluster, by settings alone; then parts of the cluster are killed.
 
-Run with ``uv run pytest -m cluster``. It needs Debian's ``postgresql`` package.
+The tables are in an object store: SeaweedFS where its program is there, else moto's server. Run with ``uv run pytest -m
+cluster``. It needs Debian's ``postgresql`` package.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import polars as pl
 import psutil
@@ -17,9 +19,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from financelake_assets.bronze.topics import BRONZE, client_config
+from financelake_assets.config import SECRETS_DIR, Settings
+from financelake_assets.resources import store
+from financelake_assets.resources.store import StoreError
 from financelake_assets.runtime import kafka_access
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.deployment.cluster import Cluster, cluster, settings_of
+from financelake_assets_tests.deployment.object_store import SEAWEED, Store, object_store, seaweed
 from financelake_assets_tests.e2e import test_lake as laptop
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind
 from financelake_assets_tests.e2e.test_lake import assert_nothing_doubled, graphql, settled
@@ -29,6 +35,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(
 
 BEGIN = datetime(2014, 1, 1, tzinfo=UTC)
 _HOURS = count()
+
+needs_seaweed = pytest.mark.skipif(SEAWEED is None, reason="needs `weed`: moto's server keeps nothing and asks nobody")
 
 PORTS = ("SPARK__PORT", "DAGSTER__PORT", "DAGSTER__CODE_PORT", "DASHBOARD__PORT")
 
@@ -41,8 +49,18 @@ class Patient(CommandLine):
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("cluster")) as running:
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    kind = object_store if SEAWEED is None else seaweed
+    with kind(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory, bucket: Store) -> Iterator[Cluster]:
+    named = {f"FINANCELAKE_STORE__{name.upper()}": value for name, value in bucket.settings.items()}
+    secret = "FINANCELAKE_STORE__SECRET_KEY"
+    with cluster(tmp_path_factory.mktemp("cluster"), {k: v for k, v in named.items() if k != secret}) as running:
+        (Path(running.variables[SECRETS_DIR]) / secret).write_text(named[secret])
         yield running
 
 
@@ -99,6 +117,25 @@ def test_runs_are_in_postgres(whole_lake: CommandLine):
     assert password not in (home / "dagster.yaml").read_text()
 
 
+def test_tables_are_in_the_bucket_and_not_on_the_disk(whole_lake: CommandLine):
+    assert set(store.table_names(whole_lake.settings)) >= {"silver/bars", "gold/signals", "gold/models", "gold/equity"}
+    assert not (whole_lake.settings.data_dir / "delta").exists()
+
+
+@needs_seaweed
+def test_nobody_without_the_key_gets_into_the_store(whole_lake: CommandLine):
+    for wrong in ({"secret_key": "guessed"}, {"access_key": "guessed"}):
+        stranger = Settings.model_validate(
+            {"store": {**whole_lake.settings.store.model_dump(), **wrong}},
+        )
+        with pytest.raises(StoreError, match="does not let this lake use"):
+            store.table_names(stranger)
+        with pytest.raises(StoreError, match="FINANCELAKE_STORE__SECRET_KEY"):
+            store.refuse_careless(stranger)
+        with pytest.raises(OSError, match="SignatureDoesNotMatch|InvalidAccessKeyId|403"):
+            BARS.open(stranger)
+
+
 def test_every_topic_is_on_three_brokers(whole_lake: CommandLine):
     topics = AdminClient(client_config(whole_lake.settings)).list_topics(timeout=10).topics
     for name in BRONZE:
@@ -117,6 +154,20 @@ def test_a_part_that_is_killed_and_comes_back_costs_nothing(parts: Cluster, whol
     parts.nodes[name].start()
     sent |= publish(whole_lake, 200)
     # the replay goes on, and between the bars of two days nothing waits
+    whole_lake.wait_for(
+        "balance", lambda now: settled(now) and behind(now) == 0 and sent <= hours_in_silver(whole_lake)
+    )
+    assert_nothing_doubled(whole_lake)
+
+
+@needs_seaweed
+def test_a_store_that_is_killed_and_comes_back_costs_nothing(bucket: Store, whole_lake: CommandLine):
+    """Without it nothing is written: the queries end, are started again until it answers, and go on where they were."""
+    whole_lake.wait_for("balance", settled)
+    bucket.node.kill()
+    sent = publish(whole_lake, 200)
+    whole_lake.wait_for("a query that fails", lambda now: not now["streams"]["silver"]["running"])
+    bucket.node.start()
     whole_lake.wait_for(
         "balance", lambda now: settled(now) and behind(now) == 0 and sent <= hours_in_silver(whole_lake)
     )
@@ -146,11 +197,9 @@ def hours_in_silver(lake: CommandLine) -> set[datetime]:
     return set(rows.select("event_time").collect()["event_time"])
 
 
-def test_no_secret_is_in_any_log_or_command_line(parts: Cluster, whole_lake: CommandLine):
-    secrets = [
-        (parts.secrets / name).read_text().strip()
-        for name in ("kafka-lake", "kafka-admin", "spark-token", "spark-cluster", "postgres")
-    ]
+def test_no_secret_is_in_any_log_or_command_line(parts: Cluster, bucket: Store, whole_lake: CommandLine):
+    names = ("kafka-lake", "kafka-admin", "spark-token", "spark-cluster", "postgres")
+    secrets = [bucket.secret_key, *((parts.secrets / name).read_text().strip() for name in names)]
     for log in [*whole_lake.logs(), *(node.log for node in parts.nodes.values())]:
         text = log.read_text(errors="replace")
         assert not [secret for secret in secrets if secret in text], f"a secret is in {log.name}"
