@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LAYERS = ("gold", "operations", "reference", "silver")
 """The folders of tables, those first whose rows refer to the others'."""
 
+_AMAZONS_CHAIN = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
 _PATIENCE = timedelta(seconds=20)
 
 
@@ -75,9 +76,10 @@ def spark_options(settings: Settings) -> dict[str, str]:
     }
     if store.endpoint is not None:
         options |= {f"{prefix}.endpoint": store.endpoint, f"{prefix}.path.style.access": "true"}
-    if keys is not None:
-        options |= {f"{prefix}.access.key": keys[0], f"{prefix}.secret.key": keys[1]}
-    return options
+    if keys is None:
+        # Hadoop's own list lacks a pod's role
+        return options | {f"{prefix}.aws.credentials.provider": _AMAZONS_CHAIN}
+    return options | {f"{prefix}.access.key": keys[0], f"{prefix}.secret.key": keys[1]}
 
 
 def objects(settings: Settings) -> ObjectStore:
@@ -109,19 +111,32 @@ def asked(settings: Settings) -> Iterator[ObjectStore]:
     Raises:
         StoreError: it cannot be reached, or does not let this lake in. The message names the setting.
     """
-    place = f"The object store at {_place(settings)}"
     try:
         yield objects(settings)
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise StoreError(
-            f"{place} does not let this lake use {settings.store.url}. Look at FINANCELAKE_STORE__ACCESS_KEY, "
-            "FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
-        ) from error
     except BaseError as error:
-        raise StoreError(
-            f"{place} cannot be used: {_first_line(error)}. Look at FINANCELAKE_STORE__ENDPOINT and "
-            "FINANCELAKE_STORE__REGION."
-        ) from error
+        raise _in_words(settings, error) from error
+
+
+def _in_words(settings: Settings, error: BaseError) -> StoreError:
+    place, url = f"The object store at {_place(settings)}", settings.store.url
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in str(error):
+        return StoreError(
+            f"{place} does not let this lake use {url}. Look at FINANCELAKE_STORE__ACCESS_KEY, "
+            "FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
+        )
+    if "404 Not Found" in str(error):  # of a list: that of an object is a FileNotFoundError
+        return _no_bucket(settings)
+    return StoreError(
+        f"{place} cannot be used: {_first_line(error)}. Look at FINANCELAKE_STORE__ENDPOINT and "
+        "FINANCELAKE_STORE__REGION."
+    )
+
+
+def _no_bucket(settings: Settings) -> StoreError:
+    return StoreError(
+        f"The object store at {_place(settings)} has no bucket of {settings.store.url}. Make it, or look at "
+        "FINANCELAKE_STORE__URL."
+    )
 
 
 def table_names(settings: Settings) -> list[str]:
@@ -160,10 +175,7 @@ def refuse_careless(settings: Settings) -> str:
             finally:
                 files.delete(name)
         except FileNotFoundError as error:
-            raise StoreError(
-                f"The object store at {_place(settings)} has no bucket of {settings.store.url}. Make it, or look at "
-                "FINANCELAKE_STORE__URL."
-            ) from error
+            raise _no_bucket(settings) from error
     raise StoreError(
         f"The object store at {_place(settings)} took two objects of one name, though it was told to refuse the "
         "second. Two writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to one with "

@@ -90,7 +90,7 @@ SEAWEED = shutil.which("weed")
 def seaweed(folder: Path) -> Iterator[Store]:
     """Start SeaweedFS with an empty bucket, and end it afterwards. It lets one key in, whose secret is in its file."""
     assert SEAWEED is not None
-    port, master, volume, filer = free_ports(4)
+    port, master, volume, filer, *internal = free_ports(8)
     secret = secrets.token_hex(24)
     key = {"accessKey": "lake", "secretKey": secret}
     identity = {"name": "lake", "credentials": [key], "actions": ["Admin", "Read", "Write", "List"]}
@@ -102,6 +102,7 @@ def seaweed(folder: Path) -> Iterator[Store]:
         *(f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
         *("-s3", f"-s3.port={port}", f"-s3.config={folder / 'keys.json'}", "-s3.autoCreateBucket=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *(f"-{part}.port.grpc={at}" for part, at in zip(("master", "volume", "filer", "s3"), internal, strict=True)),
     )
     endpoint = f"http://127.0.0.1:{port}"
     node = Node("store", command, {}, folder / "store.log", lambda: _without_bucket(endpoint, secret))

@@ -125,14 +125,12 @@ def test_tables_are_in_the_bucket_and_not_on_the_disk(whole_lake: CommandLine):
 @needs_seaweed
 def test_nobody_without_the_key_gets_into_the_store(whole_lake: CommandLine):
     for wrong in ({"secret_key": "guessed"}, {"access_key": "guessed"}):
-        stranger = Settings.model_validate(
-            {"store": {**whole_lake.settings.store.model_dump(), **wrong}},
-        )
+        stranger = Settings.model_validate({"store": {**whole_lake.settings.store.model_dump(), **wrong}})
         with pytest.raises(StoreError, match="does not let this lake use"):
             store.table_names(stranger)
         with pytest.raises(StoreError, match="FINANCELAKE_STORE__SECRET_KEY"):
             store.refuse_careless(stranger)
-        with pytest.raises(OSError, match="SignatureDoesNotMatch|InvalidAccessKeyId|403"):
+        with pytest.raises(OSError, match="lacked the necessary privileges"):
             BARS.open(stranger)
 
 

@@ -27,6 +27,7 @@ from financelake_assets_tests.deployment.composed import (
     environment,
     image_environment,
     mounts,
+    read_variables,
     services,
 )
 
@@ -117,6 +118,26 @@ def test_only_the_proxy_is_reachable_and_only_from_this_machine(profile: str):
     outside = [name for name, service in services(profile).items() if "outside" in service["networks"]]
     assert outside == ["proxy"]
     assert compose(profile)["networks"]["inside"]["internal"] is True
+
+
+def test_with_a_store_what_reads_tables_is_told_of_it_and_nothing_else_is():
+    added = yaml.safe_load((DOCKER / "compose.store.yaml").read_text())
+    declared = compose("cluster")
+    of_the_lake = {
+        name for name, one in declared["services"].items() if any("lake:" in v for v in one.get("volumes", []))
+    }
+    # Dagster's webserver and daemon read no table, but what they start does
+    assert set(added["services"]) == with_tables
+    for service in added["services"].values():
+        assert service["networks"] == ["outside"]
+        assert [entry["source"] for entry in service["secrets"]] == list(added["secrets"])
+        (target,) = [entry["target"] for entry in service["secrets"]]
+        assert "SecretStr" in str(setting(target))
+    assert "outside" in declared["networks"]
+    example = read_variables(DOCKER / "store.env.example")
+    assert all("SecretStr" not in str(setting(variable)) for variable in example)
+    values = {name.removeprefix("FINANCELAKE_STORE__").lower(): value for name, value in example.items()}
+    assert Settings.model_validate({"store": values}).store.url == example["FINANCELAKE_STORE__URL"]
 
 
 def test_the_proxy_passes_on_to_services_at_their_ports():

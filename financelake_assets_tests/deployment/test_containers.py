@@ -285,15 +285,19 @@ def test_no_log_holds_a_secret(containers: Containers, made: Path):
 # -- with the tools that a machine may have ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("added", [[], ["compose.store.yaml"]], ids=["", "store"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path):
+def test_compose_itself_accepts_the_files(profile: str, added: list[str], tmp_path: Path):
     command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
     if subprocess.run([*command, "version"], capture_output=True, check=False).returncode:
         pytest.skip("no compose on this machine")
+    files = shutil.copytree(DOCKER, tmp_path / "docker", ignore=shutil.ignore_patterns("secrets", ".env"))
     variables = (DOCKER / ".env.example").read_text().replace("_PROFILE=laptop", f"_PROFILE={profile}")
-    (tmp_path / ".env").write_text(variables)
+    (files / ".env").write_text(variables)
+    shutil.copy(files / "store.env.example", files / "store.env")
+    named = [word for name in ("compose.yaml", *added) for word in ("-f", files / name)]
     done = subprocess.run(
-        [*command, "-f", DOCKER / "compose.yaml", "--env-file", tmp_path / ".env", "config", "--quiet"],
+        [*command, *named, "config", "--quiet"],
         capture_output=True,
         text=True,
         check=False,
@@ -306,7 +310,7 @@ def test_dclint_finds_nothing(tmp_path: Path):
         pytest.skip("no npm on this machine")
     linter = ["npx", "--yes", "--ignore-scripts", "dclint@3.1.0", "--max-warnings", "0"]
     done = subprocess.run(
-        [*linter, "--config", DOCKER / ".dclintrc.yaml", DOCKER / "compose.yaml"],
+        [*linter, "--config", DOCKER / ".dclintrc.yaml", *DOCKER.glob("compose*.yaml")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
