@@ -14,6 +14,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dash_app.followed import FollowedTable
 from dash_app.lag import BrokerWatcher, TopicLag, by_topic
 from dash_app.streams import Stream, streams
 from financelake_assets.config import Settings
@@ -82,6 +83,7 @@ class Stocktaker:
         self._settings, self._broker = settings, broker
         self._every = every_seconds
         self._looked: float | None = None
+        self._followed = {spec.full_name: FollowedTable(spec, settings) for spec in TABLES}
         self.inventory = Inventory()
 
     def refresh(self) -> bool:
@@ -108,7 +110,7 @@ class Stocktaker:
 
     def _size(self, spec: TableSpec, rows_before: int | None, passed: float | None) -> TableSize | None:
         try:
-            table = spec.open(self._settings)
+            table = self._followed[spec.full_name].newest()
             if table is None:
                 return None
             added = pa.table(table.get_add_actions(flatten=True))

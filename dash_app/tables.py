@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from dash_app.followed import FollowedTable
 from financelake_assets.config import Settings
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.store import delta_options
@@ -80,9 +80,9 @@ class CachedTable:
         self._unique = list(unique or spec.key)
         self._order = [spec.time_column] + (["as_of"] if "as_of" in spec.schema.names else [])
         self._empty = spec.empty.drop(without)
+        self._followed = FollowedTable(spec, settings)
         self._table: DeltaTable | None = None
         self._files: frozenset[str] = frozenset()
-        self._folder: tuple[int, int] | None = None
         self._read_version: int | None = None
         self.view = TableView(empty=self._empty)
 
@@ -99,27 +99,16 @@ class CachedTable:
         return self.view is not before
 
     def _newest(self, before: TableView) -> TableView:
-        folder = self._identity()
-        if self._table is None or self._folder != folder:
-            self._table, self._folder, self._files, self._read_version = None, folder, frozenset(), None
-            self._table = self.spec.open(self._settings)
-            if self._table is None:
-                return before if before.state == "absent" else TableView(empty=self._empty)
-        else:
-            self._table.update_incremental()
-        if self._table.version() == self._read_version:
+        table = self._followed.newest()
+        if table is not self._table:
+            self._table, self._files, self._read_version = table, frozenset(), None
+        if table is None:
+            return before if before.state == "absent" else TableView(empty=self._empty)
+        if table.version() == self._read_version:
             return before
-        view = self._read(self._table, before)
+        view = self._read(table, before)
         self._read_version = view.version
         return view
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Tells a table that was deleted and made again from the one that was open; in a store that takes a restart."""
-        try:
-            stat = Path(self.spec.path(self._settings), "_delta_log").stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_dev, stat.st_ino
 
     def _read(self, table: DeltaTable, before: TableView) -> TableView:
         files = frozenset(table.file_uris())

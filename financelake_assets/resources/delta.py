@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +26,8 @@ from financelake_assets.config import Settings
 from financelake_assets.resources.store import delta_options
 
 _ATTEMPTS = 8
+_PROPERTIES = {"delta.checkpointInterval": "20"}
+"""Of every table. Who opens one reads each commit since the last checkpoint, and a stream commits every second."""
 
 T = TypeVar("T")
 
@@ -37,8 +39,8 @@ class TableSpec:
     """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age.
 
     ``constraints`` are rules by name that hold for every row; a write that breaks one fails. ``expectations`` are rules
-    that a check in Dagster looks after, where no write may wait for them. To add a column or a constraint, declare it:
-    a table that lacks it gets it when it is next opened to be written.
+    that a check in Dagster looks after, where no write may wait for them. To add a column, a constraint or a property,
+    declare it: a table that lacks it gets it when it is next opened to be written.
     """
 
     layer: str
@@ -86,7 +88,7 @@ class TableSpec:
             table = self._opened(settings)
         except TableNotFoundError:
             table = self._created(settings)
-        if self._lacking(table) == ([], {}):
+        if not any(self._lacking(table)):
             return table
         return retried(lambda: self._completed(self._opened(settings)))
 
@@ -100,28 +102,36 @@ class TableSpec:
                 schema=self.schema,
                 mode="error",
                 description=self.description,
-                configuration=dict(self.properties) or None,
+                configuration=self._all_properties,
                 storage_options=delta_options(settings),
             )
         except DeltaError:
             return self._opened(settings)  # another process created it in between
 
-    def _lacking(self, table: DeltaTable) -> tuple[list[str], dict[str, str]]:
-        """Columns and rules that are declared and that the table does not have."""
+    def _lacking(self, table: DeltaTable) -> _Lacking:
         present = {field.name for field in table.schema().fields}
         known = table.metadata().configuration
-        rules = {name: rule for name, rule in self.constraints.items() if f"delta.constraints.{name}" not in known}
-        return [name for name in self.schema.names if name not in present], rules
+        return _Lacking(
+            [name for name in self.schema.names if name not in present],
+            {name: rule for name, rule in self.constraints.items() if f"delta.constraints.{name}" not in known},
+            {name: value for name, value in self._all_properties.items() if name not in known},
+        )
 
     def _completed(self, table: DeltaTable) -> DeltaTable:
-        columns, rules = self._lacking(table)
-        if columns:
+        lacking = self._lacking(table)
+        if lacking.properties:
+            table.alter.set_table_properties(lacking.properties)
+        if lacking.columns:
             # the rows that are there have nothing in them
-            fields = [self.schema.field(name).with_nullable(True) for name in columns]
+            fields = [self.schema.field(name).with_nullable(True) for name in lacking.columns]
             table.alter.add_columns(DeltaSchema.from_arrow(pa.schema(fields)).fields)
-        for name, rule in rules.items():
+        for name, rule in lacking.rules.items():
             table.alter.add_constraint({name: rule})
         return table
+
+    @property
+    def _all_properties(self) -> dict[str, str]:
+        return {**_PROPERTIES, **self.properties}
 
     def open(self, settings: Settings) -> DeltaTable | None:
         """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""
@@ -161,6 +171,14 @@ class TableSpec:
             version=table.version(),
             newest=pc.max(added[newest]).as_py() if known else None,
         )
+
+
+class _Lacking(NamedTuple):
+    """What is declared and a table does not have."""
+
+    columns: list[str]
+    rules: dict[str, str]
+    properties: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.store import names
 
 _MEGABYTE = 1 << 20
-_CHECKPOINT_AFTER = 50
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class Work:
     after: Condition
     merged_files: int
     deleted_files: int
-    checkpointed: bool
 
     def metadata(self) -> dict[str, Any]:
         """As flat names for Dagster."""
@@ -49,7 +47,6 @@ class Work:
             **asdict(self.after),
             "merged_files": self.merged_files,
             "deleted_files": self.deleted_files,
-            "checkpointed": self.checkpointed,
         }
 
 
@@ -83,13 +80,10 @@ def maintain(spec: TableSpec, settings: Settings) -> Work | None:
     table = spec.ensure(settings)
     # not only what the log names: a killed writer leaves files that no log knows
     deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
-    checkpointed = before.since_checkpoint >= _CHECKPOINT_AFTER
-    if checkpointed:
-        table.create_checkpoint()
     # only what lies behind a checkpoint, and after the table's log retention (30 days unless it says otherwise)
     table.cleanup_metadata()
     after = condition(spec, settings) or before
-    return Work(before, after, merged, len(deleted), checkpointed)
+    return Work(before, after, merged, len(deleted))
 
 
 def _compact(spec: TableSpec, settings: Settings) -> int:

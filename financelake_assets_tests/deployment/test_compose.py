@@ -123,8 +123,10 @@ def test_only_the_proxy_is_reachable_and_only_from_this_machine(profile: str):
 def test_with_a_store_what_reads_tables_is_told_of_it_and_nothing_else_is():
     added = yaml.safe_load((DOCKER / "compose.store.yaml").read_text())
     declared = compose("cluster")
-    of_the_lake = {
-        name for name, one in declared["services"].items() if any("lake:" in v for v in one.get("volumes", []))
+    with_tables = {
+        name
+        for name, service in declared["services"].items()
+        if any(volume.startswith("lake:") for volume in service.get("volumes", []))
     }
     # Dagster's webserver and daemon read no table, but what they start does
     assert set(added["services"]) == with_tables

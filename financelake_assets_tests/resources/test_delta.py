@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from financelake_assets.config import Settings
@@ -68,6 +68,15 @@ def test_a_table_of_an_earlier_release_gets_the_columns_and_rules_that_it_lacks(
     assert rows == [("A", 1.0, None), ("B", 2.0, MOMENT)]
     version = table.version()
     assert GROWN.ensure(offline_lake).version() == version
+
+
+def test_a_table_of_an_earlier_release_gets_the_properties_that_it_lacks_and_keeps_its_own(offline_lake: Settings):
+    mine = {"delta.checkpointInterval": "7"}
+    DeltaTable.create(GROWN.path(offline_lake), OLD.schema, configuration=mine)
+    table = replace(GROWN, properties={"delta.enableChangeDataFeed": "true"}).ensure(offline_lake)
+    known = table.metadata().configuration
+    assert known["delta.enableChangeDataFeed"] == "true"
+    assert known["delta.checkpointInterval"] == "7"
 
 
 def test_a_row_that_breaks_a_rule_is_not_written(offline_lake: Settings) -> None:

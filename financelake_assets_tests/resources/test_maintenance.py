@@ -56,7 +56,7 @@ def test_totals_and_offsets_outlive_the_log_that_wrote_them(many_files: Settings
     before = everything(many_files)
     work = maintain(BARS, many_files)
     assert work is not None
-    assert work.checkpointed
+    assert work.after.since_checkpoint < 20
     log = Path(BARS.path(many_files)) / "_delta_log"
     newest = max(int(file.name[:20]) for file in log.glob("*.checkpoint.parquet"))
     for file in log.glob("*.json"):
