@@ -30,8 +30,11 @@ for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
 
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Where this run's broker and Spark server listen and write."""
-    return servers.laptop(tmp_path_factory.mktemp("servers"))
+    """Where this run's broker and Spark server listen and write, and where a test may put a store for Spark to read."""
+    settings = servers.laptop(tmp_path_factory.mktemp("servers"))
+    endpoint = f"http://127.0.0.1:{servers.free_ports(1)[0]}"
+    at = {"url": "s3://lake", "endpoint": endpoint, "access_key": "lake", "secret_key": "kept nowhere"}
+    return Settings.model_validate({**settings.model_dump(), "store": at})
 
 
 @pytest.fixture(scope="session")

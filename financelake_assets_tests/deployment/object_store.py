@@ -61,17 +61,17 @@ class Store:
 
 
 @contextmanager
-def object_store(folder: Path, meeting: str = "", honest: bool = True) -> Iterator[Store]:
+def object_store(folder: Path, meeting: str = "", honest: bool = True, endpoint: str | None = None) -> Iterator[Store]:
     """Start a store with an empty bucket, and end it afterwards.
 
     Args:
         folder: where its log will be.
         meeting: path of an object whose first two puts wait for each other.
         honest: whether it heeds the condition of a put.
+        endpoint: where it is to listen, if that matters.
     """
-    (port,) = free_ports(1)
-    endpoint = f"http://127.0.0.1:{port}"
-    command = (sys.executable, "-m", __name__, str(port), meeting, *([] if honest else ["careless"]))
+    endpoint = endpoint or f"http://127.0.0.1:{free_ports(1)[0]}"
+    command = (sys.executable, "-m", __name__, endpoint.rsplit(":", 1)[1], meeting, *([] if honest else ["careless"]))
     store = Store(endpoint, Node("store", command, {}, folder / "store.log", lambda: probes.http(endpoint)))
     try:
         store.node.start()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pydantic import ValidationError
+from pyspark.sql import SparkSession
 
 from dash_app.tables import CachedTable
 from financelake_assets.config import Settings
+from financelake_assets.model.registry import read_silver
 from financelake_assets.resources import store
 from financelake_assets.resources.maintenance import maintain
 from financelake_assets.resources.store import StoreError
@@ -166,6 +169,20 @@ def test_silver_writes_what_it_writes_to_a_folder(lake: Settings, tmp_path: Path
     assert everything(lake) == everything(alone)
     assert store.table_names(lake) == store.table_names(alone)
     assert not (lake.data_dir / "delta").exists()
+
+
+@pytest.mark.integration
+def test_spark_reads_a_version_of_silver_from_the_store(spark: SparkSession, server_settings: Settings, tmp_path: Path):
+    with object_store(tmp_path, endpoint=server_settings.store.endpoint) as found:
+        lake = found.lake(tmp_path / "lake")
+        write(lake, mixed(40))
+        table = BARS.open(lake)
+        assert table is not None
+        before, version = BARS.scan(lake).filter(interval="1d").collect(), table.version()
+        write(lake, [message(40, symbol="LATER")])
+        rows = pl.DataFrame(read_silver(spark, lake, version, "1d").toArrow())
+    assert not before.is_empty()
+    assert rows.sort(BARS.key).equals(before.select(rows.columns).sort(BARS.key))
 
 
 def test_maintenance_merges_and_counts_the_files_of_a_store(lake: Settings):
