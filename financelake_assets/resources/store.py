@@ -26,6 +26,8 @@ LAYERS = ("gold", "operations", "reference", "silver")
 """The folders of tables, those first whose rows refer to the others'."""
 
 _AMAZONS_CHAIN = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+_RETRIES = {"retry_timeout": "20s", "connect_timeout": "5s", "timeout": "30s"}
+"""Of one request. A query or sensor that has waited so long is better told, and tries again by itself."""
 _PATIENCE = timedelta(seconds=20)
 
 
@@ -52,7 +54,7 @@ def delta_options(settings: Settings) -> dict[str, str] | None:
     store, keys = settings.store, _keys(settings)
     if store.url is None:
         return None
-    options = {"aws_region": store.region}
+    options = {"aws_region": store.region, **_RETRIES}
     if store.endpoint is not None:
         options |= {"aws_endpoint_url": store.endpoint, "aws_allow_http": "true" if _plain(store.endpoint) else "false"}
     if keys is not None:

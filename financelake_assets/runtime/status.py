@@ -22,6 +22,7 @@ from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
+from financelake_assets.resources.store import StoreError, table_names
 from financelake_assets.runtime import processes, watchdog
 from financelake_assets.runtime.processes import ProcessState
 from financelake_assets.runtime.supervision import Supervisor, folder
@@ -51,7 +52,9 @@ def status(settings: Settings) -> dict[str, Any]:
     running = process_status(settings)
     topics = topic_status(settings, running)
     streams = stream_status(settings, running)
-    ledger = _part(lambda: read_ledger(settings, patience_seconds=5).as_dict())
+    away = store_error(settings)  # asked once, not by each table again
+    of_tables = _part if away is None else lambda _: away
+    ledger = of_tables(lambda: read_ledger(settings, patience_seconds=5).as_dict())
     return {
         "healthy": is_healthy(running, topics, streams, ledger),
         "data_dir": str(settings.data_dir),
@@ -59,11 +62,22 @@ def status(settings: Settings) -> dict[str, Any]:
         "processes": running,
         "topics": topics,
         "streams": streams,
-        "tables": {table.full_name: _part(partial(table_status, settings, table)) for table in TABLES},
+        "tables": {table.full_name: of_tables(partial(table_status, settings, table)) for table in TABLES},
         "ledger": ledger,
-        "model": _part(lambda: model_status(settings)),
+        "model": of_tables(lambda: model_status(settings)),
         "feed": feed_status(settings),
     }
+
+
+def store_error(settings: Settings) -> dict[str, str] | None:
+    """Why the object store of the tables cannot be asked; ``None`` when it can, or there is none."""
+    if settings.store.url is None:
+        return None
+    try:
+        table_names(settings)
+    except StoreError as error:
+        return {"error": str(error)}
+    return None
 
 
 def is_healthy(

@@ -164,7 +164,9 @@ def test_a_store_that_is_killed_and_comes_back_costs_nothing(bucket: Store, whol
     whole_lake.wait_for("balance", settled)
     bucket.node.kill()
     sent = publish(whole_lake, 200)
-    whole_lake.wait_for("a query that fails", lambda now: not now["streams"]["silver"]["running"])
+    without = whole_lake.wait_for("a query that fails", lambda now: not now["streams"]["silver"]["running"])
+    assert not without["healthy"]
+    assert f"The object store at {bucket.endpoint} cannot be used" in without["ledger"]["error"]
     bucket.node.start()
     whole_lake.wait_for(
         "balance", lambda now: settled(now) and behind(now) == 0 and sent <= hours_in_silver(whole_lake)
