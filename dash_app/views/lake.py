@@ -137,7 +137,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
         for row in rows
     ]
     part = f", the newest {wording.count(shown)} by reason" if shown < total else ""
-    caption = f"{wording.count(total)} messages refused{part}"
+    caption = f"Refused messages: {wording.count(total)}{part}"
     newest = snapshot.quarantine.all.tail(20).reverse().to_dicts()
     where: list[list[str | Component]] = [
         [

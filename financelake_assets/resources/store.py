@@ -121,6 +121,8 @@ def asked(settings: Settings) -> Iterator[ObjectStore]:
 
 def _in_words(settings: Settings, error: BaseError) -> StoreError:
     place, url = f"The object store at {_place(settings)}", settings.store.url
+    if url is None:
+        return StoreError(f"The tables in {settings.tables} cannot be read: {_first_line(error)}.")
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in str(error):
         return StoreError(
             f"{place} does not let this lake use {url}. Look at FINANCELAKE_STORE__ACCESS_KEY, "
