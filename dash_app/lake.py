@@ -7,7 +7,6 @@ all visitors share one copy. No request waits for a disk, no request waits for S
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -23,6 +22,7 @@ from dash_app.inventory import Inventory, Stocktaker
 from dash_app.lag import BrokerWatcher
 from dash_app.preferences import chosen
 from dash_app.tables import CachedTable, TableView
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.config import Settings
 from financelake_assets.gold.derived import CALIBRATION, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
@@ -279,8 +279,9 @@ def newest_bars(bars: TableView) -> pl.DataFrame:
 def read_feed(settings: Settings) -> Feed:
     """What the lake's own feed says of itself; nothing where there is no feed."""
     try:
-        said = json.loads((settings.data_dir / "run" / "feed.json").read_text())
-        total = int(said["total"])
-        return Feed(str(said["phase"])[:20], round(int(said["published"]) / total, 3) if total else None)
-    except (OSError, ValueError, KeyError, TypeError):
+        said = read_state(settings)
+    except (OSError, ValueError, TypeError):  # of another release, or half written
+        said = None
+    if said is None:
         return Feed()
+    return Feed(said.phase, round(said.published / said.total, 3) if said.total else None)

@@ -17,6 +17,7 @@ import dagster as dg
 from financelake_assets.automation import decisions, history, on_demand, reporting
 from financelake_assets.automation.reporting import Cursor
 from financelake_assets.bronze.assets import topic_key, topic_metadata
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.config import Settings
 from financelake_assets.gold import query as gold
 from financelake_assets.gold.assets import DERIVED, TABLES
@@ -197,12 +198,9 @@ def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -
 
 def _loading_history(settings: Settings) -> bool:
     """Whether the lake's own feed has not finished loading history."""
-    state = settings.data_dir / "run" / "feed.json"
-    try:
-        phase = json.loads(state.read_text())["phase"]
-    except FileNotFoundError:
-        return False  # no feed of its own: the data come from elsewhere
-    return phase in ("waiting", "history")
+    feed = read_state(settings)
+    # without a feed of its own the data come from elsewhere
+    return feed is not None and feed.phase in ("waiting", "history")
 
 
 def _keep_running(streams: ContinuousStreamsResource, settings: Settings, name: str) -> str:

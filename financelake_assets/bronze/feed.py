@@ -13,15 +13,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
 
 import structlog
 from filelock import FileLock, Timeout
 
 from financelake_assets import logs
+from financelake_assets.bronze.feed_state import FeedState, Phase, state_file
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
 from financelake_assets.bronze.topics import BrokerUnavailableError, ensure_topics
@@ -29,38 +28,10 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.providers.base import Chunk, skip_rows
 from financelake_assets.providers.replay import ReplayProvider
 
-Phase = Literal["waiting", "history", "live", "idle"]
-
 _RETRY_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 2.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class FeedState:
-    """What ``feed.json`` says. ``published`` of ``total`` rows are on bronze; ``problem`` is what it waits for."""
-
-    phase: Phase
-    provider: str
-    published: int
-    total: int
-    updated_at: str
-    pid: int
-    problem: str | None = None
-
-
-def state_file(settings: Settings) -> Path:
-    """Where the feed says how far it is."""
-    return settings.data_dir / "run" / "feed.json"
-
-
-def read_state(settings: Settings) -> FeedState | None:
-    """What the feed last said; ``None`` when this lake has had none."""
-    try:
-        return FeedState(**json.loads(state_file(settings).read_text()))
-    except FileNotFoundError:
-        return None
 
 
 class Feed:

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from financelake_assets import logs
 from financelake_assets.automation.decisions import lag
-from financelake_assets.bronze.feed import read_state
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.model import registry

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from financelake_assets.bronze.feed import read_state
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime import dagster, probes
 from financelake_assets.runtime.errors import EXPECTED, explained

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from financelake_assets.automation.decisions import lag
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.topics import BrokerUnavailableError, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived
@@ -25,7 +26,7 @@ from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.store import StoreError, table_names
 from financelake_assets.runtime import processes, watchdog
 from financelake_assets.runtime.processes import ProcessState
-from financelake_assets.runtime.supervision import Supervisor, folder
+from financelake_assets.runtime.supervision import Supervisor
 from financelake_assets.silver import schema as silver
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
@@ -185,10 +186,8 @@ def model_status(settings: Settings) -> dict[str, Any]:
 
 def feed_status(settings: Settings) -> dict[str, Any]:
     """What the lake's own feed last said of itself; empty when it has not run."""
-    try:
-        return dict(json.loads((folder(settings) / "feed.json").read_text()))
-    except FileNotFoundError:
-        return {}
+    state = read_state(settings)
+    return {} if state is None else asdict(state)
 
 
 def _part(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:

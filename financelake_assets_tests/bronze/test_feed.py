@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from financelake_assets.bronze.feed import read_state, state_file
+from financelake_assets.bronze.feed_state import read_state, state_file
 from financelake_assets.bronze.topics import BRONZE, delete_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.providers.replay import ReplayProvider

@@ -92,6 +92,14 @@ def test_our_own_services_start_and_check_what_the_code_knows(profile: str, name
         assert role in health.CHECKS
 
 
+def test_a_health_check_starts_without_what_the_lake_works_with():
+    """Ten containers check every fifteen seconds: with pandas and the like that took most of a core."""
+    heavy = ("pandas", "polars", "numpy", "pyarrow", "pyspark", "dagster")
+    code = f"import sys, {health.__name__}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(("profile", "name"), SERVICES)
 def test_every_variable_is_a_setting_and_no_secret_is_one_of_them(profile: str, name: str):
     service = services(profile)[name]

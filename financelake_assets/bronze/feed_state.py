@@ -1,0 +1,38 @@
+"""What the feed says of itself, for who asks: a file, read without what the feed needs to publish."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from financelake_assets.config import Settings
+
+Phase = Literal["waiting", "history", "live", "idle"]
+
+
+@dataclass(frozen=True)
+class FeedState:
+    """What ``feed.json`` says. ``published`` of ``total`` rows are on bronze; ``problem`` is what it waits for."""
+
+    phase: Phase
+    provider: str
+    published: int
+    total: int
+    updated_at: str
+    pid: int
+    problem: str | None = None
+
+
+def state_file(settings: Settings) -> Path:
+    """Where the feed says how far it is."""
+    return settings.data_dir / "run" / "feed.json"
+
+
+def read_state(settings: Settings) -> FeedState | None:
+    """What the feed last said; ``None`` when this lake has had none."""
+    try:
+        return FeedState(**json.loads(state_file(settings).read_text()))
+    except FileNotFoundError:
+        return None
