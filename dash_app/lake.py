@@ -37,6 +37,8 @@ KEPT_BARS = 1_000
 """Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
 KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
+_LOOK_SECONDS = 0.25
+_LOOK_STORE_SECONDS = 1.0
 _KEPT_SNAPSHOTS = 4
 """A page asks for its parts one by one; they share most of their rows."""
 KEPT_STEPS = 2_000
@@ -243,10 +245,11 @@ class LakeReader:
         self.snapshot = made
         return True
 
-    def start(self, every_seconds: float = 0.25) -> None:
-        """Refresh in the background until ``stop``."""
+    def start(self, every_seconds: float | None = None) -> None:
+        """Refresh in the background until ``stop``; less often where each look at a table is a request to a store."""
+        usual = _LOOK_SECONDS if self._settings.store.url is None else _LOOK_STORE_SECONDS
         self._broker.start()
-        threading.Thread(target=self._run, args=(every_seconds,), name="lake-reader", daemon=True).start()
+        threading.Thread(target=self._run, args=(every_seconds or usual,), name="lake-reader", daemon=True).start()
 
     def stop(self) -> None:
         """End the background threads after their current look."""

@@ -29,7 +29,7 @@ MOST_VERSIONS = 500
 
 _WAIT_SECONDS = 0.5  # Spark asks again at once, so the wait is where a query without work rests
 _LOOK_SECONDS = 0.02
-_LOOK_STORE_SECONDS = 0.2  # each look there is a request, which costs money
+_LOOK_STORE_SECONDS = 0.5  # each look there is a request, which costs money
 
 Offset = dict[str, Any]
 """``version`` is the first that is not read yet, of the ``table`` with this id."""
