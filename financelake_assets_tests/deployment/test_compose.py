@@ -144,6 +144,10 @@ def test_with_a_store_what_reads_tables_is_told_of_it_and_nothing_else_is():
         (target,) = [entry["target"] for entry in service["secrets"]]
         assert "SecretStr" in str(setting(target))
     assert "outside" in declared["networks"]
+    # who listens under its own name would do so in one of its two networks, and not where the others look for it
+    for name in ("spark", "dagster-code", "dagster-web", "dashboard", "exporter"):
+        told = {**environment(declared["services"][name]), **added["services"][name].get("environment", {})}
+        assert told["FINANCELAKE_HOST"] == "0.0.0.0"  # noqa: S104  # of a container
     example = read_variables(DOCKER / "store.env.example")
     assert all("SecretStr" not in str(setting(variable)) for variable in example)
     values = {name.removeprefix("FINANCELAKE_STORE__").lower(): value for name, value in example.items()}
