@@ -108,7 +108,7 @@ class StoreSettings(Group):
     @field_validator("access_key", "secret_key", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
-        return value or None  # compose must mount a file, also for a lake without a store
+        return value or None  # compose mounts a file also where the machine's role lets the lake in
 
     @model_validator(mode="after")
     def _a_secret_key_is_of_an_access_key(self) -> Self:

@@ -23,7 +23,7 @@ from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.store import StoreError, table_names
+from financelake_assets.resources.store import StoreError, asked
 from financelake_assets.runtime import processes, watchdog
 from financelake_assets.runtime.processes import ProcessState
 from financelake_assets.runtime.supervision import Supervisor
@@ -75,7 +75,8 @@ def store_error(settings: Settings) -> dict[str, str] | None:
     if settings.store.url is None:
         return None
     try:
-        table_names(settings)
+        with asked(settings) as files:
+            files.list_with_delimiter()
     except StoreError as error:
         return {"error": str(error)}
     return None

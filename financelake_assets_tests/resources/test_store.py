@@ -62,7 +62,7 @@ def test_a_store_of_amazon_needs_its_address_alone():
     options = store.delta_options(lake)
     assert options is not None
     assert {name: value for name, value in options.items() if "aws" in name} == {"aws_region": "eu-central-1"}
-    assert "fs.s3a.endpoint " not in " ".join(store.spark_options(lake))
+    assert "spark.hadoop.fs.s3a.endpoint" not in store.spark_options(lake)
     assert jars.sets_of(lake) == ("kafka", "spark", "s3")
 
 
