@@ -15,7 +15,7 @@ from dash_app.flow import Record
 from dash_app.indicators import INDICATORS, LABELS
 from dash_app.lake import Snapshot
 from dash_app.market import Row, Series
-from dash_app.views.parts import GRID_THEME, Children, aria, fact, notice, plain_table, signal_chip
+from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
 from financelake_assets.silver.findings import Kind
 
 EVERY = "all"
@@ -101,12 +101,10 @@ def _watch_list() -> html.Section:
                     "equals": {"function": "false"},
                 },
                 dashGridOptions={
-                    "theme": GRID_THEME,
+                    **GRID,
                     "rowHeight": 46,
                     "headerHeight": 34,
-                    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
                     "suppressCellFocus": False,
-                    "animateRows": False,
                 },
                 className="watch-grid",
                 style={"height": None, "width": "100%"},

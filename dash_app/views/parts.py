@@ -12,7 +12,7 @@ from dash_app import wording
 
 Children = list[Component | str]
 
-GRID_THEME = {
+_GRID_THEME = {
     "function": "themeQuartz.withParams({backgroundColor:'var(--surface)',foregroundColor:'var(--ink)',"
     "borderColor:'var(--line)',headerBackgroundColor:'var(--surface)',headerTextColor:'var(--muted)',"
     "rowHoverColor:'var(--hover)',selectedRowBackgroundColor:'var(--selected)',accentColor:'var(--accent)',"
@@ -20,6 +20,15 @@ GRID_THEME = {
     "browserColorScheme:'inherit',wrapperBorder:false,wrapperBorderRadius:0,spacing:6,cellHorizontalPadding:10,columnBorder:false})"
 }
 """The grids in the page's own colours, which follow the colour scheme by themselves."""
+GRID = {
+    "theme": _GRID_THEME,
+    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+    "animateRows": False,
+    # few columns, so all are drawn at once: by default a grid draws those for which it knows to have room, so while
+    # it is laid out its header is a row of too few cells or of none, which a screen reader would announce
+    "suppressColumnVirtualisation": True,
+}
+"""What every grid has in common."""
 
 
 def aria(**attributes: str) -> dict[str, Any]:

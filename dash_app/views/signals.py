@@ -10,7 +10,7 @@ from dash import dcc, html
 
 from dash_app import wording
 from dash_app.lake import Snapshot
-from dash_app.views.parts import GRID_THEME, aria, notice
+from dash_app.views.parts import GRID, aria, notice
 from financelake_assets.gold.verdicts import Signal
 
 EVERY = "all"
@@ -94,11 +94,9 @@ def skeleton() -> html.Div:
                             "cellDataType": False,
                         },
                         dashGridOptions={
-                            "theme": GRID_THEME,
+                            **GRID,
                             "rowHeight": 38,
                             "headerHeight": 36,
-                            "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
-                            "animateRows": False,
                         },
                         className="feed-grid",
                         style={"height": None, "width": "100%"},

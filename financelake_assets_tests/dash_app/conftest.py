@@ -18,15 +18,11 @@ from financelake_assets_tests.browser import chromium
 
 @dataclass
 class Dashboard:
-    """A running dashboard. ``stop`` ends it before the test does."""
+    """A running dashboard."""
 
     url: str
     lake: Settings
     reader: LakeReader
-    server: waitress.server.TcpWSGIServer
-
-    def stop(self) -> None:
-        self.server.close()
 
 
 @pytest.fixture
@@ -38,9 +34,10 @@ def dashboard(offline_lake: Settings) -> Iterator[Dashboard]:
     server = waitress.create_server(create_app(lake, reader).server, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     reader.start(0.1)
-    yield Dashboard(f"http://127.0.0.1:{server.effective_port}", lake, reader, server)
+    yield Dashboard(f"http://127.0.0.1:{server.effective_port}", lake, reader)
     reader.stop()
-    server.close()
+    server.task_dispatcher.shutdown()
+    server.trigger.pull_trigger(server.close)  # in the server's own thread, which may be waiting at these very sockets
 
 
 @pytest.fixture(scope="session")

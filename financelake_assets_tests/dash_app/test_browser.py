@@ -34,8 +34,20 @@ _DRAWN = """() => document.querySelector('#candles .js-plotly-plot').data.map(
 _DRAWN_TEXT = f"() => JSON.stringify(({_DRAWN})())"
 
 
+_AT_REST = """() => {
+  const count = document.getElementsByTagName('*').length, now = performance.now();
+  if (window.elementsBefore !== count) Object.assign(window, {elementsBefore: count, sameSince: now});
+  return now - window.sameSince > 500;
+}"""
+
+
 def _settled(page: Page) -> None:
     page.wait_for_function(_SETTLED, timeout=30_000)
+
+
+def _at_rest(page: Page) -> None:
+    """Until nothing has been added or taken away for half a second: not while grid and charts are being drawn."""
+    page.wait_for_function(_AT_REST, timeout=30_000)
 
 
 def _next_bars(dashboard: Dashboard, symbol: str, skip_last: int) -> pl.DataFrame:
@@ -254,6 +266,16 @@ def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser
         assert problems == []
 
 
+def test_a_grid_has_all_its_columns_however_narrow_the_window(dashboard: Dashboard, browser: Browser) -> None:
+    written.write_lake(dashboard.lake)
+    with open_page(browser, width=360, height=800) as (page, problems):
+        page.goto(dashboard.url)
+        expect(page.locator("#watch [role=columnheader]")).to_have_count(6)
+        page.goto(f"{dashboard.url}/signals")
+        expect(page.locator("#signals [role=columnheader]")).to_have_count(10)
+        assert problems == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake", "/nowhere"])
 def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, scheme: Any) -> None:
@@ -265,6 +287,7 @@ def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, sc
         expect(page.locator("#page")).not_to_be_empty()
         if path != "/nowhere":
             expect(page.locator("#page")).to_contain_text(_SIGNS[path])
+        _at_rest(page)
         found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
         assert [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found] == []
 
