@@ -26,10 +26,11 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from financelake_assets.bronze.broker import client_config
 from financelake_assets.bronze.contents import bytes_on_disk
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.message import Message, encode, headers
-from financelake_assets.bronze.topics import COMPRESSION, client_config, delete_topics, ensure_topics
+from financelake_assets.bronze.topics import COMPRESSION, delete_topics, ensure_topics
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.request import IngestRequest

@@ -33,7 +33,7 @@ import polars as pl
 from confluent_kafka import Producer
 from deltalake import DeltaTable
 
-from financelake_assets.bronze.topics import client_config
+from financelake_assets.bronze.broker import client_config
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry

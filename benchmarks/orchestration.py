@@ -27,7 +27,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from financelake_assets.bronze.topics import client_config, ensure_topics
+from financelake_assets.bronze.broker import client_config
+from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, get_settings
 
 TOPIC = "bronze.crypto"

@@ -33,7 +33,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from financelake_assets.bronze.topics import client_config, ensure_topics, watermarks
+from financelake_assets.bronze.broker import client_config
+from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.providers.base import Instrument

@@ -68,7 +68,7 @@ def bronze_offsets(
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """See what arrived on the topics since the last tick, and have it worked off."""
-    from financelake_assets.bronze.topics import BrokerUnavailableError, TopicMissingError
+    from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
 
     settings = lake.settings
     try:
@@ -135,7 +135,7 @@ def champion(
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Have a model trained when one is due, and keep the gold query running once there is a champion."""
-    from financelake_assets.bronze.topics import BrokerUnavailableError
+    from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
     try:

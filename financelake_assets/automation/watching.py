@@ -27,7 +27,7 @@ _RECENT_SECONDS = 24 * 3600
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
 def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
     """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
-    from financelake_assets.bronze.topics import BrokerUnavailableError
+    from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
     behind, problem = 0, None

@@ -20,10 +20,11 @@ import structlog
 from filelock import FileLock, Timeout
 
 from financelake_assets import logs
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import FeedState, Phase, state_file
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
-from financelake_assets.bronze.topics import BrokerUnavailableError, ensure_topics
+from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.providers.base import Chunk, skip_rows
 from financelake_assets.providers.replay import ReplayProvider

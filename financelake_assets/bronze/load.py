@@ -14,9 +14,10 @@ from typing import Self
 import structlog
 
 from financelake_assets.bronze import positions
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.message import encode, headers
 from financelake_assets.bronze.producer import BronzeProducer, Deliveries
-from financelake_assets.bronze.topics import POSITIONS, BrokerUnavailableError, topic_ids
+from financelake_assets.bronze.topics import POSITIONS, topic_ids
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk

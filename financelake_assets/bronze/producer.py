@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from financelake_assets.bronze.topics import COMPRESSION, DEAD_LETTERS, client_config
+from financelake_assets.bronze.broker import client_config
+from financelake_assets.bronze.topics import COMPRESSION, DEAD_LETTERS
 from financelake_assets.config import Settings
 
 Headers = list[tuple[str, str | bytes | None]]

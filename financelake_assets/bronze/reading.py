@@ -12,7 +12,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from financelake_assets.bronze.topics import client_config, unavailable
+from financelake_assets.bronze.broker import client_config, unavailable
 from financelake_assets.config import Settings
 
 _AT_ONCE = 10_000

@@ -1,23 +1,19 @@
 """The bronze topics: their names, their declared settings, and what the broker says of them.
 
-Enters: settings. Leaves: topics as declared, and watermarks. Every call makes a client of its own, asks, and gives an
-answer or raises within seconds: a broker that is silent is an error, never an empty lake.
+Enters: settings. Leaves: topics as declared, and watermarks.
 """
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
-    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     ListOffsetsResultInfo,
@@ -27,7 +23,17 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from financelake_assets.bronze.access import client_options
+from financelake_assets.bronze.broker import (
+    ANSWER_SECONDS,
+    BrokerUnavailableError,
+    TopicMissingError,
+    admin_client,
+    answer,
+    code_of,
+    partition_counts,
+    reach,
+    unavailable,
+)
 from financelake_assets.config import ASSET_CLASSES, Settings
 
 DEAD_LETTERS = "bronze.dead_letter"
@@ -36,32 +42,7 @@ POSITIONS = "bronze.positions"
 COMPRESSION = "zstd"
 MAX_MESSAGE_BYTES = 1 << 20
 
-_ANSWER_SECONDS = 5.0
-_DENIED = (
-    KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-)
 _GONE_SECONDS = 30.0
-
-_LOGIN_WANTED = " If it takes connections and then ends them, it wants a login: see FINANCELAKE_KAFKA__SECURITY."
-
-T = TypeVar("T")
-
-
-class BrokerUnavailableError(ConnectionError):
-    """The Kafka broker did not answer in time, or not with what was asked for."""
-
-
-class AccessDeniedError(BrokerUnavailableError):
-    """The broker does not know this lake's user, or does not allow it what was asked for."""
-
-
-class TopicMissingError(BrokerUnavailableError):
-    """The broker answers, but a bronze topic does not exist."""
 
 
 @dataclass(frozen=True)
@@ -118,33 +99,14 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
     )
 
 
-def client_config(settings: Settings) -> dict[str, Any]:
-    """What every Kafka client of a lake shares.
-
-    Raises:
-        AccessError: the settings for a secured broker are incomplete.
-    """
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "client.id": "financelake",
-        "broker.address.family": "v4" if "[" not in settings.kafka_bootstrap else "any",
-        # a broker that comes back is found at once, not after seconds of back-off
-        "reconnect.backoff.ms": 50,
-        "reconnect.backoff.max.ms": 1000,
-        # librdkafka prints each refused connection; the callers say it once, in words
-        "log_level": 2,
-        **client_options(settings),
-    }
-
-
 def ensure_topics(settings: Settings) -> list[Reconciliation]:
     """Create the topics that are missing and bring the others to the declared settings. Doing it again changes nothing.
 
     Raises:
         BrokerUnavailableError: the broker did not answer, or refused.
     """
-    admin = _admin(settings)
-    existing = _partitions(admin, settings)
+    admin = admin_client(settings)
+    existing = partition_counts(admin, settings)
     wanted = declared(settings)
     missing = [topic for topic in wanted if topic.name not in existing]
     _create(admin, settings, missing)
@@ -159,15 +121,15 @@ def delete_topics(settings: Settings) -> None:
     Raises:
         BrokerUnavailableError: the broker did not answer, or the topics are still there after a while.
     """
-    admin = _admin(settings)
+    admin = admin_client(settings)
     deadline = time.monotonic() + _GONE_SECONDS
     while True:
-        left = sorted({topic.name for topic in declared(settings)} & _partitions(admin, settings).keys())
+        left = sorted({topic.name for topic in declared(settings)} & partition_counts(admin, settings).keys())
         if not left:
             return
         if time.monotonic() > deadline:
             raise BrokerUnavailableError(f"{', '.join(left)} still exist {_GONE_SECONDS:.0f} s after their deletion")
-        for future in admin.delete_topics(left, operation_timeout=_ANSWER_SECONDS).values():
+        for future in admin.delete_topics(left, operation_timeout=ANSWER_SECONDS).values():
             _settle(future, settings, KafkaError.UNKNOWN_TOPIC_OR_PART)
         time.sleep(0.05)
 
@@ -179,27 +141,18 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
         BrokerUnavailableError: the broker did not answer.
         TopicMissingError: a topic does not exist.
     """
-    admin = _admin(settings)
-    existing = _partitions(admin, settings)
+    admin = admin_client(settings)
+    existing = partition_counts(admin, settings)
     absent = [topic for topic in topics if topic not in existing]
     if absent:
         raise _missing(absent, settings)
     asked = [TopicPartition(topic, partition) for topic in topics for partition in range(existing[topic])]
-    low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=_ANSWER_SECONDS)
-    high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=_ANSWER_SECONDS)
-    answer: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
+    low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=ANSWER_SECONDS)
+    high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=ANSWER_SECONDS)
+    marks: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
     for one in asked:
-        answer[one.topic][one.partition] = (_offset(low[one], settings), _offset(high[one], settings))
-    return answer
-
-
-def broker_count(settings: Settings) -> int:
-    """How many brokers the cluster has now.
-
-    Raises:
-        BrokerUnavailableError: none of them answered.
-    """
-    return len(_metadata(_admin(settings), settings).brokers)
+        marks[one.topic][one.partition] = (_offset(low[one], settings), _offset(high[one], settings))
+    return marks
 
 
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
@@ -208,12 +161,12 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
     Raises:
         BrokerUnavailableError: the broker did not answer.
     """
-    admin = _admin(settings)
-    count = _partitions(admin, settings).get(topic, 0)
+    admin = admin_client(settings)
+    count = partition_counts(admin, settings).get(topic, 0)
     asked = {TopicPartition(topic, partition): OffsetSpec.for_timestamp(milliseconds) for partition in range(count)}
     if not asked:
         return {}
-    answers = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+    answers = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
     found = {one.partition: _offset(future, settings) for one, future in answers.items()}
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
@@ -225,102 +178,23 @@ def topic_ids(settings: Settings) -> dict[str, str]:
         BrokerUnavailableError: the broker did not answer.
         TopicMissingError: a topic does not exist.
     """
-    admin = _admin(settings)
-    _reach(settings)
-    described = admin.describe_topics(TopicCollection(list(BRONZE)), request_timeout=_ANSWER_SECONDS)
+    admin = admin_client(settings)
+    reach(settings)
+    described = admin.describe_topics(TopicCollection(list(BRONZE)), request_timeout=ANSWER_SECONDS)
     ids = {}
     for topic, future in described.items():
         try:
-            ids[topic] = str(_answer(future, settings).topic_id)
+            ids[topic] = str(answer(future, settings).topic_id)
         except BrokerUnavailableError as error:
-            if _code(error.__cause__) == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if code_of(error.__cause__) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise _missing([topic], settings) from error
             raise
     return ids
 
 
-def unavailable(settings: Settings, error: object) -> BrokerUnavailableError:
-    """The error that names the broker's address and what to do."""
-    if _code(error) in _DENIED:
-        return AccessDeniedError(
-            f"the Kafka broker at {settings.kafka_bootstrap} refuses the user {settings.kafka.username}: "
-            f"{_words(error)}. Look at FINANCELAKE_KAFKA__USERNAME, FINANCELAKE_KAFKA__PASSWORD and "
-            "FINANCELAKE_KAFKA__CA_FILE, and at the user's rights on the broker."
-        )
-    if _code(error) == KafkaError.INVALID_REPLICATION_FACTOR:
-        return BrokerUnavailableError(f"{_words(error)}: start more brokers, or lower FINANCELAKE_KAFKA__REPLICATION.")
-    return BrokerUnavailableError(
-        f"the Kafka broker at {settings.kafka_bootstrap} does not answer: {_words(error)}. "
-        "Start the lake with `financelake up`, or set FINANCELAKE_KAFKA__BOOTSTRAP to a broker that runs."
-        + (_LOGIN_WANTED if _code(error) == KafkaError._TRANSPORT and settings.kafka.security == "PLAINTEXT" else "")
-    )
-
-
-def _admin(settings: Settings) -> _Admin:
-    return _Admin({**client_config(settings), "socket.timeout.ms": int(_ANSWER_SECONDS * 1000)})
-
-
-class _Admin(AdminClient):
-    """A client that remembers why it was refused: to a request librdkafka then only says that nothing answers."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.refusal: KafkaError | None = None
-        super().__init__({**config, "error_cb": self._on_error})  # type: ignore[dict-item]  # the stubs know no callbacks
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() in _DENIED:
-            self.refusal = error
-
-
-def _partitions(admin: _Admin, settings: Settings) -> dict[str, int]:
-    """How many partitions each topic on the broker has."""
-    topics = _metadata(admin, settings).topics
-    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
-
-
-def _metadata(admin: _Admin, settings: Settings) -> ClusterMetadata:
-    """What the cluster says of itself, or why it says nothing."""
-    _reach(settings)
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    while True:
-        try:
-            return admin.list_topics(timeout=1.0)
-        except KafkaException as error:
-            admin.poll(0)
-            if admin.refusal is not None:
-                refused = KafkaException(admin.refusal)
-                raise unavailable(settings, refused) from refused
-            if time.monotonic() > deadline:
-                raise unavailable(settings, error) from error
-
-
-def _reach(settings: Settings) -> None:
-    """Fail at once where nothing listens; librdkafka would go on trying until its time is up."""
-    failure: OSError | None = None
-    for address in settings.kafka_bootstrap.split(","):
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
-        except OSError as error:
-            failure = error
-        else:
-            return
-    raise unavailable(settings, failure) from failure
-
-
-def _answer(future: Future[T], settings: Settings) -> T:
-    """The answer to an admin request."""
-    try:
-        return future.result(timeout=_ANSWER_SECONDS + 1)
-    except KafkaException as error:
-        raise unavailable(settings, error) from error
-    except TimeoutError as error:
-        raise unavailable(settings, f"no answer within {_ANSWER_SECONDS:.0f} s") from error
-
-
 def _offset(future: Future[ListOffsetsResultInfo], settings: Settings) -> int:
     """The offset that was asked for; librdkafka answers with one that is none where a partition's leader is silent."""
-    offset = _answer(future, settings).offset
+    offset = answer(future, settings).offset
     if offset == OFFSET_INVALID:
         raise unavailable(settings, "the leader of a partition did not say its offsets")
     return offset
@@ -329,9 +203,9 @@ def _offset(future: Future[ListOffsetsResultInfo], settings: Settings) -> int:
 def _settle(future: Future[None], settings: Settings, fine: int) -> None:
     """Wait for an admin request that may fail with one code, because what it asks for is already so."""
     try:
-        _answer(future, settings)
+        answer(future, settings)
     except BrokerUnavailableError as error:
-        if _code(error.__cause__) != fine:
+        if code_of(error.__cause__) != fine:
             raise
 
 
@@ -339,7 +213,7 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None
     if not topics:
         return
     new = [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics]
-    for future in admin.create_topics(new, operation_timeout=_ANSWER_SECONDS).values():
+    for future in admin.create_topics(new, operation_timeout=ANSWER_SECONDS).values():
         # another process of the lake may have created it in between
         _settle(future, settings, KafkaError.TOPIC_ALREADY_EXISTS)
     _await_leaders(settings, [topic.name for topic in topics])
@@ -347,7 +221,7 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None
 
 def _await_leaders(settings: Settings, topics: Sequence[str]) -> None:
     """Wait until new topics can be read and written; their creation is answered before their leaders know of it."""
-    deadline = time.monotonic() + _ANSWER_SECONDS
+    deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         try:
             watermarks(settings, topics)
@@ -365,10 +239,10 @@ def _reconcile(
     if not topics:
         return []
     resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
-    described = admin.describe_configs(list(resources.values()), request_timeout=_ANSWER_SECONDS)
+    described = admin.describe_configs(list(resources.values()), request_timeout=ANSWER_SECONDS)
     found = []
     for topic in topics:
-        entries = _answer(described[resources[topic.name]], settings)
+        entries = answer(described[resources[topic.name]], settings)
         actual = {name: str(entries[name].value) for name in topic.config if name in entries}
         changed = {
             name: (actual.get(name, ""), value) for name, value in topic.config.items() if actual.get(name) != value
@@ -378,7 +252,7 @@ def _reconcile(
         count, drift = existing[topic.name], tuple[str, ...]()
         if count < topic.partitions:
             grown = admin.create_partitions([NewPartitions(topic.name, topic.partitions)])
-            _answer(grown[topic.name], settings)
+            answer(grown[topic.name], settings)
             changed["partitions"] = (str(count), str(topic.partitions))
         elif count > topic.partitions:
             drift = (f"{count} partitions where {topic.partitions} are declared; Kafka cannot take partitions away",)
@@ -390,7 +264,7 @@ def _alter(admin: AdminClient, settings: Settings, topic: str, values: Mapping[s
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in values.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     for future in admin.incremental_alter_configs([resource]).values():
-        _answer(future, settings)
+        answer(future, settings)
 
 
 def _missing(topics: Sequence[str], settings: Settings) -> TopicMissingError:
@@ -398,13 +272,3 @@ def _missing(topics: Sequence[str], settings: Settings) -> TopicMissingError:
         f"{', '.join(topics)} do not exist on the broker at {settings.kafka_bootstrap}. "
         "`financelake up` creates them, as does materialising the bronze assets."
     )
-
-
-def _code(error: object) -> int | None:
-    return int(error.args[0].code()) if isinstance(error, KafkaException) else None
-
-
-def _words(error: object) -> str:
-    if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], KafkaError):
-        return error.args[0].str()
-    return str(error)

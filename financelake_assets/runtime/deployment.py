@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from financelake_assets.bronze.access import AccessError
-from financelake_assets.bronze.topics import BrokerUnavailableError, broker_count
+from financelake_assets.bronze.broker import BrokerUnavailableError, broker_count
 from financelake_assets.config import Settings
 from financelake_assets.resources.store import StoreError, refuse_careless
 from financelake_assets.runtime import probes

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from financelake_assets.bronze.access import AccessError
-from financelake_assets.bronze.topics import BrokerUnavailableError
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.config import SECRETS_DIR
 from financelake_assets.resources.store import StoreError
 

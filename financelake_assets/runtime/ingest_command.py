@@ -54,10 +54,10 @@ def ingest(
 
         financelake ingest --provider csv --path btc.csv --asset-class crypto --interval 1h --symbol BTC-USD
     """
+    from financelake_assets.bronze.broker import BrokerUnavailableError
     from financelake_assets.bronze.ingest import IngestProgress, LoadRunningError
     from financelake_assets.bronze.ingest import ingest as publish
     from financelake_assets.bronze.producer import DeliveryError, Stopped
-    from financelake_assets.bronze.topics import BrokerUnavailableError
     from financelake_assets.bronze.universe import AssetClassError
     from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
     from financelake_assets.providers.base import ProviderError

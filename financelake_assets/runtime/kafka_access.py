@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from financelake_assets.bronze.access import AccessError, login
-from financelake_assets.bronze.topics import client_config, unavailable
+from financelake_assets.bronze.broker import client_config, unavailable
 from financelake_assets.config import Settings
 from financelake_assets.runtime.kafka import ADMIN
 

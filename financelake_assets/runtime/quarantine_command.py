@@ -159,8 +159,8 @@ def _known_reason(text: str) -> str:
 
 def _guarded(work: Any) -> Any:
     """Do something; what a user can mend is told as a problem."""
+    from financelake_assets.bronze.broker import BrokerUnavailableError
     from financelake_assets.bronze.producer import DeliveryError
-    from financelake_assets.bronze.topics import BrokerUnavailableError
     from financelake_assets.silver.quarantine import RepairError
 
     try:

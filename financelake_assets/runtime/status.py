@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 
 from financelake_assets.automation.decisions import lag
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import read_state
-from financelake_assets.bronze.topics import BrokerUnavailableError, watermarks
+from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 from financelake_assets.gold import derived
 from financelake_assets.gold import schema as gold

@@ -16,10 +16,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.ingest import ingest
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import BronzeProducer, DeliveryError, Stopped
-from financelake_assets.bronze.topics import BrokerUnavailableError, delete_topics, ensure_topics
+from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import COLUMNS, Chunk, ProviderError, skip_rows
 from financelake_assets.providers.courtesy import Courtesy

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.ingest import IngestProgress, IngestRequest, LoadRunningError, as_dict, ingest
-from financelake_assets.bronze.topics import BrokerUnavailableError
 from financelake_assets.bronze.universe import known_symbols
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import ProviderError

@@ -7,10 +7,9 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
+from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
 from financelake_assets.bronze.topics import (
     BRONZE,
-    BrokerUnavailableError,
-    TopicMissingError,
     declared,
     delete_topics,
     ensure_topics,

@@ -18,7 +18,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from financelake_assets.bronze.topics import BRONZE, client_config
+from financelake_assets.bronze.broker import client_config
+from financelake_assets.bronze.topics import BRONZE
 from financelake_assets.config import SECRETS_DIR, Settings
 from financelake_assets.resources import store
 from financelake_assets.resources.store import StoreError

@@ -12,15 +12,10 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 from pydantic import SecretStr
 
 from financelake_assets.bronze.access import AccessError
+from financelake_assets.bronze.broker import AccessDeniedError, BrokerUnavailableError, client_config
 from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import read
-from financelake_assets.bronze.topics import (
-    AccessDeniedError,
-    BrokerUnavailableError,
-    client_config,
-    ensure_topics,
-    watermarks,
-)
+from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import SparkUnavailableError, job_session
 from financelake_assets.runtime import jars, kafka, kafka_access, probes

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import Producer
 from dagster_graphql import DagsterGraphQLClient
 
-from financelake_assets.bronze.topics import client_config
+from financelake_assets.bronze.broker import client_config
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.resources.delta import retried
 from financelake_assets.runtime import leftovers, processes

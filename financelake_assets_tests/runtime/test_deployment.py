@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from financelake_assets.bronze.topics import BrokerUnavailableError, delete_topics, ensure_topics
+from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings
 from financelake_assets.resources.spark import SparkUnavailableError, refuse_version
 from financelake_assets.runtime import deployment
