@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ hypothesis_settings.register_profile(
     "spark", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 hypothesis_settings.load_profile("repeatable")
+
+# where a script starts pytest in the background, SIGINT is ignored; Dagster then has SIGTERM ignored, and so has each
+# process that a test starts after that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
     if not _name.startswith("FINANCELAKE_RUNTIME__"):  # a developer's own lake must not leak into the tests

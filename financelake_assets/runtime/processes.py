@@ -30,7 +30,7 @@ class ProcessState:
 class Process:
     """One supervised process.
 
-    ``stage``: those of a stage start together, once all of the stage before are well; they stop in reverse.
+    ``stage``: those of a stage start together, once all of the stage before are well.
     ``probe`` says ``None`` when the process is well; without one it is well once it has not ended for
     some seconds. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
     """
@@ -52,7 +52,11 @@ class Process:
 
 
 def of_lake(settings: Settings) -> dict[str, Process]:
-    """The processes of this lake by name, in the order of their start. Servers that are someone else's are left out."""
+    """The processes of this lake by name, without the servers that are someone else's.
+
+    They stop in reverse, one by one, so that each can end what it is at while what it needs is still there: a sensor
+    that asks Spark something would otherwise hold the code location open until it is killed.
+    """
     offset, host = settings.port_offset, settings.host
     kafka_port = settings.kafka.port + offset
     code_port = settings.dagster.code_port + offset

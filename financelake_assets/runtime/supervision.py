@@ -69,10 +69,10 @@ def configuration(settings: Settings) -> str:
             "directory": settings.data_dir,
         },
     }
-    for process in processes.of_lake(settings).values():
+    for place, process in enumerate(processes.of_lake(settings).values()):
         sections[f"program:{process.name}"] = {
             "command": f'"{sys.executable}" -m financelake_assets.runtime.launch {process.name}',
-            "priority": 100 + 100 * process.stage,
+            "priority": 100 + place,  # the supervisor stops the last first, and waits for each
             "autostart": "false",  # `up` starts them stage by stage
             "autorestart": "true",
             "startsecs": _SETTLED_SECONDS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 import urllib.request
@@ -259,8 +260,10 @@ def test_down_leaves_nothing_and_up_resumes(whole_lake: CommandLine):
     before = whole_lake.status()
     done = whole_lake("down")
     assert done.returncode == 0, done.stderr
-    # the supervisor stopped them in order, and was not itself ended with them as something left over
-    assert "received SIGTERM" not in (whole_lake.settings.data_dir / "logs" / "supervisord.log").read_text()
+    log = (whole_lake.settings.data_dir / "logs" / "supervisord.log").read_text()
+    assert "received SIGTERM" not in log, "the supervisor was ended as something left over"
+    names = list(processes.of_lake(whole_lake.settings))
+    assert re.findall(r"stopped: (\S+)", log)[-len(names) :] == names[::-1], "each before what it needs"
     assert not list(leftovers.of_lake(whole_lake.settings))
     stopped = whole_lake("status", "--json")
     assert stopped.returncode == 3
