@@ -19,9 +19,7 @@ LONG_BATCH_SECONDS = 60.0
 def show_status(console: Console, found: dict[str, Any]) -> None:
     """Print the state of a lake as tables."""
     word = "[green]healthy[/green]" if found["healthy"] else "[red]not healthy[/red]"
-    console.print(
-        f"The lake in {found['data_dir']} is {word}.  {found['urls']['dashboard']}  {found['urls']['dagster']}"
-    )
+    console.print("  ".join([f"The lake in {found['data_dir']} is {word}.", *found["urls"].values()]))
     _show_processes(console, found["processes"])
     _show_topics(console, found["topics"])
     _show_streams(console, found["streams"])

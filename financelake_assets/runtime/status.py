@@ -25,7 +25,8 @@ from financelake_assets.gold import schema as gold
 from financelake_assets.model import registry
 from financelake_assets.resources.delta import TableSpec
 from financelake_assets.resources.store import StoreError, asked
-from financelake_assets.runtime import processes, watchdog
+from financelake_assets.runtime import deployment, processes, watchdog
+from financelake_assets.runtime.errors import RuntimeProblem
 from financelake_assets.runtime.processes import ProcessState
 from financelake_assets.runtime.supervision import Supervisor
 from financelake_assets.silver import schema as silver
@@ -60,7 +61,10 @@ def status(settings: Settings) -> dict[str, Any]:
     return {
         "healthy": is_healthy(running, topics, streams, ledger),
         "data_dir": str(settings.data_dir),
-        "urls": {"dashboard": settings.dashboard_url, "dagster": settings.dagster_url},
+        # of processes in other places only who put them there knows the address
+        "urls": {}
+        if deployment.elsewhere(settings)
+        else {"dashboard": settings.dashboard_url, "dagster": settings.dagster_url},
         "processes": running,
         "topics": topics,
         "streams": streams,
@@ -98,7 +102,12 @@ def is_healthy(
 
 
 def process_status(settings: Settings) -> dict[str, Any]:
-    """Each supervised process: state, health, restarts, age and resident memory with its children."""
+    """Each supervised process: state, health, restarts, age and resident memory with its children.
+
+    Where the processes run in other places, the servers among them that can be asked, and whether they answer.
+    """
+    if deployment.elsewhere(settings):
+        return {name: _server_status(name, check, settings) for name, check in deployment.checks(settings).items()}
     states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
     described = {}
     for name, process in processes.of_lake(settings).items():
@@ -116,6 +125,15 @@ def process_status(settings: Settings) -> dict[str, Any]:
             "rss_mb": _resident_mb(state.pid) if state.pid else None,
         }
     return described
+
+
+def _server_status(name: str, check: Callable[[Settings], str], settings: Settings) -> dict[str, Any]:
+    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "rss_mb"))
+    try:
+        check(settings)
+    except RuntimeProblem as problem:
+        return {"title": name, "state": "away", "healthy": False, "problem": str(problem), **unknown}
+    return {"title": name, "state": "answers", "healthy": True, "problem": None, **unknown}
 
 
 def _resident_mb(pid: int) -> int | None:

@@ -13,6 +13,7 @@ from financelake_assets.resources.spark import SparkUnavailableError, refuse_ver
 from financelake_assets.runtime import deployment
 from financelake_assets.runtime.doctor import examine
 from financelake_assets.runtime.errors import RuntimeProblem
+from financelake_assets.runtime.status import process_status
 from financelake_assets_tests.servers import free_ports
 
 
@@ -59,6 +60,19 @@ def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Pa
         deployment.postgres(elsewhere(tmp_path, dagster={"postgres": address}))
     assert "very-secret" not in str(raised.value)
     assert "FINANCELAKE_DAGSTER__POSTGRES" in raised.value.remedy
+
+
+@pytest.mark.integration
+def test_the_status_of_a_lake_that_runs_elsewhere_is_of_the_servers_that_can_be_asked(tmp_path: Path, broker: str):
+    (web,) = free_ports(1)
+    lake = elsewhere(tmp_path, kafka={"bootstrap": broker}, dagster={"code_host": "code", "port": web})
+    found = process_status(lake)
+    assert {name: (server["state"], server["healthy"]) for name, server in found.items()} == {
+        "Kafka": ("answers", True),
+        "Dagster": ("away", False),
+    }
+    assert found["Kafka"]["problem"] is None
+    assert f"127.0.0.1:{web}" in found["Dagster"]["problem"]
 
 
 def test_the_doctor_names_every_server_that_is_away_and_asks_for_no_port_of_its_own(tmp_path: Path):
