@@ -7,6 +7,7 @@ and the ports that compose publishes.
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import shutil
 import socket
@@ -118,11 +119,15 @@ def test_a_service_can_write_nothing_but_its_volumes(containers: Containers):
 # -- the doors ---------------------------------------------------------------------------------------------
 
 
+def basic(login: str) -> str:
+    return "Basic " + base64.b64encode(login.encode()).decode()
+
+
 def answer(made: Path, port: int, path: str, login: str | None = None) -> int:
     """The status of a page over TLS that this authority has signed."""
     request = urllib.request.Request(f"https://localhost:{port}{path}")
     if login is not None:
-        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+        request.add_header("Authorization", basic(login))
     try:
         context = ssl.create_default_context(cafile=made / "ca.pem")
         with urllib.request.urlopen(request, timeout=30, context=context) as response:  # noqa: S310
@@ -139,6 +144,23 @@ def test_a_page_is_shown_only_to_who_knows_the_login(containers: Containers, mad
     assert answer(made, port, path) == 401
     assert answer(made, port, path, "lake:wrong password") == 401
     assert answer(made, port, path, login) == 200
+
+
+def test_dagsters_page_gets_its_websocket(containers: Containers, made: Path):
+    """By it the page moves on; without it the page asks again and again."""
+    context = ssl.create_default_context(cafile=made / "ca.pem")
+    connection = http.client.HTTPSConnection("localhost", DAGSTER, timeout=30, context=context)
+    asked = {
+        "Authorization": basic((made / "dashboard-login").read_text().strip()),
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+        "Sec-WebSocket-Protocol": "graphql-ws",
+    }
+    connection.request("GET", "/graphql", headers=asked)
+    assert connection.getresponse().status == 101
+    connection.close()
 
 
 def test_no_page_is_shown_without_tls(containers: Containers):
