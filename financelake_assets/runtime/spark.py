@@ -110,8 +110,8 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
         "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
         # a query that cannot be stopped is an error, and not a wait without end; a sensor's tick has a minute for all
         "spark.sql.streaming.stopTimeout": "30s",
-        # a task asks the driver for the classes that its code may mean; an answer that never came has been seen, for which
-        # a micro-batch waited two minutes. Now it fails sooner, and the query is started again
+        # a task asks the driver for the classes that its code may mean; an answer that never came was seen once, and a
+        # micro-batch waited two minutes for it: now it fails sooner, and the query is started again
         "spark.files.io.connectionTimeout": "20s",
         # the stream_progress sensor takes them every 30 s
         "spark.sql.streaming.numRecentProgressUpdates": "200",
