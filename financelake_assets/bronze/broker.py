@@ -108,13 +108,21 @@ def admin_client(settings: Settings) -> Admin:
 
 
 def partition_counts(admin: Admin, settings: Settings) -> dict[str, int]:
-    """How many partitions each topic on the broker has."""
+    """How many partitions each topic on the broker has.
+
+    Raises:
+        BrokerUnavailableError: it did not answer, or refused.
+    """
     topics = metadata(admin, settings).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
 def metadata(admin: Admin, settings: Settings) -> ClusterMetadata:
-    """What the cluster says of itself, or why it says nothing."""
+    """What the cluster says of itself, or why it says nothing.
+
+    Raises:
+        BrokerUnavailableError: it did not answer, or refused.
+    """
     reach(settings)
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
@@ -130,7 +138,11 @@ def metadata(admin: Admin, settings: Settings) -> ClusterMetadata:
 
 
 def reach(settings: Settings) -> None:
-    """Fail at once where nothing listens; librdkafka would go on trying until its time is up."""
+    """Fail at once where nothing listens; librdkafka would go on trying until its time is up.
+
+    Raises:
+        BrokerUnavailableError: nothing listens.
+    """
     failure: OSError | None = None
     for address in settings.kafka_bootstrap.split(","):
         host, _, port = address.rpartition(":")
@@ -144,7 +156,11 @@ def reach(settings: Settings) -> None:
 
 
 def answer(future: Future[T], settings: Settings) -> T:
-    """The answer to an admin request."""
+    """The answer to an admin request.
+
+    Raises:
+        BrokerUnavailableError: it did not answer, or refused.
+    """
     try:
         return future.result(timeout=ANSWER_SECONDS + 1)
     except KafkaException as error:

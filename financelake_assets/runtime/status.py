@@ -107,7 +107,10 @@ def process_status(settings: Settings) -> dict[str, Any]:
     Where the processes run in other places, the servers among them that can be asked, and whether they answer.
     """
     if deployment.elsewhere(settings):
-        return {name: _server_status(name, check, settings) for name, check in deployment.checks(settings).items()}
+        # that of the object store writes to it; whether it can be read is said of the tables
+        checks = deployment.checks(settings).items()
+        servers = [(name, check) for name, check in checks if check != deployment.object_store]
+        return {name: _server_status(name, check, settings) for name, check in servers}
     states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
     described = {}
     for name, process in processes.of_lake(settings).items():

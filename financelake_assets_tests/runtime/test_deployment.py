@@ -64,8 +64,13 @@ def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Pa
 
 @pytest.mark.integration
 def test_the_status_of_a_lake_that_runs_elsewhere_is_of_the_servers_that_can_be_asked(tmp_path: Path, broker: str):
-    (web,) = free_ports(1)
-    lake = elsewhere(tmp_path, kafka={"bootstrap": broker}, dagster={"code_host": "code", "port": web})
+    web, store = free_ports(2)
+    lake = elsewhere(
+        tmp_path,
+        kafka={"bootstrap": broker},
+        dagster={"code_host": "code", "port": web},
+        store={"url": "s3://lake", "endpoint": f"http://127.0.0.1:{store}"},  # its check writes, which a look must not
+    )
     found = process_status(lake)
     assert {name: (server["state"], server["healthy"]) for name, server in found.items()} == {
         "Kafka": ("answers", True),
