@@ -16,11 +16,12 @@ from pyspark.sql import DataFrame, SparkSession
 from financelake_assets.bronze.message import encode
 from financelake_assets.config import Settings
 from financelake_assets.providers.replay import ReplayProvider
-from financelake_assets.resources.spark import job_session
-from financelake_assets.runtime import jars, probes, spark
-from financelake_assets.runtime.command import lake_environment
-from financelake_assets.runtime.java import find_java
+from financelake_assets.servers import jars, spark
+from financelake_assets.servers.command import lake_environment
+from financelake_assets.servers.java import find_java
 from financelake_assets.silver.cleaning import clean
+from financelake_assets.spark_sessions import job_session
+from financelake_assets.supervision import probes
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import jars, kafka, probes, spark
-from financelake_assets.runtime.command import Command, lake_environment
-from financelake_assets.runtime.java import find_java
+from financelake_assets.servers import jars, kafka, spark
+from financelake_assets.servers.command import Command, lake_environment
+from financelake_assets.servers.java import find_java
+from financelake_assets.supervision import probes
 
 
 def laptop(folder: Path, port: int, **groups: dict[str, object]) -> Settings:

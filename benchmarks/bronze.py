@@ -35,9 +35,10 @@ from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.synthetic import SyntheticProvider
-from financelake_assets.runtime import jars, kafka, probes
-from financelake_assets.runtime.command import joined
-from financelake_assets.runtime.java import find_java
+from financelake_assets.servers import jars, kafka
+from financelake_assets.servers.command import joined
+from financelake_assets.servers.java import find_java
+from financelake_assets.supervision import probes
 
 TOPIC = "bronze.crypto"
 PERF_JAR = jars.Jar(

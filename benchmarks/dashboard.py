@@ -33,9 +33,9 @@ from playwright.sync_api import sync_playwright
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.runtime.launch import COMMANDS
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.supervision.launch import COMMANDS
 
 SYMBOLS = 100
 COMMITS = 20

@@ -22,9 +22,9 @@ from playwright.sync_api import Error, Page, sync_playwright
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.runtime import leftovers
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.supervision import leftovers
 
 ON_THE_PAGE = r"() => /\b(BUY|SELL|HOLD)\b/i.test(document.querySelector('#watch')?.innerText ?? '')"
 
@@ -38,7 +38,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="financelake-first-signal-"))
     os.environ |= {"FINANCELAKE_DATA_DIR": str(folder / "lake"), "FINANCELAKE_PORT_OFFSET": str(arguments.port_offset)}
     settings = get_settings()
-    command = [sys.executable, "-m", "financelake_assets.runtime"]
+    command = [sys.executable, "-m", "financelake_assets.cli"]
     begun = time.monotonic()
     lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
     try:

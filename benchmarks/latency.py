@@ -37,10 +37,10 @@ from financelake_assets.bronze.broker import client_config
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry
-from financelake_assets.resources.progress import PHASES, row
-from financelake_assets.resources.spark import job_session
-from financelake_assets.resources.streams import Streams
 from financelake_assets.silver.schema import BARS
+from financelake_assets.spark_sessions import job_session
+from financelake_assets.streams.client import Streams
+from financelake_assets.streams.progress import PHASES, row
 
 TOPIC = "bronze.crypto"
 HISTORY_MINUTES = 300
@@ -73,7 +73,7 @@ def main() -> None:
         "FINANCELAKE_MODEL__MIN_ROWS": str(arguments.symbols * (HISTORY_MINUTES - 70)),
         "FINANCELAKE_MODEL__RETRAIN_ROWS": "100000000",
     }
-    command = [sys.executable, "-m", "financelake_assets.runtime"]
+    command = [sys.executable, "-m", "financelake_assets.cli"]
     settings = get_settings()
     try:
         subprocess.run([*command, "up", "--detach"], check=True, stdout=sys.stderr)

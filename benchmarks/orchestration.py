@@ -35,7 +35,7 @@ TOPIC = "bronze.crypto"
 DEFINITIONS = "from financelake_assets.definitions import defs; defs.get_repository_def()"
 WARM = """
 from financelake_assets.config import get_settings
-from financelake_assets.resources.spark import job_session
+from financelake_assets.spark_sessions import job_session
 session = job_session(get_settings())
 assert session.range(10).count() == 10
 session.stop()
@@ -67,7 +67,7 @@ def main() -> None:
         "FINANCELAKE_FEED__PROVIDER": "none",
     }
     settings = get_settings()
-    command = [sys.executable, "-m", "financelake_assets.runtime"]
+    command = [sys.executable, "-m", "financelake_assets.cli"]
     definitions = [script(DEFINITIONS) for _ in range(arguments.rounds)]
     try:
         subprocess.run([*command, "up", "--detach"], check=True, stdout=subprocess.DEVNULL)

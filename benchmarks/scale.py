@@ -27,11 +27,12 @@ from silver import SYMBOLS, bar_messages, produce
 
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import job_session
-from financelake_assets.runtime import probes, spark_cluster
-from financelake_assets.runtime.java import find_java
+from financelake_assets.servers import spark_cluster
+from financelake_assets.servers.java import find_java
 from financelake_assets.silver import query
 from financelake_assets.silver.cleaning import clean
+from financelake_assets.spark_sessions import job_session
+from financelake_assets.supervision import probes
 
 WANTED = 1_000_000
 """Messages a second that the computed part is about."""

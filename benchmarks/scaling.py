@@ -21,9 +21,9 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 SYMBOLS = 60

@@ -38,11 +38,11 @@ from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.resources.spark import job_session
 from financelake_assets.silver import query
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.schema import BARS
+from financelake_assets.spark_sessions import job_session
 
 SYMBOLS = {f"{asset_class[:3].upper()}{n:02d}": asset_class for asset_class in ASSET_CLASSES for n in range(20)}
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from types import FrameType
 
 import waitress
 
-from dash_app.lake import LakeReader
+from dash_app.data.lake_reader import LakeReader
 from dash_app.login import OpenHostError
 from dash_app.server import create_app
 from financelake_assets import logs

@@ -10,13 +10,15 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
-from dash_app import address, feed, layout, market, portfolio, wording
-from dash_app.curves import equity
-from dash_app.figures import candles
-from dash_app.flow import track_record
-from dash_app.lake import LakeReader, Snapshot
+from dash_app import address, layout, wording
+from dash_app.charts.curves import equity
+from dash_app.charts.figures import candles
+from dash_app.charts.theme import palette
+from dash_app.data import market, portfolio
+from dash_app.data import signal_feed as feed
+from dash_app.data.flow import track_record
+from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.pieces import Digests, Pieces, Remembered, digest, figure_patch, only_new
-from dash_app.theme import palette
 from dash_app.views import lake as lake_view
 from dash_app.views import market as view
 from dash_app.views import model as model_view

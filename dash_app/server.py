@@ -16,9 +16,11 @@ from flask_compress import Compress
 from plotly.io import json as plotly_json
 from werkzeug.exceptions import HTTPException
 
-from dash_app import address, feed, metrics
+from dash_app import address
+from dash_app import page_metrics as metrics
 from dash_app.callbacks import register
-from dash_app.lake import LakeReader
+from dash_app.data import signal_feed as feed
+from dash_app.data.lake_reader import LakeReader
 from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors

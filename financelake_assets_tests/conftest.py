@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import job_session
+from financelake_assets.spark_sessions import job_session
 from financelake_assets_tests import servers
 
 # deterministic in CI: the same examples every time, and no judgement by the clock

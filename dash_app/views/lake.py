@@ -6,8 +6,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import wording
-from dash_app.flow import Delay, delays, refused
-from dash_app.lake import Snapshot
+from dash_app.data.flow import Delay, delays, refused
+from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, fact, notice, plain_table
 from financelake_assets.silver.reasons import DESCRIPTIONS, Reason
 

@@ -11,10 +11,10 @@ from dash import dcc, html
 
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
-from dash_app.flow import Record
-from dash_app.indicators import INDICATORS, LABELS
-from dash_app.lake import Snapshot
-from dash_app.market import Row, Series
+from dash_app.charts.indicators import INDICATORS, LABELS
+from dash_app.data.flow import Record
+from dash_app.data.lake_reader import Snapshot
+from dash_app.data.market import Row, Series
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
 from financelake_assets.silver.findings import Kind
 

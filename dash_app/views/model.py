@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 from dash import dcc, html
 
-from dash_app import champion, wording
-from dash_app.curves import reliability
-from dash_app.figures import importance, skill
-from dash_app.lake import Snapshot
-from dash_app.theme import Palette
+from dash_app import wording
+from dash_app.charts.curves import reliability
+from dash_app.charts.figures import importance, skill
+from dash_app.charts.theme import Palette
+from dash_app.data import champion
+from dash_app.data.lake_reader import Snapshot
 from dash_app.views.model_card import VERDICTS, card
 from dash_app.views.parts import Children, plain_table
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dash import html
 
-from dash_app import champion, wording
-from dash_app.lake import Snapshot
+from dash_app import wording
+from dash_app.data import champion
+from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, notice
 
 VERDICTS = {

@@ -8,8 +8,8 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dash_app import wording
-from dash_app.lake import Snapshot
-from dash_app.portfolio import AccountView, Row
+from dash_app.data.lake_reader import Snapshot
+from dash_app.data.portfolio import AccountView, Row
 from dash_app.views.parts import Children, aria, fact, notice, plain_table
 from financelake_assets.config import PortfolioSettings
 

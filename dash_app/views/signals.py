@@ -9,7 +9,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dash_app import wording
-from dash_app.lake import Snapshot
+from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import GRID, aria, notice
 from financelake_assets.gold.verdicts import Signal
 

@@ -15,11 +15,11 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.resources.delta import retried
-from financelake_assets.silver.schema import UNIVERSE
+from financelake_assets.storage.delta import retried
 
 SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
 """What a symbol may look like; anything else on bronze ends in quarantine as unknown."""

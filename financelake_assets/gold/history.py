@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
 from financelake_assets.gold import recording, scoring
@@ -23,9 +24,9 @@ from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
-from financelake_assets.model.registry import ModelRecord
-from financelake_assets.resources.tables import OpenTables
-from financelake_assets.silver.schema import BARS, UNIVERSE
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,23 @@ import polars as pl
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
-from financelake_assets.gold import feed, recording, schema, scoring, source
+from financelake_assets.gold import recording, schema, scoring, source
+from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.forest import Forest
-from financelake_assets.model.registry import ModelRecord
-from financelake_assets.resources.spark import WriteBatch, start_query
-from financelake_assets.resources.tables import OpenTables
-from financelake_assets.silver.schema import BARS, UNIVERSE
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.silver.schema import BARS
+from financelake_assets.spark_sessions import WriteBatch, start_query
+from financelake_assets.storage.open_tables import OpenTables
 
 QUERY = "gold"
 TABLES = (
@@ -39,8 +42,8 @@ TABLES = (
     schema.SIGNALS,
     schema.SCORECARD,
     schema.CORRECTIONS,
-    schema.MODELS,
-    schema.MODEL_METRICS,
+    MODELS,
+    MODEL_METRICS,
 )
 
 
@@ -139,7 +142,7 @@ class Scorer:
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
 
     def _registered(self) -> list[ModelRecord]:
-        registered = self._tables.newest(schema.MODELS).version()
+        registered = self._tables.newest(MODELS).version()
         if self._versions is None or self._versions[0] != registered:
             self._versions = (registered, registry.versions(self._settings))
         return self._versions[1]

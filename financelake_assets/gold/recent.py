@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from financelake_assets.model.features import LOOKBACK, SERIES, bar_length, reach
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 
 _KEY = list(BARS.key)
 _COLUMNS = [name for name in BARS.schema.names if name != "processed_at"]

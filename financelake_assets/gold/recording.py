@@ -14,8 +14,8 @@ import polars as pl
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scorecard import KEY, SERIES, VERSIONS, corrections, mature
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 
 _BAR_KEY = list(BARS.key)
 _BAR_COLUMNS = (*SERIES, "event_time", "close", "adj_close", "trades", "topic", "partition", "offset")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from financelake_assets.resources.delta import TIMESTAMP, TableSpec, columns
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TIMESTAMP, Lineage, TableSpec, columns
 
 _BAR = {
     "symbol": pa.string(),
@@ -21,6 +22,11 @@ _FORECAST = {
     "volatility_not_negative": "volatility >= 0",
 }
 """What holds of every forecast. A signal must not wait for these to be judged: a check in Dagster looks after them."""
+
+_BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume")
+_FORECAST_COLUMNS = ("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up")
+OUTCOME = BARS.columns("close", "adj_close")
+"""What tells how a prediction turned out."""
 
 PREDICTIONS = TableSpec(
     layer="gold",
@@ -46,7 +52,11 @@ PREDICTIONS = TableSpec(
         required=("symbol", "interval", "event_time", "model_version"),
     ),
     expectations=_FORECAST,
+    lineage=Lineage(same=(BARS,), of=dict.fromkeys(_FORECAST_COLUMNS, _BAR_COLUMNS)),
 )
+
+_JUDGED_FORECAST = PREDICTIONS.columns("predicted_return", "lower", "upper", "volatility", "probability_up")
+_ERRORS = (*PREDICTIONS.columns("predicted_return", "predicted_close"), *OUTCOME)
 
 SIGNALS = TableSpec(
     layer="gold",
@@ -72,6 +82,15 @@ SIGNALS = TableSpec(
         "confidence": "confidence >= 0 AND confidence <= 1",
         "cost_not_negative": "cost_bps >= 0",
     },
+    lineage=Lineage(
+        same=(PREDICTIONS,),
+        of={
+            **dict.fromkeys(
+                ("signal", "strength", "confidence", "reason"), (*_JUDGED_FORECAST, *BARS.columns("close"))
+            ),
+            "cost_bps": PREDICTIONS.columns("asset_class"),
+        },
+    ),
 )
 
 SCORECARD = TableSpec(
@@ -116,7 +135,27 @@ SCORECARD = TableSpec(
         required=("symbol", "interval", "event_time", "model_version", "target_time"),
     ),
     expectations={**_FORECAST, "matures_later": "target_time > event_time"},
+    lineage=Lineage(
+        same=(PREDICTIONS,),
+        of={
+            **{name: SIGNALS.columns(name) for name in ("signal", "reason", "confidence", "cost_bps")},
+            **dict.fromkeys(("realised_return", "realised_close", "comparable_close"), OUTCOME),
+            **dict.fromkeys(
+                ("topic", "partition", "offset", "target_time"),
+                BARS.columns("topic", "partition", "offset", "event_time"),
+            ),
+            "naive_close": PREDICTIONS.columns("close"),
+            "base_offset": PREDICTIONS.columns("offset"),
+            "covered": (*PREDICTIONS.columns("lower", "upper"), *OUTCOME),
+            **dict.fromkeys(("hit", "error", "price_error"), _ERRORS),
+            "naive_price_error": (*PREDICTIONS.columns("close"), *OUTCOME),
+            **dict.fromkeys(("gross_return", "net_return"), (*SIGNALS.columns("signal", "cost_bps"), *OUTCOME)),
+        },
+    ),
 )
+
+_JUDGED = SCORECARD.columns("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered")
+_EARNED = SCORECARD.columns("signal", "gross_return", "net_return")
 
 CORRECTIONS = TableSpec(
     layer="gold",
@@ -144,114 +183,153 @@ CORRECTIONS = TableSpec(
         },
         required=("symbol", "interval", "event_time", "model_version"),
     ),
-)
-
-MODELS = TableSpec(
-    layer="gold",
-    name="models",
-    key=("model_version",),
-    description="The model registry: one row a trained version, with what it saw and whether it is the champion.",
-    schema=columns(
-        {
-            "model_version": pa.string(),
-            "status": pa.string(),
-            "status_reason": pa.string(),
-            "verdict": pa.string(),
-            "trained_at": TIMESTAMP,
-            "silver_version": pa.int64(),
-            "silver_rows": pa.int64(),
-            "train_start": TIMESTAMP,
-            "train_end": TIMESTAMP,
-            "horizon": pa.int32(),
-            "interval": pa.string(),
-            "features": pa.string(),
-            "parameters": pa.string(),
-            "importance": pa.string(),
-            "permutation": pa.string(),
-            "reliability": pa.string(),
-            "reference": pa.string(),
-            "trials": pa.int32(),
-            "residual_quantiles": pa.string(),
-            "shrinkage": pa.string(),
-            "manifest_sha256": pa.string(),
-            "promoted_at": TIMESTAMP,
+    lineage=Lineage(
+        same=(SCORECARD,),
+        of={
+            **dict.fromkeys(("realised_close", "realised_return"), OUTCOME),
+            **{
+                f"previous_{name}": SCORECARD.columns(name)
+                for name in ("target_time", "realised_close", "realised_return")
+            },
         },
-        required=("model_version",),
     ),
-    time_column="trained_at",
 )
 
-DRIFT = TableSpec(
-    layer="gold",
-    name="drift",
-    key=("model_version", "checked_at"),
-    description="How far recent bars are from what the champion learnt, and its live skill; one row a check.",
-    schema=columns(
-        {
-            "model_version": pa.string(),
-            "checked_at": TIMESTAMP,
-            "silver_version": pa.int64(),
-            "rows": pa.int64(),
-            "drifted_share": pa.float64(),
-            "outlier_share": pa.float64(),
-            "psi": pa.string(),
-            "live_rows": pa.int64(),
-            "live_skill": pa.float64(),
-            "live_skill_low": pa.float64(),
-            "live_skill_high": pa.float64(),
-            "retrain": pa.string(),
-        },
-        required=("model_version", "checked_at"),
-    ),
-    time_column="checked_at",
-)
 
-MODEL_METRICS = TableSpec(
+LATEST = TableSpec(
     layer="gold",
-    name="model_metrics",
-    key=("model_version", "fold", "symbol"),
-    description=(
-        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, class (*stock) "
-        "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
-    ),
+    name="latest",
+    key=("symbol", "interval"),
+    description="The newest signal of each symbol and interval with its prediction.",
     schema=columns(
         {
-            "model_version": pa.string(),
-            "fold": pa.int32(),
             "symbol": pa.string(),
             "asset_class": pa.string(),
-            "rows": pa.int64(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "horizon": pa.int32(),
+            "close": pa.float64(),
+            "signal": pa.string(),
+            "strength": pa.float64(),
+            "confidence": pa.float64(),
+            "reason": pa.string(),
+            "cost_bps": pa.float64(),
+            "predicted_return": pa.float64(),
+            "predicted_close": pa.float64(),
+            "lower": pa.float64(),
+            "upper": pa.float64(),
+            "coverage": pa.float64(),
+            "volatility": pa.float64(),
+            "probability_up": pa.float64(),
+            "model_version": pa.string(),
+            "as_of": TIMESTAMP,
+        },
+        required=("symbol", "interval"),
+    ),
+    lineage=Lineage(same=(PREDICTIONS, SIGNALS)),
+)
+
+
+SUMMARY = TableSpec(
+    layer="gold",
+    name="scorecard_summary",
+    key=("symbol", "interval", "horizon", "model_version"),
+    description=(
+        "How good the live predictions were, beside naive: by symbol, class (*stock) and ALL, and by model version and "
+        "ALL. Returns are the mean of BUY and SELL, before and after costs."
+    ),
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "interval": pa.string(),
+            "horizon": pa.int32(),
+            "model_version": pa.string(),
+            "predictions": pa.int64(),
             "start": TIMESTAMP,
             "end": TIMESTAMP,
-            "r2_price": pa.float64(),
-            "r2_price_naive": pa.float64(),
-            "skill": pa.float64(),
-            "skill_low": pa.float64(),
-            "skill_high": pa.float64(),
-            "mase": pa.float64(),
-            "mase_naive": pa.float64(),
-            "oos_r2_return": pa.float64(),
-            "hit_rate": pa.float64(),
-            "hit_rate_low": pa.float64(),
-            "hit_rate_high": pa.float64(),
-            "majority_rate": pa.float64(),
+            **dict.fromkeys(("skill", "skill_low", "skill_high"), pa.float64()),
+            **dict.fromkeys(("hit_rate", "hit_rate_low", "hit_rate_high"), pa.float64()),
             "calls": pa.int64(),
-            "ic": pa.float64(),
-            "ic_t": pa.float64(),
-            "rank_ic": pa.float64(),
-            "rank_ic_t": pa.float64(),
-            "delayed_ic": pa.float64(),
-            "delayed_ic_t": pa.float64(),
-            "qlike": pa.float64(),
-            "qlike_naive": pa.float64(),
-            "brier": pa.float64(),
-            "brier_naive": pa.float64(),
-            "coverage": pa.float64(),
-            "coverage_nominal": pa.float64(),
-            "interval_width": pa.float64(),
-            "verdict": pa.string(),
+            **dict.fromkeys(("coverage", "coverage_nominal", "brier", "brier_naive"), pa.float64()),
+            "signals": pa.int64(),
+            "gross_return": pa.float64(),
+            "net_return": pa.float64(),
         },
-        required=("model_version", "symbol"),
+        required=("symbol", "interval", "model_version"),
     ),
     time_column="end",
+    lineage=Lineage(
+        same=(SCORECARD,),
+        rest=_JUDGED,
+        of={
+            **dict.fromkeys(("brier", "brier_naive"), SCORECARD.columns("probability_up", "realised_return")),
+            "coverage": SCORECARD.columns("covered"),
+            "coverage_nominal": SCORECARD.columns("coverage"),
+            **dict.fromkeys(("start", "end"), SCORECARD.columns("event_time")),
+            **dict.fromkeys(("signals", "gross_return", "net_return"), _EARNED),
+        },
+    ),
+)
+
+
+DAILY = TableSpec(
+    layer="gold",
+    name="scorecard_daily",
+    key=("date", "asset_class", "interval"),
+    description="What matured on each day of the bars' own time, beside naive, by asset class and interval.",
+    schema=columns(
+        {
+            "date": TIMESTAMP,
+            "asset_class": pa.string(),
+            "interval": pa.string(),
+            **dict.fromkeys(("predictions", "hits", "calls"), pa.int64()),
+            **dict.fromkeys(("mse", "mse_naive", "coverage"), pa.float64()),
+            "signals": pa.int64(),
+            "net_return": pa.float64(),
+        },
+        required=("date", "interval"),
+    ),
+    time_column="date",
+    expectations={"hits_of_calls": "hits <= calls AND calls <= predictions", "mse": "mse >= 0 AND mse_naive >= 0"},
+    lineage=Lineage(
+        same=(SCORECARD,),
+        rest=_JUDGED,
+        of={
+            "date": SCORECARD.columns("target_time"),
+            "coverage": SCORECARD.columns("covered"),
+            **dict.fromkeys(("signals", "net_return"), _EARNED),
+        },
+    ),
+)
+
+
+CALIBRATION = TableSpec(
+    layer="gold",
+    name="calibration",
+    key=("measure", "asset_class", "low"),
+    description=(
+        "Whether what was stated came true: confidence against the share of right directions, strength against the "
+        "mean move in the predicted direction, in standard deviations; by bin, class and ALL."
+    ),
+    schema=columns(
+        {
+            "measure": pa.string(),
+            "asset_class": pa.string(),
+            "low": pa.float64(),
+            "predictions": pa.int64(),
+            **dict.fromkeys(("stated", "hit_rate", "hit_rate_low", "hit_rate_high", "mean_move"), pa.float64()),
+        },
+        required=("measure", "asset_class"),
+    ),
+    time_column="low",
+    expectations={"share": "hit_rate >= 0 AND hit_rate <= 1"},
+    lineage=Lineage(
+        rest=_JUDGED,
+        of={
+            "asset_class": SCORECARD.columns("asset_class"),
+            "stated": SCORECARD.columns("confidence", "predicted_return", "volatility"),
+            **dict.fromkeys(("measure", "low"), ()),
+        },
+    ),
 )

@@ -15,12 +15,12 @@ import polars as pl
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import schema
+from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide
 from financelake_assets.model.features import SERIES, features_of
 from financelake_assets.model.forest import Forest
-from financelake_assets.model.predict import score
-from financelake_assets.model.registry import ModelRecord
+from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 
 BAR_KEY = list(BARS.key)

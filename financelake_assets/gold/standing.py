@@ -1,8 +1,8 @@
 """Where the lake stands: the paper portfolio taken on, and every table that is made of others made again.
 
-Enters: a lake. Leaves: gold.equity and gold.trades with the steps that are complete, and the small tables of
-``derived.py`` as of now. Doing it again changes nothing. It runs beside the gold query, not in it: a signal never waits
-for a sum.
+Enters: a lake. Leaves: gold.equity and gold.trades with the steps that are complete, and the
+summaries as of now. Doing it again changes nothing. It runs beside the gold query, not in it: a signal never waits for
+a sum.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.gold import derived, performance, schema, summaries
-from financelake_assets.gold.paper import PaperPortfolio
+from financelake_assets.gold import schema, summaries
+from financelake_assets.gold.paper import performance
+from financelake_assets.gold.paper.book_store import PaperPortfolio
+from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
+from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
 from financelake_assets.model import registry
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.tables import OpenTables
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.open_tables import OpenTables
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Standing:
             CommitFailedError: others advanced the same account again and again.
         """
         steps = self._portfolio.advance()
-        written: list[TableSpec] = [derived.EQUITY, derived.TRADES] if steps else []
+        written: list[TableSpec] = [EQUITY, TRADES] if steps else []
         for source, make in (
-            (derived.EQUITY, self._performance),
+            (EQUITY, self._performance),
             (schema.SIGNALS, self._latest),
             (schema.SCORECARD, self._scorecard),
         ):
@@ -63,29 +66,29 @@ class Standing:
         return int(self._tables.newest(table).version())
 
     def _performance(self) -> list[TableSpec]:
-        equity = self._tables.scan(derived.EQUITY).drop("book").collect()
-        trades = self._tables.scan(derived.TRADES).collect()
+        equity = self._tables.scan(EQUITY).drop("book").collect()
+        trades = self._tables.scan(TRADES).collect()
         trials = max(1, len(registry.versions(self._settings)))
-        self._replace(derived.PORTFOLIO, performance.statistics_of(equity, trades, trials))
-        self._replace(derived.POSITIONS, performance.positions_of(self._portfolio.books()))
-        return [derived.PORTFOLIO, derived.POSITIONS]
+        self._replace(PORTFOLIO, performance.statistics_of(equity, trades, trials))
+        self._replace(POSITIONS, performance.positions_of(self._portfolio.books()))
+        return [PORTFOLIO, POSITIONS]
 
     def _latest(self) -> list[TableSpec]:
-        known = self._tables.scan(derived.LATEST).collect()
+        known = self._tables.scan(LATEST).collect()
         since = known["as_of"].max()
         new = pl.lit(True) if since is None else pl.col("as_of") >= pl.lit(since)
         signals, predictions = (
             self._tables.scan(table).filter(new).collect() for table in (schema.SIGNALS, schema.PREDICTIONS)
         )
-        self._replace(derived.LATEST, summaries.latest(known, signals, predictions))
-        return [derived.LATEST]
+        self._replace(LATEST, summaries.latest(known, signals, predictions))
+        return [LATEST]
 
     def _scorecard(self) -> list[TableSpec]:
         scorecard = self._tables.scan(schema.SCORECARD).collect()
-        self._replace(derived.SUMMARY, summaries.summary(scorecard))
-        self._replace(derived.DAILY, summaries.daily(scorecard))
-        self._replace(derived.CALIBRATION, summaries.calibration(scorecard))
-        return [derived.SUMMARY, derived.DAILY, derived.CALIBRATION]
+        self._replace(SUMMARY, summaries.summary(scorecard))
+        self._replace(DAILY, summaries.daily(scorecard))
+        self._replace(CALIBRATION, summaries.calibration(scorecard))
+        return [SUMMARY, DAILY, CALIBRATION]
 
     def _replace(self, table: TableSpec, rows: pl.DataFrame) -> None:
         source = rows.select(table.schema.names).to_arrow().cast(table.schema)

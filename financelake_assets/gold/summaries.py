@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from financelake_assets.gold.derived import CALIBRATION, DAILY, LATEST, SUMMARY
+from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
 from financelake_assets.model import metrics
-from financelake_assets.resources.delta import TableSpec
+from financelake_assets.storage.delta import TableSpec
 
 ALL = "ALL"
 _SERIES = ("symbol", "interval")

@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from financelake_assets.model.pipeline import (
+    RAW,
+    RAW_SIZE,
+    RAW_UP,
+)
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
@@ -168,3 +175,36 @@ def _errors(left: Floats, moves: Floats, coverage: float) -> Errors:
     tail = int(np.floor((count + 1) * (1 - coverage) / 2))  # so many errors may lie outside, on either side
     low, high = (ordered[tail - 1], ordered[count - tail]) if tail else (ordered[0], ordered[-1])
     return Errors(count, float(low), float(high), float(np.sqrt(np.mean(moves**2))))
+
+
+def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
+    """Turn raw predictions into returns with an interval, a probability of up, and a volatility.
+
+    Args:
+        scored: symbol, asset_class, expected_move and the forests' outputs.
+        calibration: fitted on other rows.
+
+    Returns:
+        The rows with ``predicted_return``, ``low`` and ``high`` (ends of the interval of the return),
+        ``probability_up`` and ``volatility`` (standard deviation of the return).
+    """
+    parts = []
+    for (symbol, asset_class), rows in scored.group_by("symbol", "asset_class", maintain_order=True):
+        errors = calibration.errors_of(str(symbol), str(asset_class))
+        kept = calibration.shrinkage_of(str(symbol), str(asset_class)) * rows[RAW]
+        sure = calibration.direction_of(str(symbol), str(asset_class))
+        move, size = rows["expected_move"], rows[RAW_SIZE].clip(_SMALLEST_SIZE)
+        parts.append(
+            rows.with_columns(
+                (kept * move).alias("predicted_return"),
+                ((kept + errors.low * size) * move).alias("low"),
+                ((kept + errors.high * size) * move).alias("high"),
+                (0.5 + sure * (rows[RAW_UP] - 0.5)).alias("probability_up"),
+                (errors.spread * size * move).alias("volatility"),
+            )
+        )
+    return pl.concat(parts)
+
+
+_SMALLEST_SIZE = 0.05
+"""No move is predicted to be smaller than this many expected ones: nothing could be measured in units of zero."""

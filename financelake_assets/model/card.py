@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 
 if TYPE_CHECKING:
-    from financelake_assets.model.registry import ModelRecord
+    from financelake_assets.model.record import ModelRecord
 
 _MEANING = {
     Verdict.EDGE: "On the holdout it predicts better than repeating the last price, beyond chance.",

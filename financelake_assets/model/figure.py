@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from financelake_assets.model.evaluation import HOLDOUT
-from financelake_assets.model.registry import ModelRecord
+from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.training import Trained
 
 _BLUE, _GREY = "#1f6fb2", "#8a8f98"

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from financelake_assets.model.features import SERIES
-from financelake_assets.resources.delta import TIMESTAMP
+from financelake_assets.storage.delta import TIMESTAMP
 
 LABEL = "label"
 UP = "up"

@@ -15,11 +15,12 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from financelake_assets.model import metrics
+from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.pipeline import predictions
-from financelake_assets.model.training import KEY, Trained, calibrated, utc
+from financelake_assets.model.training import KEY, Trained, utc
 
 if TYPE_CHECKING:
-    from financelake_assets.model.registry import ModelRecord
+    from financelake_assets.model.record import ModelRecord
 
 _LEAST_ROWS = 250
 

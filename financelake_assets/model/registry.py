@@ -7,14 +7,12 @@ second waits; a reader never does.
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import polars as pl
@@ -26,103 +24,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.gold.schema import MODEL_METRICS, MODELS
 from financelake_assets.model import artifacts, forest, metrics
-from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.card import model_card
-from financelake_assets.model.drift import Reference
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.promotion import Decision, decide
+from financelake_assets.model.record import ModelRecord, Status
+from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import TRIALS, Trained, refit
 from financelake_assets.silver.schema import BARS
 
 
-class Status(StrEnum):
-    """What a version is: in use, beaten when it was trained, or in use once."""
-
-    CHAMPION = "champion"
-    CHALLENGER = "challenger"
-    RETIRED = "retired"
-
-
 class UnknownVersionError(LookupError):
     """The registry has no such version."""
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """One trained version: what it saw, how it did, and whether its predictions are used."""
-
-    model_version: str
-    status: Status
-    status_reason: str
-    verdict: Verdict
-    trained_at: datetime
-    silver_version: int
-    silver_rows: int
-    train_start: datetime
-    train_end: datetime
-    horizon: int
-    interval: str
-    features: tuple[str, ...]
-    parameters: dict[str, Any]
-    importance: dict[str, float]
-    permutation: dict[str, float]
-    reliability: list[dict[str, float]]
-    reference: Reference
-    trials: int | None
-    calibration: Calibration
-    manifest_sha256: str
-    promoted_at: datetime | None
-
-    @property
-    def coverage(self) -> float:
-        """Nominal coverage of the prediction interval."""
-        return float(self.parameters["coverage"])
-
-    @property
-    def outdated(self) -> bool:
-        """Whether an earlier release made it, with forests that this one cannot score with."""
-        return not self.calibration.direction
-
-    def row(self) -> dict[str, Any]:
-        """The record as a row of gold.models."""
-        shrinkage, errors = self.calibration.dump()
-        return {
-            **{name: value for name, value in self.__dict__.items() if name in MODELS.schema.names},
-            "features": json.dumps(self.features),
-            "parameters": json.dumps(self.parameters),
-            "importance": json.dumps(self.importance),
-            "permutation": json.dumps(self.permutation),
-            "reliability": json.dumps(self.reliability),
-            "reference": self.reference.dump(),
-            "residual_quantiles": errors,
-            "shrinkage": shrinkage,
-        }
-
-    @classmethod
-    def parse(cls, row: dict[str, Any]) -> ModelRecord:
-        """The inverse of ``row``."""
-        calibration = Calibration.parse(row["shrinkage"], row["residual_quantiles"])
-        rest = {name: value for name, value in row.items() if name not in ("shrinkage", "residual_quantiles")}
-        return cls(
-            **{
-                **rest,
-                "status": Status(row["status"]),
-                "verdict": Verdict(row["verdict"]),
-                "features": tuple(json.loads(row["features"])),
-                "parameters": json.loads(row["parameters"]),
-                "importance": json.loads(row["importance"]),
-                # versions of an earlier release have none of these
-                "permutation": json.loads(row.get("permutation") or "{}"),
-                "reliability": json.loads(row.get("reliability") or "[]"),
-                "reference": Reference.parse(row.get("reference")),
-                "trials": row.get("trials"),
-            },
-            calibration=calibration,
-        )
 
 
 def champion(settings: Settings) -> ModelRecord | None:

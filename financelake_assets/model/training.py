@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
-from financelake_assets.model.calibration import Calibration, OutOfSample, calibrate
+from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
@@ -41,9 +41,6 @@ from financelake_assets.model.pipeline import (
     predictions,
 )
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
-
-_SMALLEST_SIZE = 0.05
-"""No move is predicted to be smaller than this many expected ones: nothing could be measured in units of zero."""
 
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
@@ -250,35 +247,6 @@ def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:
     return learnt.group_by("symbol").agg(
         pl.col("realised_return").mean().alias("training_mean"), change.abs().mean().alias("training_naive")
     )
-
-
-def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
-    """Turn raw predictions into returns with an interval, a probability of up, and a volatility.
-
-    Args:
-        scored: symbol, asset_class, expected_move and the forests' outputs.
-        calibration: fitted on other rows.
-
-    Returns:
-        The rows with ``predicted_return``, ``low`` and ``high`` (ends of the interval of the return),
-        ``probability_up`` and ``volatility`` (standard deviation of the return).
-    """
-    parts = []
-    for (symbol, asset_class), rows in scored.group_by("symbol", "asset_class", maintain_order=True):
-        errors = calibration.errors_of(str(symbol), str(asset_class))
-        kept = calibration.shrinkage_of(str(symbol), str(asset_class)) * rows[RAW]
-        sure = calibration.direction_of(str(symbol), str(asset_class))
-        move, size = rows["expected_move"], rows[RAW_SIZE].clip(_SMALLEST_SIZE)
-        parts.append(
-            rows.with_columns(
-                (kept * move).alias("predicted_return"),
-                ((kept + errors.low * size) * move).alias("low"),
-                ((kept + errors.high * size) * move).alias("high"),
-                (0.5 + sure * (rows[RAW_UP] - 0.5)).alias("probability_up"),
-                (errors.spread * size * move).alias("volatility"),
-            )
-        )
-    return pl.concat(parts)
 
 
 def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:

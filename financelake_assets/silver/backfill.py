@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.query import TABLES, source_options, write_batch
+from financelake_assets.storage.open_tables import OpenTables
 
 Offsets = Mapping[str, Mapping[int, int]]
 Range = tuple[int, int]

@@ -10,9 +10,10 @@ from datetime import datetime
 
 import polars as pl
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
-from financelake_assets.silver.schema import BARS, UNIVERSE
+from financelake_assets.silver.schema import BARS
 
 PLAYED = ("replay", "synthetic")
 """Providers whose bars come at other times than a market's."""

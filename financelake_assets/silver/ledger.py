@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.silver.sources import registered
 from financelake_assets.silver.writing import Totals, counted_up_to, totals
+from financelake_assets.storage.delta import TableSpec
 
 Offsets = Mapping[str, Mapping[int, int]]
 

@@ -20,8 +20,8 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import Span, header, read
 from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, topic_of, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
+from financelake_assets.storage.delta import retried
 
 REPLAYED_FROM = "replayed_from"
 """Header of a replayed message: the place of the quarantined one."""

@@ -17,19 +17,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.access import spark_options
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import WriteBatch, start_query
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import merging, schema, sources, writing
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
 from financelake_assets.silver.cleaning import TICK, clean
 from financelake_assets.silver.merging import Change
 from financelake_assets.silver.writing import TopicIds
+from financelake_assets.spark_sessions import WriteBatch, start_query
+from financelake_assets.storage.open_tables import OpenTables
 
 __all__ = ["QUERY", "batch_writer", "start", "write_batch"]
 
-TABLES = (schema.BARS, schema.TICKS, schema.QUARANTINE, schema.UNIVERSE)
+TABLES = (schema.BARS, schema.TICKS, schema.QUARANTINE, UNIVERSE)
 
 
 def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
@@ -100,7 +101,7 @@ def write_batch(spark: SparkSession, tables: OpenTables, messages: DataFrame, id
 
 def cleaned_rows(spark: SparkSession, tables: OpenTables, messages: DataFrame) -> pl.DataFrame:
     """The judged and typed messages, brought here; raw bytes only of those that are quarantined."""
-    known = tables.scan(schema.UNIVERSE).select("symbol", "asset_class").collect()
+    known = tables.scan(UNIVERSE).select("symbol", "asset_class").collect()
     universe = spark.createDataFrame(known.to_arrow(), "symbol STRING, asset_class STRING")
     bad = F.col("reason").isNotNull()
     slim = {name: F.when(bad, F.col(name)) for name in ("raw", "key")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from financelake_assets.resources.delta import TIMESTAMP, TableSpec, columns
+from financelake_assets.storage.delta import TIMESTAMP, TableSpec, columns
 
 LINEAGE = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
 
@@ -148,23 +148,4 @@ SOURCES = TableSpec(
         required=("topic", "topic_id", "partition", "first_offset", "began_at"),
     ),
     time_column="began_at",
-)
-
-UNIVERSE = TableSpec(
-    layer="reference",
-    name="universe",
-    key=("symbol",),
-    description="The symbols that this lake knows; messages about any other go to quarantine.",
-    schema=columns(
-        {
-            "symbol": pa.string(),
-            "asset_class": pa.string(),
-            "provider": pa.string(),
-            "added_at": TIMESTAMP,
-            "calendar": pa.string(),
-            "currency": pa.string(),
-        },
-        required=("symbol", "asset_class"),
-    ),
-    time_column="added_at",
 )

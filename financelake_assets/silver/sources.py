@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import SOURCES
+from financelake_assets.storage.delta import retried
 
 Marks = Mapping[str, Mapping[int, tuple[int, int]]]
 

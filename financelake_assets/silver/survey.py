@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings, SilverSettings
-from financelake_assets.resources.delta import retried
 from financelake_assets.silver import findings
-from financelake_assets.silver.schema import BARS, FINDINGS, UNIVERSE
+from financelake_assets.silver.schema import BARS, FINDINGS
+from financelake_assets.storage.delta import retried
 
 _ROWS_AT_ONCE = 2_000_000
 _SERIES = ("symbol", "interval")

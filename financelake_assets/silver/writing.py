@@ -18,9 +18,9 @@ import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from financelake_assets.resources.delta import TableSpec, retried
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.merging import Change
+from financelake_assets.storage.delta import TableSpec, retried
+from financelake_assets.storage.open_tables import OpenTables
 
 TopicIds = Mapping[str, str]
 """The broker's id of each topic. A topic made again under the same name has another, and offsets of its own."""

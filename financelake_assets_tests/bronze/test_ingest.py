@@ -8,10 +8,10 @@ import pytest
 
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.ingest import IngestProgress, IngestRequest, LoadRunningError, as_dict, ingest
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import known_symbols
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import ProviderError
-from financelake_assets.silver.schema import UNIVERSE
 from financelake_assets_tests.bronze.observed import each_once, messages
 from financelake_assets_tests.servers import free_ports
 

@@ -12,17 +12,11 @@ from confluent_kafka.admin import AdminClient
 from financelake_assets.bronze import positions
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import BronzeProducer
-from financelake_assets.bronze.topics import (
-    DEAD_LETTERS,
-    POSITIONS,
-    delete_topics,
-    ensure_topics,
-    watermarks,
-)
+from financelake_assets.bronze.schema import UNIVERSE
+from financelake_assets.bronze.topics import DEAD_LETTERS, POSITIONS, delete_topics, ensure_topics, watermarks
 from financelake_assets.bronze.universe import AssetClassError, known_symbols
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import COLUMNS, Chunk, skip_rows, typed
-from financelake_assets.silver.schema import UNIVERSE
 from financelake_assets_tests.bronze.observed import each_once, messages, sequences
 
 pytestmark = pytest.mark.integration

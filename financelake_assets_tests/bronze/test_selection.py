@@ -8,9 +8,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.bronze.assets import HistoryConfig, history_request
 from financelake_assets.bronze.ingest import select
 from financelake_assets.config import ASSET_CLASSES
+from financelake_assets.defs.bronze.assets import HistoryConfig, history_request
 from financelake_assets.providers.base import COLUMNS, Chunk, OddRow
 from financelake_assets.providers.request import IngestRequest
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import AssetClassError, Universe, known_symbols
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.silver.schema import UNIVERSE
 
 
 def _known(settings: Settings) -> dict[str, str]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import Universe, calendars, known_symbols
 from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
 from financelake_assets.providers.request import IngestRequest
-from financelake_assets.silver.schema import UNIVERSE
 
 GOOD = """\
 defaults: {provider: yfinance, interval: 1d}

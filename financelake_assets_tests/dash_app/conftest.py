@@ -10,7 +10,7 @@ import pytest
 import waitress
 from playwright.sync_api import Browser
 
-from dash_app.lake import LakeReader
+from dash_app.data.lake_reader import LakeReader
 from dash_app.server import create_app
 from financelake_assets.config import Settings
 from financelake_assets_tests.browser import chromium

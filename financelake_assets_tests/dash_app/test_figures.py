@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly import graph_objects
 
-from dash_app import market
-from dash_app.curves import reliability
-from dash_app.figures import Figure, candles
-from dash_app.lake import LakeReader
+from dash_app.charts.curves import reliability
+from dash_app.charts.figures import Figure, candles
+from dash_app.charts.theme import DARK, LIGHT
+from dash_app.data import market
+from dash_app.data.lake_reader import LakeReader
 from dash_app.pieces import Remembered, digest, figure_patch, only_new, shift
-from dash_app.theme import DARK, LIGHT
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
 

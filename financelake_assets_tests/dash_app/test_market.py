@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from dash_app import market
-from dash_app.lake import LakeReader, Snapshot
+from dash_app.data import market
+from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.views.market import in_words
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings

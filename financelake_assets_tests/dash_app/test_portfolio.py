@@ -9,14 +9,16 @@ import polars as pl
 import pytest
 from plotly import graph_objects
 
-from dash_app import curves, portfolio
-from dash_app.lake import LakeReader, Snapshot
+from dash_app.charts import curves
+from dash_app.charts.theme import DARK, LIGHT
+from dash_app.data import portfolio
+from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.pieces import figure_patch
-from dash_app.theme import DARK, LIGHT
 from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
 from financelake_assets.config import PortfolioSettings, Settings
-from financelake_assets.gold.derived import CALIBRATION, EQUITY
+from financelake_assets.gold.paper.schema import EQUITY
+from financelake_assets.gold.schema import CALIBRATION
 from financelake_assets_tests.dash_app import written
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app import wording
-from dash_app.lake import LakeReader
-from dash_app.market import plotted
+from dash_app.data.lake_reader import LakeReader
+from dash_app.data.market import plotted
 from dash_app.preferences import NUMBERS, Preferences, choose, chosen, parse
 from dash_app.server import create_app
 from financelake_assets.config import Settings

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from dash_app import callbacks
-from dash_app.lake import LakeReader
+from dash_app.data.lake_reader import LakeReader
 from dash_app.login import OpenHostError, is_loopback
 from dash_app.server import create_app
 from financelake_assets.config import Settings

@@ -13,10 +13,11 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
-from financelake_assets.resources.delta import TableSpec
+from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.storage.delta import TableSpec
 
 VERSION = "rf-test-1"
 COVERAGE = 0.8

@@ -1,7 +1,7 @@
 """A whole cluster of processes on this machine, secured: three brokers, a Spark master with two workers, Postgres.
 
-Each process is started as a container starts it (``python -m financelake_assets.runtime.launch NAME``), with secrets of
-``docker/secrets.sh``, and can be killed and started again.
+Each process is started as a container starts it (``python -m financelake_assets.supervision.launch NAME``), with
+secrets of ``docker/secrets.sh``, and can be killed and started again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from financelake_assets.config import SECRETS_DIR, Settings
-from financelake_assets.runtime import probes
-from financelake_assets.runtime.probes import Probe
+from financelake_assets.supervision import probes
+from financelake_assets.supervision.probes import Probe
 from financelake_assets_tests.servers import await_probe, end_group, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def launched(
     name: str, role: str, folder: Path, variables: Mapping[str, str], probe: Probe, nice: int | None = None
 ) -> Node:
     """A process that ``launch`` starts."""
-    argv = (sys.executable, "-m", "financelake_assets.runtime.launch", role)
+    argv = (sys.executable, "-m", "financelake_assets.supervision.launch", role)
     if nice is not None:
         argv = ("nice", "-n", str(nice), *argv)
     data = {"FINANCELAKE_DATA_DIR": str(folder / name), **variables}

@@ -25,7 +25,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import probes
+from financelake_assets.supervision import probes
 from financelake_assets_tests.deployment.cluster import Node
 from financelake_assets_tests.servers import free_ports
 

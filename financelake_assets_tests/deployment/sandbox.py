@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import jars
+from financelake_assets.servers import jars
 from financelake_assets_tests.deployment.composed import (
     DOCKER,
     ROOT,

@@ -21,10 +21,10 @@ from confluent_kafka.admin import AdminClient
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.bronze.topics import BRONZE
 from financelake_assets.config import SECRETS_DIR, Settings
-from financelake_assets.resources import store
-from financelake_assets.resources.store import StoreError
-from financelake_assets.runtime import kafka_access
+from financelake_assets.servers import kafka_access
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage import store
+from financelake_assets.storage.store import StoreError
 from financelake_assets_tests.deployment.cluster import Cluster, cluster, settings_of
 from financelake_assets_tests.deployment.object_store import SEAWEED, Store, object_store, seaweed
 from financelake_assets_tests.e2e import test_lake as laptop

@@ -16,7 +16,7 @@ from compose_spec import PyCompose
 from pydantic import BaseModel
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime import health, launch
+from financelake_assets.supervision import health, launch
 from financelake_assets_tests.deployment.composed import (
     DOCKER,
     PROFILES,
@@ -100,9 +100,9 @@ def test_our_own_services_start_and_check_what_the_code_knows(profile: str, name
         return
     (role,) = service["command"]
     assert role in launch.COMMANDS
-    assert entrypoint() == ["/app/.venv/bin/python", "-m", "financelake_assets.runtime.launch"]
+    assert entrypoint() == ["/app/.venv/bin/python", "-m", "financelake_assets.supervision.launch"]
     if "test" in service["healthcheck"]:
-        assert service["healthcheck"]["test"][1:] == [*entrypoint()[:2], "financelake_assets.runtime.health", role]
+        assert service["healthcheck"]["test"][1:] == [*entrypoint()[:2], "financelake_assets.supervision.health", role]
         assert role in health.CHECKS
 
 

@@ -29,8 +29,8 @@ import pytest
 import yaml
 
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.runtime import probes
 from financelake_assets.silver.schema import BARS
+from financelake_assets.supervision import probes
 from financelake_assets_tests.deployment.cluster import make_secrets, postgres
 from financelake_assets_tests.deployment.composed import DOCKER, PROFILES, ROOT, compose
 from financelake_assets_tests.deployment.sandbox import Containers, installed, missing_tools
@@ -173,7 +173,7 @@ def test_no_page_is_shown_without_tls(containers: Containers):
 _COUNT = """
 import sys
 from financelake_assets.config import get_settings
-from financelake_assets.resources.spark import job_session
+from financelake_assets.spark_sessions import job_session
 print(job_session(get_settings()).range(7).count())
 """
 

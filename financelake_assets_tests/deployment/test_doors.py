@@ -17,10 +17,11 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import read
 from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.spark import SparkUnavailableError, job_session
-from financelake_assets.runtime import jars, kafka, kafka_access, probes
-from financelake_assets.runtime.errors import RuntimeProblem
-from financelake_assets.runtime.java import find_java
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.servers import jars, kafka, kafka_access
+from financelake_assets.servers.java import find_java
+from financelake_assets.spark_sessions import SparkUnavailableError, job_session
+from financelake_assets.supervision import probes
 from financelake_assets_tests import servers
 from financelake_assets_tests.deployment.cluster import make_secrets
 

@@ -12,7 +12,8 @@ from confluent_kafka.admin import AclBinding
 
 from financelake_assets.bronze.topics import declared
 from financelake_assets.config import Settings
-from financelake_assets.runtime import health, kafka_access, launch
+from financelake_assets.servers import kafka_access
+from financelake_assets.supervision import health, launch
 from financelake_assets_tests.deployment.composed import DOCKER
 from financelake_assets_tests.deployment.test_compose import setting
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.runtime.status import status as lake_status
+from financelake_assets.operations.status import status as lake_status
 from financelake_assets_tests.servers import laptop
 
 Status = dict[str, Any]
@@ -43,7 +43,7 @@ class CommandLine:
         }
 
     def __call__(self, *arguments: str, seconds: float = 400) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "financelake_assets.runtime", *arguments]
+        command = [sys.executable, "-m", "financelake_assets.cli", *arguments]
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )

@@ -22,9 +22,9 @@ from dagster_graphql import DagsterGraphQLClient
 
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.resources.delta import retried
-from financelake_assets.runtime import leftovers, processes
 from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.storage.delta import retried
+from financelake_assets.supervision import leftovers, processes
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind, rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(1500)]

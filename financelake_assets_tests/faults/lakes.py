@@ -13,11 +13,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.spark import streams_session
 from financelake_assets.silver import query
 from financelake_assets.silver.checkpoint import QUERY, committed_batch
 from financelake_assets.silver.ledger import read_ledger, uncounted
+from financelake_assets.spark_sessions import streams_session
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests import servers
 from financelake_assets_tests.silver import kafka
 

@@ -15,10 +15,10 @@ import pytest
 
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, SparkSettings
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import count_consumed
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests import servers
 from financelake_assets_tests.faults import lakes
 from financelake_assets_tests.faults.lakes import Server

@@ -12,9 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.maintenance import maintain
 from financelake_assets.silver.backfill import backfill
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.storage.maintenance import maintain
 from financelake_assets_tests.faults import lakes
 from financelake_assets_tests.silver import kafka
 

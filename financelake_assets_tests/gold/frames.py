@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,13 +10,13 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.feed import Versions
 from financelake_assets.gold.query import Scorer
+from financelake_assets.gold.silver_changes import Versions
 from financelake_assets.model import registry
-from financelake_assets.model.registry import ModelRecord
+from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.training import train
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests.gold.frames import MADE_AT, START, bars
 
 SYMBOLS = {"AAPL": "stock", "BTC-USD": "crypto", "WTI": "commodity"}

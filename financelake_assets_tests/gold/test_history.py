@@ -14,13 +14,13 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.gold.assets import gold_history
+from financelake_assets.defs.gold.assets import gold_history
+from financelake_assets.defs.resources import LakeResource
 from financelake_assets.gold.history import Repaired, knew_until, repair
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.model import registry
-from financelake_assets.resources.dagster import LakeResource
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.gold.frames import day
 from financelake_assets_tests.gold.lakes import HISTORY, append, content, market, score_changes

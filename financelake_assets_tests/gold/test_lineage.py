@@ -5,17 +5,15 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from financelake_assets.automation.maintenance import all_tables
+from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES, TABLES
 from financelake_assets.config import Settings
-from financelake_assets.gold.assets import DERIVED, TABLES
-from financelake_assets.gold.lineage import columns_of
+from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.gold.schema import SIGNALS
-from financelake_assets.resources.dagster import LakeResource, TablesResource
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
 
-SPECS = {table.full_name: table for table in all_tables()}
-WRITTEN = [*TABLES, *(table for table, _ in DERIVED.values())]
+SPECS = {table.full_name: table for table in TABLES}
+WRITTEN = [*SCORED, *PAPER, *SUMMARIES]
 SAYS_WHEN_OR_BY_WHAT = {
     *("model_version", "horizon", "coverage", "as_of", "scored_at", "corrected_at", "computed_at"),
     *("curve", "trials", "measure", "low"),
@@ -24,7 +22,7 @@ SAYS_WHEN_OR_BY_WHAT = {
 
 @pytest.mark.parametrize("table", WRITTEN, ids=lambda table: table.name)
 def test_every_column_is_made_of_columns_that_exist(table: TableSpec) -> None:
-    found = columns_of(table)
+    found = table.made_of
     assert set(found) <= set(table.schema.names)
     assert set(table.schema.names) - set(found) <= SAYS_WHEN_OR_BY_WHAT
     for sources in found.values():
@@ -43,7 +41,7 @@ def test_columns_come_from_tables_that_lie_upstream(
     graph = defs.resolve_asset_graph()
     above = graph.upstream_key_iterator(dg.AssetKey(["gold", table.name]))
     upstream = {"/".join(key.path) for key in above}
-    places = {source.rpartition(".")[0] for sources in columns_of(table).values() for source in sources}
+    places = {source.rpartition(".")[0] for sources in table.made_of.values() for source in sources}
     assert places <= upstream
 
 

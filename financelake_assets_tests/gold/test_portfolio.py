@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from financelake_assets.config import PortfolioSettings
-from financelake_assets.gold.account import Leg, Why
-from financelake_assets.gold.portfolio import Bar, Book, Run, bars_a_year, complete_until, run
+from financelake_assets.gold.paper.account import Leg, Why
+from financelake_assets.gold.paper.engine import Bar, Book, Run, bars_a_year, complete_until, run
 from financelake_assets_tests.gold.frames import day
 
 FREE = PortfolioSettings(slippage_bps=0, target_volatility=100, max_position=0.5, kill_switch_drawdown=1)

@@ -16,15 +16,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.feed import Versions, consumed_version, versions_of
 from financelake_assets.gold.query import QUERY, NoChampionError, Scorer, start
-from financelake_assets.gold.schema import CORRECTIONS, MODELS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.silver_changes import Versions, consumed_version, versions_of
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.model import registry
 from financelake_assets.model.artifacts import ArtifactError
-from financelake_assets.model.registry import ModelRecord
-from financelake_assets.resources.delta import TableSpec
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.schema import MODELS
 from financelake_assets.silver.checkpoint import committed_batch
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.gold.frames import MADE_AT, day
 from financelake_assets_tests.gold.lakes import HISTORY, SYMBOLS, append, content, market, score_changes

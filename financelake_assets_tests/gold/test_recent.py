@@ -13,7 +13,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import finished
 from financelake_assets.model.features import LOOKBACK
-from financelake_assets.resources.tables import OpenTables
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.gold.frames import bar, bars, day
 from financelake_assets_tests.gold.lakes import append, correct
 

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.assets import gold_report
-from financelake_assets.gold.derived import CALIBRATION, EQUITY
+from financelake_assets.defs.gold.assets import gold_report
+from financelake_assets.defs.resources import LakeResource
+from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.report import calibration_figure, equity_figure
-from financelake_assets.resources.dagster import LakeResource
+from financelake_assets.gold.schema import CALIBRATION
 from financelake_assets_tests.gold.test_standing import stood
 
 __all__ = ["stood"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from financelake_assets.config import Settings
 from financelake_assets.gold import scorecard
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.resources.tables import insert
+from financelake_assets.storage.open_tables import insert
 from financelake_assets_tests.gold.frames import bar, bars, day, frame, prediction, predictions, signals
 
 NOW = datetime(2026, 2, 2, tzinfo=UTC)

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from financelake_assets_tests.gold.test_paper import add, content
 from polars.testing import assert_frame_equal
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.derived import CALIBRATION, DAILY, EQUITY, LATEST, PORTFOLIO, POSITIONS, SUMMARY, TRADES
+from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.recording import Outcomes, record
-from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, PREDICTIONS, SCORECARD, SIGNALS, SUMMARY
 from financelake_assets.gold.standing import Standing
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.gold.frames import bar, bars, day, prediction, predictions, signals
-from financelake_assets_tests.gold.test_paper import add, content
 
 DAYS = 60
 CLASSES = {"AAPL": "stock", "IBM": "stock", "BTC-USD": "crypto"}

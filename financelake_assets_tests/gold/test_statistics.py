@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from financelake_assets.gold import statistics
+from financelake_assets.gold.paper import statistics
 
 steps = st.floats(-0.3, 0.4).map(lambda step: round(step, 6))
 curves = st.lists(steps, min_size=5, max_size=200).map(np.array).filter(lambda found: np.std(found) > 1e-6)

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from financelake_assets.gold.schema import MODEL_METRICS
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, Verdict, evaluate, verdict
 from financelake_assets.model.metrics import NOWHERE, Interval
+from financelake_assets.model.schema import MODEL_METRICS
 
 
 def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A", fold: int = 2) -> pl.DataFrame:

@@ -14,19 +14,22 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.gold.schema import MODEL_METRICS, MODELS, PREDICTIONS
+from financelake_assets.gold import monitoring
+from financelake_assets.gold.predict import score
+from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import monitoring, registry
+from financelake_assets.model import registry
 from financelake_assets.model.artifacts import ArtifactError
+from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.pipeline import OUTPUTS, predictions
-from financelake_assets.model.predict import score
 from financelake_assets.model.promotion import decide
-from financelake_assets.model.registry import Status
-from financelake_assets.model.training import KEY, Trained, calibrated, train
-from financelake_assets.resources.tables import OpenTables
+from financelake_assets.model.record import ModelRecord, Status
+from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.model.training import KEY, Trained, train
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
@@ -73,14 +76,12 @@ def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, spark
 
 
 @pytest.fixture
-def registered(spark_lake: Settings, trained: Trained) -> registry.ModelRecord:
+def registered(spark_lake: Settings, trained: Trained) -> ModelRecord:
     write_silver(spark_lake, history(500))
     return registry.save(spark_lake, trained)
 
 
-def test_the_first_version_is_champion_and_comes_back_as_it_was(
-    spark_lake: Settings, registered: registry.ModelRecord
-) -> None:
+def test_the_first_version_is_champion_and_comes_back_as_it_was(spark_lake: Settings, registered: ModelRecord) -> None:
     assert registered.status is Status.CHAMPION
     assert registry.champion(spark_lake) == registered
     assert registered.silver_rows == 1500
@@ -106,7 +107,7 @@ def stamp(bars: pl.DataFrame, version: str) -> pl.DataFrame:
 
 
 def test_a_loaded_model_predicts_what_the_trained_one_did(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
     bars = pl.read_delta(BARS.path(spark_lake))
     stamped = stamp(bars, registered.model_version)
@@ -136,7 +137,7 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(
 
 
 def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
 ) -> None:
     bars = market.bars("NEW", market.moves(70, 9), "crypto").with_columns(
         topic=pl.lit("t"), partition=pl.lit(0, pl.Int32), offset=pl.lit(1, pl.Int64)
@@ -146,9 +147,7 @@ def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
     assert found.null_count().sum_horizontal().item() == 0
 
 
-def test_changed_files_are_not_loaded(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
-) -> None:
+def test_changed_files_are_not_loaded(spark: SparkSession, spark_lake: Settings, registered: ModelRecord) -> None:
     part = next(Path(spark_lake.models_dir / registered.model_version).rglob("*.parquet"))
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="differ from its manifest"):
@@ -158,7 +157,7 @@ def test_changed_files_are_not_loaded(
 
 
 def test_a_model_of_other_features_is_not_loaded(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
 ) -> None:
     other = replace(registered, features=(*registered.features, "moon_phase"))
     with pytest.raises(ArtifactError, match="moon_phase"):
@@ -168,7 +167,7 @@ def test_a_model_of_other_features_is_not_loaded(
 
 
 def test_a_challenger_without_unseen_bars_stays_one(
-    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+    spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
     second = registry.save(spark_lake, trained)
     assert second.status is Status.CHALLENGER
@@ -177,7 +176,7 @@ def test_a_challenger_without_unseen_bars_stays_one(
 
 
 def test_a_challenger_that_is_not_worse_on_unseen_bars_is_promoted(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
 ) -> None:
     fresh = replace_silver(spark_lake, 700)
     bars = spark.read.format("delta").option("versionAsOf", fresh).load(BARS.path(spark_lake))
@@ -202,21 +201,19 @@ def replace_silver(lake: Settings, days: int) -> int:
     return write_silver(lake, history(days))
 
 
-def test_another_horizon_needs_no_comparison(
-    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
-) -> None:
+def test_another_horizon_needs_no_comparison(spark_lake: Settings, registered: ModelRecord, trained: Trained) -> None:
     other = replace(trained, settings=SMALL.model_copy(update={"horizon": 5}))
     assert registry.save(spark_lake, other).status is Status.CHAMPION
 
 
-def test_an_unknown_version_cannot_be_promoted(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+def test_an_unknown_version_cannot_be_promoted(spark_lake: Settings, registered: ModelRecord) -> None:
     with pytest.raises(registry.UnknownVersionError, match=registered.model_version):
         registry.promote(spark_lake, "rf-none", "a mistake")
 
 
 def test_two_writers_leave_one_champion_and_both_versions(spark_lake: Settings, trained: Trained) -> None:
     write_silver(spark_lake, history(500))
-    found: list[registry.ModelRecord] = []
+    found: list[ModelRecord] = []
     writers = [threading.Thread(target=lambda: found.append(registry.save(spark_lake, trained))) for _ in range(2)]
     for writer in writers:
         writer.start()
@@ -230,7 +227,7 @@ def test_two_writers_leave_one_champion_and_both_versions(spark_lake: Settings, 
     assert champion.status is Status.CHAMPION
 
 
-def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registered: ModelRecord) -> None:
     stored = registry.champion(spark_lake)
     assert stored is not None
     assert abs(datetime.now(UTC) - stored.trained_at) < timedelta(hours=1)
@@ -238,7 +235,7 @@ def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registere
 
 
 def test_a_model_is_rebuilt_from_its_record(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
     """The same silver version and seed give the same predictions, also after silver went on."""
     record = replace(registered, silver_version=BARS.ensure(spark_lake).version())
@@ -255,7 +252,7 @@ def test_a_model_is_rebuilt_from_its_record(
 
 
 def test_scoring_makes_the_training_rows_again(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
     """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
@@ -273,11 +270,11 @@ def test_scoring_makes_the_training_rows_again(
 
 
 def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
-    spark_lake: Settings, registered: registry.ModelRecord, trained: Trained
+    spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
     row = registered.row()
     flat = {"residual_quantiles": '{"*": {"count": 9, "low": -1.0, "high": 1.0, "share_below": [0.5]}}'}
-    old = registry.ModelRecord.parse({**row, "shrinkage": '{"*": 0.5, "A": 0.25}', **flat})
+    old = ModelRecord.parse({**row, "shrinkage": '{"*": 0.5, "A": 0.25}', **flat})
     assert old.calibration.shrinkage_of("A", "stock") == 0.25
     assert (old.outdated, registered.outdated) == (True, False)
     with pytest.raises(ArtifactError, match="earlier release; train"):
@@ -287,7 +284,7 @@ def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
     assert "earlier release" in decision.reason
 
 
-def test_the_card_has_everything(spark_lake: Settings, registered: registry.ModelRecord) -> None:
+def test_the_card_has_everything(spark_lake: Settings, registered: ModelRecord) -> None:
     text = registry.card(spark_lake, registered)
     stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
     assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC a bar later", "momentum_1"))
@@ -299,7 +296,7 @@ def test_the_card_has_everything(spark_lake: Settings, registered: registry.Mode
 
 
 def test_recent_bars_are_compared_with_those_that_were_learnt(
-    spark: SparkSession, spark_lake: Settings, registered: registry.ModelRecord
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
 ) -> None:
     def score_all() -> None:
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)

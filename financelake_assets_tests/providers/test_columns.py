@@ -5,13 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from financelake_assets.providers.base import ProviderError
-from financelake_assets.providers.columns import (
-    guess_class,
-    guess_columns,
-    guess_interval,
-    guess_time,
-    looks_like_data,
-)
+from financelake_assets.providers.columns import guess_class, guess_columns, guess_interval, guess_time, looks_like_data
 
 
 @pytest.mark.parametrize(

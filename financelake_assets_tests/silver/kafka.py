@@ -19,11 +19,11 @@ from financelake_assets.bronze.topics import watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import AssetClass, Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.resources.delta import TableSpec
 from financelake_assets.silver import query
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import Ledger, count_consumed, read_ledger
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.storage.delta import TableSpec
 
 SYMBOLS: dict[str, AssetClass] = {"AAPL": "stock", "IBM": "stock", "BTC-USD": "crypto", "WTI": "commodity"}
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -12,13 +12,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.silver.merging import (
-    Change,
-    bar_changes,
-    bars_of_trades,
-    trade_changes,
-    with_bars_of_trades,
-)
+from financelake_assets.silver.merging import Change, bar_changes, bars_of_trades, trade_changes, with_bars_of_trades
 from financelake_assets.silver.schema import BARS, TICKS
 from financelake_assets_tests.silver.messages import START, TIME, cleaned, message, tick
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from financelake_assets.bronze.topics import watermarks
+from financelake_assets.cli import app as cli
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.resources.tables import OpenTables
-from financelake_assets.runtime import cli
 from financelake_assets.silver import quarantine
 from financelake_assets.silver.backfill import backfill
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.quarantine import Place, Repair, RepairError, topic_and_key
 from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import kafka
 from financelake_assets_tests.silver.messages import IDS, START, cleaned, message
 

@@ -155,7 +155,7 @@ def _delete_before(lake: Settings, marks: dict[int, tuple[int, int]]) -> None:
 
 
 def test_a_new_symbol_is_known_from_the_next_batch_on(silver: Settings):
-    from financelake_assets.silver.schema import UNIVERSE
+    from financelake_assets.bronze.schema import UNIVERSE
 
     late = (
         "bronze.stock",

@@ -10,10 +10,10 @@ import pytest
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import survey
 from financelake_assets.silver.findings import Kind
 from financelake_assets.silver.schema import BARS, FINDINGS
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import messages
 from financelake_assets_tests.silver.messages import IDS
 

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financelake_assets.config import Settings
-from financelake_assets.resources.delta import TableSpec
-from financelake_assets.resources.tables import OpenTables
 from financelake_assets.silver import writing
 from financelake_assets.silver.ledger import uncounted
 from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver.messages import IDS, START, cleaned, message, tick
 
 TABLES = (BARS, TICKS, QUARANTINE)

@@ -1,0 +1,1 @@
+"""Charts as plain values for Plotly's JavaScript. Pure."""

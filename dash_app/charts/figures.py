@@ -1,0 +1,304 @@
+"""Charts as plain dictionaries, the form in which Plotly's JavaScript takes them.
+
+Enters: a ``Series`` and a palette. Leaves: a figure. Pure: no Dash, no clock, no files. They are dictionaries
+because building Plotly's Python objects takes longer than everything else that a request does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash_app import wording
+from dash_app.charts.indicators import FAST, RSI_BARS, SLOW, Indicator
+from dash_app.charts.theme import Palette
+from dash_app.data.champion import fold_name
+from dash_app.data.market import Series, plotted_time
+from dash_app.preferences import chosen
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+Columns = dict[str, list[Any]]
+
+_FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_WORD_APART = 0.05
+"""Markers nearer than this share of the chart to the word before go without: words must not cover each other."""
+
+
+def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
+    """Prices, volume, signals, what was and is expected, and the indicators that were asked for."""
+    bars = series.columns
+    traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
+    traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
+    traces += _forecast(series, colours)
+    traces += [_line(bars, colours, *line) for name, line in _LINES if name in show]
+    return {"data": traces, "layout": _layout(series, colours, "rsi" in show)}
+
+
+def _prices(series: Series, colours: Palette) -> Trace:
+    bars = series.columns
+    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False}
+    if series.close_only:
+        return {
+            **common,
+            "type": "scatter",
+            "mode": "lines",
+            "y": bars["close"],
+            "line": {"color": colours.ink, "width": 1.6},
+            "hovertemplate": "close %{y:,.4~f}<extra></extra>",
+        }
+    return {
+        **common,
+        "type": "candlestick",
+        "name": series.symbol,
+        **{name: bars[name] for name in ("open", "high", "low", "close")},
+        "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
+        "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
+        "whiskerwidth": 0,
+    }
+
+
+_LINES: tuple[tuple[Indicator, tuple[str, str, str, str]], ...] = (
+    ("sma", ("sma_fast", f"SMA {FAST}", "solid", "y")),
+    ("sma", ("sma_slow", f"SMA {SLOW}", "dash", "y")),
+    ("bands", ("band_low", "Lower band", "dot", "y")),
+    ("bands", ("band_high", "Upper band", "dot", "y")),
+    ("rsi", ("rsi", f"RSI {RSI_BARS}", "solid", "y3")),
+)
+"""What each indicator draws: column, name, dash, axis."""
+
+
+def _line(bars: Columns, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": bars["at"],
+        "y": bars[column],
+        "yaxis": axis,
+        "line": {"color": colours.ink if axis == "y3" else colours.muted, "width": 1.3, "dash": dash},
+        "hovertemplate": f"{name} %{{y:,.4~f}}<extra></extra>",
+    }
+
+
+def _volume(bars: Columns, colours: Palette) -> Trace:
+    return {
+        "type": "bar",
+        "name": "Volume",
+        "x": bars["at"],
+        "y": bars["volume"],
+        "yaxis": "y2",
+        "marker": {"color": colours.volume, "line": {"width": 0}},
+        "showlegend": False,
+        "hovertemplate": "volume %{y:,.4~s}<extra></extra>",
+    }
+
+
+def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
+    """Triangles beside the bars that were given a signal: BUY below, pointing up; SELL above, pointing down."""
+    given = [position for position, signal in enumerate(bars["signal"]) if signal == side]
+    buy = side == "BUY"
+    away = _height(bars) * 0.035 * (-1 if buy else 1)
+    beside, colour = bars["low" if buy else "high"], colours.up if buy else colours.down
+    return {
+        "type": "scatter",
+        "name": side,
+        "x": [bars["at"][position] for position in given],
+        "y": [None if beside[position] is None else beside[position] + away for position in given],
+        "mode": "markers+text",
+        "text": _words(given, side, len(bars["at"])),
+        "textposition": "bottom center" if buy else "top center",
+        "textfont": {"color": colour, "size": 9},
+        "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
+        "customdata": [
+            [
+                wording.percent(bars["predicted_return"][position], sign=True),
+                wording.percent(bars["confidence"][position], 0),
+            ]
+            for position in given
+        ],
+        "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
+    }
+
+
+def _words(given: list[int], side: str, bars: int) -> list[str]:
+    """The side's name for each of its markers that has room for it."""
+    words, last = [], -bars
+    for position in given:
+        room = position - last >= bars * _WORD_APART
+        words.append(side if room else "")
+        last = position if room else last
+    return words
+
+
+def _height(bars: Columns) -> float:
+    low, high = ([value for value in bars[name] if value is not None] for name in ("low", "high"))
+    return float(max(high, default=0.0) - min(low, default=0.0)) or 1.0
+
+
+def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
+    """For each bar the interval that the bar before it predicted: how often did the price stay inside?"""
+    all_bars = zip(bars["at"], bars["expected_lower"], bars["expected_upper"], strict=True)
+    told = [bar for bar in all_bars if bar[1] is not None and bar[2] is not None]
+    x, lower, upper = ([bar[part] for bar in told] for part in range(3))
+    edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": "band"}
+    return [
+        {**edge, "x": x, "y": lower, "name": "", "showlegend": False},
+        {
+            **edge,
+            "x": x,
+            "y": upper,
+            "fill": "tonexty",
+            "fillcolor": colours.band,
+            "name": "Predicted interval",
+            "showlegend": bool(told),
+        },
+    ]
+
+
+def _forecast(series: Series, colours: Palette) -> list[Trace]:
+    """The next close: a dashed line from the last one to a point with its interval."""
+    last = series.last
+    close, low, high = last["predicted_close"], last["lower"], last["upper"]
+    known = close is not None
+    x = [series.columns["at"][-1], plotted_time(series.next_time, series.interval)]
+    sure = known and low is not None and high is not None
+    return [
+        {
+            "type": "scatter",
+            "name": "Predicted next close",
+            "mode": "lines+markers",
+            "x": x if known else [],
+            "y": [last["close"], close] if known else [],
+            "line": {"color": colours.accent, "width": 1.6, "dash": "dot"},
+            "marker": {"symbol": ["circle", "diamond"], "size": [1, 9], "color": colours.accent},
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [0, high - close] if sure else [],
+                "arrayminus": [0, close - low] if sure else [],
+                "color": colours.accent,
+                "thickness": 1.6,
+                "width": 5,
+            },
+            "showlegend": known,
+            "hovertemplate": "predicted next close %{y:,.4~f}<extra></extra>",
+        }
+    ]
+
+
+def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
+    axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+    has_volume = any(volume is not None for volume in series.columns["volume"])
+    floor = 0.2 if has_volume else 0.0
+    rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
+    breaks = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
+    return {
+        # the same value as long as the same thing is shown: zoom and hidden traces outlive new data
+        "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
+        "paper_bgcolor": colours.surface,
+        "plot_bgcolor": colours.surface,
+        "font": {"family": _FONT, "color": colours.muted, "size": 12},
+        "margin": {"l": 8, "r": 58, "t": 8, "b": 38},
+        "hovermode": "x unified",
+        "separators": "".join(chosen().separators),
+        "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+        "dragmode": "pan",
+        "bargap": 0.25,
+        "xaxis": {
+            **axis,
+            "type": "date",
+            "rangeslider": {"visible": False},
+            "rangebreaks": breaks,
+            "anchor": "y2" if has_volume else "y3" if has_rsi else "y",
+            "showgrid": False,
+            "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else f"%d %b %Y %H:%M {wording.zone()}",
+        },
+        "yaxis": {**axis, "side": "right", "domain": [floor + 0.2 * has_rsi, 1], "fixedrange": False},
+        "yaxis2": {
+            **axis,
+            "side": "right",
+            # an axis with a place of its own is drawn with a background, which would cover prices that fill the chart
+            **({"domain": [0, 0.16]} if has_volume else {"overlaying": "y"}),
+            "visible": has_volume,
+            "showgrid": False,
+            "nticks": 3,
+            "tickformat": "~s",
+            "fixedrange": True,
+        },
+        **({"yaxis3": {**rsi, "fixedrange": True}} if has_rsi else {}),
+    }
+
+
+def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:
+    """Skill of each fold with its interval, beside the zero line of the naive forecast."""
+    names = [fold_name(row["fold"]) for row in folds]
+    value, low, high = ([_share(row[name]) for row in folds] for name in ("skill", "skill_low", "skill_high"))
+    reach = {"array": _reach(value, high, 1), "arrayminus": _reach(value, low, -1)}
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": names,
+                "y": value,
+                "marker": {"symbol": "diamond", "size": 10, "color": colours.accent},
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    **reach,
+                    "color": colours.accent,
+                },
+                "hovertemplate": "%{x}: %{y:+.2%}<extra></extra>",
+            }
+        ],
+        "layout": {
+            **plain(colours),
+            "xaxis": {"showgrid": False, "linecolor": colours.grid},
+            "yaxis": {"tickformat": "+.1%", "gridcolor": colours.grid, "zeroline": True, "zerolinecolor": colours.ink},
+        },
+    }
+
+
+def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
+    """The heaviest features, heaviest on top."""
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "y": [name for name, _ in reversed(weights)],
+                "x": [weight for _, weight in reversed(weights)],
+                "marker": {"color": colours.accent},
+                "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+            }
+        ],
+        "layout": {
+            **plain(colours),
+            "bargap": 0.35,
+            "xaxis": {"tickformat": ".0%", "gridcolor": colours.grid, "zeroline": False},
+            "yaxis": {"automargin": True, "ticksuffix": "  "},
+        },
+    }
+
+
+def plain(colours: Palette) -> dict[str, Any]:
+    """The layout that all still charts share."""
+    return {
+        "paper_bgcolor": colours.surface,
+        "plot_bgcolor": colours.surface,
+        "font": {"family": _FONT, "color": colours.muted, "size": 12},
+        "margin": {"l": 60, "r": 20, "t": 10, "b": 36},
+        "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
+        "dragmode": False,
+        "separators": "".join(chosen().separators),
+        "showlegend": False,
+    }
+
+
+def _share(value: float | None) -> float | None:
+    return value if wording.known(value) else None
+
+
+def _reach(middle: list[float | None], end: list[float | None], sign: int) -> list[float]:
+    return [0.0 if at is None or to is None else (to - at) * sign for at, to in zip(middle, end, strict=True)]

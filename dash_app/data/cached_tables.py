@@ -1,0 +1,200 @@
+"""Delta tables in memory: read once per version, grouped by symbol and interval, bounded.
+
+Enters: a table's spec and the lake's settings. Leaves: an immutable ``TableView`` that all page visitors share. A new
+version that only added files costs reading those files; any other change costs reading the table again. A table that is
+absent, empty, damaged or too new is a state that can be shown, never an exception in a page's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from dash_app.data.followed import FollowedTable
+from financelake_assets.config import Settings
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.store import delta_options
+
+State = Literal["absent", "empty", "ready", "broken"]
+Group = tuple[str, ...]
+
+_PLAIN_READER = 1
+"""Reader protocol whose data files hold just the table's rows: no deletion vectors, no column mapping."""
+
+
+@dataclass(frozen=True, eq=False)
+class TableView:
+    """One version of a table: rows by group, each group sorted by the table's time and cut to its newest rows."""
+
+    state: State = "absent"
+    version: int | None = None
+    rows: int = 0
+    groups: Mapping[Group, pl.DataFrame] = field(default_factory=dict)
+    problem: str | None = None
+    empty: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    def group(self, *key: str) -> pl.DataFrame:
+        """The rows of one group; no rows where there is no such group."""
+        return self.groups.get(key, self.empty)
+
+    @property
+    def all(self) -> pl.DataFrame:
+        """The rows of all groups together."""
+        return pl.concat(self.groups.values()) if self.groups else self.empty
+
+
+class CachedTable:
+    """The newest version of one table in memory. One thread refreshes, any number read ``view``."""
+
+    def __init__(
+        self,
+        spec: TableSpec,
+        settings: Settings,
+        *,
+        group_by: Group = (),
+        keep: int = 1_000,
+        unique: Group | None = None,
+        without: Group = (),
+    ) -> None:
+        """Declare what to keep.
+
+        Args:
+            spec: the table.
+            settings: the lake.
+            group_by: columns that name a group; none makes the whole table one group.
+            keep: newest rows kept of each group.
+            unique: columns that identify a row for the page, the table's key by default; the latest wins.
+            without: columns that the page does not need.
+        """
+        self.spec = spec
+        self._settings = settings
+        self._group_by = group_by
+        self._keep = keep
+        self._unique = list(unique or spec.key)
+        self._order = [spec.time_column] + (["as_of"] if "as_of" in spec.schema.names else [])
+        self._empty = spec.empty.drop(without)
+        self._followed = FollowedTable(spec, settings)
+        self._table: DeltaTable | None = None
+        self._files: frozenset[str] = frozenset()
+        self._read_version: int | None = None
+        self.view = TableView(empty=self._empty)
+
+    def refresh(self) -> bool:
+        """Look for a newer version and read what is new; true when ``view`` changed."""
+        before = self.view
+        try:
+            self.view = self._newest(before)
+        except Exception as error:
+            self._table = None  # the next look starts afresh
+            problem = _plain_words(self.spec, error)
+            if before.problem != problem:
+                self.view = replace(before, state="broken", problem=problem)
+        return self.view is not before
+
+    def _newest(self, before: TableView) -> TableView:
+        table = self._followed.newest()
+        if table is not self._table:
+            self._table, self._files, self._read_version = table, frozenset(), None
+        if table is None:
+            return before if before.state == "absent" else TableView(empty=self._empty)
+        if table.version() == self._read_version:
+            return before
+        view = self._read(table, before)
+        self._read_version = view.version
+        return view
+
+    def _read(self, table: DeltaTable, before: TableView) -> TableView:
+        files = frozenset(table.file_uris())
+        plain = table.protocol().min_reader_version == _PLAIN_READER and not table.metadata().partition_columns
+        grown = plain and bool(self._files) and self._files <= files
+        added = files - self._files if grown else files
+        if not added:
+            groups: dict[Group, pl.DataFrame] = dict(before.groups) if grown else {}
+        else:
+            fresh = self._typed(self._of_files(added) if plain else pl.scan_delta(table))
+            groups = self._merged(before.groups if grown else {}, fresh)
+        self._files = files
+        count = before.rows if grown and not added else self._count(table)
+        return TableView("ready" if groups else "empty", table.version(), count, groups, None, self._empty)
+
+    def _of_files(self, uris: frozenset[str]) -> pl.LazyFrame:
+        options = delta_options(self._settings)
+        return pl.scan_parquet(
+            sorted(uris),
+            missing_columns="insert",
+            extra_columns="ignore",
+            storage_options=options,
+            credential_provider=None,
+        )
+
+    @staticmethod
+    def _count(table: DeltaTable) -> int:
+        return pc.sum(pa.table(table.get_add_actions())["num_records"]).as_py() or 0
+
+    def _typed(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """The declared columns with their declared types; those that a file lacks are null, further ones ignored."""
+        present = rows.collect_schema().names()
+        missing = [name for name in self._unique if name not in present]
+        if missing:
+            raise MissingColumnsError(f"{self.spec.full_name} has no column {', '.join(missing)}")
+        columns = [
+            (pl.col(name) if name in present else pl.lit(None)).cast(kind).alias(name)
+            for name, kind in self._empty.schema.items()
+        ]
+        return rows.select(columns).collect()
+
+    def _merged(self, known: Mapping[Group, pl.DataFrame], fresh: pl.DataFrame) -> dict[Group, pl.DataFrame]:
+        merged = dict(known)
+        for key, rows in _partitions(fresh, self._group_by):
+            old = known.get(key)
+            if old is not None and self._follows(old, rows):
+                # as it mostly is, and a tenth of the work
+                merged[key] = pl.concat([old.tail(self._keep - 1), rows], rechunk=True)
+                continue
+            both = rows if old is None else pl.concat([old, rows])
+            merged[key] = (
+                both.sort(self._order, maintain_order=True)
+                .unique(self._unique, keep="last", maintain_order=True)
+                .tail(self._keep)
+            )
+        return merged
+
+    def _follows(self, old: pl.DataFrame, rows: pl.DataFrame) -> bool:
+        """Whether a single row comes after all that are known, and so is none of them."""
+        time = self.spec.time_column
+        if rows.height != 1 or time not in self._unique:
+            return False
+        before, now = old[time][-1], rows[time][0]
+        return before is not None and now is not None and now > before
+
+
+class MissingColumnsError(ValueError):
+    """A table lacks columns without which its rows cannot be told apart."""
+
+
+def _partitions(frame: pl.DataFrame, by: Group) -> Iterable[tuple[Group, pl.DataFrame]]:
+    if frame.is_empty():
+        return ()
+    if not by:
+        return (((), frame),)
+    parts = frame.partition_by(list(by), as_dict=True)
+    return ((tuple(str(value) for value in key), rows) for key, rows in parts.items())
+
+
+def _plain_words(spec: TableSpec, error: Exception) -> str:
+    """What is wrong with a table, without a stack trace or a path."""
+    if isinstance(error, MissingColumnsError):
+        return str(error)
+    if isinstance(error, (FileNotFoundError, TableNotFoundError)):
+        return f"files of {spec.full_name} disappeared while it was read"
+    text = str(error).lower()
+    if "reader" in text and ("version" in text or "feature" in text):
+        return f"{spec.full_name} was written by a newer version of Delta than this page can read"
+    return f"{spec.full_name} cannot be read ({type(error).__name__})"

@@ -1,0 +1,109 @@
+"""The lake's tables from outside: rows, versions, sizes, ages, and how fast they grow.
+
+Enters: settings. Leaves: one ``TableSize`` a table that exists, and what waits on the topics. It reads Delta's logs and
+the checkpoint's files alone, every few seconds; the broker is asked beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dash_app.data.batches import Stream, streams
+from dash_app.data.followed import FollowedTable
+from dash_app.data.lag import BrokerWatcher, TopicLag, by_topic
+from financelake_assets.catalogue import TABLES
+from financelake_assets.config import Settings
+from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.storage.delta import TableSpec
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """One table as its log describes it; ``rate`` is rows a second since the last look."""
+
+    name: str
+    description: str
+    rows: int
+    version: int
+    files: int
+    size: int
+    newest: datetime | None
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All tables at one look."""
+
+    tables: tuple[TableSize, ...] = ()
+    missing: tuple[str, ...] = ()
+    topics: tuple[TopicLag, ...] = ()
+    streams: tuple[Stream, ...] = ()
+
+
+class Stocktaker:
+    """Looks at all tables, at most every few seconds."""
+
+    def __init__(self, settings: Settings, broker: BrokerWatcher, every_seconds: float = 5.0) -> None:
+        self._settings, self._broker = settings, broker
+        self._every = every_seconds
+        self._looked: float | None = None
+        self._followed = {spec.full_name: FollowedTable(spec, settings) for spec in TABLES}
+        self.inventory = Inventory()
+
+    def refresh(self) -> bool:
+        """Look again when it is time; true when something changed."""
+        now = time.monotonic()
+        if self._looked is not None and now - self._looked < self._every:
+            return False
+        passed = None if self._looked is None else now - self._looked
+        self._looked = now
+        before = self.inventory
+        self.inventory = self._look({table.name: table.rows for table in before.tables}, passed)
+        return self.inventory != before
+
+    def _look(self, rows: Mapping[str, int], passed: float | None) -> Inventory:
+        found: list[TableSize] = []
+        missing: list[str] = []
+        for spec in TABLES:
+            size = self._size(spec, rows.get(spec.full_name), passed)
+            if size is None:
+                missing.append(spec.full_name)
+            else:
+                found.append(size)
+        return Inventory(tuple(found), tuple(missing), self._topics(), streams(self._settings))
+
+    def _size(self, spec: TableSpec, rows_before: int | None, passed: float | None) -> TableSize | None:
+        try:
+            table = self._followed[spec.full_name].newest()
+            if table is None:
+                return None
+            added = pa.table(table.get_add_actions(flatten=True))
+        except Exception:  # a damaged table is told of by whoever reads its rows
+            return None
+        rows = pc.sum(added["num_records"]).as_py() or 0
+        column = f"max.{spec.time_column}"
+        newest = pc.max(added[column]).as_py() if column in added.column_names else None
+        return TableSize(
+            spec.full_name,
+            spec.description,
+            rows,
+            table.version(),
+            added.num_rows,
+            pc.sum(added["size_bytes"]).as_py() or 0,
+            newest if isinstance(newest, datetime) else None,  # some tables are sorted by something else than time
+            None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
+        )
+
+    def _topics(self) -> tuple[TopicLag, ...]:
+        try:
+            consumed = consumed_offsets(self._settings)
+        except (OSError, RuntimeError):  # absent or damaged
+            consumed = {}
+        return by_topic(consumed, self._broker.marks)

@@ -1,0 +1,292 @@
+"""What the page knows of the lake: the newest versions of its tables, read by one background thread.
+
+Enters: settings. Leaves: a ``Snapshot`` that never changes once made, so that everything on a page is of one moment and
+all visitors share one copy. No request waits for a disk, no request waits for Spark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+import polars as pl
+
+from dash_app.data.cached_tables import CachedTable, TableView
+from dash_app.data.inventory import Inventory, Stocktaker
+from dash_app.data.lag import BrokerWatcher
+from dash_app.preferences import chosen
+from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze.schema import UNIVERSE
+from financelake_assets.config import Settings
+from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
+from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.silver import lateness
+from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+KEPT_BARS = 1_000
+"""Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
+KEPT_SYMBOLS = 100_000
+KEPT_QUARANTINE = 5_000
+_LOOK_SECONDS = 0.25
+_LOOK_STORE_SECONDS = 1.0
+_KEPT_SNAPSHOTS = 4
+"""A page asks for its parts one by one; they share most of their rows."""
+KEPT_STEPS = 2_000
+KEPT_TRADES = 200
+_ACCOUNT = ("asset_class", "interval")
+_SERIES = ("symbol", "interval")
+_NO_FINDINGS = FINDINGS.empty
+_NO_SYMBOLS = UNIVERSE.empty
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What the lake's own feed is doing: its phase in its own word, and the share of its rows that are published."""
+
+    phase: str | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The lake at one moment."""
+
+    tables: Mapping[str, TableView] = field(default_factory=dict)
+    feed: Feed = field(default_factory=Feed)
+    inventory: Inventory = field(default_factory=Inventory)
+    loaded: bool = False
+    seen_after: float | None = None
+    overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Bars that have ended since the newest one that is there, by symbol and interval; not of what is played."""
+    _made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Make something of this snapshot for the first visitor who needs it, and give it to all others too.
+
+        Each way of writing times and numbers has its own.
+        """
+        key = (key, chosen())
+        if key not in self._made:
+            self._made[key] = make()  # two at the same time make it twice: harmless, and cheaper than a lock
+        made: T = self._made[key]
+        return made
+
+    @property
+    def bars(self) -> TableView:
+        """silver/bars by symbol and interval."""
+        return self.tables.get(BARS.full_name, TableView())
+
+    @property
+    def universe(self) -> pl.DataFrame:
+        """reference/universe: what each symbol is."""
+        return self.tables.get(UNIVERSE.full_name, TableView(empty=_NO_SYMBOLS)).all
+
+    @property
+    def predictions(self) -> TableView:
+        """gold/predictions by symbol and interval, one a bar."""
+        return self.tables.get(PREDICTIONS.full_name, TableView())
+
+    @property
+    def signals(self) -> TableView:
+        """gold/signals by symbol and interval, one a bar."""
+        return self.tables.get(SIGNALS.full_name, TableView())
+
+    @property
+    def scorecard(self) -> TableView:
+        """gold/scorecard by symbol and interval."""
+        return self.tables.get(SCORECARD.full_name, TableView())
+
+    @property
+    def findings(self) -> TableView:
+        """silver/findings by symbol and interval."""
+        return self.tables.get(FINDINGS.full_name, TableView(empty=_NO_FINDINGS))
+
+    @property
+    def quarantine(self) -> TableView:
+        """The newest of silver/quarantine, without the raw bytes."""
+        return self.tables.get(QUARANTINE.full_name, TableView())
+
+    @property
+    def models(self) -> pl.DataFrame:
+        """gold/models, oldest first."""
+        return self.tables.get(MODELS.full_name, TableView()).all
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """gold/model_metrics."""
+        return self.tables.get(MODEL_METRICS.full_name, TableView()).all
+
+    @property
+    def equity(self) -> TableView:
+        """gold/equity by asset class and interval, without the books."""
+        return self.tables.get(EQUITY.full_name, TableView())
+
+    @property
+    def trades(self) -> TableView:
+        """gold/trades by asset class and interval."""
+        return self.tables.get(TRADES.full_name, TableView())
+
+    @property
+    def positions(self) -> pl.DataFrame:
+        """gold/positions."""
+        return self.tables.get(POSITIONS.full_name, TableView()).all
+
+    @property
+    def portfolio(self) -> pl.DataFrame:
+        """gold/portfolio: statistics by account and curve."""
+        return self.tables.get(PORTFOLIO.full_name, TableView()).all
+
+    @property
+    def calibration(self) -> pl.DataFrame:
+        """gold/calibration."""
+        return self.tables.get(CALIBRATION.full_name, TableView()).all
+
+    @cached_property
+    def stamp(self) -> str:
+        """Changes exactly when something on a page could."""
+        seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
+        told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()))
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    @cached_property
+    def newest(self) -> datetime | None:
+        """When the newest bar reached silver."""
+        times = [frame["processed_at"].max() for frame in self.bars.groups.values()]
+        known = [value for value in times if isinstance(value, datetime)]
+        return max(known, default=None)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the tables, in plain words."""
+        return [view.problem for _, view in sorted(self.tables.items()) if view.problem]
+
+    @cached_property
+    def _intervals(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for symbol, interval in sorted(self.bars.groups, key=_by_length):
+            found.setdefault(symbol, []).append(interval)
+        return found
+
+    def symbols(self) -> list[str]:
+        """The symbols that have bars, sorted."""
+        return list(self._intervals)
+
+    def intervals(self, symbol: str) -> list[str]:
+        """The intervals in which a symbol has bars, shortest first."""
+        return self._intervals.get(symbol, [])
+
+
+def _by_length(series: tuple[str, ...]) -> tuple[str, int, int, str]:
+    symbol, interval = series
+    return symbol, "mhdw".find(interval[-1]), len(interval), interval
+
+
+class LakeReader:
+    """Keeps ``snapshot`` up to date from a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._universe = CachedTable(UNIVERSE, settings, keep=KEPT_SYMBOLS)
+        self._signals = CachedTable(
+            SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")
+        )
+        self._tables = [
+            CachedTable(BARS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            self._universe,
+            CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            self._signals,
+            CachedTable(SCORECARD, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(FINDINGS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
+            CachedTable(MODELS, settings),
+            CachedTable(MODEL_METRICS, settings, keep=20_000),
+            CachedTable(EQUITY, settings, group_by=_ACCOUNT, keep=KEPT_STEPS, without=("book",)),
+            CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
+            *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
+        ]
+        self._broker = BrokerWatcher(settings)
+        self._stocktaker = Stocktaker(settings, self._broker)
+        self._stopped = threading.Event()
+        self._recent: OrderedDict[str, Snapshot] = OrderedDict()
+        self.snapshot = Snapshot()
+
+    def at(self, stamp: str | None) -> Snapshot:
+        """The snapshot of this stamp, so that all parts of a page are of one moment; the newest where it is gone."""
+        return self._recent.get(stamp or "", self.snapshot)
+
+    def refresh(self) -> bool:
+        """Read what is new; true when the snapshot changed."""
+        changed = [table.refresh() for table in self._tables]
+        changed.append(self._stocktaker.refresh())
+        feed = read_feed(self._settings)
+        overdue = lateness.overdue(newest_bars(self._tables[0].view), self._universe.view.all, datetime.now(UTC))
+        same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
+        if not any(changed) and self.snapshot.loaded and same:
+            return False
+        seen_after = self.snapshot.seen_after
+        if self.snapshot.loaded and self._signals.view.version != self.snapshot.signals.version:
+            seen_after = _age(self._signals.view)
+        views = {table.spec.full_name: table.view for table in self._tables}
+        inventory = self._stocktaker.inventory
+        made = Snapshot(views, feed, inventory, loaded=True, seen_after=seen_after, overdue=overdue)
+        self._recent[made.stamp] = made
+        while len(self._recent) > _KEPT_SNAPSHOTS:
+            self._recent.popitem(last=False)
+        self.snapshot = made
+        return True
+
+    def start(self, every_seconds: float | None = None) -> None:
+        """Refresh in the background until ``stop``; less often where each look at a table is a request to a store."""
+        usual = _LOOK_SECONDS if self._settings.store.url is None else _LOOK_STORE_SECONDS
+        self._broker.start()
+        threading.Thread(target=self._run, args=(every_seconds or usual,), name="lake-reader", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the background threads after their current look."""
+        self._broker.stop()
+        self._stopped.set()
+
+    def _run(self, every_seconds: float) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.refresh()
+            except Exception:  # the page goes on with what it has, and says how old that is
+                _log.exception("the lake could not be read")
+            # a damaged table is read whole at every look, so look less often
+            self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
+
+
+def _age(signals: TableView) -> float | None:
+    """Seconds since the newest signal was decided."""
+    times = [frame["as_of"].max() for frame in signals.groups.values()]
+    newest = max((value for value in times if isinstance(value, datetime)), default=None)
+    return None if newest is None else (datetime.now(UTC) - newest).total_seconds()
+
+
+def newest_bars(bars: TableView) -> pl.DataFrame:
+    """The newest bar of each series, to judge lateness by."""
+    columns = (*lateness.SERIES, "event_time", "provider")
+    return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
+
+
+def read_feed(settings: Settings) -> Feed:
+    """What the lake's own feed says of itself; nothing where there is no feed."""
+    try:
+        said = read_state(settings)
+    except (OSError, ValueError, TypeError):  # of another release, or half written
+        said = None
+    if said is None:
+        return Feed()
+    return Feed(said.phase, round(said.published / said.total, 3) if said.total else None)

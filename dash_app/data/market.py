@@ -1,0 +1,231 @@
+"""What the market view shows, from a snapshot: the watch list's rows and one symbol's series.
+
+Enters: a ``Snapshot`` and what the visitor chose. Leaves: plain rows and frames, ready to be drawn, without Dash.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from dash_app import wording
+from dash_app.charts.indicators import COLUMNS, with_indicators
+from dash_app.data.lake_reader import Snapshot
+
+SPARK_BARS = 30
+_LENGTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_SATURDAY = 6
+_PLOTTED = "%Y-%m-%dT%H:%M:%S"
+DRAWN = (
+    *("at", "open", "high", "low", "close", "volume", "imputed", "signal", "predicted_return", "confidence"),
+    *("expected_lower", "expected_upper", *COLUMNS),
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One symbol in one interval: bars with what was predicted and signalled on each, oldest first."""
+
+    symbol: str
+    interval: str
+    asset_class: str
+    provider: str
+    currency: str
+    horizon: int
+    bars: pl.DataFrame
+    findings: pl.DataFrame
+
+    @cached_property
+    def last(self) -> Row:
+        """The newest bar."""
+        return self.bars.row(-1, named=True)
+
+    @cached_property
+    def columns(self) -> dict[str, list[Any]]:
+        """The bars as plain lists, which a few hundred rows are quicker to walk through as."""
+        return self.bars.select([name for name in DRAWN if name in self.bars.columns]).to_dict(as_series=False)
+
+    @property
+    def change(self) -> float | None:
+        """Change of the last close against the one before, as a share of its size."""
+        return change(self.columns["close"][-2:])
+
+    @cached_property
+    def close_only(self) -> bool:
+        """Whether the source gives closing prices only, so that candles would be invented."""
+        return sum("open" in (names or "") for names in self.columns["imputed"]) * 2 > self.bars.height
+
+    @cached_property
+    def weekdays_only(self) -> bool:
+        """Whether the series never has a bar on a weekend."""
+        return skips_weekends(self.bars["event_time"], self.interval)
+
+    @cached_property
+    def next_time(self) -> datetime:
+        """The start of the bar that the newest prediction is about."""
+        return next_bar_time(self.last["event_time"], self.interval, self.horizon, self.weekdays_only)
+
+
+def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
+    """The newest bars of a symbol with prediction and signal beside each; ``None`` where there are none.
+
+    Indicators, which look at bars before those that are shown, cost as much as all else: only where they are drawn.
+
+    Columns of predictions and signals are null on bars that have none. ``expected_*`` is what the bar before predicted
+    for this bar.
+    """
+    key = ("series", symbol, interval, bars, indicators)
+    return snapshot.once(key, lambda: _series(snapshot, symbol, interval, bars, indicators))
+
+
+def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool) -> Series | None:
+    prices = snapshot.bars.group(symbol, interval)
+    if prices.is_empty():
+        return None
+    predictions = snapshot.predictions.group(symbol, interval)
+    signals = snapshot.signals.group(symbol, interval)
+    wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
+    wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
+    ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
+    # one plan for all of it: each step by itself would cost more than its work
+    priced = with_indicators(prices.lazy()) if indicators else prices.lazy()
+    whole = _beside(_beside(priced, predictions, wanted_p), signals, wanted_s).with_columns(
+        pl.col("predicted_close").shift(ahead).alias("expected_close"),
+        pl.col("lower").shift(ahead).alias("expected_lower"),
+        pl.col("upper").shift(ahead).alias("expected_upper"),
+    )
+    last = prices.row(-1, named=True)
+    # of what is shown only: to write out the times costs more than all else in a figure
+    shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
+    found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
+    told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
+    return Series(
+        symbol,
+        interval,
+        last["asset_class"] or "",
+        last["provider"] or "",
+        next((currency for currency in told if currency), ""),
+        ahead,
+        shown,
+        found,
+    )
+
+
+def plotted_time(moment: datetime, interval: str) -> str:
+    """A time as a chart shows it: it knows no zones, and writes what it is given."""
+    return moment.astimezone(ZoneInfo(wording.zone(interval))).strftime(_PLOTTED)
+
+
+def plotted(times: pl.Expr, interval: str) -> pl.Expr:
+    """Many times as a chart shows them."""
+    return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime(_PLOTTED)
+
+
+def _beside(bars: pl.LazyFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.LazyFrame:
+    return bars.join(other.lazy().select("event_time", *columns), on="event_time", how="left", maintain_order="left")
+
+
+def main_interval(snapshot: Snapshot, symbol: str) -> str | None:
+    """The interval to open a symbol in: the one that has signals, else the longest."""
+    intervals = snapshot.intervals(symbol)
+    with_signals = [one for one in intervals if not snapshot.signals.group(symbol, one).is_empty()]
+    return next(reversed(with_signals or intervals), None)
+
+
+def watch_rows(snapshot: Snapshot, asset_class: str | None = None) -> list[Row]:
+    """One row a symbol for the watch list, by asset class and name; all classes without one."""
+    rows = snapshot.once("watch_rows", lambda: _watch_rows(snapshot))
+    return rows if asset_class is None else [row for row in rows if row["class_id"] == asset_class]
+
+
+def _watch_rows(snapshot: Snapshot) -> list[Row]:
+    rows = [_watch_row(snapshot, symbol) for symbol in snapshot.symbols()]
+    order = list(wording.ASSET_CLASSES)
+    return sorted(
+        rows,
+        key=lambda row: (order.index(row["class_id"]) if row["class_id"] in order else len(order), row["symbol"]),
+    )
+
+
+def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
+    interval = main_interval(snapshot, symbol) or ""
+    bars = snapshot.bars.group(symbol, interval)
+    signals = snapshot.signals.group(symbol, interval)
+    last = bars.row(-1, named=True)
+    signal: Row = signals.row(-1, named=True) if not signals.is_empty() else {}
+    closes = bars["close"].tail(SPARK_BARS).to_list()
+    overdue = snapshot.overdue.get((symbol, interval))
+    arrived = last["processed_at"]
+    return {
+        "symbol": symbol,
+        "class_id": last["asset_class"],
+        "asset_class": wording.ASSET_CLASSES.get(last["asset_class"], last["asset_class"]),
+        "interval": interval,
+        "close": last["close"],
+        "price": wording.price(last["close"]),
+        "change": change(closes[-2:]),
+        "change_text": wording.percent(change(closes[-2:]), sign=True),
+        "spark": sparkline(closes),
+        "signal": signal.get("signal"),
+        "why": wording.hold_reason(signal["reason"]) if signal.get("reason") else "",
+        "confidence": signal.get("confidence"),
+        "confidence_text": wording.percent(signal.get("confidence"), 0),
+        "time": f"{wording.bar_time(last['event_time'], interval)} {wording.zone(interval)}",
+        "behind": signal.get("event_time") != last["event_time"] if signal else None,
+        "provider": last["provider"],
+        "arrived": None if arrived is None else int(arrived.timestamp() * 1000),
+        "overdue": overdue,
+        "fresh": wording.freshness(overdue),
+    }
+
+
+def sparkline(closes: list[float | None]) -> list[int | None]:
+    """Prices as heights from 0 to 99, the known ones: a tenth of what the browser would have to fetch otherwise."""
+    known = [value for value in closes if value is not None]
+    low = min(known, default=0.0)
+    span = (max(known, default=0.0) - low) or 1.0
+    return [None if value is None else round((value - low) / span * 99) for value in closes]
+
+
+def change(closes: list[float | None]) -> float | None:
+    """Relative change from the first to the last of two prices; unknown where the first is zero or there is but one.
+
+    The change is measured against the size of the first price, so that a rise is positive even from below zero.
+    """
+    if len(closes) < 2 or closes[0] is None or closes[-1] is None or closes[0] == 0:
+        return None
+    return (closes[-1] - closes[0]) / abs(closes[0])
+
+
+def bar_length(interval: str) -> timedelta:
+    """How long a bar of an interval such as ``15m`` or ``1d`` lasts."""
+    parts = re.fullmatch(r"(\d+)([mhdw])", interval)
+    return _LENGTHS[parts[2]] * int(parts[1]) if parts else timedelta(days=1)
+
+
+def skips_weekends(times: pl.Series, interval: str) -> bool:
+    """Whether a daily series of at least two weeks never has a bar on a weekend."""
+    return interval == "1d" and len(times) > 10 and not (times.dt.weekday() >= _SATURDAY).any()
+
+
+def next_bar_time(moment: datetime, interval: str, horizon: int, weekdays_only: bool) -> datetime:
+    """When the bar ``horizon`` bars after the one at ``moment`` starts, leaving out weekends where the series does."""
+    for _ in range(horizon):
+        moment += bar_length(interval)
+        while weekdays_only and moment.isoweekday() >= _SATURDAY:
+            moment += timedelta(days=1)
+    return moment
+
+
+def played(snapshot: Snapshot) -> list[str]:
+    """Providers in the lake whose bars are no live market data."""
+    found = {frame["provider"][-1] for frame in snapshot.bars.groups.values()}
+    return [provider for provider in wording.PLAYED_PROVIDERS if provider in found]

@@ -1,0 +1,78 @@
+"""The paper portfolio's accounts from a snapshot: curves, statistics, positions and trades of one of them.
+
+Enters: a ``Snapshot`` and the account that a visitor chose. Leaves: an ``AccountView`` of plain frames and rows,
+without Dash. Nothing is computed anew: what gold has written is what is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from dash_app import wording
+from dash_app.data.lake_reader import Snapshot
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class AccountView:
+    """One account: its equity step by step, its statistics by curve, what it holds, and its trades, newest first."""
+
+    asset_class: str
+    interval: str
+    equity: pl.DataFrame
+    statistics: dict[str, Row]
+    positions: list[Row]
+    trades: list[Row]
+
+    @property
+    def name(self) -> str:
+        """Asset class and interval in words."""
+        return account_name(self.asset_class, self.interval)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the kill switch holds the account."""
+        return bool(self.equity["halted"][-1])
+
+
+def accounts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Asset class and interval of every account that has taken a step, in the order of the watch list."""
+    order = list(wording.ASSET_CLASSES)
+    found = [(key[0], key[1]) for key in snapshot.equity.groups]
+    return sorted(found, key=lambda one: (order.index(one[0]) if one[0] in order else len(order), one))
+
+
+def account_name(asset_class: str, interval: str) -> str:
+    """Such as ``Stock 1d``."""
+    return f"{wording.ASSET_CLASSES.get(asset_class, asset_class)} {interval}"
+
+
+def account(snapshot: Snapshot, asset_class: str | None, interval: str | None) -> AccountView | None:
+    """The account that was asked for, else the first that fits best; ``None`` while there is none."""
+    known = accounts(snapshot)
+    if not known:
+        return None
+    chosen = min(known, key=lambda one: (one[0] != asset_class, one[1] != interval, known.index(one)))
+    return snapshot.once(("account", chosen), lambda: _account(snapshot, *chosen))
+
+
+def _account(snapshot: Snapshot, asset_class: str, interval: str) -> AccountView:
+    own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
+    statistics = snapshot.portfolio.filter(own).to_dicts()
+    return AccountView(
+        asset_class,
+        interval,
+        snapshot.equity.group(asset_class, interval),
+        {row["curve"]: row for row in statistics},
+        snapshot.positions.filter(own).sort("symbol").to_dicts(),
+        snapshot.trades.group(asset_class, interval).sort("event_time", "number", descending=True).to_dicts(),
+    )
+
+
+def held_accounts(snapshot: Snapshot) -> list[str]:
+    """The accounts that the kill switch holds, in words."""
+    return [account_name(*key) for key in accounts(snapshot) if snapshot.equity.group(*key)["halted"][-1]]

@@ -1,1 +1,0 @@
-"""What drives the lake: sensors on Kafka offsets and schedules, thin shells around pure decisions."""

@@ -1,0 +1,44 @@
+"""The catalogue: every Delta table of a lake, in the order of the data's way.
+
+Status, page, metrics, maintenance, checks, back-up and lineage read this list and keep none of their own. A table that
+is declared in a layer's ``schema.py`` and missing here fails a test.
+"""
+
+from __future__ import annotations
+
+from financelake_assets.bronze.schema import UNIVERSE
+from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
+from financelake_assets.gold.schema import (
+    CALIBRATION,
+    CORRECTIONS,
+    DAILY,
+    LATEST,
+    PREDICTIONS,
+    SCORECARD,
+    SIGNALS,
+    SUMMARY,
+)
+from financelake_assets.model.schema import DRIFT, MODEL_METRICS, MODELS
+from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, REPLAYS, SOURCES, TICKS
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.streams.progress import PROGRESS
+
+SCORED = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
+"""What the gold query writes."""
+
+PAPER = (EQUITY, TRADES, POSITIONS, PORTFOLIO)
+"""The paper portfolio's tables."""
+
+SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
+"""Small tables for the page, made of the others."""
+
+TABLES: tuple[TableSpec, ...] = (
+    UNIVERSE,
+    *(BARS, TICKS, QUARANTINE, REPLAYS, FINDINGS, SOURCES),
+    *(MODELS, MODEL_METRICS, DRIFT),
+    *SCORED,
+    *PAPER,
+    *SUMMARIES,
+    PROGRESS,
+)
+"""All of them."""

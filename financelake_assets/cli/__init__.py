@@ -1,0 +1,1 @@
+"""The command line: ``financelake``. Commands parse, call what lies below, and print."""

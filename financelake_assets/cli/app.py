@@ -1,0 +1,240 @@
+"""The command line: ``financelake``; ``financelake --help`` lists its commands.
+
+Progress and messages go to stderr, results to stdout, so that ``--json`` can be piped. Exit codes: 0 done, 1 a problem
+that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not healthy, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from financelake_assets.cli.ingest_command import ingest
+from financelake_assets.cli.model_command import app as model_app
+from financelake_assets.cli.quarantine_command import quarantine
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.errors import EXPECTED, explained
+
+UNHEALTHY = 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="FinanceLake: market feeds to signals you can trust. Start with `financelake up`.",
+)
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def say(step: str) -> None:
+    """Show a finished step."""
+    err.print(f"[green]✓[/green] {step}")
+
+
+def print_json(value: Any) -> None:
+    """Print a result for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when all is healthy; the lake goes on.")
+    ] = False,
+) -> None:
+    """Start the lake: broker, Spark, Dagster, dashboard and replay. Ctrl-C stops it, unless detached.
+
+    Starting twice is harmless. All data lie in FINANCELAKE_DATA_DIR (default: .financelake here).
+    """
+    from financelake_assets.cli.downloads import downloads
+    from financelake_assets.operations import lake
+    from financelake_assets.supervision.supervisor import Supervisor
+
+    settings = get_settings()
+    signal.signal(signal.SIGTERM, _interrupt)
+    ran_before = Supervisor(settings).alive()
+    try:
+        with downloads(err) as progress:
+            lake.up(settings, say, progress)
+        _welcome(settings, detach or ran_before)
+        if not detach and not ran_before:
+            lake.await_end(settings)
+    except KeyboardInterrupt:
+        if ran_before:  # another `up` started it
+            raise
+        lake.down(settings, say)
+        say("the lake is down; `financelake up` resumes where it stopped")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # the signal module's signature
+    raise KeyboardInterrupt
+
+
+def _welcome(settings: Settings, detached: bool) -> None:
+    err.print()
+    out.print(f"FinanceLake Pro  {settings.dashboard_url}")
+    out.print(f"Dagster          {settings.dagster_url}")
+    out.print(f"Data folder      {settings.data_dir}")
+    if settings.feed.provider == "replay":
+        err.print("\nReal market history is being [bold]replayed[/bold]; the first model is trained within minutes.")
+    stop = (
+        "`financelake down` stops the lake" if detached else "Ctrl-C, or `financelake down` elsewhere, stops the lake"
+    )
+    err.print(f"Next: `financelake status`. {stop}.")
+
+
+@app.command()
+def down() -> None:
+    """Stop exactly what `up` started, in order. The data stay."""
+    from financelake_assets.operations import lake
+
+    settings = get_settings()
+    if lake.down(settings, say):
+        say("the lake is down; `financelake up` resumes where it stopped")
+    else:
+        err.print(f"No lake runs in {settings.data_dir}.")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show processes, topics and lag, streams, tables, the ledger and the model in use."""
+    from financelake_assets.cli.show import show_status
+    from financelake_assets.operations import status as lake_status
+
+    found = lake_status.status(get_settings())
+    if as_json:
+        print_json(found)
+    else:
+        show_status(out, found)
+    if not found["healthy"]:
+        raise typer.Exit(UNHEALTHY)
+
+
+@app.command()
+def config(as_json: Json = False) -> None:
+    """Show the effective settings, secrets masked, and the variable that overrides each."""
+    from financelake_assets.cli.show import show_settings
+
+    settings = get_settings()
+    if as_json:
+        print_json(settings.model_dump(mode="json"))
+    else:
+        show_settings(out, settings)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine: Python, Java, memory, disk, ports and the JVM jars. Exit code 1 when something is wrong."""
+    from financelake_assets.cli.downloads import downloads
+    from financelake_assets.operations.doctor import examine
+
+    settings = get_settings()
+    with downloads(err) as progress:
+        findings = examine(settings, progress)
+    if as_json:
+        print_json({"well": all(finding.well for finding in findings), "checks": [vars(item) for item in findings]})
+    else:
+        for finding in findings:
+            mark = "[green]✓[/green]" if finding.well else "[red]✗[/red]"
+            out.print(f"{mark} [bold]{finding.name}[/bold]  {finding.detail}")
+            if finding.remedy:
+                out.print(f"    → {finding.remedy}")
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(as_json: Json = False) -> None:
+    """Train a model now, as a Dagster run of this lake, and show how good it is."""
+    from financelake_assets.operations.train_now import train_now
+
+    with err.status("training") as spinner:
+        record = train_now(get_settings(), spinner.update)
+    if as_json:
+        print_json(record)
+    else:
+        for name, value in record.items():
+            out.print(f"{name:18} {value}")
+
+
+app.command(context_settings={"allow_extra_args": True})(ingest)
+app.add_typer(model_app, name="model")
+app.add_typer(quarantine, name="quarantine")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})  # they are the benchmark's
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which; without it they are listed.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the benchmark.")] = None,
+) -> None:
+    """Run one of the benchmarks of a checkout; each prints JSON."""
+    from financelake_assets.cli.benches import available, run
+
+    if name is None:
+        for known, purpose in available().items():
+            out.print(f"{known:16} {purpose}")
+        return
+    raise typer.Exit(run(name, arguments or []))
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, on another disk.")]) -> None:
+    """Copy tables and models of this lake, which may be running."""
+    from financelake_assets.operations.backup import back_up
+
+    manifest = back_up(get_settings(), folder, say)
+    out.print(f"{len(manifest.tables)} tables, {len(manifest.files)} files in {folder}")
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `financelake backup` wrote.")]) -> None:
+    """Fill an empty lake from a backup, each file checked by its hash; `financelake up` then goes on from it."""
+    from financelake_assets.operations.backup import restore as restore_lake
+
+    restore_lake(get_settings(), folder, say)
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Delete all data of this lake: topics, tables, checkpoints, models, logs. Refuses while the lake runs."""
+    from financelake_assets.operations.resetting import contents, reset_lake
+
+    settings = get_settings()
+    found = contents(settings)
+    if not found:
+        err.print(f"{settings.data_dir} holds no lake.")
+        return
+    if not yes:
+        err.print(f"This deletes {', '.join(found)}")
+        typer.confirm("Delete it all?", abort=True, err=True)
+    reset_lake(settings)
+    say(f"{settings.data_dir} is empty")
+
+
+def main() -> None:
+    """Run the command line; a problem becomes its message and remedy, not a stack trace."""
+    try:
+        app(standalone_mode=True)
+    except EXPECTED as error:
+        err.print(f"[red]✗[/red] {escape(explained(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

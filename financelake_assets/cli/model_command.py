@@ -1,0 +1,81 @@
+"""``financelake model``: the registry's versions, and going back to one of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from financelake_assets.config import get_settings
+from financelake_assets.errors import RuntimeProblem
+
+app = typer.Typer(no_args_is_help=True, help="List the trained models, or go back to an earlier one.")
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@app.command("list")
+def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+    """Show every trained version, the oldest first."""
+    from financelake_assets.cli.app import print_json
+
+    found = versions()
+    if as_json:
+        print_json(found)
+        return
+    table = Table("version", "status", "verdict", "silver", "trained", "why")
+    for row in found:
+        table.add_row(
+            *(str(row[name]) for name in ("model_version", "status", "verdict", "silver_version")), *_rest(row)
+        )
+    out.print(table)
+    err.print(state(found, get_settings().model.max_age_days))
+
+
+@app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(help="One that `financelake model list` shows.")],
+    reason: Annotated[str, typer.Option(help="Kept in the registry.")] = "rolled back by hand",
+) -> None:
+    """Make an earlier version the champion; the gold query takes it up with its next batch."""
+    from financelake_assets.model import registry
+    from financelake_assets.model.artifacts import ArtifactError
+
+    try:
+        record = registry.promote(get_settings(), version, reason)
+    except registry.UnknownVersionError as error:
+        raise RuntimeProblem(str(error.args[0]), remedy="`financelake model list` shows them.") from error
+    except ArtifactError as error:
+        raise RuntimeProblem(f"{error}.", remedy="Choose another version, or train one.") from error
+    out.print(f"{record.model_version} is the champion")
+
+
+def versions() -> list[dict[str, Any]]:
+    """The registry's versions as plain values."""
+    from financelake_assets.model import registry
+
+    return [
+        {**registry.metadata(record), "status": record.status.value, "why": record.status_reason}
+        | {"trained_at": record.trained_at.isoformat()}
+        for record in registry.versions(get_settings())
+    ]
+
+
+def state(found: list[dict[str, Any]], max_age_days: float) -> str:
+    """What the versions mean for signals, in a sentence."""
+    champion = next((row for row in found if row["status"] == "champion"), None)
+    if champion is None:
+        return "No champion: there are no signals until one is trained (`financelake train`)."
+    age = datetime.now(UTC) - datetime.fromisoformat(champion["trained_at"])
+    if age > timedelta(days=max_age_days):
+        return (
+            f"The champion is {age.days} days old, more than {max_age_days:g}: every signal is HOLD (model_expired). "
+            "Train another: `financelake train`."
+        )
+    return f"{champion['model_version']} makes the signals; `financelake model rollback VERSION` goes back to another."
+
+
+def _rest(row: dict[str, Any]) -> tuple[str, str]:
+    return row["trained_at"][:16], row["why"]

@@ -1,0 +1,76 @@
+"""Queries that do not run all the time: a run starts them when enough waits, and stops them when they have caught up.
+
+Only with ``FINANCELAKE_STREAMS__CONTINUOUS=false``. The same queries go on from the same checkpoints, so a lake can be
+switched from one to the other, and a run that is killed is made good by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import dagster as dg
+
+from financelake_assets.catalogue import SCORED
+from financelake_assets.config import Settings
+from financelake_assets.defs import run_history
+from financelake_assets.defs.gold.assets import gold_tables
+from financelake_assets.defs.silver import assets as silver
+from financelake_assets.defs.silver.checks import BLOCKING
+from financelake_assets.defs.table_assets import table_key
+from financelake_assets.gold import query as gold
+from financelake_assets.gold import silver_changes as feed
+from financelake_assets.model import registry
+from financelake_assets.operations import decisions
+from financelake_assets.silver.schema import BARS
+
+CATCH_UP_JOB = "catch_up"
+catch_up = dg.define_asset_job(
+    CATCH_UP_JOB,
+    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
+    selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
+    | dg.AssetSelection.checks(*BLOCKING),
+    executor_def=dg.in_process_executor,
+    tags={"dagster/priority": "5"},
+    description="Work off what waits on the topics and in silver.",
+)
+
+
+def backlog(instance: dg.DagsterInstance, settings: Settings, messages: int, seconds: float) -> decisions.Backlog:
+    """What waits: messages on the topics, commits of silver that gold can score, and since when."""
+    past = run_history.of_job(instance, CATCH_UP_JOB)
+    return decisions.Backlog(
+        messages=messages,
+        commits=_not_scored(settings),
+        seconds=seconds,
+        in_flight=past.in_flight,
+        failures=past.failures,
+        seconds_since_failure=past.seconds_since_failure,
+    )
+
+
+def request(settings: Settings, place: str, failures: int, why: str) -> dg.RunRequest:
+    """The run that works it off.
+
+    Args:
+        settings: the lake.
+        place: where the queries stand; from one place there is one run, unless it fails.
+        failures: runs that failed in a row.
+        why: for whoever looks at the run.
+    """
+    tables = [*silver.TABLES, *(() if gold.waits_for(settings) else SCORED)]
+    key = hashlib.sha256(f"{place}/{failures}".encode()).hexdigest()[:16]
+    return dg.RunRequest(
+        run_key=key,
+        asset_selection=[table_key(table) for table in tables],
+        asset_check_keys=BLOCKING,
+        tags={"financelake/why": why},
+    )
+
+
+def _not_scored(settings: Settings) -> int:
+    champion, bars = registry.champion(settings), BARS.facts(settings)
+    if champion is None or bars is None:
+        return 0
+    scored = feed.consumed_version(Path(settings.checkpoint(gold.QUERY)))
+    return max(0, bars.version - max(scored, champion.silver_version))

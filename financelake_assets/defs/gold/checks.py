@@ -1,0 +1,52 @@
+"""Checks of gold in Dagster: every prediction has its signal and its outcome, and the accounts add up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES
+from financelake_assets.config import Settings
+from financelake_assets.defs import table_checks
+from financelake_assets.defs.table_checks import Check, Finding, every_table_has
+from financelake_assets.gold import recording
+from financelake_assets.gold import silver_changes as feed
+from financelake_assets.gold.paper.schema import EQUITY
+from financelake_assets.gold.query import QUERY
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.model.schema import MODEL_METRICS
+
+_ROUNDING = 1e-6
+"""What floating point may lose of an account, as a share of it."""
+
+
+def _signal_for_each(settings: Settings) -> Finding:
+    key = list(PREDICTIONS.key)
+    # in this order: a signal is written after its prediction
+    signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
+    newest = signals["as_of"].max()
+    made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
+    return Finding.none_of("without_signal", made.join(signals, on=key, how="anti").height)
+
+
+def _all_matured(settings: Settings) -> Finding:
+    version = feed.consumed_version(Path(settings.checkpoint(QUERY)))
+    return Finding.none_of("not_scored", recording.unscored(settings, version).height if version >= 0 else 0)
+
+
+def _sums_up(settings: Settings) -> Finding:
+    equity = EQUITY.scan(settings).filter(pl.col("equity") > 0)
+    off = (pl.col("cash") + pl.col("net_exposure") * pl.col("equity") - pl.col("equity")).abs()
+    wrong = equity.filter(off > _ROUNDING * pl.col("equity").abs()).select(pl.len()).collect()
+    return Finding.none_of("steps_that_do_not", int(wrong.item()))
+
+
+CHECKS = [
+    *(check for table in (*SCORED, MODEL_METRICS, *PAPER, *SUMMARIES) for check in every_table_has(table)),
+    Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),
+    Check(SCORECARD, "all_matured", "every prediction whose horizon is over is scored", _all_matured),
+    Check(EQUITY, "sums_up", "cash and positions are the equity", _sums_up),
+]
+
+gold_checks = table_checks.definition("gold_checks", CHECKS, "The invariants of gold, in one pass.")

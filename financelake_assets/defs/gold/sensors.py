@@ -1,0 +1,25 @@
+"""The sensor that takes the paper portfolio on to where the signals are."""
+
+from __future__ import annotations
+
+import time
+
+import dagster as dg
+
+from financelake_assets.catalogue import PAPER, SUMMARIES
+from financelake_assets.defs import reporting
+from financelake_assets.defs.reporting import Cursor
+from financelake_assets.defs.resources import (
+    StandingResource,
+    TablesResource,
+)
+
+
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="standing")
+def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource) -> dg.SensorResult:
+    """Take the paper portfolio on to where the signals are, make the summaries again, and report what was written."""
+    taken = sums.standing.refresh()
+    cursor = Cursor.parse(context.cursor)
+    written, told = reporting.report(tables, (*PAPER, *SUMMARIES), cursor.told, time.time(), {})
+    summary = f"the paper portfolio took {taken.steps} steps, {len(taken.written)} tables written"
+    return dg.SensorResult(asset_events=written, cursor=Cursor(told=told).dump(), skip_reason=dg.SkipReason(summary))

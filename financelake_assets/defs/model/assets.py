@@ -1,0 +1,102 @@
+"""The model in Dagster: one run trains, evaluates out of sample and registers a version of the random forest."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, ValidationError
+
+from financelake_assets.config import ModelSettings
+from financelake_assets.defs.resources import LakeResource, TablesResource
+from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
+from financelake_assets.model import registry
+from financelake_assets.model.schema import MODEL_METRICS
+from financelake_assets.model.training import NotEnoughHistoryError, train
+from financelake_assets.silver.schema import BARS
+from financelake_assets.spark_sessions import await_server
+
+FOREST = dg.AssetKey(["model", "random_forest"])
+METRICS = table_key(MODEL_METRICS)
+
+
+class TrainingConfig(dg.Config):
+    """What one training does otherwise than the lake's settings; what is left out is as they say."""
+
+    symbols: list[str] = Field(default=[], description="learn from these symbols alone; empty is all")
+    window_days: int | None = Field(default=None, description="a sliding window of so many days")
+    folds: int | None = Field(default=None, description="walk-forward folds")
+    horizon: int | None = Field(default=None, description="bars ahead")
+    trees: int | None = Field(default=None, description="trees of the forest")
+    depth: int | None = Field(default=None, description="depth of its trees")
+
+    def applied(self, settings: ModelSettings) -> ModelSettings:
+        """The settings of this training.
+
+        Raises:
+            ValidationError: a value is out of its range.
+        """
+        given = {name: value for name, value in self.model_dump().items() if value}
+        return ModelSettings.model_validate({**settings.model_dump(), **given})
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            FOREST,
+            deps=[table_key(BARS)],
+            group_name="model",
+            kinds={"spark"},
+            owners=OWNERS,
+            description="Random forest on scale-free features: predicts the volatility-scaled return of the next bar.",
+            # a training a week, and more when there is reason to
+            freshness_policy=dg.FreshnessPolicy.time_window(
+                fail_window=timedelta(days=15), warn_window=timedelta(days=8)
+            ),
+        ),
+        table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attributes(group_name="model"),
+    ],
+    name="random_forest",
+    pool="training",
+)
+def random_forest(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    lake: LakeResource,
+    tables: TablesResource,
+    spark: LazyPySparkResource,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Train on silver as it is now, evaluate on the latest part held out, and register the version."""
+    settings = lake.settings
+    await_server(settings)
+    silver = BARS.facts(settings)
+    if silver is None:
+        raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    try:
+        chosen = config.applied(settings.model)
+    except ValidationError as error:
+        raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
+    session = spark.spark_session
+    bars = registry.read_silver(session, settings, silver.version, chosen.interval)
+    try:
+        trained = train(session, bars, chosen, silver.version, context.log.info)
+    except NotEnoughHistoryError as error:
+        raise dg.Failure(f"nothing to learn from: {error}", allow_retries=False) from error
+    record = registry.save(settings, trained)
+    from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
+
+    yield dg.MaterializeResult(
+        asset_key=FOREST,
+        metadata={
+            **registry.metadata(record),
+            "model_card": dg.MetadataValue.md(
+                f"{registry.card(settings, record)}\n\n{figure_markdown(trained, record)}"
+            ),
+        },
+        data_version=dg.DataVersion(record.model_version),
+    )
+    yield dg.MaterializeResult(
+        asset_key=METRICS,
+        metadata=tables.metadata(MODEL_METRICS),
+        data_version=dg.DataVersion(tables.version(MODEL_METRICS) or "0"),
+    )

@@ -1,0 +1,94 @@
+"""Jobs of the lake's operation: maintenance of its tables, and an operator's hand on the continuous queries.
+
+A query that was stopped here stays stopped, also for the sensors, until it is started here. Its checkpoint is kept, so
+it goes on where it stopped.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from financelake_assets.catalogue import TABLES
+from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource
+from financelake_assets.defs.run_tags import OPERATORS
+from financelake_assets.defs.table_assets import table_key
+from financelake_assets.storage.maintenance import maintain
+from financelake_assets.streams import progress
+
+
+class WhichStreams(dg.Config):
+    """The queries that a job is about."""
+
+    names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
+
+
+@dg.op(pool="streams")
+def hold_streams(context: dg.OpExecutionContext, config: WhichStreams, streams: ContinuousStreamsResource) -> None:
+    """Stop the queries and keep them stopped."""
+    for name in config.names:
+        context.log.info(f"query {name} {'stopped' if streams.streams.hold(name) else 'was not running'}")
+
+
+@dg.op(pool="streams")
+def release_streams(context: dg.OpExecutionContext, config: WhichStreams, streams: ContinuousStreamsResource) -> None:
+    """Start the queries from their checkpoints, and let the sensors keep them running again."""
+    for name in config.names:
+        context.log.info(f"query {name} {'started' if streams.streams.release(name) else 'was running'}")
+
+
+@dg.op(pool="streams")
+def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams: ContinuousStreamsResource) -> None:
+    """Stop the queries and start them at once, for instance after a change of settings."""
+    for name in config.names:
+        streams.streams.hold(name)
+        streams.streams.release(name)
+        context.log.info(f"query {name} restarted from its checkpoint")
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=OPERATORS,
+    description="Stop the continuous queries until they are started here.",
+)
+def stop_streams() -> None:
+    """Stop them."""
+    hold_streams()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=OPERATORS,
+    description="Start the continuous queries from their checkpoints.",
+)
+def start_streams() -> None:
+    """Start them."""
+    release_streams()
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=OPERATORS,
+    description="Restart the continuous queries from their checkpoints.",
+)
+def restart_streams() -> None:
+    """Restart them."""
+    cycle_streams()
+
+
+@dg.op(pool="maintenance", retry_policy=RETRIES)
+def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
+    """Merge small files, delete replaced ones after their retention, keep the logs short, forget old progress."""
+    progress.forget_old(lake.settings)
+    for table in TABLES:
+        work = maintain(table, lake.settings)
+        if work is not None:
+            context.log_event(dg.AssetObservation(table_key(table), metadata=work.metadata()))
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags={"dagster/priority": "-2"},
+    description="OPTIMIZE, VACUUM and log clean-up of every Delta table.",
+)
+def maintain_tables() -> None:
+    """Maintain them."""
+    maintain_each()

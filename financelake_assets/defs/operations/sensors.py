@@ -1,0 +1,163 @@
+"""Sensors of the lake's operation: alerts, the progress of the continuous queries, and Dagster's own automation.
+
+The one that alerts acts on nothing but its cursor and the notifier.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from financelake_assets.bronze.offsets import lag
+from financelake_assets.config import Settings
+from financelake_assets.defs.gold.checks import CHECKS as GOLD_CHECKS
+from financelake_assets.defs.resources import (
+    ContinuousStreamsResource,
+    LakeResource,
+    TablesResource,
+    TopicsResource,
+    total,
+)
+from financelake_assets.defs.silver.checks import CHECKS as SILVER_CHECKS
+from financelake_assets.defs.silver.checks import LEDGER
+from financelake_assets.defs.table_assets import table_key
+from financelake_assets.gold import monitoring
+from financelake_assets.gold.paper import performance
+from financelake_assets.gold.paper.schema import PORTFOLIO
+from financelake_assets.model import registry
+from financelake_assets.operations import alerts, notifier
+from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
+from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.streams.client import QUERIES
+from financelake_assets.streams.failures import last_failure
+from financelake_assets.streams.progress import PROGRESS, keep
+
+_RECENT_SECONDS = 24 * 3600
+
+
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
+def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
+    """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
+    from financelake_assets.bronze.broker import BrokerUnavailableError
+
+    settings = lake.settings
+    behind, problem = 0, None
+    try:
+        behind = total(lag(consumed_offsets(settings), topics.watermarks()))
+    except BrokerUnavailableError as error:
+        problem = str(error)
+    facts = _facts(context.instance, settings, behind, problem)
+    active = alerts.conditions(facts, settings.alerts, settings.model.max_age_days)
+    said = json.loads(context.cursor) if context.cursor else {}
+    out = alerts.outbox(active, said, time.time(), settings.alerts)
+    notifier.send(out, settings.alerts, context.log.warning)
+    summary = f"{len(active)} conditions, {len(out.alerts)} said now, {len(out.over)} over"
+    return dg.SensorResult(cursor=json.dumps(dict(out.said)), skip_reason=dg.SkipReason(summary))
+
+
+def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker: str | None) -> alerts.LakeFacts:
+    record = registry.champion(settings)
+    # while messages wait, a batch may be half written, and the ledger says nothing
+    ledger = None if behind or broker else read_ledger(settings)
+    return alerts.LakeFacts(
+        streams={name: _stream_facts(settings, name) for name in QUERIES},
+        lag=behind,
+        silver_idle_seconds=_idle_seconds(settings),
+        unbalanced=0 if ledger is None or ledger.balanced else abs(ledger.missing),
+        champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
+        failed_runs=_failed_runs(instance),
+        broker=broker,
+        drift=None if record is None else monitoring.last_verdict(settings, record),
+        failed_checks=failed_checks(instance),
+        kill_switch=performance.halted(PORTFOLIO.scan(settings).collect()),
+    )
+
+
+def _stream_facts(settings: Settings, name: str) -> alerts.StreamFacts:
+    failure = last_failure(settings, name)
+    return alerts.StreamFacts(failure.count, failure.error)
+
+
+def _idle_seconds(settings: Settings) -> float:
+    commits = Path(settings.checkpoint(QUERY)) / "commits"
+    try:
+        return time.time() - commits.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # never started: the bronze_offsets sensor says so
+
+
+def failed_checks(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Checks of tables that failed the last time; not the ledger's, which is looked at here, and no warnings."""
+    grave = {
+        check.spec.key: check
+        for check in (*SILVER_CHECKS, *GOLD_CHECKS)
+        if check.severity == dg.AssetCheckSeverity.ERROR and check.name != LEDGER
+    }
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(grave))
+    return {
+        f"{grave[key].table.full_name}/{key.name}": grave[key].description
+        for key, record in latest.items()
+        if record.status.value == "FAILED"
+    }
+
+
+def _failed_runs(instance: dg.DagsterInstance) -> dict[str, str]:
+    since = datetime.fromtimestamp(time.time() - _RECENT_SECONDS, UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    records = instance.get_run_records(failed, limit=20)
+    return {record.dagster_run.run_id: record.dagster_run.job_name for record in records}
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs the assets whose automation conditions hold.",
+)
+
+
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="stream_progress")
+def stream_progress(
+    lake: LakeResource, tables: TablesResource, streams: ContinuousStreamsResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Keep what Spark reports of each micro-batch, before it forgets it."""
+    try:
+        reports = streams.streams.reports()
+    except Exception as error:  # a server that restarts; what it knew of earlier batches is gone with it
+        return dg.SkipReason(f"the Spark server does not answer, the next tick asks again: {error}")
+    new = keep(lake.settings, reports)
+    if new.is_empty():
+        return dg.SkipReason("no micro-batch since the last look")
+    event = dg.AssetMaterialization(
+        table_key(PROGRESS),
+        metadata={**tables.metadata(PROGRESS), **by_query(new)},
+        tags={"dagster/data_version": tables.version(PROGRESS) or "0"},
+    )
+    return dg.SensorResult(asset_events=[event], skip_reason=dg.SkipReason(f"{new.height} micro-batches"))
+
+
+def by_query(rows: pl.DataFrame) -> dict[str, Any]:
+    """What happened since the last look, one number a key, so that Dagster can plot it."""
+    found = rows.group_by("query", maintain_order=True).agg(
+        pl.len().alias("batches"),
+        pl.when(pl.col("input_rows").count() > 0).then(pl.col("input_rows").sum()).alias("rows"),
+        pl.col("trigger_ms").median().alias("batch_ms_p50"),
+        pl.col("trigger_ms").max().alias("batch_ms_max"),
+        pl.col("processed_rows_per_second").median().alias("rows_per_second"),
+        pl.col("state_bytes").last(),
+        pl.col("lag").last(),
+        pl.col("lag_by_partition").last(),
+    )
+    return {
+        f"{row['query']}_{name}": value
+        for row in found.iter_rows(named=True)
+        for name, value in row.items()
+        if name != "query" and value is not None
+    }

@@ -1,0 +1,97 @@
+"""What the sensors tell Dagster of tables that no run writes, and the cursor in which they remember it.
+
+The continuous queries commit every few seconds. Each new Delta version is an observation with the table's figures;
+every quarter of an hour, just before the checks look, it is a materialisation. A check speaks of the materialisation
+before it, so one at every commit would leave every check *not evaluated* almost always.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dagster as dg
+
+from financelake_assets.defs.resources import TablesResource
+from financelake_assets.defs.table_assets import table_key
+from financelake_assets.storage.delta import TableSpec
+
+SLOT_SECONDS = 900
+_LEAD_SECONDS = 60  # the slot begins so long before the quarter of an hour at which the checks begin
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Dagster was told last of a table: the version, and the version and slot of the last materialisation."""
+
+    version: str
+    materialised: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What a sensor remembers.
+
+    ``high``: high watermarks per topic and partition; ``told``: by table; ``waiting_since``: when something began to
+    wait, in seconds since the epoch.
+    """
+
+    high: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    told: Mapping[str, Told] = field(default_factory=dict)
+    waiting_since: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Cursor:
+        """What an earlier tick left; of a first tick, or of an earlier release's, nothing is known."""
+        stored = json.loads(text) if text else {}
+        high = {topic: {int(part): at for part, at in parts.items()} for topic, parts in stored.get("high", {}).items()}
+        told = {name: Told(*one) for name, one in stored.get("told", {}).items()}
+        return cls(high, told, stored.get("waiting_since"))
+
+    def dump(self) -> str:
+        """The cursor as JSON."""
+        told = {name: [one.version, one.materialised, one.slot] for name, one in self.told.items()}
+        return json.dumps({"high": self.high, "told": told, "waiting_since": self.waiting_since})
+
+
+def slot_of(now: float) -> int:
+    """The number of the quarter of an hour, each beginning a minute early, of a time in seconds since the epoch."""
+    return int((now + _LEAD_SECONDS) // SLOT_SECONDS)
+
+
+def tell(
+    told: Told | None, version: str, slot: int
+) -> tuple[type[dg.AssetMaterialization | dg.AssetObservation] | None, Told]:
+    """How to tell Dagster of a table's version, if at all, and what it has then been told."""
+    if told is None or (version != told.materialised and slot != told.slot):
+        return dg.AssetMaterialization, Told(version, version, slot)
+    return dg.AssetObservation if version != told.version else None, replace(told, version=version)
+
+
+def report(
+    tables: TablesResource, specs: Iterable[TableSpec], known: Mapping[str, Told], now: float, extra: dict[str, Any]
+) -> tuple[list[dg.AssetMaterialization | dg.AssetObservation], dict[str, Told]]:
+    """Events for the tables that have moved since the cursor, and what Dagster has then been told.
+
+    Args:
+        tables: where the figures come from.
+        specs: the tables.
+        known: what it was told before, by table.
+        now: in seconds since the epoch.
+        extra: figures that go with each table's own.
+    """
+    events: list[dg.AssetMaterialization | dg.AssetObservation] = []
+    told: dict[str, Told] = {}
+    slot = slot_of(now)
+    for table in specs:
+        version = tables.version(table)
+        if version is None:
+            continue
+        event, told[table.full_name] = tell(known.get(table.full_name), version, slot)
+        if event is not None:
+            tags = {"dagster/data_version": version}
+            events.append(event(table_key(table), metadata={**tables.metadata(table), **extra}, tags=tags))
+    return events, told

@@ -1,0 +1,7 @@
+"""Tags of runs: what goes first in Dagster's queue, and what waits."""
+
+BEHIND_OTHERS = {"dagster/priority": "-1", "dagster/max_runtime": "900"}
+"""Looking at what is there waits for what brings something new, and is ended when it hangs."""
+
+OPERATORS = {"dagster/priority": "10"}
+"""What an operator asks for goes before what waits in the queue."""

@@ -1,0 +1,1 @@
+"""Silver in Dagster."""

@@ -1,0 +1,110 @@
+"""Monitoring of the champion: the edge between the pure measures of drift and the tables.
+
+Enters: the champion, its predictions, silver and the scorecard. Leaves: a row of gold.drift, and what it means in
+words. Judged are the bars that the champion scored when they were new, so never one that it learnt from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pyarrow as pa
+from deltalake import write_deltalake
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from financelake_assets.config import Settings
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
+from financelake_assets.model.drift import Drift, LiveSkill, live_skill, measure
+from financelake_assets.model.features import FEATURES, reach, with_features
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.schema import DRIFT
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
+
+_MOST_BARS = 2_000
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found of the champion."""
+
+    drift: Drift
+    live: LiveSkill
+
+    @property
+    def verdict(self) -> str | None:
+        """Why another model is wanted, in words; ``None`` when it is not."""
+        if self.drift.significant:
+            worst = ", ".join(self.drift.drifted[:3]) or "none by itself"
+            return (
+                f"drift: {self.drift.share:.0%} of the features have shifted ({worst}), "
+                f"{self.drift.outliers:.0%} of the bars are beyond what was learnt"
+            )
+        if self.live.worse:
+            return f"live skill {self.live.skill:+.4f} is below the naive forecast's, over {self.live.rows} predictions"
+        return None
+
+
+def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> Health:
+    """Measure drift and live skill of a version, from the newest bars that it scored."""
+    scored = _of_version(PREDICTIONS, settings, record)
+    keys = scored.sort("as_of").tail(_MOST_BARS).select(*BARS.key)
+    return Health(
+        measure(record.reference, _features(spark, settings, record, keys)),
+        live_skill(_of_version(SCORECARD, settings, record)),
+    )
+
+
+def write(settings: Settings, record: ModelRecord, health: Health) -> None:
+    """Append what was found to gold.drift."""
+    live = health.live
+    row = {
+        "model_version": record.model_version,
+        "checked_at": datetime.now(UTC),
+        "silver_version": record.silver_version,
+        "rows": health.drift.rows,
+        "drifted_share": health.drift.share,
+        "outlier_share": health.drift.outliers,
+        "psi": json.dumps(health.drift.psi),
+        "live_rows": live.rows,
+        "live_skill": _known(live.skill),
+        "live_skill_low": _known(live.interval.low),
+        "live_skill_high": _known(live.interval.high),
+        "retrain": health.verdict,
+    }
+    write_deltalake(DRIFT.ensure(settings), pa.Table.from_pylist([row], schema=DRIFT.schema), mode="append")
+
+
+def last_verdict(settings: Settings, record: ModelRecord) -> str | None:
+    """What the last check of a version said; ``None`` when all was well, or there was none yet."""
+    rows = _of_version(DRIFT, settings, record).sort("checked_at")
+    return None if rows.is_empty() else rows["retrain"][-1]
+
+
+def _features(spark: SparkSession, settings: Settings, record: ModelRecord, keys: pl.DataFrame) -> pl.DataFrame:
+    if keys.is_empty():
+        return pl.DataFrame(schema=dict.fromkeys(FEATURES, pl.Float64))
+    first: datetime = keys["event_time"].min()  # type: ignore[assignment]
+    micros = (first - reach(record.interval) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    bars = (
+        spark.read.format("delta")
+        .load(BARS.path(settings))
+        .where((F.col("interval") == record.interval) & F.col("symbol").isin(keys["symbol"].unique().to_list()))
+        .where(F.col("event_time") >= F.timestamp_micros(F.lit(micros)))
+    )
+    wanted = F.broadcast(spark.createDataFrame(keys.to_arrow()))
+    rows = with_features(bars).join(wanted, list(BARS.key), "left_semi").where("scorable").select(*FEATURES)
+    return pl.DataFrame(pl.from_arrow(rows.toArrow()))
+
+
+def _of_version(table: TableSpec, settings: Settings, record: ModelRecord) -> pl.DataFrame:
+    return table.scan(settings).filter(pl.col("model_version") == record.model_version).collect()
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,194 @@
+"""The paper portfolio at its edge: gold.signals and silver.bars → gold.equity and gold.trades, resumable at any point.
+
+Enters: signals that were given live, in the order of their bars. Leaves: a row of equity for each step and the trades.
+The commit of gold.equity is the only truth: its last row holds the book and the trades of the run, from which the next
+run goes on and from which trades are written again when a run was killed in between. Two runs at once conflict on
+that commit; the second looks again. Live and back-test are this one function, called often or once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from financelake_assets.config import Settings
+from financelake_assets.gold.paper.engine import Bar, Book, Run, bars_a_year, bars_of, complete_until, run
+from financelake_assets.gold.paper.schema import EQUITY, TRADES
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import retried
+from financelake_assets.storage.open_tables import OpenTables
+
+_MOST_STEPS = 2_000
+_REMEMBERED_STEPS = 10
+_ACCOUNT = ("asset_class", "interval")
+
+Account = tuple[str, str]
+"""Asset class and interval: each is an account with a clock of its own."""
+
+
+@dataclass
+class _Ledger:
+    """An account as its last commit left it: steps taken, the book, the times of the last steps."""
+
+    steps: int
+    book: Book
+    times: list[datetime]
+
+
+class PaperPortfolio:
+    """Takes the accounts on to where the signals are. What it keeps between calls saves reading and changes nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tables = OpenTables(settings)
+        self._known: dict[Account, _Ledger] = {}
+
+    def advance(self) -> int:
+        """Take every account through the steps that are complete; how many steps that were.
+
+        Raises:
+            CommitFailedError: others advanced the same account again and again.
+        """
+        if SIGNALS.open(self._settings) is None or BARS.open(self._settings) is None:
+            return 0
+        accounts = self._tables.scan(SIGNALS).select(_ACCOUNT).unique().sort(_ACCOUNT).collect()
+        return sum(self._advance((str(asset_class), str(interval))) for asset_class, interval in accounts.iter_rows())
+
+    def books(self) -> dict[Account, Book]:
+        """The book of every account that has taken a step."""
+        equity = self._tables.newest(EQUITY)
+        accounts = pl.scan_delta(equity).select(_ACCOUNT).unique().sort(_ACCOUNT).collect()
+        found = {(str(one), str(other)): self._ledger(equity, (str(one), str(other))) for one, other in accounts.rows()}
+        return {account: ledger.book for account, ledger in found.items()}
+
+    def _advance(self, account: Account) -> int:
+        taken = 0
+        while True:
+            done = self._try(account)
+            taken += done
+            if done < _MOST_STEPS:
+                return taken
+
+    def _try(self, account: Account) -> int:
+        made = retried(lambda: self._taken(account))
+        if made.equity:
+            self._write_trades(account, made.trades)
+        return len(made.equity)
+
+    def _taken(self, account: Account) -> Run:
+        equity = self._tables.newest(EQUITY)
+        ledger = self._ledger(equity, account)
+        made = self._run(account, ledger)
+        if made.equity:
+            self._commit(equity, account, ledger, made)
+        else:
+            self._known[account] = ledger
+        return made
+
+    # -- one account -----------------------------------------------------------------------------------------
+
+    def _ledger(self, equity: DeltaTable, account: Account) -> _Ledger:
+        """Where an account stands in a version of gold.equity. It is forgotten, because a run changes it in place."""
+        steps = equity.transaction_version(_mark(account)) or 0
+        known = self._known.pop(account, None)
+        if known is not None and known.steps == steps:
+            return known
+        if steps == 0:
+            return _Ledger(0, Book.begin(self._settings.portfolio.capital), [])
+        rows = pl.scan_delta(equity).filter(_of(account)).select("event_time", "book").sort("event_time").collect()
+        stored = json.loads(rows["book"][-1])
+        # a run that was killed between its two commits left trades to be written
+        self._write_trades(account, [_parsed(trade) for trade in stored["trades"]])
+        return _Ledger(steps, Book.parse(stored["book"]), rows["event_time"].tail(_REMEMBERED_STEPS).to_list())
+
+    def _run(self, account: Account, ledger: _Ledger) -> Run:
+        """The next steps. The ledger's book is changed in place, and forgotten when the commit fails."""
+        signals = self._signals(account, ledger.book.time)
+        if signals.is_empty():
+            return Run([], [])
+        newest = {
+            **ledger.book.marks,
+            **dict(signals.group_by("symbol").agg(pl.col("event_time").max()).iter_rows()),
+        }
+        new_times = signals["event_time"].unique().sort().to_list()
+        until = complete_until(newest, sorted({*ledger.times, *new_times}))
+        ready = [time for time in new_times if until is not None and time <= until][:_MOST_STEPS]
+        if not ready:
+            return Run([], [])
+        taken = signals.filter(pl.col("event_time") <= ready[-1])
+        bars = self._bars(taken, ledger.book.marks)
+        return run(ledger.book, bars, self._settings.portfolio, bars_a_year(*account), until=ready[-1])
+
+    def _signals(self, account: Account, after: datetime | None) -> pl.DataFrame:
+        """The signals behind a step, the first that was given for each bar, with the volatility that was expected."""
+        behind = _of(account) if after is None else _of(account) & (pl.col("event_time") > pl.lit(after))
+        key = list(SIGNALS.key)
+        given = self._tables.scan(SIGNALS).filter(behind).select(*key, "signal", "cost_bps", "as_of").collect()
+        first = given.sort("as_of", "model_version").unique(BARS.key, keep="first", maintain_order=True)
+        expected = self._tables.scan(PREDICTIONS).filter(behind).select(*key, "volatility").collect()
+        return first.join(expected, on=key, how="left")
+
+    def _bars(self, signals: pl.DataFrame, marks: dict[str, datetime]) -> list[Bar]:
+        """The bars of signals, and those at which the book was last priced, which bring no order."""
+        first = min([signals["event_time"].min(), *marks.values()])  # type: ignore[type-var]
+        interval, symbols = signals["interval"][0], [*signals["symbol"].unique().to_list(), *marks]
+        near = (pl.col("interval") == interval) & pl.col("symbol").is_in(symbols)
+        times = pl.col("event_time").is_between(pl.lit(first), pl.lit(signals["event_time"].max()))
+        columns = (*BARS.key, "open", "close", "adj_close")
+        bars = self._tables.scan(BARS).filter(near & times).select(columns).collect()
+        priced = pl.DataFrame(
+            {"symbol": list(marks), "event_time": list(marks.values())},
+            schema={"symbol": pl.String, "event_time": signals.schema["event_time"]},
+        )
+        before = priced.join(bars, on=["symbol", "event_time"]).with_columns(
+            signal=pl.lit("HOLD"),
+            cost_bps=pl.lit(0.0),
+            horizon=pl.lit(1, pl.Int32),
+            volatility=pl.lit(None, pl.Float64),
+        )
+        joined = signals.join(bars, on=list(BARS.key))
+        # without an open the close is the price that one gets
+        both = pl.concat([before.select(Bar._fields), joined.select(Bar._fields)])
+        return bars_of(both.with_columns(open=pl.coalesce("open", "close")))
+
+    def _commit(self, equity: DeltaTable, account: Account, ledger: _Ledger, made: Run) -> None:
+        steps = ledger.steps + len(made.equity)
+        now = datetime.now(UTC)
+        named = [{**row, "asset_class": account[0], "interval": account[1], "computed_at": now} for row in made.equity]
+        named[-1]["book"] = json.dumps({"book": ledger.book.dump(), "trades": [_plain(one) for one in made.trades]})
+        properties = CommitProperties(app_transactions=[Transaction(_mark(account), steps)])
+        rows = pa.Table.from_pylist(named, schema=EQUITY.schema)
+        write_deltalake(equity, rows, mode="append", commit_properties=properties)
+        times = [*ledger.times, *(row["event_time"] for row in made.equity)][-_REMEMBERED_STEPS:]
+        self._known[account] = _Ledger(steps, ledger.book, times)
+
+    def _write_trades(self, account: Account, trades: list[dict[str, Any]]) -> None:
+        if not trades:
+            return
+        named = [{**trade, "asset_class": account[0], "interval": account[1]} for trade in trades]
+        rows = pl.DataFrame(pl.from_arrow(pa.Table.from_pylist(named, schema=TRADES.schema)))
+        number = pl.int_range(pl.len(), dtype=pl.Int32).over("event_time")
+        self._tables.insert(TRADES, rows.with_columns(number=number))
+
+
+def _mark(account: Account) -> str:
+    return "/".join(account)
+
+
+def _of(account: Account) -> pl.Expr:
+    return (pl.col("asset_class") == account[0]) & (pl.col("interval") == account[1])
+
+
+def _plain(trade: dict[str, Any]) -> dict[str, Any]:
+    return {**trade, "event_time": trade["event_time"].isoformat()}
+
+
+def _parsed(trade: dict[str, Any]) -> dict[str, Any]:
+    return {**trade, "event_time": datetime.fromisoformat(trade["event_time"])}

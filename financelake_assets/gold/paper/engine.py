@@ -1,0 +1,232 @@
+"""The paper portfolio: signals executed bar by bar, the same code for a back-test and for what is live.
+
+Enters: bars with their signals, and the book as it was left. Leaves: the book, a row of equity a step, and the trades.
+Each asset class and interval is an account of its own whose clock is the bars' own time: replayed markets lie years
+apart, and stocks and coins do not share a calendar. Running it in any number of pieces gives what one run gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from financelake_assets.config import PortfolioSettings
+from financelake_assets.gold.paper.account import Account, Move, Order, Position, Trade, buy_and_hold, step
+from financelake_assets.gold.verdicts import Signal
+
+_SIDES = {Signal.BUY.value: 1, Signal.SELL.value: -1, Signal.HOLD.value: 0}
+_HOURS_A_YEAR = {"stock": 252 * 6.5, "commodity": 252 * 23.0, "crypto": 365 * 24.0}
+_DAYS_A_YEAR = {"stock": 252.0, "commodity": 252.0, "crypto": 365.0}
+
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Bar(NamedTuple):
+    """A bar with its signal; ``volatility`` is that of the return over the horizon."""
+
+    symbol: str
+    event_time: datetime
+    open: float
+    close: float
+    adj_close: float | None
+    signal: str
+    volatility: float | None
+    horizon: int
+    cost_bps: float
+
+
+@dataclass
+class Book:
+    """Everything that one account and its two comparisons need to go on: they trade the same bars.
+
+    ``control`` trades when the signals do, in directions by lot; ``hold`` buys every symbol once. ``marks`` are the
+    times of the bars at which the symbols were last priced.
+    """
+
+    signals: Account
+    control: Account
+    hold: Account
+    time: datetime | None = None
+    marks: dict[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, capital: float) -> Book:
+        """An account with nothing but cash."""
+        return cls(Account(capital, capital), Account(capital, capital), Account(capital, capital))
+
+    def dump(self) -> str:
+        """The book as JSON."""
+        return json.dumps(asdict(self), default=lambda moment: moment.isoformat())
+
+    @classmethod
+    def parse(cls, text: str) -> Book:
+        """The inverse of ``dump``."""
+        stored = json.loads(text)
+        accounts = [_account(stored[name]) for name in ("signals", "control", "hold")]
+        marks = {symbol: datetime.fromisoformat(mark) for symbol, mark in stored["marks"].items()}
+        time = None if stored["time"] is None else datetime.fromisoformat(stored["time"])
+        return cls(accounts[0], accounts[1], accounts[2], time, marks)
+
+
+class Run(NamedTuple):
+    """What a run adds: rows of equity and of trades, without the account's own name."""
+
+    equity: list[dict[str, Any]]
+    trades: list[dict[str, Any]]
+
+
+def run(
+    book: Book,
+    bars: list[Bar],
+    rules: PortfolioSettings,
+    bars_a_year: float,
+    until: datetime = LATEST,
+    seed: int | None = None,
+) -> Run:
+    """Take a book through all steps behind it.
+
+    Args:
+        book: changed in place.
+        bars: of one account, sorted by event_time and symbol; the bars at the book's marks must be among them.
+        rules: sizes, limits and costs.
+        bars_a_year: for the yearly volatility.
+        until: the last step to take.
+        seed: of the control, instead of the rules' own.
+    """
+    prices = {(bar.symbol, bar.event_time): bar for bar in bars}
+    done = Run([], [])
+    for time, at_once in _steps(bars, book.time, until):
+        moves = {
+            bar.symbol: _move(prices.get((bar.symbol, book.marks.get(bar.symbol, bar.event_time)), bar), bar)
+            for bar in at_once
+        }
+        orders = {bar.symbol: _order(bar, bars_a_year) for bar in at_once}
+        coin = rules.seed if seed is None else seed
+        by_lot = {
+            bar.symbol: orders[bar.symbol]._replace(side=abs(orders[bar.symbol].side) * _lot(coin, bar))
+            for bar in at_once
+        }
+        before = book.signals.equity
+        trades = step(book.signals, moves, orders, rules)
+        step(book.control, moves, by_lot, rules)
+        joining = [symbol for symbol, move in moves.items() if symbol in book.marks and move.tradable]
+        rate = (sum(order.cost_bps for order in orders.values()) / len(orders) + rules.slippage_bps) / 10_000
+        buy_and_hold(book.hold, moves, joining, rate)
+        book.marks.update({bar.symbol: time for bar in at_once})
+        book.time = time
+        done.equity.append(_equity_row(book, trades, before))
+        done.trades.extend({"event_time": time, **trade._asdict()} for trade in trades)
+    return done
+
+
+def bars_of(joined: pl.DataFrame) -> list[Bar]:
+    """Bars from a frame with the columns of ``Bar``, in the order that ``run`` takes them."""
+    return [Bar(*row) for row in joined.select(Bar._fields).sort("event_time", "symbol").iter_rows()]
+
+
+def bars_a_year(asset_class: str, interval: str) -> float:
+    """How many bars of an interval a year of this market has; sessions are 6.5 h, 23 h and 24 h long.
+
+    Args:
+        asset_class: stock, commodity or crypto.
+        interval: such as ``1d``; validated by silver.
+    """
+    count, unit = int(interval[:-1]), interval[-1]
+    per_year = {
+        "m": _HOURS_A_YEAR[asset_class] * 60,
+        "h": _HOURS_A_YEAR[asset_class],
+        "d": _DAYS_A_YEAR[asset_class],
+        "w": 52.0,
+    }
+    return per_year[unit] / count
+
+
+def complete_until(newest: Mapping[str, datetime], times: list[datetime], patience: int = 5) -> datetime | None:
+    """The last step at which no symbol's bar is awaited any more.
+
+    Symbols come over different partitions, so one may be ahead of another. One that is more than ``patience`` steps
+    behind the newest is not waited for: it is no longer traded, or its provider is down.
+
+    Args:
+        newest: time of each symbol's newest bar with a signal.
+        times: the distinct times of the account's bars, sorted; at least the newest few.
+        patience: in steps.
+    """
+    if not newest or not times:
+        return None
+    awaited_from = times[max(0, len(times) - 1 - patience)]
+    return min(time for time in newest.values() if time >= awaited_from)
+
+
+# -- one step --------------------------------------------------------------------------------------------
+
+
+def _steps(bars: list[Bar], after: datetime | None, until: datetime) -> Iterator[tuple[datetime, list[Bar]]]:
+    at_once: list[Bar] = []
+    for bar in bars:
+        if (after is not None and bar.event_time <= after) or bar.event_time > until:
+            continue
+        if at_once and at_once[0].event_time != bar.event_time:
+            yield at_once[0].event_time, at_once
+            at_once = []
+        at_once.append(bar)
+    if at_once:
+        yield at_once[0].event_time, at_once
+
+
+def _move(before: Bar, now: Bar) -> Move:
+    """What happened to the price since the bar before; the bar itself when there is none."""
+    if before.adj_close and now.adj_close and before.adj_close > 0 and now.adj_close > 0:
+        growth = now.adj_close / before.adj_close
+    else:
+        growth = now.close / before.close if before.close != 0 else 1.0  # what was worth nothing stays so
+    tradable = now.open > 0 and now.close > 0
+    after = now.close / now.open if tradable else 1.0
+    return Move(growth / after, after, tradable)
+
+
+def _order(bar: Bar, bars_a_year: float) -> Order:
+    volatility = math.nan if bar.volatility is None else bar.volatility * math.sqrt(bars_a_year / bar.horizon)
+    return Order(_SIDES[bar.signal], volatility, bar.horizon, bar.cost_bps)
+
+
+def _lot(seed: int, bar: Bar) -> int:
+    """1 or -1 by lot; the same for the same seed and bar, whenever it is asked."""
+    digest = hashlib.sha256(f"{seed}/{bar.symbol}/{bar.event_time.timestamp()}".encode()).digest()
+    return 1 if digest[0] & 1 else -1
+
+
+def _equity_row(book: Book, trades: list[Trade], before: float) -> dict[str, Any]:
+    account = book.signals
+    equity = account.equity
+    return {
+        "event_time": book.time,
+        "equity": equity,
+        "cash": account.cash,
+        "exposure": account.gross / equity if equity > 0 else 0.0,
+        "net_exposure": account.net / equity if equity > 0 else 0.0,
+        "turnover": sum(abs(trade.value) for trade in trades) / before if before > 0 else 0.0,
+        "costs": sum(trade.cost for trade in trades),
+        "positions": len(account.positions),
+        "drawdown": max(0.0, 1 - equity / account.peak),
+        "halted": account.halted > 0,
+        "buy_and_hold": book.hold.equity,
+        "random": book.control.equity,
+    }
+
+
+def _account(stored: dict[str, Any]) -> Account:
+    return Account(
+        stored["cash"],
+        stored["peak"],
+        {symbol: Position(**values) for symbol, values in stored["positions"].items()},
+        {symbol: Order(*values) for symbol, values in stored["orders"].items()},
+        stored["halted"],
+    )

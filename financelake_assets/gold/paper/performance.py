@@ -1,0 +1,128 @@
+"""How the paper portfolio did: statistics of each account's curves, and what it holds, as pure functions of frames.
+
+Enters: rows of gold.equity and gold.trades, and books. Leaves: rows of gold.portfolio and gold.positions. Each number
+of the signals stands beside that of buy-and-hold and of the control in random directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from financelake_assets.gold.paper import statistics
+from financelake_assets.gold.paper.engine import Book, bars_a_year
+from financelake_assets.gold.paper.schema import PORTFOLIO, POSITIONS
+from financelake_assets.storage.delta import TableSpec
+
+CURVES = {"signals": "equity", "buy_and_hold": "buy_and_hold", "random": "random"}
+"""Each curve's column in gold.equity."""
+
+
+def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int) -> pl.DataFrame:
+    """Rows of gold.portfolio: every curve of every account.
+
+    Args:
+        equity: rows of gold.equity.
+        trades: rows of gold.trades.
+        trials: how many strategies were tried to arrive at this one, for the deflated Sharpe ratio. The variance of
+            the Sharpe ratios of worthless strategies is taken to be that of an estimate from as many returns.
+    """
+    rows = []
+    for (asset_class, interval), curve_rows in equity.sort("event_time").group_by("asset_class", "interval"):
+        own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
+        a_year = bars_a_year(str(asset_class), str(interval))
+        account = {"asset_class": asset_class, "interval": interval, "trials": trials}
+        dealt = _dealings(curve_rows, trades.filter(own))
+        rows += [
+            {**account, **_curve(curve_rows, name, column, a_year, trials), **(dealt if name == "signals" else {})}
+            for name, column in CURVES.items()
+        ]
+    return _frame(PORTFOLIO, rows)
+
+
+def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
+    """Rows of gold.positions: what the signals' accounts hold.
+
+    Args:
+        books: by asset class and interval.
+    """
+    rows = [
+        {
+            "asset_class": asset_class,
+            "interval": interval,
+            "symbol": symbol,
+            "event_time": book.marks.get(symbol),
+            "side": "long" if held.basis > 0 else "short",
+            "value": held.value,
+            "basis": held.basis,
+            "profit": held.value - held.basis - held.cost,
+            "share": held.value / book.signals.equity if book.signals.equity > 0 else None,
+            "bars_held": held.held,
+            "bars_left": held.left,
+        }
+        for (asset_class, interval), book in books.items()
+        for symbol, held in book.signals.positions.items()
+    ]
+    return _frame(POSITIONS, rows)
+
+
+def halted(portfolio: pl.DataFrame) -> str | None:
+    """Which accounts the kill switch holds, in words; ``None`` when it holds none.
+
+    Args:
+        portfolio: rows of gold.portfolio.
+    """
+    held = portfolio.filter(pl.col("halted").fill_null(False)).sort("asset_class", "interval")
+    found = [
+        f"{row['asset_class']} {row['interval']}, {row['max_drawdown']:.0%} at worst, since before "
+        f"{row['event_time']:%Y-%m-%d %H:%M}"
+        for row in held.iter_rows(named=True)
+    ]
+    return f"Every position is closed in: {'; '.join(found)}." if found else None
+
+
+def _curve(rows: pl.DataFrame, name: str, column: str, a_year: float, trials: int) -> dict[str, Any]:
+    values = rows[column].to_numpy()
+    found = statistics.returns(np.asarray(values, dtype=np.float64))
+    spread = 1 / (len(found) - 1) if len(found) > 1 else 0.0
+    return {
+        "curve": name,
+        "start": rows["event_time"][0],
+        "event_time": rows["event_time"][-1],
+        "steps": rows.height,
+        "equity": float(values[-1]),
+        "total_return": float(values[-1] / values[0] - 1),
+        "yearly_return": statistics.yearly_return(found, a_year),
+        "yearly_volatility": statistics.yearly_volatility(found, a_year),
+        "sharpe": statistics.sharpe(found, a_year),
+        "sortino": statistics.sortino(found, a_year),
+        "calmar": statistics.calmar(found, a_year),
+        "max_drawdown": statistics.max_drawdown(found),
+        "probabilistic_sharpe": statistics.probabilistic_sharpe(found),
+        "deflated_sharpe": statistics.deflated_sharpe(found, spread, trials),
+    }
+
+
+def _dealings(rows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, Any]:
+    """What only the signals' own curve has: trades, exposure and the kill switch."""
+    profits = trades.filter(pl.col("leg") != "open")["profit"].to_numpy()
+    return {
+        "trades": trades.height,
+        "win_rate": statistics.win_rate(profits),
+        "profit_factor": statistics.profit_factor(profits),
+        "turnover": float(rows["turnover"].sum()),
+        "costs": float(rows["costs"].sum()),
+        "exposure": float(rows["exposure"].mean()),  # type: ignore[arg-type]
+        "drawdown": rows["drawdown"][-1],
+        "halted": rows["halted"][-1],
+    }
+
+
+def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    empty = table.empty
+    complete = [{name: row.get(name) for name in empty.columns} for row in rows]
+    # a number without a meaning is null in a table
+    return pl.DataFrame(complete, schema=empty.schema).with_columns(pl.col(pl.Float64).fill_nan(None)).sort(table.key)

@@ -1,0 +1,165 @@
+"""The paper portfolio's tables.
+
+Rows are only added to equity and trades; positions and portfolio are replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from financelake_assets.gold.schema import OUTCOME, PREDICTIONS, SIGNALS
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TIMESTAMP, Lineage, TableSpec, columns
+
+_ACCOUNT = {"asset_class": pa.string(), "interval": pa.string()}
+
+
+_EXECUTED = (
+    *SIGNALS.columns("signal", "strength", "cost_bps"),
+    *PREDICTIONS.columns("volatility"),
+    *BARS.columns("open"),
+    *OUTCOME,
+)
+"""What the account's orders and their fills are made of."""
+
+EQUITY = TableSpec(
+    layer="gold",
+    name="equity",
+    key=("asset_class", "interval", "event_time"),
+    description=(
+        "The paper portfolio's accounts, bar by bar, net of costs, beside buy-and-hold and a control that trades when "
+        "the signals do but in random directions. The last row of each commit holds the book to go on from."
+    ),
+    schema=columns(
+        {
+            **_ACCOUNT,
+            "event_time": TIMESTAMP,
+            "equity": pa.float64(),
+            "cash": pa.float64(),
+            "exposure": pa.float64(),
+            "net_exposure": pa.float64(),
+            "turnover": pa.float64(),
+            "costs": pa.float64(),
+            "positions": pa.int32(),
+            "drawdown": pa.float64(),
+            "halted": pa.bool_(),
+            "buy_and_hold": pa.float64(),
+            "random": pa.float64(),
+            "computed_at": TIMESTAMP,
+            "book": pa.string(),
+        },
+        required=("asset_class", "interval", "event_time"),
+    ),
+    expectations={
+        "drawdown": "drawdown >= 0",
+        "costs_not_negative": "costs >= 0",
+        "exposure": "exposure >= 0 AND net_exposure <= exposure + 0.000001",
+    },
+    lineage=Lineage(
+        rest=_EXECUTED,
+        of={
+            **{name: SIGNALS.columns(name) for name in ("asset_class", "interval", "event_time")},
+            "buy_and_hold": OUTCOME,
+            "computed_at": (),
+        },
+    ),
+)
+
+
+TRADES = TableSpec(
+    layer="gold",
+    name="trades",
+    key=("asset_class", "interval", "event_time", "number"),
+    description="The paper portfolio's executions: signed value, cost, and the profit net of costs of what was closed.",
+    schema=columns(
+        {
+            **_ACCOUNT,
+            "event_time": TIMESTAMP,
+            "number": pa.int32(),
+            "symbol": pa.string(),
+            "leg": pa.string(),
+            "why": pa.string(),
+            "value": pa.float64(),
+            "cost": pa.float64(),
+            "profit": pa.float64(),
+        },
+        required=("asset_class", "interval", "event_time", "number", "symbol"),
+    ),
+    expectations={"cost_not_negative": "cost >= 0"},
+    lineage=Lineage(
+        rest=_EXECUTED,
+        of={name: SIGNALS.columns(name) for name in ("asset_class", "interval", "event_time", "symbol")},
+    ),
+)
+
+
+POSITIONS = TableSpec(
+    layer="gold",
+    name="positions",
+    key=("asset_class", "interval", "symbol"),
+    description="What the paper portfolio holds now; replaced as a whole, its past is the table's history.",
+    schema=columns(
+        {
+            **_ACCOUNT,
+            "symbol": pa.string(),
+            "event_time": TIMESTAMP,
+            "side": pa.string(),
+            "value": pa.float64(),
+            "basis": pa.float64(),
+            "profit": pa.float64(),
+            "share": pa.float64(),
+            "bars_held": pa.int32(),
+            "bars_left": pa.int32(),
+        },
+        required=("asset_class", "interval", "symbol"),
+    ),
+    lineage=Lineage(same=(EQUITY,), rest=EQUITY.columns("book")),
+)
+
+
+PORTFOLIO = TableSpec(
+    layer="gold",
+    name="portfolio",
+    key=("asset_class", "interval", "curve"),
+    description=(
+        "Statistics of each account of the paper portfolio (curve signals), beside buy_and_hold and random; replaced "
+        "as a whole. Ratios are yearly, at a risk-free rate of zero."
+    ),
+    schema=columns(
+        {
+            **_ACCOUNT,
+            "curve": pa.string(),
+            "start": TIMESTAMP,
+            "event_time": TIMESTAMP,
+            "steps": pa.int64(),
+            "equity": pa.float64(),
+            "total_return": pa.float64(),
+            "yearly_return": pa.float64(),
+            "yearly_volatility": pa.float64(),
+            "sharpe": pa.float64(),
+            "sortino": pa.float64(),
+            "calmar": pa.float64(),
+            "max_drawdown": pa.float64(),
+            "probabilistic_sharpe": pa.float64(),
+            "deflated_sharpe": pa.float64(),
+            "trials": pa.int64(),
+            "trades": pa.int64(),
+            "win_rate": pa.float64(),
+            "profit_factor": pa.float64(),
+            "turnover": pa.float64(),
+            "costs": pa.float64(),
+            "exposure": pa.float64(),
+            "drawdown": pa.float64(),
+            "halted": pa.bool_(),
+        },
+        required=("asset_class", "interval", "curve"),
+    ),
+    lineage=Lineage(
+        same=(EQUITY,),
+        rest=EQUITY.columns("equity", "buy_and_hold", "random"),
+        of={
+            **dict.fromkeys(("trades", "win_rate", "profit_factor"), TRADES.columns("profit", "cost")),
+            **dict.fromkeys(("curve", "trials"), ()),
+        },
+    ),
+)

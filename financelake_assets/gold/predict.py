@@ -1,0 +1,43 @@
+"""Scoring: bars with features → the rows of gold.predictions.
+
+Enters: bars with features and the columns that stamp a prediction; a loaded model and its record. Leaves: one row for
+each bar that can be scored; the others (warm-up, prices that are not positive or never change) are left out. The
+forests are those that Spark learnt; calibration is the training's own function.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from financelake_assets.gold.schema import PREDICTIONS
+from financelake_assets.model.calibration import calibrated
+from financelake_assets.model.forest import Forest
+from financelake_assets.model.pipeline import OUTPUTS
+from financelake_assets.model.record import ModelRecord
+
+
+def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.DataFrame:
+    """Predict the return of every bar that can be scored.
+
+    Args:
+        stamped: the result of ``features_of`` with horizon, model_version, as_of and the bars' lineage.
+        forest: of ``record``.
+        record: the version's calibration and coverage.
+
+    Returns:
+        The columns of gold.predictions; ``lower`` and ``upper`` are prices, the ends of the interval.
+    """
+    scorable = stamped.filter("scorable")
+    raw = scorable.with_columns(forest.predict(scorable)).drop_nulls(OUTPUTS)
+    if raw.is_empty():
+        return PREDICTIONS.empty
+    stated = raw.with_columns(
+        coverage=pl.lit(record.coverage), expected_move=pl.col("bar_volatility") * pl.col("horizon").sqrt()
+    )
+    # the bar's own low and high give way to those of the predicted return
+    made = calibrated(stated, record.calibration)
+    return made.with_columns(
+        predicted_close=pl.col("close") * pl.col("predicted_return").exp(),
+        lower=pl.col("close") * pl.col("low").exp(),
+        upper=pl.col("close") * pl.col("high").exp(),
+    ).select(PREDICTIONS.schema.names)

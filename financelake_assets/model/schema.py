@@ -1,0 +1,119 @@
+"""The model's tables: its versions, their metrics, and what the drift checks found."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from financelake_assets.storage.delta import TIMESTAMP, TableSpec, columns
+
+MODELS = TableSpec(
+    layer="gold",
+    name="models",
+    key=("model_version",),
+    description="The model registry: one row a trained version, with what it saw and whether it is the champion.",
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "status": pa.string(),
+            "status_reason": pa.string(),
+            "verdict": pa.string(),
+            "trained_at": TIMESTAMP,
+            "silver_version": pa.int64(),
+            "silver_rows": pa.int64(),
+            "train_start": TIMESTAMP,
+            "train_end": TIMESTAMP,
+            "horizon": pa.int32(),
+            "interval": pa.string(),
+            "features": pa.string(),
+            "parameters": pa.string(),
+            "importance": pa.string(),
+            "permutation": pa.string(),
+            "reliability": pa.string(),
+            "reference": pa.string(),
+            "trials": pa.int32(),
+            "residual_quantiles": pa.string(),
+            "shrinkage": pa.string(),
+            "manifest_sha256": pa.string(),
+            "promoted_at": TIMESTAMP,
+        },
+        required=("model_version",),
+    ),
+    time_column="trained_at",
+)
+
+
+DRIFT = TableSpec(
+    layer="gold",
+    name="drift",
+    key=("model_version", "checked_at"),
+    description="How far recent bars are from what the champion learnt, and its live skill; one row a check.",
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "checked_at": TIMESTAMP,
+            "silver_version": pa.int64(),
+            "rows": pa.int64(),
+            "drifted_share": pa.float64(),
+            "outlier_share": pa.float64(),
+            "psi": pa.string(),
+            "live_rows": pa.int64(),
+            "live_skill": pa.float64(),
+            "live_skill_low": pa.float64(),
+            "live_skill_high": pa.float64(),
+            "retrain": pa.string(),
+        },
+        required=("model_version", "checked_at"),
+    ),
+    time_column="checked_at",
+)
+
+
+MODEL_METRICS = TableSpec(
+    layer="gold",
+    name="model_metrics",
+    key=("model_version", "fold", "symbol"),
+    description=(
+        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, class (*stock) "
+        "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
+    ),
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "fold": pa.int32(),
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "rows": pa.int64(),
+            "start": TIMESTAMP,
+            "end": TIMESTAMP,
+            "r2_price": pa.float64(),
+            "r2_price_naive": pa.float64(),
+            "skill": pa.float64(),
+            "skill_low": pa.float64(),
+            "skill_high": pa.float64(),
+            "mase": pa.float64(),
+            "mase_naive": pa.float64(),
+            "oos_r2_return": pa.float64(),
+            "hit_rate": pa.float64(),
+            "hit_rate_low": pa.float64(),
+            "hit_rate_high": pa.float64(),
+            "majority_rate": pa.float64(),
+            "calls": pa.int64(),
+            "ic": pa.float64(),
+            "ic_t": pa.float64(),
+            "rank_ic": pa.float64(),
+            "rank_ic_t": pa.float64(),
+            "delayed_ic": pa.float64(),
+            "delayed_ic_t": pa.float64(),
+            "qlike": pa.float64(),
+            "qlike_naive": pa.float64(),
+            "brier": pa.float64(),
+            "brier_naive": pa.float64(),
+            "coverage": pa.float64(),
+            "coverage_nominal": pa.float64(),
+            "interval_width": pa.float64(),
+            "verdict": pa.string(),
+        },
+        required=("model_version", "symbol"),
+    ),
+    time_column="end",
+)

@@ -1,0 +1,199 @@
+"""``financelake backup`` and ``restore``: the tables and the models of a lake, copied while it runs.
+
+Enters: a lake, or the folder of a backup. Leaves: the other. A backup holds each table as of one version with the
+history that is still there, the model artifacts, and ``backup.json`` with a sha256 of every file. It holds no topics
+and no checkpoints: a restored lake reads its topics from their beginning, and what its tables have counted is left out.
+
+Gold is copied before the registry's artifacts, and silver last. So nothing in a backup refers to what is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltalake import DeltaTable
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.servers.jars import sha256
+from financelake_assets.storage import store
+from financelake_assets.supervision import leftovers
+from financelake_assets.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+
+MANIFEST = "backup.json"
+
+_LOG = "_delta_log"
+_PLACE = "FINANCELAKE_DATA_DIR or FINANCELAKE_STORE__URL"
+_ATTEMPTS = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds: the version of each table, and the sha256 of each file by its place."""
+
+    made_at: str
+    made_by: str
+    tables: dict[str, int]
+    files: dict[str, str]
+
+
+def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
+    """Copy a lake, which may be running, into a new folder.
+
+    Raises:
+        RuntimeProblem: the folder is not empty, there is no lake, or the disk is full.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise RuntimeProblem(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
+    tables: dict[str, int] = {}
+    try:
+        found = store.table_names(settings)
+        if not found:
+            raise RuntimeProblem(f"{settings.tables} holds no tables.", remedy=f"Set {_PLACE} to the lake's.")
+        for name in found:
+            tables[name] = _copied(settings, name, target / "delta" / name)
+            say(f"{name} as of version {tables[name]}")
+            if name == "gold/models":
+                _copy_models(settings, target)
+        if not (target / "models").exists():
+            _copy_models(settings, target)
+        files = {str(file.relative_to(target)): sha256(file) for file in _files(target)}
+        manifest = Manifest(datetime.now(UTC).isoformat(), version("financelake"), tables, files)
+        (target / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
+    except OSError as error:
+        raise RuntimeProblem(
+            f"The backup in {target} is not complete: {_reason(error)}.",
+            remedy="Free space there, delete it, and begin again. The lake is as it was.",
+        ) from error
+    return manifest
+
+
+def restore(settings: Settings, source: Path, say: Say) -> Manifest:
+    """Make a lake's tables and models those of a backup.
+
+    Raises:
+        RuntimeProblem: the lake runs or is not empty, or the backup is not whole.
+    """
+    if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
+        raise RuntimeProblem(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
+    taken = [str(settings.data_dir / name) for name in ("checkpoints", "models") if _any_file(settings.data_dir / name)]
+    if store.table_names(settings):
+        taken.append(settings.tables)
+    if taken:
+        raise RuntimeProblem(
+            f"{' and '.join(taken)} hold something already.",
+            remedy=f"Restore into another {_PLACE}, or empty this lake: `financelake reset`.",
+        )
+    manifest = read_manifest(source)
+    damaged = [name for name, digest in manifest.files.items() if not _is_whole(source / name, digest)]
+    if damaged:
+        raise RuntimeProblem(
+            f"{len(damaged)} files of {source} are missing or changed, among them {damaged[0]}. Nothing was restored.",
+            remedy="Use another backup.",
+        )
+    if (source / "models").is_dir():
+        shutil.copytree(source / "models", settings.models_dir, dirs_exist_ok=True)
+    _upload(source / "delta", settings)
+    say(f"{len(manifest.tables)} tables of {manifest.made_at[:19]} are in {settings.tables}, the models beside")
+    return manifest
+
+
+def read_manifest(source: Path) -> Manifest:
+    """What a backup says of itself.
+
+    Raises:
+        RuntimeProblem: the folder holds no complete backup.
+    """
+    try:
+        return Manifest(**json.loads((source / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise RuntimeProblem(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
+
+
+def _copied(settings: Settings, name: str, target: Path) -> int:
+    """Copy a table as of now, again when maintenance cleaned its log up at the same moment; the version."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            table = DeltaTable(f"{settings.tables}/{name}", storage_options=store.delta_options(settings))
+            _copy_table(settings, name, target, table)
+            if DeltaTable(target).version() == table.version():
+                return table.version()
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        shutil.rmtree(target, ignore_errors=True)
+    raise RuntimeProblem(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
+
+
+def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) -> None:
+    """The log up to the version that was opened, and every file that is there; a file of that version must be."""
+    current = {uri.rsplit("/", 1)[1] for uri in table.file_uris()}
+    with store.asked(settings) as files:
+        for item in files.list(name).collect():
+            place = Path(item["path"]).relative_to(name)
+            if place.parts[0] == _LOG and not _up_to(place, table.version()):
+                continue
+            try:
+                _download(files, item, target / place)
+            except FileNotFoundError:
+                if place.name in current:
+                    raise  # else an old file whose retention is over
+
+
+def _download(files: ObjectStore, item: ObjectMeta, target: Path) -> None:
+    content = files.get(item["path"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as copy:
+        for chunk in content:
+            copy.write(chunk)
+    made = item["last_modified"].timestamp()
+    os.utime(target, (made, made))
+
+
+def _up_to(log_file: Path, version: int) -> bool:
+    return len(log_file.parts) == 2 and log_file.name[:20].isdigit() and int(log_file.name[:20]) <= version
+
+
+def _upload(source: Path, settings: Settings) -> None:
+    """The tables of a backup to where a lake's are, each log last: what is not whole is no table."""
+    if settings.store.url is None:
+        shutil.copytree(source, settings.tables, dirs_exist_ok=True)
+        return
+    with store.asked(settings) as files:
+        for path in sorted(_files(source), key=lambda file: (_LOG in file.parts, file)):
+            files.put(path.relative_to(source).as_posix(), path)
+
+
+def _copy_models(settings: Settings, target: Path) -> None:
+    if settings.models_dir.is_dir():
+        shutil.copytree(settings.models_dir, target / "models", dirs_exist_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """One sentence, also where shutil lists every file of a folder that failed."""
+    return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else error.strerror or str(error)
+
+
+def _is_whole(file: Path, digest: str) -> bool:
+    return file.is_file() and sha256(file) == digest
+
+
+def _any_file(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())

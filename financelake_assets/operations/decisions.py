@@ -1,0 +1,148 @@
+"""What the sensors decide, as pure functions over plain values; the sensors only fetch, call and act.
+
+Enters: offsets, counts and times. Leaves: what changed and what is due, with the reason in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from financelake_assets.bronze.offsets import Offsets, Watermarks
+from financelake_assets.config import ModelSettings, StreamSettings
+
+TRAIN_JOB = "train_model"
+"""Name of the job that trains: Dagster defines it, and ``financelake train`` launches it."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How the topics moved since a cursor: new messages per topic, and what is worth telling an operator."""
+
+    messages: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
+    """Compare the high watermarks with the cursor's offsets.
+
+    A partition that the cursor does not know counts from its low watermark. A high watermark below the cursor means
+    that the topic was deleted and made again: everything in it is new.
+    """
+    messages: dict[str, int] = {}
+    notes: list[str] = []
+    for topic, partitions in now.items():
+        known = seen.get(topic, {})
+        total = 0
+        for partition, (low, high) in partitions.items():
+            before = known.get(partition)
+            if before is None and known:
+                notes.append(f"{topic} has a new partition {partition}")
+            if before is not None and high < before:
+                notes.append(f"{topic}/{partition} went back from offset {before} to {high}: the topic was recreated")
+                before = None
+            total += high - max(low, before if before is not None else low)
+        if total:
+            messages[topic] = total
+    return Arrivals(messages, tuple(notes))
+
+
+@dataclass(frozen=True)
+class LakeState:
+    """What the decision to train needs to know.
+
+    ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
+    ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not. ``outdated``: an
+    earlier release made the champion, and this one cannot score with it.
+    ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
+    """
+
+    silver_rows: int
+    lag: int
+    loading_history: bool
+    trained_rows: int | None
+    in_flight: bool
+    failures: int
+    seconds_since_failure: float
+    drift: str | None = None
+    outdated: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to act, and why or why not."""
+
+    due: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits for queries that do not run all the time.
+
+    ``messages``: on the topics, not in silver. ``commits``: of silver, not scored. ``seconds``: how long something has
+    waited. ``in_flight``, ``failures``, ``seconds_since_failure``: of the runs that work it off.
+    """
+
+    messages: int
+    commits: int
+    seconds: float
+    in_flight: bool
+    failures: int
+    seconds_since_failure: float
+
+
+def catch_up_due(backlog: Backlog, settings: StreamSettings) -> Decision:
+    """Decide whether to start the queries for what waits.
+
+    Many messages start them at once, so that a flood does not pile up; a few start them after a while, so that a
+    trickle is not left lying. Failed runs are repeated after a back-off that doubles.
+    """
+    waits = f"{backlog.messages} messages and {backlog.commits} commits of silver wait"
+    if not backlog.messages and not backlog.commits:
+        return Decision(False, "nothing waits")
+    if backlog.in_flight:
+        return Decision(False, f"{waits}; a run works on them")
+    left = _back_off_left(backlog.failures, backlog.seconds_since_failure)
+    if left > 0:
+        return Decision(False, f"{waits}; {backlog.failures} runs failed, the next in {left:.0f} s")
+    if backlog.messages >= settings.start_messages or backlog.seconds >= settings.start_seconds:
+        return Decision(True, waits)
+    left = settings.start_seconds - backlog.seconds
+    return Decision(False, f"{waits}; {settings.start_messages} messages or {left:.0f} s start the queries")
+
+
+def _back_off_left(failures: int, seconds_since: float) -> float:
+    """Seconds still to wait after so many failed runs in a row; 0 or less when none are left."""
+    return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8) - seconds_since
+
+
+def training_due(state: LakeState, settings: ModelSettings) -> Decision:
+    """Decide whether to train now.
+
+    A first champion is due when the history is in silver; the next when enough new rows have come, or
+    a tenth of them once the champion has drifted. While messages
+    wait in bronze a model would learn from half a history, so the lag must be small. A training that failed is tried
+    again after a back-off that doubles, so that a permanent failure does not launch runs without end.
+    """
+    if state.in_flight:
+        return Decision(False, "a training is running")
+    if state.loading_history:
+        return Decision(False, "the history is being loaded")
+    if state.silver_rows < settings.min_rows:
+        return Decision(False, f"{state.silver_rows} silver rows, {settings.min_rows} are needed")
+    if state.lag > state.silver_rows // 50:
+        return Decision(False, f"silver is {state.lag} messages behind")
+    left = _back_off_left(state.failures, state.seconds_since_failure)
+    if left > 0:
+        return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
+    if state.trained_rows is None:
+        return Decision(True, f"no champion yet, {state.silver_rows} silver rows")
+    if state.outdated:
+        return Decision(True, "the champion is of an earlier release")
+    new = state.silver_rows - state.trained_rows
+    # so few rows as the drift itself is measured on would not make another model
+    if state.drift and new >= settings.retrain_rows // 10:
+        return Decision(True, f"{state.drift}, {new} new silver rows")
+    if new >= settings.retrain_rows:
+        return Decision(True, f"{new} new silver rows since the champion's training")
+    return Decision(False, f"{new} new silver rows, retraining at {settings.retrain_rows}")

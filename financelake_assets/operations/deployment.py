@@ -1,0 +1,122 @@
+"""What a lake needs of servers that are someone else's, asked in their own protocols with this lake's credentials.
+
+Enters: settings that name such servers. Leaves: what each said, or one ``RuntimeProblem`` that names the setting to
+look at. ``doctor`` shows them; a server that the lake starts itself is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from financelake_assets.bronze.access import AccessError
+from financelake_assets.bronze.broker import BrokerUnavailableError, broker_count
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.storage.store import StoreError, refuse_careless
+from financelake_assets.supervision import probes
+
+_SECONDS = 5
+
+
+def checks(settings: Settings) -> dict[str, Callable[[Settings], str]]:
+    """The checks that these settings call for."""
+    wanted: dict[str, tuple[bool, Callable[[Settings], str]]] = {
+        "Kafka": (settings.kafka.bootstrap is not None, kafka),
+        "Spark Connect": (settings.spark.remote is not None, spark),
+        "Object store": (settings.store.url is not None, object_store),
+        "Postgres": (settings.dagster.postgres is not None, postgres),
+        "Dagster": (elsewhere(settings), dagster),
+    }
+    return {name: check for name, (due, check) in wanted.items() if due}
+
+
+def elsewhere(settings: Settings) -> bool:
+    """Whether this lake's own processes run in other places, such as containers, and not under a supervisor here."""
+    return settings.dagster.code_host is not None
+
+
+def kafka(settings: Settings) -> str:
+    """The cluster knows this lake's user and has brokers enough for its topics.
+
+    Raises:
+        RuntimeProblem: it does not, or does not answer.
+    """
+    try:
+        count = broker_count(settings)
+    except (AccessError, BrokerUnavailableError) as error:
+        raise RuntimeProblem(str(error)) from error
+    if count < settings.kafka.replication:
+        raise RuntimeProblem(
+            f"The cluster at {settings.kafka_bootstrap} has {count} brokers, and topics are to be on "
+            f"{settings.kafka.replication}.",
+            remedy="Start the others, or lower FINANCELAKE_KAFKA__REPLICATION.",
+        )
+    login = "without a login" if settings.kafka.security == "PLAINTEXT" else f"as {settings.kafka.username}, over TLS"
+    return f"{count} brokers at {settings.kafka_bootstrap}, {login}"
+
+
+def spark(settings: Settings) -> str:
+    """The Connect server takes this lake's token, and is of the client's version.
+
+    Raises:
+        RuntimeProblem: it does not, is not, or does not answer.
+    """
+    from financelake_assets.spark_sessions import SparkUnavailableError, await_server, job_session
+
+    try:
+        await_server(settings, _SECONDS)
+        session = job_session(settings)
+    except SparkUnavailableError as error:
+        raise RuntimeProblem(str(error)) from error
+    version = session.version
+    session.stop()
+    return f"Spark {version} at {settings.spark.remote}"
+
+
+def object_store(settings: Settings) -> str:
+    """The store of the tables takes this lake's objects, and refuses a second one of the same name.
+
+    Raises:
+        RuntimeProblem: it does not, or does not answer.
+    """
+    try:
+        return refuse_careless(settings)
+    except StoreError as error:
+        raise RuntimeProblem(str(error)) from error
+
+
+def postgres(settings: Settings) -> str:
+    """Dagster's database lets this lake in.
+
+    Raises:
+        RuntimeProblem: it does not, or the driver is not installed.
+    """
+    secret = settings.dagster.postgres
+    address = "" if secret is None else secret.get_secret_value()
+    place = urlsplit(address)
+    try:
+        import psycopg2
+    except ModuleNotFoundError as error:
+        raise RuntimeProblem("Postgres cannot be asked.", remedy="Install `financelake[postgres]`.") from error
+    try:
+        with psycopg2.connect(address, connect_timeout=_SECONDS) as connection:
+            version = connection.info.server_version
+    except psycopg2.Error as error:
+        raise RuntimeProblem(
+            f"Postgres at {place.hostname}:{place.port or 5432} does not let {place.username} in: {str(error).strip()}",
+            remedy="Look at FINANCELAKE_DAGSTER__POSTGRES, postgresql://user:password@host/database.",
+        ) from error
+    return f"Postgres {version // 10000}.{version % 10000} at {place.hostname}"
+
+
+def dagster(settings: Settings) -> str:
+    """Dagster's webserver answers.
+
+    Raises:
+        RuntimeProblem: it does not.
+    """
+    problem = probes.http(f"{settings.dagster_url}/server_info")
+    if problem is not None:
+        raise RuntimeProblem(f"Dagster {problem}.", remedy="Look at FINANCELAKE_HOST and at the webserver's log.")
+    return settings.dagster_url

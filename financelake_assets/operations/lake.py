@@ -1,0 +1,181 @@
+"""Starts and stops a whole lake: checks first, then the processes stage by stage, each waited for until it is well.
+
+Enters: settings. Leaves: a lake that runs under its supervisor, or one ``RuntimeProblem`` that says why not.
+Starting twice is harmless: what runs is left alone, what does not is started.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.operations import deployment, preflight
+from financelake_assets.servers import jars, kafka_access
+from financelake_assets.supervision import leftovers, processes
+from financelake_assets.supervision.processes import Process
+from financelake_assets.supervision.supervisor import Supervisor, folder, log_file
+
+Say = Callable[[str], None]
+
+_GONE_SECONDS = 120  # a supervisor that was killed is brought back by the watchdog long before
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Only one ``up``, ``down`` or ``reset`` of a lake at a time."""
+    folder(settings).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder(settings) / "lake.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise RuntimeProblem(
+            f"Another `financelake` is starting or stopping the lake in {settings.data_dir}.",
+            remedy="Wait for it to finish.",
+        ) from error
+
+
+def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> None:
+    """Start what does not run, and return when all is well.
+
+    Args:
+        settings: the lake.
+        say: called with each step that is done.
+        progress: shows downloads.
+
+    Raises:
+        RuntimeProblem: something is missing or did not become well; what did start goes on under the supervisor.
+    """
+    preflight.data_folder(settings)
+    with _alone(settings):
+        supervisor = Supervisor(settings)
+        if supervisor.alive():
+            say("the lake's supervisor is running already")
+        else:
+            _check(settings, say, progress)
+            _remember_universe(settings, say)
+            supervisor.start()
+        _mark(settings).touch()
+        _start(settings, supervisor, say)
+
+
+def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None:
+    ended = leftovers.end(settings)
+    if ended:
+        say(f"ended {len(ended)} processes that an earlier run of this lake had left")
+    say(preflight.java(settings))
+    preflight.memory(settings)
+    preflight.ports(settings)
+    say(preflight.jar_sets(settings, progress))
+    preflight.broker_folder(settings)
+    if settings.store.url is not None:
+        say(deployment.object_store(settings))
+
+
+def _remember_universe(settings: Settings, say: Say) -> None:
+    """The symbols of the user's universe file are known before the first message of one can come."""
+    if settings.universe_file is None:
+        return  # what reads one takes a second to import
+    from financelake_assets.bronze.universe import AssetClassError
+    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember
+
+    try:
+        entries = read_universe_file(settings.universe_file)
+        remember(settings, entries)
+    except (UniverseFileError, AssetClassError) as error:
+        raise RuntimeProblem(
+            str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
+        ) from error
+    say(f"{len(entries)} symbols of {settings.universe_file} are known")
+
+
+def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
+    deadline = time.monotonic() + settings.runtime.start_seconds
+    for number, stage in enumerate(processes.stages(processes.of_lake(settings))):
+        for process in stage:
+            supervisor.start_process(process.name)
+        _await_well(settings, supervisor, stage, deadline, say)
+        if number == 0 and settings.kafka.bootstrap is None and settings.kafka.security != "PLAINTEXT":
+            kafka_access.grant(settings)
+            say(f"the user {settings.kafka.username} may read and write the lake's topics")
+
+
+def _await_well(
+    settings: Settings, supervisor: Supervisor, stage: Sequence[Process], deadline: float, say: Say
+) -> None:
+    started, waiting = time.monotonic(), list(stage)
+    while waiting:
+        states = supervisor.states()
+        for process in list(waiting):
+            state = states[process.name]
+            problem = process.problem(state)
+            if problem is None:
+                waiting.remove(process)
+                say(f"{process.title} is up ({time.monotonic() - started:.0f} s)")
+            elif state.state == "FATAL" or time.monotonic() > deadline:
+                raise RuntimeProblem(
+                    f"{process.title} did not start: {problem}\n{_end_of_log(settings, process)}",
+                    remedy=f"The whole log is {log_file(settings, process.name)}. `financelake doctor` checks the "
+                    "machine; `financelake down` stops what did start.",
+                )
+        time.sleep(0.2)
+
+
+def _end_of_log(settings: Settings, process: Process) -> str:
+    try:
+        text = log_file(settings, process.name).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-8:])
+
+
+def down(settings: Settings, say: Say) -> bool:
+    """Stop exactly what ``up`` started, last first; true when something ran.
+
+    Raises:
+        RuntimeProblem: the supervisor does not end.
+    """
+    if not folder(settings).is_dir():
+        return False
+    with _alone(settings):
+        supervisor = Supervisor(settings)
+        ran = supervisor.alive()
+        _mark(settings).unlink(missing_ok=True)
+        if ran:
+            say("stopping the lake in order")
+            supervisor.shut_down()
+        ended = leftovers.end(settings)
+        if ended:
+            say(f"ended {len(ended)} processes that were left over")
+        return ran or bool(ended)
+
+
+def await_end(settings: Settings) -> None:
+    """Return when the lake has been stopped, for instance by ``down`` in another terminal.
+
+    Raises:
+        RuntimeProblem: the supervisor is gone though nobody stopped the lake, and nothing brought it back.
+    """
+    supervisor = Supervisor(settings)
+    seen = time.monotonic()
+    while wanted(settings):
+        time.sleep(1)
+        if supervisor.alive():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _GONE_SECONDS:
+            raise RuntimeProblem("The lake's supervisor is gone.", remedy="`financelake up` starts the lake again.")
+
+
+def wanted(settings: Settings) -> bool:
+    """Whether the lake is meant to run: from ``up`` until ``down``."""
+    return _mark(settings).exists()
+
+
+def _mark(settings: Settings) -> Path:
+    return folder(settings) / "wanted"

@@ -1,0 +1,207 @@
+"""What a lake is doing: processes, topics, streams, tables, ledger and model in one plain dictionary.
+
+Enters: settings. Leaves: the object that ``financelake status --json`` prints. A part that cannot be read says why in
+an ``error`` of its own; it never looks like an empty answer.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import psutil
+
+from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze.offsets import lag
+from financelake_assets.bronze.topics import watermarks
+from financelake_assets.catalogue import TABLES
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.model import registry
+from financelake_assets.operations import deployment
+from financelake_assets.silver.checkpoint import consumed_offsets
+from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.store import StoreError, asked
+from financelake_assets.supervision import processes, watchdog
+from financelake_assets.supervision.processes import ProcessState
+from financelake_assets.supervision.supervisor import Supervisor
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """The state of a lake.
+
+    Returns:
+        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed`` and ``urls``.
+    """
+    running = process_status(settings)
+    topics = topic_status(settings, running)
+    streams = stream_status(settings, running)
+    away = store_error(settings)  # asked once, not by each table again
+    of_tables = _part if away is None else lambda _: away
+    ledger = of_tables(lambda: read_ledger(settings, patience_seconds=5).as_dict())
+    return {
+        "healthy": is_healthy(running, topics, streams, ledger),
+        "data_dir": str(settings.data_dir),
+        # of processes in other places only who put them there knows the address
+        "urls": {}
+        if deployment.elsewhere(settings)
+        else {"dashboard": settings.dashboard_url, "dagster": settings.dagster_url},
+        "processes": running,
+        "topics": topics,
+        "streams": streams,
+        "tables": {table.full_name: of_tables(partial(table_status, settings, table)) for table in TABLES},
+        "ledger": ledger,
+        "model": of_tables(lambda: model_status(settings)),
+        "feed": feed_status(settings),
+    }
+
+
+def store_error(settings: Settings) -> dict[str, str] | None:
+    """Why the object store of the tables cannot be asked; ``None`` when it can, or there is none."""
+    if settings.store.url is None:
+        return None
+    try:
+        with asked(settings) as files:
+            files.list_with_delimiter()
+    except StoreError as error:
+        return {"error": str(error)}
+    return None
+
+
+def is_healthy(
+    running: dict[str, Any], topics: dict[str, Any], streams: dict[str, Any], ledger: dict[str, Any]
+) -> bool:
+    """Whether every process is well, every stream runs or rightly waits, and no message is unaccounted for."""
+    if "error" in topics or "error" in ledger or not running:
+        return False
+    behind = any(partition["lag"] for partitions in topics.values() for partition in partitions.values())
+    return (
+        all(process["healthy"] for process in running.values())
+        and all(stream.get("running") or stream.get("waits_for") for stream in streams.values())
+        and (ledger["balanced"] or behind)
+    )
+
+
+def process_status(settings: Settings) -> dict[str, Any]:
+    """Each supervised process: state, health, restarts, age and resident memory with its children.
+
+    Where the processes run in other places, the servers among them that can be asked, and whether they answer.
+    """
+    if deployment.elsewhere(settings):
+        # that of the object store writes to it; whether it can be read is said of the tables
+        checks = deployment.checks(settings).items()
+        servers = [(name, check) for name, check in checks if check != deployment.object_store]
+        return {name: _server_status(name, check, settings) for name, check in servers}
+    states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
+    described = {}
+    for name, process in processes.of_lake(settings).items():
+        state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, "the lake does not run"))
+        problem = process.problem(state)
+        health = seen.get(name, watchdog.Health())
+        described[name] = {
+            "title": process.title,
+            "state": state.state.lower(),
+            "healthy": problem is None,
+            "problem": problem,
+            "restarts": health.restarts,
+            "pid": state.pid or None,
+            "uptime_seconds": round(time.time() - state.started_at) if state.pid else None,
+            "rss_mb": _resident_mb(state.pid) if state.pid else None,
+        }
+    return described
+
+
+def _server_status(name: str, check: Callable[[Settings], str], settings: Settings) -> dict[str, Any]:
+    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "rss_mb"))
+    try:
+        check(settings)
+    except RuntimeProblem as problem:
+        return {"title": name, "state": "away", "healthy": False, "problem": str(problem), **unknown}
+    return {"title": name, "state": "answers", "healthy": True, "problem": None, **unknown}
+
+
+def _resident_mb(pid: int) -> int | None:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return None
+    total = 0
+    for member in family:
+        try:
+            total += member.memory_info().rss
+        except psutil.Error:
+            continue
+    return round(total / 2**20)
+
+
+def topic_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
+    """Low and high watermark, the first offset that silver has not committed, and the lag, by topic and partition."""
+    broker = running.get("broker")
+    if broker is not None and not broker["healthy"]:  # another lake's broker may answer on the same port
+        return {"error": f"Kafka: {broker['problem']}"}
+    return _part(lambda: _topics(settings))
+
+
+def _topics(settings: Settings) -> dict[str, Any]:
+    marks, consumed = watermarks(settings), consumed_offsets(settings)
+    behind = lag(consumed, marks)
+    return {
+        topic: {
+            str(partition): {
+                "low": low,
+                "high": high,
+                "consumed": consumed.get(topic, {}).get(partition, 0),
+                "lag": behind[topic][partition],
+            }
+            for partition, (low, high) in partitions.items()
+        }
+        for topic, partitions in marks.items()
+    }
+
+
+def stream_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
+    """Each continuous query by name; while the Spark server does not answer, that is what is said of it."""
+    from financelake_assets.streams import client as streams
+
+    spark = running.get("spark")
+    if spark is not None and not spark["healthy"]:
+        return {name: {"running": False, "error": f"Spark: {spark['problem']}"} for name in streams.QUERIES}
+    try:
+        return {entry.pop("name"): entry for entry in streams.stream_status(settings)}
+    except Exception as error:  # shown, not swallowed: status must describe a broken lake too
+        return {name: {"running": False, "error": str(error)} for name in streams.QUERIES}
+
+
+def table_status(settings: Settings, table: TableSpec) -> dict[str, Any]:
+    """Rows, Delta version and newest time of a table; all empty before the first write."""
+    facts = table.facts(settings)
+    if facts is None:
+        return {"rows": 0, "version": None, "newest_event_time": None}
+    newest = facts.newest.isoformat() if facts.newest else None
+    return {"rows": facts.rows, "version": facts.version, "newest_event_time": newest}
+
+
+def model_status(settings: Settings) -> dict[str, Any]:
+    """The champion model; empty before the first training."""
+    record = registry.champion(settings)
+    return {} if record is None else json.loads(json.dumps(asdict(record), default=str))
+
+
+def feed_status(settings: Settings) -> dict[str, Any]:
+    """What the lake's own feed last said of itself; empty when it has not run."""
+    state = read_state(settings)
+    return {} if state is None else asdict(state)
+
+
+def _part(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return read()
+    except (BrokerUnavailableError, OSError, RuntimeError, ValueError) as error:
+        return {"error": str(error)}

@@ -1,1 +1,0 @@
-"""Edges shared by all stages: Delta tables, Kafka, Spark Connect, continuous queries."""

@@ -1,0 +1,103 @@
+"""Dagster's three processes: the code location's gRPC server, the webserver and the daemon.
+
+Enters: settings. Leaves: command lines whose DAGSTER_HOME is ``<data_dir>/dagster``, with the instance settings of the
+repository's ``dagster.yaml`` and a workspace that points at this lake's code location.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.servers.command import Command
+
+_PACKAGE = Path(__file__).parents[1]
+LOCATION = "financelake"
+
+_POSTGRES_VARIABLE = "FINANCELAKE_POSTGRES_URL"  # what dagster.yaml refers to, in the place of the address itself
+
+
+def home(settings: Settings) -> Path:
+    """This lake's DAGSTER_HOME."""
+    return settings.data_dir / "dagster"
+
+
+def prepare(settings: Settings) -> None:
+    """Write the instance settings and the workspace of this lake; the database's password is in neither."""
+    folder = home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    instance = _instance_settings().read_text()
+    if settings.dagster.postgres is not None:
+        instance += yaml.safe_dump({"storage": {"postgres": {"postgres_url": {"env": _POSTGRES_VARIABLE}}}})
+    _write(folder / "dagster.yaml", instance)
+    host = settings.dagster.code_host or settings.host
+    server = {"host": host, "port": _code_port(settings), "location_name": LOCATION}
+    _write(folder / "workspace.yaml", yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+
+
+def _write(file: Path, text: str) -> None:
+    """At once: another of Dagster's processes may read it at this moment."""
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(file)
+
+
+def code_server(settings: Settings) -> Command:
+    """The code location, which also launches the runs."""
+    where = ("--host", settings.host, "--port", str(_code_port(settings)))
+    return _command(
+        settings,
+        *("dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION),
+        *_log_format(settings),
+    )
+
+
+def webserver(settings: Settings) -> Command:
+    """The Dagster UI."""
+    where = ("-h", settings.host, "-p", str(settings.dagster.port + settings.port_offset))
+    return _command(
+        settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where, *_log_format(settings)
+    )
+
+
+def daemon(settings: Settings) -> Command:
+    """Sensors, schedules, the run queue and run monitoring."""
+    workspace = str(home(settings) / "workspace.yaml")
+    return _command(settings, "dagster._daemon", "run", "-w", workspace, *_log_format(settings))
+
+
+def liveness(settings: Settings) -> Command:
+    """Asks Dagster's storage for the heartbeats of the daemon."""
+    return _command(settings, "dagster._daemon", "liveness-check")
+
+
+def _log_format(settings: Settings) -> tuple[str, ...]:
+    return ("--log-format", "json") if settings.log_format == "json" else ()
+
+
+def _command(settings: Settings, module: str, *arguments: str) -> Command:
+    folder, postgres = home(settings), settings.dagster.postgres
+    env = {"DAGSTER_HOME": str(folder)}
+    if postgres is not None:
+        # without a driver SQLAlchemy 2.1 takes psycopg 3, and Dagster brings psycopg 2
+        address = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", postgres.get_secret_value())
+        env[_POSTGRES_VARIABLE] = address
+    return Command((sys.executable, "-m", module, *arguments), cwd=folder, env=env)
+
+
+def _code_port(settings: Settings) -> int:
+    return settings.dagster.code_port + settings.port_offset
+
+
+def _instance_settings() -> Path:
+    """``dagster.yaml``: at the repository's root in a checkout, inside the package once installed."""
+    for candidate in (_PACKAGE / "dagster.yaml", _PACKAGE.parent / "dagster.yaml"):
+        if candidate.is_file():
+            return candidate
+    raise RuntimeProblem("dagster.yaml is missing.", remedy="The installation is damaged: install financelake again.")

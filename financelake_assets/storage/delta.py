@@ -1,0 +1,243 @@
+"""Delta tables as the lake declares them: one ``TableSpec`` each, created and inspected without Spark.
+
+Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables and cheap facts about them
+(rows, version, newest event). Creation is idempotent and safe when several processes race for it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from filelock import FileLock
+
+from financelake_assets.config import Settings
+from financelake_assets.storage.store import delta_options
+
+_ATTEMPTS = 8
+_PROPERTIES = {"delta.checkpointInterval": "20"}
+"""Of every table. Who opens one reads each commit since the last checkpoint, and a stream commits every second."""
+
+T = TypeVar("T")
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+Sources = tuple[str, ...]
+"""Columns of tables, each as ``layer/name.column``."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Which columns the columns of a table are made of.
+
+    ``of`` names single columns; ``same`` are tables from which columns of the same name are taken over, the last one
+    that has the name; ``rest`` is what all other columns are made of. A column that only says when or by what a row
+    was made (``as_of``, ``model_version`` …) has no sources.
+    """
+
+    same: tuple[TableSpec, ...] = ()
+    rest: Sources = ()
+    of: Mapping[str, Sources] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age.
+
+    ``constraints`` are rules by name that hold for every row; a write that breaks one fails. ``expectations`` are rules
+    that a check in Dagster looks after, where no write may wait for them. To add a column, a constraint or a property,
+    declare it: a table that lacks it gets it when it is next opened to be written.
+    """
+
+    layer: str
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    description: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
+    expectations: Mapping[str, str] = field(default_factory=dict)
+    time_column: str = "event_time"
+    lineage: Lineage = field(default_factory=Lineage)
+
+    def columns(self, *names: str) -> Sources:
+        """Columns of this table, as sources of another one's."""
+        return tuple(f"{self.full_name}.{name}" for name in names)
+
+    @property
+    def made_of(self) -> dict[str, Sources]:
+        """The columns that are made of others, each with those."""
+        found = dict.fromkeys(self.schema.names, self.lineage.rest)
+        for source in self.lineage.same:
+            found |= {name: source.columns(name) for name in self.schema.names if name in source.schema.names}
+        found |= self.lineage.of
+        return {name: sources for name, sources in found.items() if sources}
+
+    @property
+    def full_name(self) -> str:
+        """``layer/name``, as in paths, asset keys and status."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Constraints and expectations by name, in SQL."""
+        return {**self.constraints, **self.expectations}
+
+    @property
+    def empty(self) -> pl.DataFrame:
+        """No rows, with the declared columns."""
+        return pl.DataFrame(pl.from_arrow(self.schema.empty_table()))
+
+    @property
+    def same_key(self) -> str:
+        """Condition of a merge by key, of source ``s`` into target ``t``."""
+        return " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
+
+    def path(self, settings: Settings) -> str:
+        """Folder or URL of the table in this lake."""
+        return settings.table(self.layer, self.name)
+
+    def ensure(self, settings: Settings) -> DeltaTable:
+        """Open the table, creating it empty where it does not exist and adding what its declaration has gained.
+
+        Raises:
+            DeltaError: the folder holds something that is not a readable Delta table, or a row that breaks a rule
+                which the declaration has gained.
+        """
+        try:
+            table = self._opened(settings)
+        except TableNotFoundError:
+            table = self._created(settings)
+        if not any(self._lacking(table)):
+            return table
+        return retried(lambda: self._completed(self._opened(settings)))
+
+    def _opened(self, settings: Settings) -> DeltaTable:
+        return DeltaTable(self.path(settings), storage_options=delta_options(settings))
+
+    def _created(self, settings: Settings) -> DeltaTable:
+        try:
+            return DeltaTable.create(
+                self.path(settings),
+                schema=self.schema,
+                mode="error",
+                description=self.description,
+                configuration=self._all_properties,
+                storage_options=delta_options(settings),
+            )
+        except DeltaError:
+            return self._opened(settings)  # another process created it in between
+
+    def _lacking(self, table: DeltaTable) -> _Lacking:
+        present = {field.name for field in table.schema().fields}
+        known = table.metadata().configuration
+        return _Lacking(
+            [name for name in self.schema.names if name not in present],
+            {name: rule for name, rule in self.constraints.items() if f"delta.constraints.{name}" not in known},
+            {name: value for name, value in self._all_properties.items() if name not in known},
+        )
+
+    def _completed(self, table: DeltaTable) -> DeltaTable:
+        lacking = self._lacking(table)
+        if lacking.properties:
+            table.alter.set_table_properties(lacking.properties)
+        if lacking.columns:
+            # the rows that are there have nothing in them
+            fields = [self.schema.field(name).with_nullable(True) for name in lacking.columns]
+            table.alter.add_columns(DeltaSchema.from_arrow(pa.schema(fields)).fields)
+        for name, rule in lacking.rules.items():
+            table.alter.add_constraint({name: rule})
+        return table
+
+    @property
+    def _all_properties(self) -> dict[str, str]:
+        return {**_PROPERTIES, **self.properties}
+
+    def open(self, settings: Settings) -> DeltaTable | None:
+        """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""
+        try:
+            return self._opened(settings)
+        except TableNotFoundError:
+            return None
+
+    def scan(self, settings: Settings, version: int | None = None) -> pl.LazyFrame:
+        """The rows as they are now, or were at a version; none where the table does not exist yet."""
+        table = self.open(settings)
+        if table is None:
+            return self.empty.lazy()
+        if version is not None:
+            table.load_as_version(version)
+        return pl.scan_delta(table)
+
+    @contextmanager
+    def turn(self, settings: Settings) -> Iterator[None]:
+        """Take turns with others of this data folder who rewrite the table; of two who do not, one does it again."""
+        folder = settings.data_dir / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):
+            yield
+
+    def facts(self, settings: Settings) -> TableFacts | None:
+        """Rows, version and newest times from the table's log alone; ``None`` where it does not exist yet."""
+        table = self.open(settings)
+        if table is None:
+            return None
+        added = pa.table(table.get_add_actions(flatten=True))
+        newest = f"max.{self.time_column}"
+        # some tables are in the order of something else than time
+        known = newest in added.column_names and pa.types.is_temporal(added[newest].type)
+        return TableFacts(
+            rows=pc.sum(added["num_records"]).as_py() or 0,
+            version=table.version(),
+            newest=pc.max(added[newest]).as_py() if known else None,
+        )
+
+
+class _Lacking(NamedTuple):
+    """What is declared and a table does not have."""
+
+    columns: list[str]
+    rules: dict[str, str]
+    properties: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What a table's log says of it: rows, Delta version, and the newest value of its time column (UTC)."""
+
+    rows: int
+    version: int
+    newest: datetime | None
+
+
+def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -> pa.Schema:
+    """An Arrow schema from names and types; those named in ``required`` are not nullable."""
+    return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in fields.items()])
+
+
+def retried(commit: Callable[[], T]) -> T:
+    """Do what ends in a commit, again from its beginning when another writer was faster.
+
+    Raises:
+        CommitFailedError: other writers were faster each time.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return commit()
+        except CommitFailedError:
+            if attempt == _ATTEMPTS:
+                raise
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
+    raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""The continuous Spark queries: started, found again, stopped, and described."""

@@ -1,0 +1,56 @@
+"""Failures of the continuous queries, kept where ``status`` finds them, and the back-off that follows from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from financelake_assets.config import Settings
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Consecutive failures of a query, the last one's message and time (seconds since the epoch)."""
+
+    count: int = 0
+    error: str | None = None
+    at: float = 0.0
+
+    def back_off_seconds(self) -> float:
+        """How long to wait before the next start: 0, 2, 4 … at most 120 s."""
+        return 0.0 if self.count == 0 else min(120.0, 2.0**self.count)
+
+
+def last_failure(settings: Settings, name: str) -> Failure:
+    """What is remembered of the query's failures since it last ran well."""
+    try:
+        return Failure(**json.loads(_failure_file(settings, name).read_text()))
+    except FileNotFoundError:
+        return Failure()
+
+
+def record_failure(settings: Settings, name: str, error: str) -> Failure:
+    """Remember one more failure of the query."""
+    failure = Failure(last_failure(settings, name).count + 1, error, time.time())
+    file = _failure_file(settings, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(failure.__dict__))
+    partial.replace(file)
+    return failure
+
+
+def forget_failures(settings: Settings, name: str) -> None:
+    """The query runs well again."""
+    _failure_file(settings, name).unlink(missing_ok=True)
+
+
+def _failure_file(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "run" / f"stream-{name}.failure.json"
+
+
+WELL_AFTER_SECONDS = 60.0
+"""A query that has run this long since its last start counts as well again."""

@@ -1,0 +1,44 @@
+"""A micro-batch that does not end: seen by the checkpoint's files, without a call to Spark."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from financelake_assets.config import Settings
+from financelake_assets.silver.checkpoint import open_batch
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A micro-batch that is being worked on, and for how long the query has done so."""
+
+    id: int
+    seconds: float
+
+
+def open_batch_of(settings: Settings, name: str) -> OpenBatch | None:
+    """The micro-batch that a running query works on, by its checkpoint; ``None`` when it waits for data."""
+    found = open_batch(Path(settings.checkpoint(name)))
+    if found is None:
+        return None
+    batch, since = found
+    with suppress(FileNotFoundError):  # started by something else than ``Streams.ensure``
+        since = max(since, _started_file(settings, name).stat().st_mtime)
+    return OpenBatch(batch, time.time() - since)
+
+
+def stall(batch: OpenBatch | None, failures: int, settings: Settings) -> str | None:
+    """Why a running query counts as hung, in words; ``None`` while it does not.
+
+    The time that a batch may take doubles with each failure in a row: one that is only long ends at last.
+    """
+    if batch is None or batch.seconds <= settings.streams.stall_seconds * 2 ** min(failures, 8):
+        return None
+    return f"batch {batch.id} had not ended after {batch.seconds:.0f} s"
+
+
+def _started_file(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "run" / f"stream-{name}.started"

@@ -1,0 +1,1 @@
+"""Supervision of a lake's processes: which there are, how they start, whether they are well."""

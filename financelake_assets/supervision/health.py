@@ -1,0 +1,105 @@
+"""Health of one process where no supervisor watches it, as in a container: ``python -m …supervision.health NAME``.
+
+Enters: the name that ``launch`` was given, and the same environment. Leaves: exit code 0, or 1 with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.errors import EXPECTED, explained
+from financelake_assets.servers import dagster
+from financelake_assets.supervision import probes
+
+_SILENT = timedelta(seconds=30)
+"""The feed says every two seconds what it does, also while it waits."""
+
+
+def broker(settings: Settings) -> str | None:
+    """The broker answers its protocol, over TLS where that is what it speaks."""
+    kafka = settings.kafka
+    ca_file = None if kafka.security == "PLAINTEXT" else kafka.ca_file
+    return probes.kafka(settings.host, kafka.port + settings.port_offset, ca_file)
+
+
+def spark(settings: Settings) -> str | None:
+    """The Connect server speaks HTTP/2."""
+    return probes.grpc(settings.host, settings.spark_port)
+
+
+def spark_page(settings: Settings) -> str | None:
+    """A master or a worker answers on its page."""
+    if settings.spark.ui_port is None:
+        return "has no page to ask: set FINANCELAKE_SPARK__UI_PORT"
+    return probes.http(f"http://{settings.host}:{settings.spark.ui_port}/json/")
+
+
+def code_location(settings: Settings) -> str | None:
+    """Dagster's code location speaks HTTP/2."""
+    return probes.grpc(settings.host, settings.dagster.code_port + settings.port_offset)
+
+
+def webserver(settings: Settings) -> str | None:
+    """Dagster's webserver answers."""
+    return probes.http(f"{settings.dagster_url}/server_info")
+
+
+def daemon(settings: Settings) -> str | None:
+    """Becomes Dagster's own check, which looks for the daemon's heartbeats in its storage."""
+    command = dagster.liveness(settings)
+    os.execve(command.argv[0], command.argv, {**os.environ, **command.env})  # noqa: S606  # no shell, on purpose
+
+
+def dashboard(settings: Settings) -> str | None:
+    """The page answers."""
+    return probes.http(f"{settings.dashboard_url}/health")
+
+
+def feed(settings: Settings) -> str | None:
+    """The feed has said lately what it does."""
+    state = read_state(settings)
+    if state is None:
+        return "has not begun"
+    silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
+    return f"has said nothing for {silent.total_seconds():.0f} s" if silent > _SILENT else None
+
+
+def exporter(settings: Settings) -> str | None:
+    """The exporter reads the lake and answers."""
+    return probes.http(f"http://{settings.host}:{settings.metrics.port + settings.port_offset}/metrics")
+
+
+CHECKS: dict[str, Callable[[Settings], str | None]] = {
+    "broker": broker,
+    "spark": spark,
+    "spark-master": spark_page,
+    "spark-worker": spark_page,
+    "dagster-code": code_location,
+    "dagster-web": webserver,
+    "dagster-daemon": daemon,
+    "dashboard": dashboard,
+    "feed": feed,
+    "exporter": exporter,
+}
+"""How each process shows that it is well."""
+
+
+def main(name: str) -> int:
+    """Check one; the exit code."""
+    try:
+        problem = CHECKS[name](get_settings())
+    except EXPECTED as error:
+        problem = explained(error)
+    if problem is None:
+        return 0
+    sys.stderr.write(f"{name} {problem}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,103 @@
+"""Becomes one of the lake's processes: ``python -m financelake_assets.supervision.launch NAME``.
+
+Enters: a name and the environment's settings. Leaves: this process, replaced by the one that the name stands for. What
+an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
+start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines. As an
+image's entry point it runs whatever is no such name as it is: Dagster's Helm chart gives command lines.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.errors import EXPECTED, explained
+from financelake_assets.servers import dagster, jars, kafka, spark, spark_cluster
+from financelake_assets.servers.command import PROCESS_VARIABLE, Command, lake_environment
+from financelake_assets.servers.java import find_java
+from financelake_assets.supervision import leftovers, redact
+
+
+def broker(settings: Settings) -> Command:
+    """The Kafka broker, its folder formatted where that is still to do."""
+    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.class_path("kafka", settings)
+    kafka.prepare(settings, java, class_path)
+    return kafka.command(settings, java, class_path)
+
+
+def spark_server(settings: Settings) -> Command:
+    """The Spark Connect server."""
+    java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.spark_class_path(settings)
+    spark.prepare(settings)
+    return spark.command(settings, java, class_path)
+
+
+def spark_master(settings: Settings) -> Command:
+    """The master of a standalone cluster."""
+    return spark_cluster.master(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
+def spark_worker(settings: Settings) -> Command:
+    """A worker of one, with the jars that the server's tasks need."""
+    jars.spark_class_path(settings)
+    return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
+
+
+def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Settings], Command]:
+    """A Python module of this installation."""
+    return lambda settings: Command((sys.executable, "-m", name), settings.data_dir, env or {})
+
+
+def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
+    """One of Dagster's processes, with the instance settings written anew."""
+
+    def prepared(settings: Settings) -> Command:
+        dagster.prepare(settings)
+        return make(settings)
+
+    return prepared
+
+
+CODE_LOCATION = "dagster-code"
+
+COMMANDS: dict[str, Callable[[Settings], Command]] = {
+    "broker": broker,
+    "spark": spark_server,
+    "spark-master": spark_master,
+    "spark-worker": spark_worker,
+    "kafka-access": module("financelake_assets.servers.kafka_access"),
+    CODE_LOCATION: of_dagster(dagster.code_server),
+    "dagster-web": of_dagster(dagster.webserver),
+    "dagster-daemon": of_dagster(dagster.daemon),
+    # many small frames for many visitors: a thread a frame is quicker than all threads for each
+    "dashboard": module("dash_app", {"POLARS_MAX_THREADS": "1"}),
+    "feed": module("financelake_assets.bronze.feed"),
+    "exporter": module("financelake_assets.operations.exporter"),
+    "watchdog": module("financelake_assets.supervision.watchdog"),
+}
+"""How each process of a lake is started."""
+
+
+def main(name: str) -> None:
+    """Replace this process by the one called ``name``."""
+    settings = get_settings()
+    if name != CODE_LOCATION:  # the runs that it launched can end well without it
+        leftovers.end(settings, name)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    command = COMMANDS[name](settings)
+    os.chdir(command.cwd)
+    environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
+    if name == "spark":
+        redact.output_through_here(settings, environment)
+    os.execve(command.argv[0], command.argv, environment)  # noqa: S606  # no shell, on purpose
+
+
+if __name__ == "__main__":
+    if sys.argv[1] not in COMMANDS:
+        os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell, on purpose
+    try:
+        main(sys.argv[1])
+    except EXPECTED as error:
+        sys.exit(explained(error))

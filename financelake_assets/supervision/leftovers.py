@@ -1,0 +1,49 @@
+"""Processes that a lake left running, for instance Spark's Python workers after a ``kill -9`` of the server.
+
+Every process of a lake carries its name and its data folder in its environment, and hands them on to its children. That
+alone decides whose a process is: no pid file can be stale, and nothing of another lake or user is ever touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import psutil
+
+from financelake_assets.config import Settings
+from financelake_assets.servers.command import PROCESS_VARIABLE
+
+_GRACE_SECONDS = 10
+
+
+def of_lake(settings: Settings, name: str | None = None) -> Iterator[psutil.Process]:
+    """Processes of this lake (with this name), but not the caller or what called it."""
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for process in psutil.process_iter():
+        if process.pid in spared:
+            continue
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):  # gone by now, or another user's
+            continue
+        if environment.get("FINANCELAKE_DATA_DIR") != str(settings.data_dir):
+            continue
+        found = environment.get(PROCESS_VARIABLE)
+        if found is not None and name in (None, found):
+            yield process
+
+
+def end(settings: Settings, name: str | None = None) -> list[int]:
+    """End them, gently at first; returns the ids of those that were ended."""
+    processes = list(of_lake(settings, name))
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=_GRACE_SECONDS)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=_GRACE_SECONDS)
+    return [process.pid for process in processes]

@@ -1,0 +1,97 @@
+"""The processes of a lake: which there are, in what order they start, and how each shows that it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from financelake_assets.config import Settings
+from financelake_assets.supervision import probes
+from financelake_assets.supervision.probes import Probe
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What the supervisor says of a process: its state, process id (0 when none), start (seconds), and last words."""
+
+    name: str
+    state: str
+    pid: int
+    started_at: float
+    said: str
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there; it may still be getting ready."""
+        return self.state in ("STARTING", "RUNNING")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process.
+
+    ``stage``: those of a stage start together, once all of the stage before are well.
+    ``probe`` says ``None`` when the process is well; without one it is well once it has not ended for
+    some seconds. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
+    """
+
+    name: str
+    title: str
+    stage: int
+    probe: Probe | None
+    stop_seconds: int = 10
+    port: int | None = None
+
+    def problem(self, state: ProcessState) -> str | None:
+        """Why the process is not well, given what the supervisor says of it; ``None`` when it is."""
+        if not state.running:
+            return state.said
+        if self.probe is None:
+            return None if state.state == "RUNNING" else "it has only just started"
+        return self.probe()
+
+
+def of_lake(settings: Settings) -> dict[str, Process]:
+    """The processes of this lake by name, without the servers that are someone else's.
+
+    They stop in reverse, one by one, so that each can end what it is at while what it needs is still there: a sensor
+    that asks Spark something would otherwise hold the code location open until it is killed.
+    """
+    offset, host = settings.port_offset, settings.host
+    kafka_port = settings.kafka.port + offset
+    code_port = settings.dagster.code_port + offset
+    ca_file = None if settings.kafka.security == "PLAINTEXT" else settings.kafka.ca_file
+    web_port, page_port = settings.dagster.port + offset, settings.dashboard.port + offset
+    all_of_them = [
+        Process("broker", "Kafka broker", 0, lambda: probes.kafka(host, kafka_port, ca_file), 30, kafka_port),
+        Process(
+            "spark", "Spark Connect server", 0, lambda: probes.grpc(host, settings.spark_port), 20, settings.spark_port
+        ),
+        Process("dagster-code", "Dagster code location", 0, lambda: probes.grpc(host, code_port), 10, code_port),
+        Process(
+            "dashboard", "FinanceLake Pro", 0, lambda: probes.http(f"{settings.dashboard_url}/health"), 5, page_port
+        ),
+        Process("feed", "Feed of bronze", 0, None, 15),
+        Process(
+            "dagster-web",
+            "Dagster webserver",
+            1,
+            lambda: probes.http(f"{settings.dagster_url}/server_info"),
+            5,
+            web_port,
+        ),
+        Process("dagster-daemon", "Dagster daemon", 1, None, 15),
+        Process("watchdog", "Watchdog", 1, None, 5),
+    ]
+    someone_elses = {
+        "broker": settings.kafka.bootstrap is not None,
+        "spark": settings.spark.remote is not None,
+        "feed": settings.feed.provider == "none",
+    }
+    return {process.name: process for process in all_of_them if not someone_elses.get(process.name, False)}
+
+
+def stages(processes: Mapping[str, Process]) -> list[list[Process]]:
+    """The processes by stage, in the order of their start."""
+    numbers = sorted({process.stage for process in processes.values()})
+    return [[process for process in processes.values() if process.stage == number] for number in numbers]

@@ -1,0 +1,191 @@
+"""Supervision by supervisord: it starts, restarts with back-off, stops in order, and keeps and rotates the logs.
+
+Enters: settings. Leaves: one supervisord a lake, reached through a Unix socket in ``<data_dir>/run``. What it has been
+told is in ``supervisord.conf`` beside the socket; what each process printed is in ``<data_dir>/logs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import RuntimeProblem
+from financelake_assets.servers.command import PROCESS_VARIABLE, lake_environment
+from financelake_assets.supervision import leftovers, processes
+from financelake_assets.supervision.processes import ProcessState
+
+_LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and supervisord adds its process id for a moment
+_SETTLED_SECONDS = 5
+_QUICK_RESTARTS = 8
+_NAME = "supervisor"
+
+
+def folder(settings: Settings) -> Path:
+    """Sockets, configuration and state of what runs."""
+    return settings.data_dir / "run"
+
+
+def log_file(settings: Settings, name: str) -> Path:
+    """Where a process's output goes."""
+    return settings.data_dir / "logs" / f"{name}.log"
+
+
+def socket_path(settings: Settings) -> Path:
+    """The supervisor's socket; in the system's temporary folder where the data folder's path is too long for one."""
+    path = folder(settings) / "supervisor.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"financelake-{os.getuid()}-{digest}.sock"
+
+
+def configuration(settings: Settings) -> str:
+    """The text of ``supervisord.conf``."""
+    sections: dict[str, dict[str, object]] = {
+        "unix_http_server": {"file": socket_path(settings), "chmod": "0700"},
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisord": {
+            "nodaemon": "true",
+            "silent": "true",
+            "logfile": log_file(settings, "supervisord"),
+            "logfile_maxbytes": "5MB",
+            "logfile_backups": 1,
+            "pidfile": folder(settings) / "supervisord.pid",
+            "childlogdir": settings.data_dir / "logs",
+            "directory": settings.data_dir,
+        },
+    }
+    for place, process in enumerate(processes.of_lake(settings).values()):
+        sections[f"program:{process.name}"] = {
+            "command": f'"{sys.executable}" -m financelake_assets.supervision.launch {process.name}',
+            "priority": 100 + place,  # the supervisor stops the last first, and waits for each
+            "autostart": "false",  # `up` starts them stage by stage
+            "autorestart": "true",
+            "startsecs": _SETTLED_SECONDS,
+            "startretries": _QUICK_RESTARTS,
+            "stopwaitsecs": process.stop_seconds,
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": log_file(settings, process.name),
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": 2,
+        }
+    lines = []
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {str(value).replace('%', '%%')}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+class Supervisor:
+    """A client of this lake's supervisord."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def alive(self) -> bool:
+        """Whether this lake's supervisor answers."""
+        try:
+            self._call("getState")
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return False
+        return True
+
+    def start(self) -> None:
+        """Start the supervisor itself, detached from this terminal, and wait until it answers.
+
+        Raises:
+            RuntimeProblem: it did not answer; the message holds the end of its log.
+        """
+        settings = self._settings
+        (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        folder(settings).mkdir(parents=True, exist_ok=True)
+        file = folder(settings) / "supervisord.conf"
+        file.write_text(configuration(settings))
+        log = log_file(settings, "supervisord")
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
+                cwd=settings.data_dir,
+                env={**lake_environment(settings), PROCESS_VARIABLE: _NAME},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while not self.alive():
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text(errors="replace")[-1000:].strip()
+                raise RuntimeProblem(f"The supervisor did not start:\n{said}", remedy=f"The whole log is {log}.")
+            time.sleep(0.1)
+
+    def states(self) -> dict[str, ProcessState]:
+        """What the supervisor says of each process; empty when there is no supervisor."""
+        try:
+            answers = self._call("getAllProcessInfo")
+        except OSError:
+            return {}
+        return {
+            answer["name"]: ProcessState(
+                answer["name"], answer["statename"], answer["pid"], float(answer["start"]), _last_words(answer)
+            )
+            for answer in answers
+        }
+
+    def start_process(self, name: str) -> None:
+        """Start a process unless it runs or is about to."""
+        try:
+            self._call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if "ALREADY_STARTED" not in fault.faultString:
+                raise RuntimeProblem(f"{name} cannot be started: {fault.faultString}") from fault
+
+    def stop_process(self, name: str) -> None:
+        """Stop a process and wait for its end; one that does not run is left as it is."""
+        try:
+            self._call("stopProcess", name, True)
+        except xmlrpc.client.Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise
+
+    def shut_down(self, seconds: float = 120) -> None:
+        """Have the supervisor stop all processes, last started first, and end.
+
+        Raises:
+            RuntimeProblem: it still runs after ``seconds``.
+        """
+        # it closes its socket long before the processes have stopped: only its own end says that all is done
+        supervisors = list(leftovers.of_lake(self._settings, _NAME))
+        self._call("shutdown")
+        _, running = psutil.wait_procs(supervisors, timeout=seconds)
+        if running:
+            raise RuntimeProblem(
+                "The supervisor does not end.", remedy=f"See {log_file(self._settings, 'supervisord')}."
+            )
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        path = socket_path(self._settings)
+        if not path.exists():
+            raise FileNotFoundError(path)
+        transport = SupervisorTransport(None, None, f"unix://{path}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
+
+
+def _last_words(answer: dict[str, Any]) -> str:
+    return str(answer["spawnerr"] or answer["description"])

@@ -1,0 +1,171 @@
+"""The watchdog: restarts processes that run but do not answer, those that the supervisor gave up, and the supervisor.
+
+Enters: the supervisor's states and the probes. Leaves: ``<data_dir>/run/health.json`` for ``status`` to read, and
+restarts whose back-off doubles. It is itself one of the supervised processes; when the supervisor is gone, it becomes
+``financelake up --detach``, which clears what was left and starts a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.operations import lake
+from financelake_assets.servers.command import PROCESS_VARIABLE
+from financelake_assets.supervision import processes
+from financelake_assets.supervision.processes import Process, ProcessState
+from financelake_assets.supervision.supervisor import Supervisor, folder, log_file
+
+INTERVAL_SECONDS = 3.0
+STARTING_SECONDS = 60.0
+"""How long after its start a process may not answer yet."""
+PATIENCE = 3
+"""So many probes in a row may fail before a process counts as hung."""
+LONGEST_BACK_OFF_SECONDS = 300.0
+WELL_AFTER_SECONDS = 120.0
+"""Well for this long, a process's earlier failures no longer lengthen the back-off."""
+
+
+class Action(Enum):
+    """What to do about a process."""
+
+    NOTHING = "nothing"
+    START = "start"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the watchdog remembers of a process. Times are seconds since the epoch."""
+
+    problem: str | None = None
+    failed_probes: int = 0
+    restarts: int = 0
+    pid: int = 0
+    in_a_row: int = 0
+    acted_at: float = 0.0
+
+    def back_off_seconds(self) -> float:
+        """How long to wait after the last action before the next: 0, 10, 20, 40 … at most 300 s."""
+        return 0.0 if self.in_a_row == 0 else min(LONGEST_BACK_OFF_SECONDS, 5.0 * 2.0**self.in_a_row)
+
+
+def judge(health: Health, state: ProcessState, problem: str | None, now: float) -> tuple[Health, Action]:
+    """Decide about a process from what was known, what the supervisor says, and what its probe found.
+
+    Args:
+        health: what was remembered.
+        state: what the supervisor says now.
+        problem: why the probe failed, or ``None``.
+        now: seconds since the epoch.
+
+    Returns:
+        What to remember, and what to do. A process that a user stopped stays stopped.
+    """
+    if health.pid and state.pid and state.pid != health.pid:
+        health = replace(health, restarts=health.restarts + 1)
+    health = replace(health, pid=state.pid or health.pid)
+    due = now >= health.acted_at + health.back_off_seconds()
+    if state.state in ("FATAL", "EXITED", "UNKNOWN"):
+        health = replace(health, problem=f"it stopped: {state.said}", failed_probes=0)
+        return _acted(health, now, Action.START) if due else (health, Action.NOTHING)
+    if not state.running:
+        return replace(health, problem=None, failed_probes=0), Action.NOTHING
+    if problem is None:
+        in_a_row = 0 if now - max(health.acted_at, state.started_at) > WELL_AFTER_SECONDS else health.in_a_row
+        return replace(health, problem=None, failed_probes=0, in_a_row=in_a_row), Action.NOTHING
+    if now - state.started_at < STARTING_SECONDS:
+        return replace(health, problem=f"starting: {problem}", failed_probes=0), Action.NOTHING
+    health = replace(health, problem=problem, failed_probes=health.failed_probes + 1)
+    if health.failed_probes < PATIENCE or not due:
+        return health, Action.NOTHING
+    return _acted(health, now, Action.RESTART)
+
+
+def _acted(health: Health, now: float, action: Action) -> tuple[Health, Action]:
+    return replace(health, in_a_row=health.in_a_row + 1, acted_at=now, failed_probes=0), action
+
+
+def health_file(settings: Settings) -> Path:
+    """Where the watchdog says what it sees."""
+    return folder(settings) / "health.json"
+
+
+def read_health(settings: Settings) -> dict[str, Health]:
+    """What the watchdog saw last, by process; empty before its first look."""
+    try:
+        entries = json.loads(health_file(settings).read_text())["processes"]
+    except FileNotFoundError:
+        return {}
+    return {name: Health(**entry) for name, entry in entries.items()}
+
+
+def look(
+    settings: Settings, supervisor: Supervisor, watched: dict[str, Process], known: dict[str, Health]
+) -> dict[str, Health]:
+    """One round: probe everything, act where needed, and write down what was seen."""
+    states = supervisor.states()
+    present = {name: process for name, process in watched.items() if name in states}
+    with ThreadPoolExecutor(max_workers=len(watched)) as pool:
+        found = pool.map(lambda process: process.problem(states[process.name]), present.values())
+        problems = dict(zip(present, found, strict=True))
+    seen = {}
+    for name in present:
+        seen[name], action = judge(known.get(name, Health()), states[name], problems[name], time.time())
+        if action is Action.NOTHING:
+            continue
+        print(f"{action.value} {name}: {seen[name].problem}", flush=True)  # noqa: T201  # the watchdog's own log
+        if action is Action.RESTART:
+            supervisor.stop_process(name)
+        supervisor.start_process(name)
+    _write(settings, seen)
+    return seen
+
+
+def _write(settings: Settings, seen: dict[str, Health]) -> None:
+    free_gb = shutil.disk_usage(settings.data_dir).free / 1e9
+    content = {
+        "updated_at": time.time(),
+        "disk_free_gb": round(free_gb, 1),
+        "processes": {name: asdict(health) for name, health in seen.items()},
+    }
+    partial = health_file(settings).with_suffix(".partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(health_file(settings))
+
+
+def _write_to_own_log(settings: Settings) -> None:
+    """Point the output at the log: the pipe to a supervisor that is gone would end whoever writes to it."""
+    with log_file(settings, "watchdog").open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+
+
+def main() -> None:
+    """Watch until told to end."""
+    settings, parent = get_settings(), os.getppid()
+    supervisor = Supervisor(settings)
+    watched = {name: process for name, process in processes.of_lake(settings).items() if name != "watchdog"}
+    known = read_health(settings)
+    while True:
+        if os.getppid() != parent:
+            if not lake.wanted(settings):
+                return
+            _write_to_own_log(settings)
+            print("the supervisor is gone, starting the lake again", flush=True)  # noqa: T201
+            os.environ.pop(PROCESS_VARIABLE)  # no longer one of those that are to be ended
+            os.execv(sys.executable, [sys.executable, "-m", "financelake_assets.cli", "up", "--detach"])  # noqa: S606
+        known = look(settings, supervisor, watched, known)
+        time.sleep(INTERVAL_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

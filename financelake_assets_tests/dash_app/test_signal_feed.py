@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import polars as pl
+import pytest
+
+from dash_app.data import flow
+from dash_app.data import signal_feed as feed
+from dash_app.data.lake_reader import LakeReader, Snapshot
+from financelake_assets.config import Settings
+from financelake_assets.silver.schema import BARS
+from financelake_assets_tests.dash_app import written
+
+
+def _read(lake: Settings) -> Snapshot:
+    reader = LakeReader(lake)
+    reader.refresh()
+    return reader.snapshot
+
+
+def test_signals_of_all_symbols_are_one_feed_with_reasons(offline_lake: Settings) -> None:
+    written.write_lake(offline_lake, ("AAPL", "BTC-USD"))
+    rows = feed.rows(_read(offline_lake), None)
+    assert {row["symbol"] for row in rows} == {"AAPL", "BTC-USD"}
+    assert [row["bar"] for row in rows] == sorted((row["bar"] for row in rows), reverse=True)
+    assert all(row["why"] for row in rows)
+    buys = feed.rows(_read(offline_lake), "BUY")
+    assert {row["signal"] for row in buys} == {"BUY"}
+
+
+def test_no_signals_are_no_rows_and_a_file_with_a_head(offline_lake: Settings) -> None:
+    snapshot = _read(offline_lake)
+    assert feed.rows(snapshot, None) == []
+    assert feed.csv(snapshot, None).startswith("as_of,symbol,")
+
+
+def test_the_file_runs_nothing_in_a_spreadsheet(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=40).with_columns(pl.lit("=cmd|' /C calc'!A0").alias("symbol"))
+    written.write_bars(offline_lake, rows)
+    written.write_gold(offline_lake, rows)
+    lines = list(csv.DictReader(io.StringIO(feed.csv(_read(offline_lake), None))))
+    assert {line["symbol"] for line in lines} == {"'=cmd|' /C calc'!A0"}
+
+
+def test_refused_messages_are_counted_by_reason(offline_lake: Settings) -> None:
+    written.write_quarantine(offline_lake, ("not_json", "not_json", "missing_price"))
+    counted = {row["reason"]: row["messages"] for row in flow.refused(_read(offline_lake))}
+    assert counted == {"not_json": 2, "missing_price": 1}
+
+
+def test_the_track_record_is_what_the_scorecard_says(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=100)
+    written.write_bars(offline_lake, rows)
+    assert flow.track_record(_read(offline_lake), "AAPL", "1d") is None
+    written.write_gold(offline_lake, rows)
+    written.write_scorecard(offline_lake, rows)
+    record = flow.track_record(_read(offline_lake), "AAPL", "1d")
+    assert record is not None
+    scored = written.gold_of(rows).with_columns(next=pl.col("close").shift(-1)).drop_nulls("next")
+    errors = (scored["next"] - scored["predicted_close"], scored["next"] - scored["close"])
+    model, naive = (float((error**2).sum()) for error in errors)
+    assert record.scored == scored.height
+    assert record.skill == pytest.approx(1 - model / naive)
+    assert record.covered == pytest.approx(scored["next"].is_between(scored["lower"], scored["upper"]).mean())
+
+
+def test_the_inventory_tells_rows_versions_and_what_is_missing(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("AAPL",), count=20))
+    inventory = _read(offline_lake).inventory
+    (bars,) = inventory.tables
+    assert (bars.name, bars.rows, bars.version, bars.files) == ("silver/bars", 20, 1 + len(BARS.constraints), 1)
+    assert "gold/signals" in inventory.missing

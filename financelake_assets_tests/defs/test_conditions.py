@@ -1,0 +1,52 @@
+"""What Dagster runs by itself, because the data moved: evaluated as its daemon does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from financelake_assets.definitions import defs
+from financelake_assets.defs.gold.assets import gold_report
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+class Hours:
+    """A daemon that looks when it is told to, at an instance that remembers."""
+
+    def __init__(self) -> None:
+        self.instance = dg.DagsterInstance.ephemeral()
+        self._cursor = None
+
+    def look(self, minutes: int) -> int:
+        """How many assets are asked for, so many minutes after noon."""
+        result = dg.evaluate_automation_conditions(
+            defs=defs,
+            instance=self.instance,
+            asset_selection=dg.AssetSelection.assets(gold_report),
+            cursor=self._cursor,
+            evaluation_time=NOON + timedelta(minutes=minutes),
+        )
+        self._cursor = result.cursor
+        return int(result.total_requested)
+
+    def move(self, *names: str) -> None:
+        """The sensors tell that tables were written."""
+        for name in names:
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(["gold", name]))
+
+
+def test_the_report_is_made_once_an_hour_when_all_that_it_shows_has_moved() -> None:
+    daemon = Hours()
+    assert daemon.look(1) == 0
+    assert daemon.look(61) == 0, "an hour has begun, and nothing moved"
+    daemon.move("equity", "latest")
+    assert daemon.look(62) == 0, "one of the three has not"
+    daemon.move("calibration")
+    assert daemon.look(63) == 1
+    daemon.move("equity", "latest", "calibration")
+    assert daemon.look(64) == 0, "it was made in this hour"
+    assert daemon.look(122) == 0, "what moved before the hour does not count"
+    daemon.move("equity", "latest", "calibration")
+    assert daemon.look(123) == 1
