@@ -26,7 +26,7 @@ from _lake import packaged_bars, spark_session
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from financelake_assets.config import ModelSettings
-from financelake_assets.model import metrics, pipeline, training
+from financelake_assets.model import metrics, outputs, pipeline, training
 from financelake_assets.model.evaluation import ALL, HOLDOUT, evaluate
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
@@ -179,16 +179,16 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
     for fold in folds:
         learnt = rows.filter(pl.Series(fold.learns_from(rows["target_time"].to_numpy())))
         tested = rows.filter(pl.Series(fold.judges(rows["event_time"].to_numpy())))
-        made = pl.Series(pipeline.RAW, predict(learnt, tested))
+        made = pl.Series(outputs.RAW, predict(learnt, tested))
         # what the forests that are not looked at here would say when they know nothing
-        silent = [pl.lit(0.5).alias(pipeline.RAW_UP), pl.lit(1.0).alias(pipeline.RAW_SIZE)]
+        silent = [pl.lit(0.5).alias(outputs.RAW_UP), pl.lit(1.0).alias(outputs.RAW_SIZE)]
         parts.append(tested.with_columns(made, *silent, pl.lit(fold.number, dtype=pl.Int32).alias("fold")))
     return pl.concat(parts).sort("event_time", "symbol")
 
 
 def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str, Any]:
     """Metrics of a variant over folds 2 to 4, by symbol."""
-    scored = walked(rows, folds, predict).select(*training._FACTS, *pipeline.OUTPUTS, "fold")
+    scored = walked(rows, folds, predict).select(*training._FACTS, *outputs.OUTPUTS, "fold")
     found = training._judge(rows.select(training._FACTS), scored, folds, SETTINGS)
     found = replace(found, rows=found.rows.with_columns(pl.lit(True).alias("held_out")))
     return {
@@ -216,9 +216,9 @@ def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[st
         made.fit(learnt.select(inputs).to_numpy(), (learnt["label"] > 0).to_numpy())
         return made.predict_proba(tested.select(inputs).to_numpy())[:, 1]
 
-    scored = walked(rows, folds, encoded(200)).select(*training._FACTS, *pipeline.OUTPUTS, "fold")
+    scored = walked(rows, folds, encoded(200)).select(*training._FACTS, *outputs.OUTPUTS, "fold")
     regressor = by_errors(training._judge(rows.select(training._FACTS), scored, folds, SETTINGS).rows)
-    classifier = walked(rows, folds, classify).select("symbol", "event_time", pl.col(pipeline.RAW).alias("classified"))
+    classifier = walked(rows, folds, classify).select("symbol", "event_time", pl.col(outputs.RAW).alias("classified"))
     both = regressor.join(classifier, on=["symbol", "event_time"])
     up = (both["realised_return"] > 0).to_numpy()
     ours, theirs = both["by_errors"].to_numpy(), both["classified"].to_numpy()
@@ -270,7 +270,7 @@ def volatility(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[s
 
     scored = walked(sized, folds, predict)
     found: dict[str, Any] = {}
-    for name, scale in (("expected_move", pl.lit(1.0)), ("forest", pl.col(pipeline.RAW))):
+    for name, scale in (("expected_move", pl.lit(1.0)), ("forest", pl.col(outputs.RAW))):
         scaled = scored.with_columns(
             (pl.col("realised_return") / (pl.col("expected_move") * scale)).alias("z"),
             (pl.col("expected_move") * scale).alias("sigma"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
-from dash_app.charts.indicators import INDICATORS, Indicator
+from dash_app.data.indicators import INDICATORS, Indicator
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 

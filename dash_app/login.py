@@ -15,12 +15,13 @@ from flask.typing import ResponseReturnValue
 from flask_httpauth import HTTPBasicAuth
 
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 _OPEN_PATHS = ("/health",)
 """What answers without a login: probes have none, and it tells nothing but table versions."""
 
 
-class OpenHostError(ValueError):
+class OpenHostError(FinanceLakeError, ValueError):
     """The page would be open to others without a login."""
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from exchange_calendars.errors import CalendarError
 
 from financelake_assets.config import AssetClass
+from financelake_assets.errors import FinanceLakeError
 
 ALWAYS = "24/7"
 BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
@@ -34,7 +35,7 @@ _MICROSECOND = timedelta(microseconds=1)
 Micros = npt.NDArray[np.int64]
 
 
-class UnknownCalendarError(ValueError):
+class UnknownCalendarError(FinanceLakeError, ValueError):
     """There is no calendar of that name."""
 
 

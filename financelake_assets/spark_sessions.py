@@ -22,6 +22,7 @@ from pyspark.sql.connect.plan import CachedRemoteRelation
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 # pyspark's own policy goes on for more than ten minutes after a server has gone; this one for about half of one
 _RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
@@ -34,7 +35,7 @@ WriteBatch = Callable[[DataFrame, int], None]
 """Takes a micro-batch and its id."""
 
 
-class SparkUnavailableError(ConnectionError):
+class SparkUnavailableError(FinanceLakeError, ConnectionError):
     """No Spark Connect server that serves this lake listens where the settings say."""
 
 

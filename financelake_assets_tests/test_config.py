@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import explained
+from financelake_assets.explanations import explained
 
 
 def test_a_lake_listens_on_this_machine_only_unless_told_otherwise():

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from dash_app import wording
-from dash_app.charts.indicators import FAST, RSI_BARS, SLOW, Indicator
 from dash_app.charts.theme import Palette
 from dash_app.data.champion import fold_name
+from dash_app.data.indicators import FAST, RSI_BARS, SLOW, Indicator
 from dash_app.data.market import Series, plotted_time
 from dash_app.preferences import chosen
 

@@ -19,6 +19,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from dash_app.data.followed import FollowedTable
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.store import delta_options
 
@@ -175,7 +176,7 @@ class CachedTable:
         return before is not None and now is not None and now > before
 
 
-class MissingColumnsError(ValueError):
+class MissingColumnsError(FinanceLakeError, ValueError):
     """A table lacks columns without which its rows cannot be told apart."""
 
 

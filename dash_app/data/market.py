@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from dash_app import wording
-from dash_app.charts.indicators import COLUMNS, with_indicators
+from dash_app.data.indicators import COLUMNS, with_indicators
 from dash_app.data.lake_reader import Snapshot
 
 SPARK_BARS = 30

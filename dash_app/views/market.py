@@ -11,8 +11,8 @@ from dash import dcc, html
 
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
-from dash_app.charts.indicators import INDICATORS, LABELS
 from dash_app.data.flow import Record
+from dash_app.data.indicators import INDICATORS, LABELS
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip

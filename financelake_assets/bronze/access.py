@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from financelake_assets.config import KafkaSettings, Settings
+from financelake_assets.errors import FinanceLakeError
 
 
-class AccessError(ValueError):
+class AccessError(FinanceLakeError, ValueError):
     """The settings for a secured broker are incomplete; the message names what to set."""
 
 

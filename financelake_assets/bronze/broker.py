@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from financelake_assets.bronze.access import client_options
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take."""
@@ -33,7 +34,7 @@ _LOGIN_WANTED = " If it takes connections and then ends them, it wants a login: 
 T = TypeVar("T")
 
 
-class BrokerUnavailableError(ConnectionError):
+class BrokerUnavailableError(FinanceLakeError, ConnectionError):
     """The Kafka broker did not answer in time, or not with what was asked for."""
 
 

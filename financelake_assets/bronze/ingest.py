@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers.base import Chunk, OddRow, Part, skip_rows
 from financelake_assets.providers.registry import make_provider
 from financelake_assets.providers.request import IngestRequest
@@ -57,7 +58,7 @@ class IngestResult:
     seconds: float = 0.0
 
 
-class LoadRunningError(RuntimeError):
+class LoadRunningError(FinanceLakeError, RuntimeError):
     """Another process is publishing the same rows."""
 
 

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.bronze.topics import COMPRESSION, DEAD_LETTERS
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -27,7 +28,7 @@ _POLL_SECONDS = 0.1
 _CUT_BYTES = 64 * 1024
 
 
-class DeliveryError(RuntimeError):
+class DeliveryError(FinanceLakeError, RuntimeError):
     """A message was not acknowledged and will not be by this producer."""
 
 

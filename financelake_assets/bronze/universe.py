@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers.base import Instrument
 from financelake_assets.storage.delta import retried
 
@@ -25,7 +26,7 @@ SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
 """What a symbol may look like; anything else on bronze ends in quarantine as unknown."""
 
 
-class AssetClassError(ValueError):
+class AssetClassError(FinanceLakeError, ValueError):
     """A symbol is already known as something else."""
 
 

@@ -26,12 +26,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from financelake_assets.bronze.universe import SYMBOL, Universe, describe
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass, Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers import registry
 from financelake_assets.providers.base import TICK, Instrument
 from financelake_assets.providers.request import INTERVAL_PATTERN
 
 
-class UniverseFileError(ValueError):
+class UniverseFileError(FinanceLakeError, ValueError):
     """The file cannot be used; the message names each line and field that is wrong."""
 
 

@@ -6,22 +6,21 @@ that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not hea
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.ingest_command import ingest
 from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.errors import EXPECTED, explained
+from financelake_assets.explanations import EXPECTED, explained
 
 UNHEALTHY = 3
 
@@ -30,24 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="FinanceLake: market feeds to signals you can trust. Start with `financelake up`.",
 )
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def say(step: str) -> None:
-    """Show a finished step."""
-    err.print(f"[green]✓[/green] {step}")
-
-
-def print_json(value: Any) -> None:
-    """Print a result for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
 @app.command()

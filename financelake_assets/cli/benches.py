@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -16,11 +16,13 @@ def available() -> dict[str, str]:
     """Name and purpose of each benchmark.
 
     Raises:
-        RuntimeProblem: this is not a checkout.
+        FinanceLakeError: this is not a checkout.
     """
     scripts = sorted(FOLDER.glob("[a-z]*.py"))
     if not scripts:
-        raise RuntimeProblem("The benchmarks are not part of the installed package.", remedy="Run them in a checkout.")
+        raise FinanceLakeError(
+            "The benchmarks are not part of the installed package.", remedy="Run them in a checkout."
+        )
     return {script.stem: (ast.get_docstring(ast.parse(script.read_text())) or "").split("\n")[0] for script in scripts}
 
 
@@ -28,9 +30,9 @@ def run(name: str, arguments: list[str]) -> int:
     """Run a benchmark with this interpreter; its exit code.
 
     Raises:
-        RuntimeProblem: there is none of that name.
+        FinanceLakeError: there is none of that name.
     """
     known = available()
     if name not in known:
-        raise RuntimeProblem(f"There is no benchmark {name}.", remedy=f"There are: {', '.join(known)}.")
+        raise FinanceLakeError(f"There is no benchmark {name}.", remedy=f"There are: {', '.join(known)}.")
     return subprocess.run([sys.executable, FOLDER / f"{name}.py", *arguments], check=False).returncode  # noqa: S603

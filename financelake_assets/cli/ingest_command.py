@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from financelake_assets.config import get_settings
-from financelake_assets.errors import RuntimeProblem
 
 err = Console(stderr=True, highlight=False)
 
@@ -54,14 +53,11 @@ def ingest(
 
         financelake ingest --provider csv --path btc.csv --asset-class crypto --interval 1h --symbol BTC-USD
     """
-    from financelake_assets.bronze.broker import BrokerUnavailableError
-    from financelake_assets.bronze.ingest import IngestProgress, LoadRunningError
+    from financelake_assets.bronze.ingest import IngestProgress
     from financelake_assets.bronze.ingest import ingest as publish
-    from financelake_assets.bronze.producer import DeliveryError, Stopped
-    from financelake_assets.bronze.universe import AssetClassError
+    from financelake_assets.bronze.producer import Stopped
     from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
-    from financelake_assets.cli.app import out, print_json
-    from financelake_assets.providers.base import ProviderError
+    from financelake_assets.cli.console import out, print_json
     from financelake_assets.providers.request import IngestRequest
 
     given: dict[str, Any] = {
@@ -109,11 +105,6 @@ def ingest(
         raise typer.BadParameter("; ".join(_wrong(item) for item in error.errors())) from error
     except Stopped as error:
         raise KeyboardInterrupt from error
-    except (
-        *(ProviderError, AssetClassError, UniverseFileError),
-        *(BrokerUnavailableError, DeliveryError, LoadRunningError),
-    ) as error:
-        raise RuntimeProblem(str(error)) from error
     if as_json:
         shown = [asdict(result) for result in results]
         print_json(shown[0] if len(asked) == 1 else shown)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from financelake_assets.config import get_settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 
 app = typer.Typer(no_args_is_help=True, help="List the trained models, or go back to an earlier one.")
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -19,7 +19,7 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 @app.command("list")
 def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
     """Show every trained version, the oldest first."""
-    from financelake_assets.cli.app import print_json
+    from financelake_assets.cli.console import print_json
 
     found = versions()
     if as_json:
@@ -46,9 +46,9 @@ def rollback(
     try:
         record = registry.promote(get_settings(), version, reason)
     except registry.UnknownVersionError as error:
-        raise RuntimeProblem(str(error.args[0]), remedy="`financelake model list` shows them.") from error
+        raise FinanceLakeError(str(error.args[0]), remedy="`financelake model list` shows them.") from error
     except ArtifactError as error:
-        raise RuntimeProblem(f"{error}.", remedy="Choose another version, or train one.") from error
+        raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train one.") from error
     out.print(f"{record.model_version} is the champion")
 
 

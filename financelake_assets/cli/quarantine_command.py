@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from financelake_assets.config import get_settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -166,7 +166,7 @@ def _guarded(work: Any) -> Any:
     try:
         return work()
     except (RepairError, BrokerUnavailableError, DeliveryError) as error:
-        raise RuntimeProblem(str(error)) from error
+        raise FinanceLakeError(str(error)) from error
 
 
 def _place(row: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ def _text(raw: bytes, most: int | None) -> str:
 
 
 def _print(found: list[dict[str, Any]], as_json: bool) -> None:
-    from financelake_assets.cli.app import out, print_json
+    from financelake_assets.cli.console import out, print_json
 
     if as_json:
         print_json(found)

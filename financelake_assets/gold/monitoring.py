@@ -20,7 +20,8 @@ from pyspark.sql import functions as F
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
 from financelake_assets.model.drift import Drift, LiveSkill, live_skill, measure
-from financelake_assets.model.features import FEATURES, reach, with_features
+from financelake_assets.model.feature_frames import with_features
+from financelake_assets.model.features import FEATURES, reach
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import DRIFT
 from financelake_assets.silver.schema import BARS

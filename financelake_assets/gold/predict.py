@@ -12,7 +12,7 @@ import polars as pl
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.forest import Forest
-from financelake_assets.model.pipeline import OUTPUTS
+from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.record import ModelRecord
 
 

@@ -22,6 +22,7 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import recording, schema, scoring, source
 from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.recent import RecentBars
@@ -47,7 +48,7 @@ TABLES = (
 )
 
 
-class NoChampionError(LookupError):
+class NoChampionError(FinanceLakeError, LookupError):
     """There is no model to score with, so there are no signals."""
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model.connect import activated
 
 _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
-class ArtifactError(ValueError):
+class ArtifactError(FinanceLakeError, ValueError):
     """A model's files are absent, changed, or not where the registry's models lie."""
 
 

@@ -17,11 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from financelake_assets.model.pipeline import (
-    RAW,
-    RAW_SIZE,
-    RAW_UP,
-)
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]

@@ -16,9 +16,6 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
 
 from financelake_assets.config import ASSET_CLASSES
 from financelake_assets.model.windows import Floats, Windows
@@ -98,28 +95,6 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     return scaled.with_columns(
         **features, scorable=_scorable(), **{SYMBOL_WEEKDAY: _of_text(_symbol_and_weekday(), _crc31, pl.Int64)}
     ).select(*bars.columns, *ADDED.names)
-
-
-def with_features(bars: DataFrame) -> DataFrame:
-    """``features_of`` every series of a Spark frame."""
-    return by_series(bars, features_of, ADDED)
-
-
-def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame], added: pa.Schema) -> DataFrame:
-    """Apply a function of frames to every series of a Spark frame, each in one Python worker.
-
-    Args:
-        bars: rows with the columns of ``SERIES``.
-        function: adds columns to the rows of a series.
-        added: what it adds.
-    """
-
-    def of_series(rows: pa.Table) -> pa.Table:
-        found = function(pl.DataFrame(pl.from_arrow(rows)))
-        return found.to_arrow().cast(pa.schema([*rows.schema, *added]))
-
-    schema = StructType([*bars.schema.fields, *from_arrow_schema(added).fields])
-    return bars.groupBy(*SERIES).applyInArrow(of_series, schema)
 
 
 def bar_length(interval: str) -> timedelta:

@@ -19,7 +19,7 @@ import treelite
 from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, TreeAnnotation
 
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.pipeline import OUTPUTS, RETURNS, WEEKDAY_EFFECT
+from financelake_assets.model.outputs import OUTPUTS, RETURNS, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
 _THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one

@@ -22,20 +22,10 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.model.connect import activated
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.labels import LABEL, SIZE, UP
-
-RAW = "raw_prediction"
-"""The return that its forest predicts, in units of the expected move."""
-RAW_UP = "raw_up"
-"""The probability of a rise that its forest predicts."""
-RAW_SIZE = "raw_size"
-"""The size of the move that its forest predicts, in units of the expected move."""
-OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
+from financelake_assets.model.outputs import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 
 _UP_VECTOR = "up_probability"
-RETURNS = 3
-"""Place of the returns' forest among the pipeline's stages, the first of the forests."""
 
-WEEKDAY_EFFECT = "weekday_effect"
 INPUTS = (*FEATURES, WEEKDAY_EFFECT)
 """What the forests see: the features, and the mean label of the symbol's weekday among the bars that it learns from.
 

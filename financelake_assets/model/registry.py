@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import artifacts, forest, metrics
 from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
@@ -36,7 +37,7 @@ from financelake_assets.model.training import TRIALS, Trained, refit
 from financelake_assets.silver.schema import BARS
 
 
-class UnknownVersionError(LookupError):
+class UnknownVersionError(FinanceLakeError, LookupError):
     """The registry has no such version."""
 
 

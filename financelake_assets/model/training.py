@@ -22,24 +22,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, by_series, features_of
+from financelake_assets.model.feature_frames import by_series
+from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, features_of
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
-from financelake_assets.model.pipeline import (
-    INPUTS,
-    RAW,
-    RAW_SIZE,
-    RAW_UP,
-    RETURNS,
-    WEEKDAY_EFFECT,
-    fit,
-    local,
-    predictions,
-)
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
+from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 
 KEY = ("symbol", "asset_class", "event_time")
@@ -54,7 +47,7 @@ _LEAST_FOLDS = 2  # the first only calibrates the others
 _FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
 
 
-class NotEnoughHistoryError(ValueError):
+class NotEnoughHistoryError(FinanceLakeError, ValueError):
     """There are too few labelled bars to learn anything from."""
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers.jars import sha256
 from financelake_assets.storage import store
 from financelake_assets.supervision import leftovers
@@ -54,15 +54,15 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
     """Copy a lake, which may be running, into a new folder.
 
     Raises:
-        RuntimeProblem: the folder is not empty, there is no lake, or the disk is full.
+        FinanceLakeError: the folder is not empty, there is no lake, or the disk is full.
     """
     if target.exists() and any(target.iterdir()):
-        raise RuntimeProblem(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
+        raise FinanceLakeError(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
     tables: dict[str, int] = {}
     try:
         found = store.table_names(settings)
         if not found:
-            raise RuntimeProblem(f"{settings.tables} holds no tables.", remedy=f"Set {_PLACE} to the lake's.")
+            raise FinanceLakeError(f"{settings.tables} holds no tables.", remedy=f"Set {_PLACE} to the lake's.")
         for name in found:
             tables[name] = _copied(settings, name, target / "delta" / name)
             say(f"{name} as of version {tables[name]}")
@@ -74,7 +74,7 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
         manifest = Manifest(datetime.now(UTC).isoformat(), version("financelake"), tables, files)
         (target / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
     except OSError as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"The backup in {target} is not complete: {_reason(error)}.",
             remedy="Free space there, delete it, and begin again. The lake is as it was.",
         ) from error
@@ -85,22 +85,22 @@ def restore(settings: Settings, source: Path, say: Say) -> Manifest:
     """Make a lake's tables and models those of a backup.
 
     Raises:
-        RuntimeProblem: the lake runs or is not empty, or the backup is not whole.
+        FinanceLakeError: the lake runs or is not empty, or the backup is not whole.
     """
     if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
-        raise RuntimeProblem(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
+        raise FinanceLakeError(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
     taken = [str(settings.data_dir / name) for name in ("checkpoints", "models") if _any_file(settings.data_dir / name)]
     if store.table_names(settings):
         taken.append(settings.tables)
     if taken:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"{' and '.join(taken)} hold something already.",
             remedy=f"Restore into another {_PLACE}, or empty this lake: `financelake reset`.",
         )
     manifest = read_manifest(source)
     damaged = [name for name, digest in manifest.files.items() if not _is_whole(source / name, digest)]
     if damaged:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"{len(damaged)} files of {source} are missing or changed, among them {damaged[0]}. Nothing was restored.",
             remedy="Use another backup.",
         )
@@ -115,12 +115,12 @@ def read_manifest(source: Path) -> Manifest:
     """What a backup says of itself.
 
     Raises:
-        RuntimeProblem: the folder holds no complete backup.
+        FinanceLakeError: the folder holds no complete backup.
     """
     try:
         return Manifest(**json.loads((source / MANIFEST).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise RuntimeProblem(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
+        raise FinanceLakeError(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
 
 
 def _copied(settings: Settings, name: str, target: Path) -> int:
@@ -135,7 +135,7 @@ def _copied(settings: Settings, name: str, target: Path) -> int:
             if attempt == _ATTEMPTS:
                 raise
         shutil.rmtree(target, ignore_errors=True)
-    raise RuntimeProblem(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
+    raise FinanceLakeError(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
 
 
 def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) -> None:

@@ -1,6 +1,6 @@
 """What a lake needs of servers that are someone else's, asked in their own protocols with this lake's credentials.
 
-Enters: settings that name such servers. Leaves: what each said, or one ``RuntimeProblem`` that names the setting to
+Enters: settings that name such servers. Leaves: what each said, or one ``FinanceLakeError`` that names the setting to
 look at. ``doctor`` shows them; a server that the lake starts itself is not asked.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from financelake_assets.bronze.access import AccessError
-from financelake_assets.bronze.broker import BrokerUnavailableError, broker_count
+from financelake_assets.bronze.broker import broker_count
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
-from financelake_assets.storage.store import StoreError, refuse_careless
+from financelake_assets.errors import FinanceLakeError
+from financelake_assets.storage.store import refuse_careless
 from financelake_assets.supervision import probes
 
 _SECONDS = 5
@@ -40,14 +39,11 @@ def kafka(settings: Settings) -> str:
     """The cluster knows this lake's user and has brokers enough for its topics.
 
     Raises:
-        RuntimeProblem: it does not, or does not answer.
+        FinanceLakeError: it does not, or does not answer.
     """
-    try:
-        count = broker_count(settings)
-    except (AccessError, BrokerUnavailableError) as error:
-        raise RuntimeProblem(str(error)) from error
+    count = broker_count(settings)
     if count < settings.kafka.replication:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"The cluster at {settings.kafka_bootstrap} has {count} brokers, and topics are to be on "
             f"{settings.kafka.replication}.",
             remedy="Start the others, or lower FINANCELAKE_KAFKA__REPLICATION.",
@@ -60,15 +56,12 @@ def spark(settings: Settings) -> str:
     """The Connect server takes this lake's token, and is of the client's version.
 
     Raises:
-        RuntimeProblem: it does not, is not, or does not answer.
+        FinanceLakeError: it does not, is not, or does not answer.
     """
-    from financelake_assets.spark_sessions import SparkUnavailableError, await_server, job_session
+    from financelake_assets.spark_sessions import await_server, job_session
 
-    try:
-        await_server(settings, _SECONDS)
-        session = job_session(settings)
-    except SparkUnavailableError as error:
-        raise RuntimeProblem(str(error)) from error
+    await_server(settings, _SECONDS)
+    session = job_session(settings)
     version = session.version
     session.stop()
     return f"Spark {version} at {settings.spark.remote}"
@@ -78,19 +71,16 @@ def object_store(settings: Settings) -> str:
     """The store of the tables takes this lake's objects, and refuses a second one of the same name.
 
     Raises:
-        RuntimeProblem: it does not, or does not answer.
+        FinanceLakeError: it does not, or does not answer.
     """
-    try:
-        return refuse_careless(settings)
-    except StoreError as error:
-        raise RuntimeProblem(str(error)) from error
+    return refuse_careless(settings)
 
 
 def postgres(settings: Settings) -> str:
     """Dagster's database lets this lake in.
 
     Raises:
-        RuntimeProblem: it does not, or the driver is not installed.
+        FinanceLakeError: it does not, or the driver is not installed.
     """
     secret = settings.dagster.postgres
     address = "" if secret is None else secret.get_secret_value()
@@ -98,12 +88,12 @@ def postgres(settings: Settings) -> str:
     try:
         import psycopg2
     except ModuleNotFoundError as error:
-        raise RuntimeProblem("Postgres cannot be asked.", remedy="Install `financelake[postgres]`.") from error
+        raise FinanceLakeError("Postgres cannot be asked.", remedy="Install `financelake[postgres]`.") from error
     try:
         with psycopg2.connect(address, connect_timeout=_SECONDS) as connection:
             version = connection.info.server_version
     except psycopg2.Error as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Postgres at {place.hostname}:{place.port or 5432} does not let {place.username} in: {str(error).strip()}",
             remedy="Look at FINANCELAKE_DAGSTER__POSTGRES, postgresql://user:password@host/database.",
         ) from error
@@ -114,9 +104,9 @@ def dagster(settings: Settings) -> str:
     """Dagster's webserver answers.
 
     Raises:
-        RuntimeProblem: it does not.
+        FinanceLakeError: it does not.
     """
     problem = probes.http(f"{settings.dagster_url}/server_info")
     if problem is not None:
-        raise RuntimeProblem(f"Dagster {problem}.", remedy="Look at FINANCELAKE_HOST and at the webserver's log.")
+        raise FinanceLakeError(f"Dagster {problem}.", remedy="Look at FINANCELAKE_HOST and at the webserver's log.")
     return settings.dagster_url

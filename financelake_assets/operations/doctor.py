@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import deployment, preflight
 from financelake_assets.servers import jars
 from financelake_assets.supervision.supervisor import Supervisor
@@ -40,5 +40,5 @@ def examine(settings: Settings, progress: jars.Progress | None = None) -> list[F
 def _run(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
         return Finding(name, True, check(settings))
-    except RuntimeProblem as problem:
+    except FinanceLakeError as problem:
         return Finding(name, False, str(problem), problem.remedy)

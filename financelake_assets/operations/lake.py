@@ -1,6 +1,6 @@
 """Starts and stops a whole lake: checks first, then the processes stage by stage, each waited for until it is well.
 
-Enters: settings. Leaves: a lake that runs under its supervisor, or one ``RuntimeProblem`` that says why not.
+Enters: settings. Leaves: a lake that runs under its supervisor, or one ``FinanceLakeError`` that says why not.
 Starting twice is harmless: what runs is left alone, what does not is started.
 """
 
@@ -9,17 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import deployment, preflight
 from financelake_assets.servers import jars, kafka_access
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import Process
-from financelake_assets.supervision.supervisor import Supervisor, folder, log_file
+from financelake_assets.supervision.supervisor import Supervisor, folder, log_file, mark_unwanted, mark_wanted, wanted
 
 Say = Callable[[str], None]
 
@@ -35,7 +34,7 @@ def _alone(settings: Settings) -> Iterator[None]:
         with lock:
             yield
     except Timeout as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Another `financelake` is starting or stopping the lake in {settings.data_dir}.",
             remedy="Wait for it to finish.",
         ) from error
@@ -50,7 +49,7 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
         progress: shows downloads.
 
     Raises:
-        RuntimeProblem: something is missing or did not become well; what did start goes on under the supervisor.
+        FinanceLakeError: something is missing or did not become well; what did start goes on under the supervisor.
     """
     preflight.data_folder(settings)
     with _alone(settings):
@@ -61,7 +60,7 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
             _check(settings, say, progress)
             _remember_universe(settings, say)
             supervisor.start()
-        _mark(settings).touch()
+        mark_wanted(settings)
         _start(settings, supervisor, say)
 
 
@@ -89,7 +88,7 @@ def _remember_universe(settings: Settings, say: Say) -> None:
         entries = read_universe_file(settings.universe_file)
         remember(settings, entries)
     except (UniverseFileError, AssetClassError) as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
         ) from error
     say(f"{len(entries)} symbols of {settings.universe_file} are known")
@@ -119,7 +118,7 @@ def _await_well(
                 waiting.remove(process)
                 say(f"{process.title} is up ({time.monotonic() - started:.0f} s)")
             elif state.state == "FATAL" or time.monotonic() > deadline:
-                raise RuntimeProblem(
+                raise FinanceLakeError(
                     f"{process.title} did not start: {problem}\n{_end_of_log(settings, process)}",
                     remedy=f"The whole log is {log_file(settings, process.name)}. `financelake doctor` checks the "
                     "machine; `financelake down` stops what did start.",
@@ -139,14 +138,14 @@ def down(settings: Settings, say: Say) -> bool:
     """Stop exactly what ``up`` started, last first; true when something ran.
 
     Raises:
-        RuntimeProblem: the supervisor does not end.
+        FinanceLakeError: the supervisor does not end.
     """
     if not folder(settings).is_dir():
         return False
     with _alone(settings):
         supervisor = Supervisor(settings)
         ran = supervisor.alive()
-        _mark(settings).unlink(missing_ok=True)
+        mark_unwanted(settings)
         if ran:
             say("stopping the lake in order")
             supervisor.shut_down()
@@ -160,7 +159,7 @@ def await_end(settings: Settings) -> None:
     """Return when the lake has been stopped, for instance by ``down`` in another terminal.
 
     Raises:
-        RuntimeProblem: the supervisor is gone though nobody stopped the lake, and nothing brought it back.
+        FinanceLakeError: the supervisor is gone though nobody stopped the lake, and nothing brought it back.
     """
     supervisor = Supervisor(settings)
     seen = time.monotonic()
@@ -169,13 +168,4 @@ def await_end(settings: Settings) -> None:
         if supervisor.alive():
             seen = time.monotonic()
         elif time.monotonic() - seen > _GONE_SECONDS:
-            raise RuntimeProblem("The lake's supervisor is gone.", remedy="`financelake up` starts the lake again.")
-
-
-def wanted(settings: Settings) -> bool:
-    """Whether the lake is meant to run: from ``up`` until ``down``."""
-    return _mark(settings).exists()
-
-
-def _mark(settings: Settings) -> Path:
-    return folder(settings) / "wanted"
+            raise FinanceLakeError("The lake's supervisor is gone.", remedy="`financelake up` starts the lake again.")

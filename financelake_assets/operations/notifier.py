@@ -7,10 +7,11 @@ from collections.abc import Callable
 import apprise
 
 from financelake_assets.config import AlertSettings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations.alerts import Alert, Outbox
 
 
-class DeliveryFailedError(RuntimeError):
+class DeliveryFailedError(FinanceLakeError, RuntimeError):
     """At least one address did not take an alert; it is said again at the next look."""
 
 

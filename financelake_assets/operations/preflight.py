@@ -1,6 +1,6 @@
 """What must hold before a lake starts: space on the disk, free ports, a Java, and the jars.
 
-Each check passes or raises one ``RuntimeProblem`` that names the cause and the remedy. Nothing is changed but the
+Each check passes or raises one ``FinanceLakeError`` that names the cause and the remedy. Nothing is changed but the
 user's cache of jars. ``up`` runs them all and stops at the first problem; ``doctor`` runs them all and shows each.
 """
 
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psutil
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars, kafka
 from financelake_assets.servers.java import find_java
 from financelake_assets.supervision import processes
@@ -35,12 +35,12 @@ def data_folder(settings: Settings) -> str:
     """The data folder can be written and its disk has space.
 
     Raises:
-        RuntimeProblem: it cannot, or has not.
+        FinanceLakeError: it cannot, or has not.
     """
     folder = settings.data_dir
     if quote(str(folder), safe=_PLAIN) != str(folder):
         # the Delta readers look for their files under a path with %20 in the place of a blank
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"The data folder {folder} has a character in its path that Delta tables cannot be read under.",
             remedy="Choose one of letters, digits and -._ with FINANCELAKE_DATA_DIR, without blanks or accents.",
         )
@@ -50,13 +50,13 @@ def data_folder(settings: Settings) -> str:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"The data folder {folder} cannot be written: {error.strerror or error}.",
             remedy="Free some space or rights there, or choose another folder with FINANCELAKE_DATA_DIR.",
         ) from error
     free = shutil.disk_usage(folder).free / 1e9
     if free < settings.runtime.min_free_gb:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Only {free:.1f} GB are free on the disk of {folder}; the lake wants {settings.runtime.min_free_gb:g} GB.",
             remedy="Free some space, choose another disk with FINANCELAKE_DATA_DIR, or lower "
             "FINANCELAKE_RUNTIME__MIN_FREE_GB.",
@@ -73,7 +73,7 @@ def memory(settings: Settings) -> str:
     """There is memory enough for the two JVMs and six Python processes."""
     available = psutil.virtual_memory().available / 1e9
     if available < settings.runtime.min_free_memory_gb:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Only {available:.1f} GB of memory are available; "
             f"the lake wants {settings.runtime.min_free_memory_gb:g} GB.",
             remedy="End something else, or lower FINANCELAKE_SPARK__DRIVER_MEMORY and "
@@ -107,14 +107,14 @@ def ports(settings: Settings) -> str:
     """Nothing else listens on the lake's ports.
 
     Raises:
-        RuntimeProblem: something does; the message names it.
+        FinanceLakeError: something does; the message names it.
     """
     wanted = {process.title: process.port for process in processes.of_lake(settings).values() if process.port}
     if settings.kafka.bootstrap is None:
         wanted["Kafka controller"] = settings.kafka.controller_port + settings.port_offset
     taken = [f"{port} ({title}){_holder(port)}" for title, port in wanted.items() if _in_use(settings.host, port)]
     if taken:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Ports in use: {', '.join(taken)}.",
             remedy="Stop what holds them, or move this lake with FINANCELAKE_PORT_OFFSET=100 (added to every port).",
         )
@@ -129,7 +129,7 @@ def _in_use(host: str, port: int) -> bool:
             one.bind((host, port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise RuntimeProblem(
+                raise FinanceLakeError(
                     f"Nothing can listen on {host}:{port}: {error.strerror}.",
                     remedy="Choose another address or port with FINANCELAKE_HOST or FINANCELAKE_PORT_OFFSET.",
                 ) from error

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.storage.store import LAYERS, asked, table_names
 from financelake_assets.supervision import leftovers
 from financelake_assets.supervision.supervisor import Supervisor
@@ -25,11 +25,11 @@ def reset_lake(settings: Settings) -> None:
     """Delete a lake's data.
 
     Raises:
-        RuntimeProblem: the lake runs.
+        FinanceLakeError: the lake runs.
         StoreError: the object store does not answer, or not this lake.
     """
     if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
-        raise RuntimeProblem(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
+        raise FinanceLakeError(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
     if settings.store.url is not None:
         with asked(settings) as files:
             for layer in LAYERS:

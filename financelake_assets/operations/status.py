@@ -21,7 +21,7 @@ from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
 from financelake_assets.operations import deployment
 from financelake_assets.silver.checkpoint import consumed_offsets
@@ -121,7 +121,7 @@ def _server_status(name: str, check: Callable[[Settings], str], settings: Settin
     unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "rss_mb"))
     try:
         check(settings)
-    except RuntimeProblem as problem:
+    except FinanceLakeError as problem:
         return {"title": name, "state": "away", "healthy": False, "problem": str(problem), **unknown}
     return {"title": name, "state": "answers", "healthy": True, "problem": None, **unknown}
 

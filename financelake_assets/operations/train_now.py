@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
 from financelake_assets.operations.decisions import TRAIN_JOB
 from financelake_assets.supervision import probes
@@ -27,21 +27,21 @@ def train_now(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
         The champion's record afterwards.
 
     Raises:
-        RuntimeProblem: Dagster does not answer, or the run failed.
+        FinanceLakeError: Dagster does not answer, or the run failed.
     """
     problem = probes.http(f"{settings.dagster_url}/server_info")
     if problem:
-        raise RuntimeProblem(f"Dagster {problem}.", remedy="Start the lake with `financelake up`.")
+        raise FinanceLakeError(f"Dagster {problem}.", remedy="Start the lake with `financelake up`.")
     client = DagsterGraphQLClient(settings.host, port_number=settings.dagster.port + settings.port_offset)
     try:
         run = client.submit_job_execution(TRAIN_JOB)
     except DagsterGraphQLClientError as error:
-        raise RuntimeProblem(f"Dagster did not take the training: {error}") from error
+        raise FinanceLakeError(f"Dagster did not take the training: {error}") from error
     page = f"{settings.dagster_url}/runs/{run}"
     while (now := client.get_run_status(run)) not in _ENDED:
         say(f"training: {now.value.lower()}, {page}")
         time.sleep(1)
     if now is not DagsterRunStatus.SUCCESS:
-        raise RuntimeProblem(f"The training ended as {now.value}.", remedy=f"See {page}.")
+        raise FinanceLakeError(f"The training ended as {now.value}.", remedy=f"See {page}.")
     record = registry.champion(settings)
     return {"run": page, **({} if record is None else json.loads(json.dumps(asdict(record), default=str)))}

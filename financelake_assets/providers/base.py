@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import polars as pl
 
 from financelake_assets.config import ASSET_CLASSES, AssetClass
+from financelake_assets.errors import FinanceLakeError
 
 PRICES = ("open", "high", "low", "close", "adj_close")
 EVENTS = ("dividend", "split")
@@ -37,7 +38,7 @@ COLUMNS: Mapping[str, pl.DataType] = {
 OddRow = Mapping[str, str | float | datetime | None]
 
 
-class ProviderError(RuntimeError):
+class ProviderError(FinanceLakeError, RuntimeError):
     """A source cannot give what was asked of it; the message says what to do."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers.command import Command
 
 _PACKAGE = Path(__file__).parents[1]
@@ -100,4 +100,4 @@ def _instance_settings() -> Path:
     for candidate in (_PACKAGE / "dagster.yaml", _PACKAGE.parent / "dagster.yaml"):
         if candidate.is_file():
             return candidate
-    raise RuntimeProblem("dagster.yaml is missing.", remedy="The installation is damaged: install financelake again.")
+    raise FinanceLakeError("dagster.yaml is missing.", remedy="The installation is damaged: install financelake again.")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 
 MINIMUM = 17
 MODULE = "jdk.incubator.vector"  # Spark 4.2 starts with --add-modules of it
@@ -72,7 +72,7 @@ def find_java(*, fetch: bool = False, env: Mapping[str, str] | None = None) -> J
         env: the environment to search, by default that of this process.
 
     Raises:
-        RuntimeProblem: none is suitable (and none could be fetched).
+        FinanceLakeError: none is suitable (and none could be fetched).
     """
     found: list[Java] = []
     for java in search(os.environ if env is None else env):
@@ -82,7 +82,7 @@ def find_java(*, fetch: bool = False, env: Mapping[str, str] | None = None) -> J
     if fetch:
         return _fetch()
     listed = "".join(f"\n  - {java}" for java in found) or " none."
-    raise RuntimeProblem(
+    raise FinanceLakeError(
         f"The lake needs Java {MINIMUM} or newer (17 and 21 are tested). Found:{listed}",
         remedy="Install one (Debian/Ubuntu: `apt-get install openjdk-17-jre-headless`; macOS: `brew install "
         "openjdk@17`) or point JAVA_HOME at one; or let financelake download Java 17 by itself: "
@@ -147,7 +147,7 @@ def _fetch() -> Java:
     try:
         executable = JavaLocator(java_source=JavaSource.DOWNLOAD, java_version=str(MINIMUM)).locate()
     except Exception as error:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"Java {MINIMUM} could not be downloaded: {error}",
             remedy="Check the network, or install Java 17 yourself and point JAVA_HOME at it.",
         ) from error

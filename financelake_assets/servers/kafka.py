@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from financelake_assets.config import KafkaSettings, Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars
 from financelake_assets.servers.command import Command, joined
 from financelake_assets.servers.java import Java
@@ -26,15 +26,6 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # an address t
 
 ADMIN = "admin"
 """The user who may do everything on a secured broker; only ``kafka_access.py`` logs in as it."""
-
-JMX_AGENT = jars.Jar(
-    "io.prometheus.jmx",
-    "jmx_prometheus_javaagent",
-    "1.0.1",
-    "",
-    "7d61f737fd661610ccc14aea79764faa1ea94a340cbc8f0029b3d2edea3d80c1",
-)
-"""In no class path: it is an agent of the broker's JVM."""
 
 _JMX_RULES = """\
 lowercaseOutputName: true
@@ -168,7 +159,7 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
     """Write the configuration, and format the data folder where that has not been completed.
 
     Raises:
-        RuntimeProblem: formatting failed, or the folder belongs to another cluster than this lake's.
+        FinanceLakeError: formatting failed, or the folder belongs to another cluster than this lake's.
     """
     _check(settings.kafka)
     home = folder(settings)
@@ -180,7 +171,7 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
     if found == cluster:
         return
     if found is not None:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"{home / 'data'} belongs to the Kafka cluster {found}, not to this lake's {cluster}.",
             remedy=f"Write {found} into {home / 'cluster.id'} if the data is yours, or use another "
             "FINANCELAKE_DATA_DIR.",
@@ -209,7 +200,7 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
     )
     (home / _FIRST_USERS).unlink(missing_ok=True)
     if done.returncode or formatted_for(home / "data", settings.kafka.node_id) != cluster:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"The broker's folder {home / 'data'} could not be formatted:\n{(done.stderr or done.stdout).strip()}",
             remedy="Check that the disk is writable and has space.",
         )
@@ -222,15 +213,15 @@ def _check(kafka: KafkaSettings) -> None:
     needed = {"KEYSTORE_FILE": kafka.keystore_file, "CA_FILE": kafka.ca_file, "ADMIN_PASSWORD": kafka.admin_password}
     missing = [f"FINANCELAKE_KAFKA__{name}" for name, value in needed.items() if value is None]
     if missing:
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             f"A broker with FINANCELAKE_KAFKA__SECURITY={kafka.security} needs {' and '.join(missing)}.",
             remedy="`docker/secrets.sh FOLDER` makes certificates and passwords; see docs/deployment.md.",
         )
     for name, value in needed.items():
         if isinstance(value, Path) and not value.is_file():
-            raise RuntimeProblem(f"FINANCELAKE_KAFKA__{name} names {value}, which is no file.", remedy="Correct it.")
+            raise FinanceLakeError(f"FINANCELAKE_KAFKA__{name} names {value}, which is no file.", remedy="Correct it.")
     if kafka.admin_password and not re.fullmatch(_PASSWORD, kafka.admin_password.get_secret_value()):
-        raise RuntimeProblem(
+        raise FinanceLakeError(
             "FINANCELAKE_KAFKA__ADMIN_PASSWORD has a character that Kafka's StorageTool cannot take.",
             remedy="Use 12 or more letters, digits and -._~",
         )
@@ -284,7 +275,7 @@ def _figures(settings: Settings) -> tuple[str, ...]:
         return ()
     rules = folder(settings) / "jmx.yaml"
     rules.write_text(_JMX_RULES)
-    agent, port = jars.provide(JMX_AGENT, settings), settings.kafka.metrics_port + settings.port_offset
+    agent, port = jars.provide(jars.JMX_AGENT, settings), settings.kafka.metrics_port + settings.port_offset
     return (f"-javaagent:{agent}={settings.host}:{port}:{rules}",)
 
 

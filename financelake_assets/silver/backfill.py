@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.query import TABLES, source_options, write_batch
 from financelake_assets.storage.open_tables import OpenTables
@@ -22,7 +23,7 @@ Range = tuple[int, int]
 Ranges = dict[str, dict[int, Range]]
 
 
-class GapError(ValueError):
+class GapError(FinanceLakeError, ValueError):
     """The range begins behind messages that silver has not counted; they would never be."""
 
 

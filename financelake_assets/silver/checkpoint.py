@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 QUERY = "silver"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(FinanceLakeError, RuntimeError):
     """The checkpoint is damaged or does not fit the topics; the message says where, and what to do."""
 
 

@@ -20,6 +20,7 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import Span, header, read
 from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, topic_of, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
 from financelake_assets.storage.delta import retried
 
@@ -30,7 +31,7 @@ _PLACE = ["topic", "partition", "offset"]
 _CLOCK_SKEW_MS = 60_000
 
 
-class RepairError(ValueError):
+class RepairError(FinanceLakeError, ValueError):
     """A quarantined message cannot be repaired in this way, or is not there."""
 
 

@@ -18,6 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -31,7 +32,7 @@ _RETRIES = {"retry_timeout": "20s", "connect_timeout": "5s", "timeout": "30s"}
 _PATIENCE = timedelta(seconds=20)
 
 
-class StoreError(RuntimeError):
+class StoreError(FinanceLakeError, RuntimeError):
     """The object store cannot hold this lake's tables; the message names what to set."""
 
 

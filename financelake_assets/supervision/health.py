@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.errors import EXPECTED, explained
+from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes
 

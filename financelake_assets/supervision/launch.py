@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.errors import EXPECTED, explained
+from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.servers import dagster, jars, kafka, spark, spark_cluster
 from financelake_assets.servers.command import PROCESS_VARIABLE, Command, lake_environment
 from financelake_assets.servers.java import find_java

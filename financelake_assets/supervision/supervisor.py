@@ -21,7 +21,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers.command import PROCESS_VARIABLE, lake_environment
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import ProcessState
@@ -109,7 +109,7 @@ class Supervisor:
         """Start the supervisor itself, detached from this terminal, and wait until it answers.
 
         Raises:
-            RuntimeProblem: it did not answer; the message holds the end of its log.
+            FinanceLakeError: it did not answer; the message holds the end of its log.
         """
         settings = self._settings
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class Supervisor:
         while not self.alive():
             if process.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(errors="replace")[-1000:].strip()
-                raise RuntimeProblem(f"The supervisor did not start:\n{said}", remedy=f"The whole log is {log}.")
+                raise FinanceLakeError(f"The supervisor did not start:\n{said}", remedy=f"The whole log is {log}.")
             time.sleep(0.1)
 
     def states(self) -> dict[str, ProcessState]:
@@ -153,7 +153,7 @@ class Supervisor:
             self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
-                raise RuntimeProblem(f"{name} cannot be started: {fault.faultString}") from fault
+                raise FinanceLakeError(f"{name} cannot be started: {fault.faultString}") from fault
 
     def stop_process(self, name: str) -> None:
         """Stop a process and wait for its end; one that does not run is left as it is."""
@@ -167,14 +167,14 @@ class Supervisor:
         """Have the supervisor stop all processes, last started first, and end.
 
         Raises:
-            RuntimeProblem: it still runs after ``seconds``.
+            FinanceLakeError: it still runs after ``seconds``.
         """
         # it closes its socket long before the processes have stopped: only its own end says that all is done
         supervisors = list(leftovers.of_lake(self._settings, _NAME))
         self._call("shutdown")
         _, running = psutil.wait_procs(supervisors, timeout=seconds)
         if running:
-            raise RuntimeProblem(
+            raise FinanceLakeError(
                 "The supervisor does not end.", remedy=f"See {log_file(self._settings, 'supervisord')}."
             )
 
@@ -189,3 +189,22 @@ class Supervisor:
 
 def _last_words(answer: dict[str, Any]) -> str:
     return str(answer["spawnerr"] or answer["description"])
+
+
+def wanted(settings: Settings) -> bool:
+    """Whether the lake is meant to run: from ``up`` until ``down``."""
+    return _mark(settings).exists()
+
+
+def mark_wanted(settings: Settings) -> None:
+    """Note that the lake is meant to run from now on."""
+    _mark(settings).touch()
+
+
+def mark_unwanted(settings: Settings) -> None:
+    """Note that the lake was stopped on purpose."""
+    _mark(settings).unlink(missing_ok=True)
+
+
+def _mark(settings: Settings) -> Path:
+    return folder(settings) / "wanted"

@@ -18,11 +18,10 @@ from enum import Enum
 from pathlib import Path
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.operations import lake
 from financelake_assets.servers.command import PROCESS_VARIABLE
 from financelake_assets.supervision import processes
 from financelake_assets.supervision.processes import Process, ProcessState
-from financelake_assets.supervision.supervisor import Supervisor, folder, log_file
+from financelake_assets.supervision.supervisor import Supervisor, folder, log_file, wanted
 
 INTERVAL_SECONDS = 3.0
 STARTING_SECONDS = 60.0
@@ -157,7 +156,7 @@ def main() -> None:
     known = read_health(settings)
     while True:
         if os.getppid() != parent:
-            if not lake.wanted(settings):
+            if not wanted(settings):
                 return
             _write_to_own_log(settings)
             print("the supervisor is gone, starting the lake again", flush=True)  # noqa: T201

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
-from dash_app.charts.indicators import INDICATORS
+from dash_app.data.indicators import INDICATORS
 from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")

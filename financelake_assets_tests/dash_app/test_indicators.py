@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dash_app.charts.indicators import FAST, RSI_BARS, SLOW, with_indicators
+from dash_app.data.indicators import FAST, RSI_BARS, SLOW, with_indicators
 
 prices = st.lists(st.floats(-50, 1e6, allow_nan=False), min_size=1, max_size=90)
 

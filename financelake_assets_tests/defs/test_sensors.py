@@ -14,8 +14,7 @@ import pytest
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.definitions import defs
-from financelake_assets.defs.bronze import sensors
-from financelake_assets.defs.operations import sensors as watching
+from financelake_assets.defs.operations import sensors
 from financelake_assets.defs.resources import (
     ContinuousStreamsResource,
     LakeResource,
@@ -230,6 +229,6 @@ def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     lake = LakeResource()
     resources = {"lake": lake, "topics": TopicsResource(lake=lake)}
     with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance, resources=resources) as context:
-        watched_by = watching.watch_lake(context)
+        watched_by = sensors.watch_lake(context)
     assert isinstance(watched_by, dg.SensorResult)
     assert "bronze/broker" in json.loads(watched_by.cursor or ""), "it is an alert, not a failed tick"

@@ -13,7 +13,7 @@ from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.definitions import defs
 from financelake_assets.defs.gold import checks as gold
-from financelake_assets.defs.operations import sensors as watching
+from financelake_assets.defs.operations import sensors
 from financelake_assets.defs.resources import LakeResource
 from financelake_assets.defs.silver import checks as silver
 from financelake_assets.defs.table_checks import Check, Finding, every_table_has
@@ -155,9 +155,9 @@ def test_a_check_that_fails_is_an_alert_until_it_passes(
     append(offline_lake, BARS, bar(1), bar(1))
     job = single("unique_key")
     with dg.DagsterInstance.ephemeral() as instance:
-        assert watching.failed_checks(instance) == {}
+        assert sensors.failed_checks(instance) == {}
         job.execute_in_process(instance=instance, raise_on_error=False)
-        assert watching.failed_checks(instance) == {"silver/bars/unique_key": "one row a symbol, interval, event_time"}
+        assert sensors.failed_checks(instance) == {"silver/bars/unique_key": "one row a symbol, interval, event_time"}
         DeltaTable(BARS.path(offline_lake)).delete()
         job.execute_in_process(instance=instance)
-        assert watching.failed_checks(instance) == {}
+        assert sensors.failed_checks(instance) == {}

@@ -17,7 +17,7 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import read
 from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars, kafka, kafka_access
 from financelake_assets.servers.java import find_java
 from financelake_assets.spark_sessions import SparkUnavailableError, job_session
@@ -149,7 +149,7 @@ def test_what_is_missing_is_named_before_anything_connects(tmp_path: Path, missi
     ],
 )
 def test_a_secured_broker_does_not_start_half_configured(locked: Settings, changes: dict[str, Any], named: str):
-    with pytest.raises(RuntimeProblem, match=named):
+    with pytest.raises(FinanceLakeError, match=named):
         kafka.prepare(client(locked, **changes), find_java(), [])
 
 

@@ -10,7 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from pyspark.sql import SparkSession
 
-from financelake_assets.model.features import FEATURES, LOOKBACK, features_of, reach, with_features
+from financelake_assets.model.feature_frames import with_features
+from financelake_assets.model.features import FEATURES, LOOKBACK, features_of, reach
 from financelake_assets_tests.model import market
 
 Make = Callable[[pl.DataFrame], pl.DataFrame]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from financelake_assets.model import forest
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.pipeline import RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 
 Node = tuple[int, float, int, int, int, float]
 """Id, prediction, left child, right child, index and threshold of the split; a leaf has no children."""

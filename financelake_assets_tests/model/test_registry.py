@@ -23,7 +23,8 @@ from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
-from financelake_assets.model.pipeline import OUTPUTS, predictions
+from financelake_assets.model.outputs import OUTPUTS
+from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS

@@ -10,7 +10,7 @@ import pytest
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations.backup import MANIFEST, back_up, read_manifest, restore
 from financelake_assets.silver.ledger import uncounted
 from financelake_assets.silver.schema import BARS
@@ -47,26 +47,26 @@ def test_a_damaged_backup_is_refused_whole(kept: Path, tmp_path: Path, damage: s
     victim = next(kept.rglob("*.parquet"))
     victim.write_bytes(b"") if damage == "changed" else victim.unlink()
     other = Settings(data_dir=tmp_path / "other")
-    with pytest.raises(RuntimeProblem, match="missing or changed"):
+    with pytest.raises(FinanceLakeError, match="missing or changed"):
         restore(other, kept, quiet)
     assert not (other.data_dir / "delta").exists()
 
 
 def test_a_backup_that_was_cut_short_is_none(kept: Path, tmp_path: Path):
     (kept / MANIFEST).unlink()
-    with pytest.raises(RuntimeProblem, match="no complete backup"):
+    with pytest.raises(FinanceLakeError, match="no complete backup"):
         restore(Settings(data_dir=tmp_path / "other"), kept, quiet)
 
 
 def test_nothing_is_overwritten(kept: Path, offline_lake: Settings):
-    with pytest.raises(RuntimeProblem, match=r"models and .*/delta hold something already"):
+    with pytest.raises(FinanceLakeError, match=r"models and .*/delta hold something already"):
         restore(offline_lake, kept, quiet)
-    with pytest.raises(RuntimeProblem, match="not empty"):
+    with pytest.raises(FinanceLakeError, match="not empty"):
         back_up(offline_lake, kept, quiet)
 
 
 def test_what_is_no_lake_is_said(tmp_path: Path):
-    with pytest.raises(RuntimeProblem, match="holds no tables"):
+    with pytest.raises(FinanceLakeError, match="holds no tables"):
         back_up(Settings(data_dir=tmp_path / "nothing"), tmp_path / "backup", quiet)
 
 
@@ -74,9 +74,9 @@ def test_a_full_disk_is_named_and_leaves_no_backup_that_looks_whole(offline_lake
     add_universe(offline_lake)
     offline_lake.models_dir.mkdir(parents=True)
     (offline_lake.models_dir / "large").write_bytes(os.urandom(32 << 20))
-    with pytest.raises(RuntimeProblem, match=r"not complete: .*No space left"):
+    with pytest.raises(FinanceLakeError, match=r"not complete: .*No space left"):
         back_up(offline_lake, small_disk / "backup", quiet)
-    with pytest.raises(RuntimeProblem, match="no complete backup"):
+    with pytest.raises(FinanceLakeError, match="no complete backup"):
         read_manifest(small_disk / "backup")
 
 

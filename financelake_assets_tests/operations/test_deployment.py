@@ -9,7 +9,7 @@ import pytest
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import deployment
 from financelake_assets.operations.doctor import examine
 from financelake_assets.operations.status import process_status
@@ -33,7 +33,7 @@ def test_a_broker_that_runs_is_described(tmp_path: Path, broker: str):
 @pytest.mark.integration
 def test_too_few_brokers_for_the_replication_are_named(tmp_path: Path, broker: str):
     lake = elsewhere(tmp_path, kafka={"bootstrap": broker, "replication": 3})
-    with pytest.raises(RuntimeProblem, match="has 1 brokers") as raised:
+    with pytest.raises(FinanceLakeError, match="has 1 brokers") as raised:
         deployment.kafka(lake)
     assert "FINANCELAKE_KAFKA__REPLICATION" in raised.value.remedy
     delete_topics(lake)
@@ -56,7 +56,7 @@ def test_a_patch_of_spark_fits_and_another_release_does_not():
 def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path):
     (port,) = free_ports(1)
     address = f"postgresql://lake:very-secret@127.0.0.1:{port}/lake"
-    with pytest.raises(RuntimeProblem, match=f"Postgres at 127.0.0.1:{port} does not let lake in") as raised:
+    with pytest.raises(FinanceLakeError, match=f"Postgres at 127.0.0.1:{port} does not let lake in") as raised:
         deployment.postgres(elsewhere(tmp_path, dagster={"postgres": address}))
     assert "very-secret" not in str(raised.value)
     assert "FINANCELAKE_DAGSTER__POSTGRES" in raised.value.remedy

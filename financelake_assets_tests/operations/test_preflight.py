@@ -9,7 +9,7 @@ import pytest
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import preflight
 from financelake_assets.silver.schema import QUARANTINE
 from financelake_assets_tests.servers import free_ports, laptop
@@ -25,7 +25,7 @@ def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", settings.spark_port))
         holder.listen()
-        with pytest.raises(RuntimeProblem) as raised:
+        with pytest.raises(FinanceLakeError) as raised:
             preflight.ports(settings)
     assert f"{settings.spark_port} (Spark Connect server)" in str(raised.value)
     assert f"process {os.getpid()}" in str(raised.value)
@@ -41,26 +41,26 @@ def test_the_port_of_a_server_that_is_someone_elses_may_be_in_use(tmp_path: Path
 
 
 def test_an_address_that_is_not_this_machines(tmp_path: Path):
-    with pytest.raises(RuntimeProblem, match="Nothing can listen on"):
+    with pytest.raises(FinanceLakeError, match="Nothing can listen on"):
         preflight.ports(Settings(data_dir=tmp_path, host="203.0.113.1"))
 
 
 def test_a_disk_that_is_too_full(tmp_path: Path):
     settings = Settings.model_validate({"data_dir": tmp_path, "runtime": {"min_free_gb": 1e9}})
-    with pytest.raises(RuntimeProblem, match="GB are free on the disk") as raised:
+    with pytest.raises(FinanceLakeError, match="GB are free on the disk") as raised:
         preflight.data_folder(settings)
     assert "FINANCELAKE_DATA_DIR" in raised.value.remedy
 
 
 def test_a_data_folder_that_cannot_be(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RuntimeProblem, match="cannot be written"):
+    with pytest.raises(FinanceLakeError, match="cannot be written"):
         preflight.data_folder(Settings(data_dir=tmp_path / "file" / "lake"))
 
 
 @pytest.mark.parametrize("name", ["My Lake", "märkte", "a%20b", "a#b"])
 def test_a_data_folder_that_delta_tables_cannot_be_read_under(tmp_path: Path, name: str):
-    with pytest.raises(RuntimeProblem, match="character in its path") as raised:
+    with pytest.raises(FinanceLakeError, match="character in its path") as raised:
         preflight.data_folder(Settings(data_dir=tmp_path / name))
     assert "FINANCELAKE_DATA_DIR" in raised.value.remedy
     assert not (tmp_path / name).exists()
@@ -78,7 +78,7 @@ def test_tables_are_readable_under_every_data_folder_that_is_allowed(tmp_path: P
 
 def test_too_little_memory(tmp_path: Path):
     settings = Settings.model_validate({"data_dir": tmp_path, "runtime": {"min_free_memory_gb": 1e6}})
-    with pytest.raises(RuntimeProblem, match="GB of memory"):
+    with pytest.raises(FinanceLakeError, match="GB of memory"):
         preflight.memory(settings)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import resetting
 from financelake_assets.supervision import leftovers
 
@@ -41,7 +41,7 @@ def test_a_lake_that_runs_is_not_reset(settings: Settings):
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(RuntimeProblem, match="runs"):
+        with pytest.raises(FinanceLakeError, match="runs"):
             resetting.reset_lake(settings)
         assert (settings.data_dir / "delta").exists()
     finally:

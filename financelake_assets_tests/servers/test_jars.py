@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars
 from financelake_assets.servers.spark import spark_home
 
@@ -71,7 +71,7 @@ def test_another_file_under_the_same_name_is_refused_and_not_kept(tmp_path, monk
     address, place, _ = repository
     lock(tmp_path, monkeypatch)
     (place / "one-1.0.jar").write_bytes(CONTENT + b"!")
-    with pytest.raises(RuntimeProblem, match="is not the jar that this version was locked to"):
+    with pytest.raises(FinanceLakeError, match="is not the jar that this version was locked to"):
         jars.class_path("kafka", lake(tmp_path, address))
     assert not list((tmp_path / "cache").rglob("*.jar"))
 
@@ -88,20 +88,20 @@ def test_a_damaged_jar_in_the_cache_is_fetched_anew(tmp_path, monkeypatch, repos
 
 def test_a_repository_that_is_away_is_a_message_with_a_remedy(tmp_path, monkeypatch):
     lock(tmp_path, monkeypatch)
-    with pytest.raises(RuntimeProblem, match=r"one-1\.0\.jar could not be fetched") as raised:
+    with pytest.raises(FinanceLakeError, match=r"one-1\.0\.jar could not be fetched") as raised:
         jars.class_path("kafka", lake(tmp_path, "http://127.0.0.1:9"))
     assert "FINANCELAKE_RUNTIME__MAVEN_REPOSITORY" in raised.value.remedy
 
 
 def test_a_lock_entry_without_a_hash_is_refused(tmp_path, monkeypatch):
     lock(tmp_path, monkeypatch, digest=None)
-    with pytest.raises(RuntimeProblem, match=r"no sha256 for org\.example:one:1\.0"):
+    with pytest.raises(FinanceLakeError, match=r"no sha256 for org\.example:one:1\.0"):
         jars.class_path("kafka", lake(tmp_path, "http://127.0.0.1:9"))
 
 
 def test_a_lock_cannot_lead_out_of_the_cache(tmp_path, monkeypatch):
     lock(tmp_path, monkeypatch, version="../../../etc")
-    with pytest.raises(RuntimeProblem, match="not a plain jar"):
+    with pytest.raises(FinanceLakeError, match="not a plain jar"):
         jars.class_path("kafka", lake(tmp_path, "http://127.0.0.1:9"))
 
 

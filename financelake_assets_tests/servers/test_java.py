@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import java
 
 
@@ -40,7 +40,7 @@ def test_an_old_java_is_passed_over(tmp_path: Path):
 def test_none_that_is_suitable_is_one_message_with_all_that_was_found(tmp_path: Path):
     install(tmp_path / "home", "11.0.2")
     install(tmp_path / "usual" / "small", "17.0.1", modules="java.base")
-    with pytest.raises(RuntimeProblem) as raised:
+    with pytest.raises(FinanceLakeError) as raised:
         java.find_java(env={"JAVA_HOME": str(tmp_path / "home")})
     assert "older than 17" in str(raised.value)
     assert "lacks the module jdk.incubator.vector" in str(raised.value)
@@ -48,7 +48,7 @@ def test_none_that_is_suitable_is_one_message_with_all_that_was_found(tmp_path: 
 
 
 def test_no_java_at_all(tmp_path: Path):
-    with pytest.raises(RuntimeProblem, match="none"):
+    with pytest.raises(FinanceLakeError, match="none"):
         java.find_java(env={"PATH": str(tmp_path)})
 
 
@@ -68,7 +68,7 @@ def test_a_java_that_does_not_run_is_said(tmp_path: Path):
     executable = install(tmp_path / "home", "17")
     (tmp_path / "home" / "release").unlink()
     executable.write_text("#!/bin/sh\nexit 127\n")
-    with pytest.raises(RuntimeProblem, match="does not run"):
+    with pytest.raises(FinanceLakeError, match="does not run"):
         java.find_java(env={"JAVA_HOME": str(tmp_path / "home")})
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars, kafka
 from financelake_assets.servers.java import find_java
 
@@ -47,7 +47,7 @@ def test_a_folder_of_another_cluster_is_left_alone(tmp_path: Path):
     home = kafka.folder(settings)
     meta(home / "data", ID)
     (home / "cluster.id").write_text("another\n")
-    with pytest.raises(RuntimeProblem, match="belongs to the Kafka cluster") as raised:
+    with pytest.raises(FinanceLakeError, match="belongs to the Kafka cluster") as raised:
         kafka.prepare(settings, find_java(), [])
     assert ID in raised.value.remedy
     assert kafka.formatted_for(home / "data") == ID

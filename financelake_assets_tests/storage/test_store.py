@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from dash_app.data.cached_tables import CachedTable
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model.registry import read_silver
 from financelake_assets.operations import doctor
 from financelake_assets.operations.backup import back_up, restore
@@ -235,7 +235,7 @@ def test_a_backup_of_a_store_makes_a_lake_in_a_folder_and_the_other_way_round(la
     restore(bucket, tmp_path / "again", quiet)
     assert everything(bucket) == everything(lake)
     assert (bucket.models_dir / "part").read_text() == "a tree"
-    with pytest.raises(RuntimeProblem, match=f"{bucket.tables} hold something already"):
+    with pytest.raises(FinanceLakeError, match=f"{bucket.tables} hold something already"):
         restore(bucket, tmp_path / "again", quiet)
 
 

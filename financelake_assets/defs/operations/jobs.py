@@ -8,8 +8,11 @@ import dagster as dg
 from pydantic import Field
 
 from financelake_assets.catalogue import TABLES
+from financelake_assets.defs.gold.assets import gold_tables
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource
 from financelake_assets.defs.run_tags import OPERATORS
+from financelake_assets.defs.silver import assets as silver
+from financelake_assets.defs.silver.checks import BLOCKING
 from financelake_assets.defs.table_assets import table_key
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.streams import progress
@@ -92,3 +95,17 @@ def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
 def maintain_tables() -> None:
     """Maintain them."""
     maintain_each()
+
+
+CATCH_UP_JOB = "catch_up"
+
+
+catch_up = dg.define_asset_job(
+    CATCH_UP_JOB,
+    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
+    selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
+    | dg.AssetSelection.checks(*BLOCKING),
+    executor_def=dg.in_process_executor,
+    tags={"dagster/priority": "5"},
+    description="Work off what waits on the topics and in silver.",
+)

@@ -1,6 +1,7 @@
-"""Sensors of the lake's operation: alerts, the progress of the continuous queries, and Dagster's own automation.
+"""Sensors that keep the lake going: arrivals on Kafka, progress of the queries, alerts, and Dagster's own automation.
 
-The one that alerts acts on nothing but its cursor and the notifier.
+``bronze_offsets`` keeps the silver query running, or has a run work off what waits, where the queries are not
+continuous. ``alerts`` acts on nothing but its cursor and the notifier.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from financelake_assets.bronze.offsets import lag
+from financelake_assets.bronze.offsets import Offsets, lag
 from financelake_assets.config import Settings
+from financelake_assets.defs import reporting
+from financelake_assets.defs.bronze.assets import topic_key, topic_metadata
 from financelake_assets.defs.gold.checks import CHECKS as GOLD_CHECKS
+from financelake_assets.defs.operations import backlog
+from financelake_assets.defs.operations.jobs import catch_up
+from financelake_assets.defs.reporting import Cursor
 from financelake_assets.defs.resources import (
     ContinuousStreamsResource,
     LakeResource,
@@ -31,11 +37,14 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.paper import performance
 from financelake_assets.gold.paper.schema import PORTFOLIO
 from financelake_assets.model import registry
-from financelake_assets.operations import alerts, notifier
+from financelake_assets.operations import alerts, decisions, notifier
+from financelake_assets.silver import query as silver
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
-from financelake_assets.streams.client import QUERIES
+from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.streams.client import QUERIES, held
 from financelake_assets.streams.failures import last_failure
+from financelake_assets.streams.keeping import keep_running
 from financelake_assets.streams.progress import PROGRESS, keep
 
 _RECENT_SECONDS = 24 * 3600
@@ -161,3 +170,75 @@ def by_query(rows: pl.DataFrame) -> dict[str, Any]:
         for name, value in row.items()
         if name != "query" and value is not None
     }
+
+
+@dg.sensor(
+    job=catch_up,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    name="bronze_offsets",
+)
+def bronze_offsets(
+    context: dg.SensorEvaluationContext,
+    lake: LakeResource,
+    topics: TopicsResource,
+    tables: TablesResource,
+    streams: ContinuousStreamsResource,
+) -> dg.SensorResult | dg.SkipReason:
+    """See what arrived on the topics since the last tick, and have it worked off."""
+    from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
+
+    settings = lake.settings
+    try:
+        watermarks = topics.watermarks()
+    except TopicMissingError as missing:
+        # a lake without a feed of its own, or somebody deleted them
+        made = [one.topic for one in topics.ensure() if one.created]
+        return dg.SkipReason(f"{missing} Made: {', '.join(made)}")
+    except BrokerUnavailableError as error:
+        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+    cursor = Cursor.parse(context.cursor)
+    arrived = decisions.arrivals(cursor.high, watermarks)
+    for note in arrived.notes:
+        context.log.warning(note)
+    consumed = consumed_offsets(settings)
+    behind = total(lag(consumed, watermarks))
+    requests: list[dg.RunRequest] = []
+    waiting_since = None
+    if settings.streams.continuous:
+        said = f"query silver {keep_running(streams.streams, settings, silver.QUERY)}"
+    else:
+        requests, waiting_since, said = _worked_off(context.instance, settings, consumed, behind, cursor.waiting_since)
+    events = [
+        dg.AssetMaterialization(
+            topic_key(topic), metadata={**topic_metadata(topic, watermarks), "new_messages": messages}
+        )
+        for topic, messages in arrived.messages.items()
+    ]
+    extra = {"messages_behind": behind}
+    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, time.time(), extra)
+    high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
+    summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
+    return dg.SensorResult(
+        run_requests=requests,
+        asset_events=[*events, *written],
+        cursor=Cursor(high, told, waiting_since).dump(),
+        skip_reason=None if requests else dg.SkipReason(summary),
+    )
+
+
+def _worked_off(
+    instance: dg.DagsterInstance, settings: Settings, consumed: Offsets, behind: int, since: float | None
+) -> tuple[list[dg.RunRequest], float | None, str]:
+    """The run that is due for what waits, since when something has waited, and why or why not."""
+    if held(settings, silver.QUERY):
+        return [], since, "query silver was stopped by an operator"
+    now = time.time()
+    waits = backlog.backlog(instance, settings, behind, now - (since or now))
+    decision = decisions.catch_up_due(waits, settings.streams)
+    since = (since or now) if waits.messages or waits.commits else None
+    if not decision.due:
+        return [], since, decision.why
+    place = json.dumps([consumed, waits.commits], sort_keys=True)
+    # the clock begins anew: what this run leaves has waited from now on
+    return [backlog.request(settings, place, waits.failures, decision.why)], None, decision.why

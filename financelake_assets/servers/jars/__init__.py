@@ -23,7 +23,7 @@ from typing import Literal
 import platformdirs
 
 from financelake_assets.config import Settings
-from financelake_assets.errors import RuntimeProblem
+from financelake_assets.errors import FinanceLakeError
 
 JarSet = Literal["kafka", "spark", "s3"]
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -69,12 +69,14 @@ def read_lock(path: Path) -> list[Jar]:
     """The artifacts of a lock.
 
     Raises:
-        RuntimeProblem: the lock is missing, or an entry has no sha256 or is not a plain jar of a fixed version.
+        FinanceLakeError: the lock is missing, or an entry has no sha256 or is not a plain jar of a fixed version.
     """
     try:
         entries = tomllib.loads(path.read_text())["dependencies"]
     except (FileNotFoundError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise RuntimeProblem(f"The lock of the JVM jars cannot be read: {path}: {error}", remedy=_REINSTALL) from error
+        raise FinanceLakeError(
+            f"The lock of the JVM jars cannot be read: {path}: {error}", remedy=_REINSTALL
+        ) from error
     return [_locked(entry, path) for entry in entries]
 
 
@@ -82,7 +84,7 @@ def class_path(name: JarSet, settings: Settings, progress: Progress | None = Non
     """The jars of a set, each fetched where it is missing and checked against the lock.
 
     Raises:
-        RuntimeProblem: a jar cannot be fetched or does not have the locked hash. Nothing may start then.
+        FinanceLakeError: a jar cannot be fetched or does not have the locked hash. Nothing may start then.
     """
     jars = read_lock(lock_file(name))
     cache = cache_folder(settings)
@@ -123,10 +125,10 @@ def _locked(entry: dict[str, str], path: Path) -> Jar:
     digest = entry.get("sha256", "")
     coordinate = f"{entry.get('groupId')}:{entry.get('artifactId')}:{entry.get('version')}"
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise RuntimeProblem(f"{path} has no sha256 for {coordinate}; it is refused.", remedy=_REINSTALL)
+        raise FinanceLakeError(f"{path} has no sha256 for {coordinate}; it is refused.", remedy=_REINSTALL)
     names = (*entry["groupId"].split("."), entry["artifactId"], entry["version"], entry.get("classifier") or "x")
     if entry.get("packaging", "jar") != "jar" or not all(re.fullmatch(r"\w[\w.\-]*", part) for part in names):
-        raise RuntimeProblem(f"{path} has an entry that is not a plain jar: {coordinate}.", remedy=_REINSTALL)
+        raise FinanceLakeError(f"{path} has an entry that is not a plain jar: {coordinate}.", remedy=_REINSTALL)
     return Jar(entry["groupId"], entry["artifactId"], entry["version"], entry.get("classifier", ""), digest)
 
 
@@ -158,14 +160,14 @@ def _fetch(jar: Jar, target: Path, cache: Path, repository: str | None, progress
         try:
             arrived = Path(artifact.resolve())
         except (OSError, RuntimeError) as error:
-            raise RuntimeProblem(
+            raise FinanceLakeError(
                 f"{jar.path.name} could not be fetched from {source}: {error}",
                 remedy="Check the network and any proxy, or set FINANCELAKE_RUNTIME__MAVEN_REPOSITORY to a mirror. "
                 "What has been fetched is kept.",
             ) from error
         found = sha256(arrived)
         if found != jar.sha256:
-            raise RuntimeProblem(
+            raise FinanceLakeError(
                 f"{jar.path.name} from {source} is not the jar that this version was locked to: "
                 f"sha256 {found}, expected {jar.sha256}. Nothing was started.",
                 remedy="The repository or something on the way to it has changed the file. Do not use it; "
@@ -226,3 +228,13 @@ def wheel_artifacts() -> frozenset[str]:
 
     jars = (Path(os.fspath(pyspark.__file__)).parent / "jars").glob("*.jar")
     return frozenset(re.sub(r"-\d[\w.\-]*\.jar$", "", jar.name) for jar in jars)
+
+
+JMX_AGENT = Jar(
+    "io.prometheus.jmx",
+    "jmx_prometheus_javaagent",
+    "1.0.1",
+    "",
+    "7d61f737fd661610ccc14aea79764faa1ea94a340cbc8f0029b3d2edea3d80c1",
+)
+"""In no class path: it is an agent of the broker's JVM."""

@@ -9,8 +9,7 @@ import sys
 from typing import get_args
 
 from financelake_assets.config import get_settings
-from financelake_assets.servers.jars import JarSet, class_path, provide, resolve, wheel_artifacts, write_lock
-from financelake_assets.servers.kafka import JMX_AGENT
+from financelake_assets.servers.jars import JMX_AGENT, JarSet, class_path, provide, resolve, wheel_artifacts, write_lock
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["fetch"]:

@@ -14,7 +14,7 @@ import dagster as dg
 from financelake_assets.catalogue import SCORED
 from financelake_assets.config import Settings
 from financelake_assets.defs import run_history
-from financelake_assets.defs.gold.assets import gold_tables
+from financelake_assets.defs.operations.jobs import CATCH_UP_JOB
 from financelake_assets.defs.silver import assets as silver
 from financelake_assets.defs.silver.checks import BLOCKING
 from financelake_assets.defs.table_assets import table_key
@@ -23,17 +23,6 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.model import registry
 from financelake_assets.operations import decisions
 from financelake_assets.silver.schema import BARS
-
-CATCH_UP_JOB = "catch_up"
-catch_up = dg.define_asset_job(
-    CATCH_UP_JOB,
-    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
-    selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
-    | dg.AssetSelection.checks(*BLOCKING),
-    executor_def=dg.in_process_executor,
-    tags={"dagster/priority": "5"},
-    description="Work off what waits on the topics and in silver.",
-)
 
 
 def backlog(instance: dg.DagsterInstance, settings: Settings, messages: int, seconds: float) -> decisions.Backlog:

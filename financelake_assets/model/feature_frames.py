@@ -1,0 +1,35 @@
+"""Features and labels of every series of a Spark DataFrame: the edge between Spark and the pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from financelake_assets.model.features import ADDED, SERIES, features_of
+
+
+def with_features(bars: DataFrame) -> DataFrame:
+    """``features_of`` every series of a Spark frame."""
+    return by_series(bars, features_of, ADDED)
+
+
+def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame], added: pa.Schema) -> DataFrame:
+    """Apply a function of frames to every series of a Spark frame, each in one Python worker.
+
+    Args:
+        bars: rows with the columns of ``SERIES``.
+        function: adds columns to the rows of a series.
+        added: what it adds.
+    """
+
+    def of_series(rows: pa.Table) -> pa.Table:
+        found = function(pl.DataFrame(pl.from_arrow(rows)))
+        return found.to_arrow().cast(pa.schema([*rows.schema, *added]))
+
+    schema = StructType([*bars.schema.fields, *from_arrow_schema(added).fields])
+    return bars.groupBy(*SERIES).applyInArrow(of_series, schema)

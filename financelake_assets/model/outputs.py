@@ -1,0 +1,24 @@
+"""Names of what the forests are given and what they give."""
+
+from __future__ import annotations
+
+RAW = "raw_prediction"
+"""The return that its forest predicts, in units of the expected move."""
+
+
+RAW_UP = "raw_up"
+"""The probability of a rise that its forest predicts."""
+
+
+RAW_SIZE = "raw_size"
+"""The size of the move that its forest predicts, in units of the expected move."""
+
+
+OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
+
+
+RETURNS = 3
+"""Place of the returns' forest among the pipeline's stages, the first of the forests."""
+
+
+WEEKDAY_EFFECT = "weekday_effect"
