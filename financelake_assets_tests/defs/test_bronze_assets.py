@@ -17,6 +17,7 @@ from financelake_assets.defs.bronze.assets import (
     history_request,
 )
 from financelake_assets.defs.resources import LakeResource, TopicsResource
+from financelake_assets_tests.bronze.conftest import bronze_lake as bronze_lake
 from financelake_assets_tests.bronze.observed import messages
 
 
