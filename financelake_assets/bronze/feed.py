@@ -26,6 +26,7 @@ from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.files import write_whole
 from financelake_assets.providers.base import Chunk, skip_rows
 from financelake_assets.providers.replay import ReplayProvider
 
@@ -108,20 +109,19 @@ class Feed:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         provider = self._settings.feed.provider
         state = FeedState(phase, provider, self._published, self._total, now, os.getpid(), problem)
-        file = state_file(self._settings)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(state)))
-        partial.replace(file)
+        try:
+            write_whole(state_file(self._settings), json.dumps(asdict(state)))
+        except OSError as error:  # a full disk must not end the feed: what it publishes goes to the broker
+            log.warning("the feed cannot say how far it is", error=str(error))
 
 
 def main() -> int:
     """Run the lake's feed; 3 when it runs already."""
     settings = get_settings()
     logs.set_up(settings)
-    (settings.data_dir / "run").mkdir(parents=True, exist_ok=True)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(settings.data_dir / "run" / "feed.lock", timeout=0):
+        with FileLock(settings.run_dir / "feed.lock", timeout=0):
             feed = Feed(settings)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: feed.stop())

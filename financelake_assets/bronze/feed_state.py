@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from financelake_assets.config import Settings
+from financelake_assets.files import read_json
 
 Phase = Literal["waiting", "history", "live", "idle"]
 
@@ -27,12 +27,10 @@ class FeedState:
 
 def state_file(settings: Settings) -> Path:
     """Where the feed says how far it is."""
-    return settings.data_dir / "run" / "feed.json"
+    return settings.run_dir / "feed.json"
 
 
 def read_state(settings: Settings) -> FeedState | None:
     """What the feed last said; ``None`` when this lake has had none."""
-    try:
-        return FeedState(**json.loads(state_file(settings).read_text()))
-    except FileNotFoundError:
-        return None
+    found = read_json(state_file(settings))
+    return None if found is None else FeedState(**found)

@@ -210,15 +210,10 @@ def _selection_name(request: IngestRequest) -> str:
 
 @contextmanager
 def _only_one(settings: Settings, name: str) -> Iterator[None]:
-    folder = settings.data_dir / "run"
+    folder = settings.run_dir
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / f"load-{re.sub(r'[^A-Za-z0-9.-]', '_', name)}.lock", timeout=0):
             yield
     except Timeout as error:
         raise LoadRunningError(f"{name} is being published by another process; wait for it, or end it") from error
-
-
-def as_dict(result: IngestResult) -> dict[str, object]:
-    """The result for programs, as ``financelake ingest --json`` prints it."""
-    return {**result.__dict__, "symbols": sorted(result.symbols), "seconds": round(result.seconds, 3)}

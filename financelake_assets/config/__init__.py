@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         return str(self.data_dir / "checkpoints" / query)
 
     @property
+    def run_dir(self) -> Path:
+        """Folder of what belongs to the processes that run: sockets, locks, and what they say of themselves."""
+        return self.data_dir / "run"
+
+    @property
     def models_dir(self) -> Path:
         """Folder of the model artifacts, one sub-folder a version."""
         return self.data_dir / "models"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
@@ -153,7 +152,7 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
         "coverage": part["covered"].mean(),
         "coverage_nominal": part["coverage"].mean(),
         "brier": metrics.brier(probability, rose) if len(error) else None,
-        "brier_naive": float(np.mean(rose) * (1 - np.mean(rose))) if len(error) else None,
+        "brier_naive": metrics.COIN_BRIER if len(error) else None,
         "signals": acted.height,
         "gross_return": acted["gross_return"].mean(),
         "net_return": acted["net_return"].mean(),

@@ -155,7 +155,7 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "qlike": metrics.qlike(_array(rows, "volatility"), actual),
         "qlike_naive": metrics.qlike(move, actual),
         "brier": metrics.brier(_array(rows, "probability_up"), actual > 0),
-        "brier_naive": metrics.brier(np.full(len(rows), 0.5), actual > 0),
+        "brier_naive": metrics.COIN_BRIER,
         "coverage": float(np.mean((actual >= low) & (actual <= high))),
         "coverage_nominal": judged.coverage,
         "interval_width": float(np.mean(np.exp(high) - np.exp(low))),

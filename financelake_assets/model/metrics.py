@@ -152,6 +152,10 @@ def qlike(volatility: Floats, returns: Floats) -> float:
     return float(np.mean(2 * np.log(volatility) + (returns / volatility) ** 2))
 
 
+COIN_BRIER = 0.25
+"""Brier score of a coin, which says 0.5 each time: the naive forecast of whether the price rises, everywhere."""
+
+
 def brier(probability: Floats, happened: NDArray[np.bool_]) -> float:
     """Brier score (1950): the mean squared error of a probability; 0.25 is a coin's."""
     return float(np.mean((probability - happened) ** 2)) if len(probability) else math.nan

@@ -6,7 +6,6 @@ repository's ``dagster.yaml`` and a workspace that points at this lake's code lo
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.files import write_whole
 from financelake_assets.servers.command import Command
 
 _PACKAGE = Path(__file__).parents[1]
@@ -35,17 +35,10 @@ def prepare(settings: Settings) -> None:
     instance = _instance_settings().read_text()
     if settings.dagster.postgres is not None:
         instance += yaml.safe_dump({"storage": {"postgres": {"postgres_url": {"env": _POSTGRES_VARIABLE}}}})
-    _write(folder / "dagster.yaml", instance)
+    write_whole(folder / "dagster.yaml", instance)
     host = settings.dagster.code_host or settings.host
     server = {"host": host, "port": _code_port(settings), "location_name": LOCATION}
-    _write(folder / "workspace.yaml", yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-
-
-def _write(file: Path, text: str) -> None:
-    """At once: another of Dagster's processes may read it at this moment."""
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(file)
+    write_whole(folder / "workspace.yaml", yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
 
 def code_server(settings: Settings) -> Command:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from financelake_assets.config import KafkaSettings, Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.files import write_whole
 from financelake_assets.servers import jars
 from financelake_assets.servers.command import Command, joined
 from financelake_assets.servers.java import Java
@@ -289,9 +290,7 @@ def _cluster_id(home: Path, kafka: KafkaSettings) -> str:
     cluster = formatted_for(home / "data", kafka.node_id) or base64.urlsafe_b64encode(
         uuid.uuid4().bytes
     ).decode().rstrip("=")
-    partial = file.with_suffix(".partial")
-    partial.write_text(cluster + "\n")
-    partial.replace(file)
+    write_whole(file, cluster + "\n")
     return cluster
 
 

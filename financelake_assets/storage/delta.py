@@ -184,7 +184,7 @@ class TableSpec:
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:
         """Take turns with others of this data folder who rewrite the table; of two who do not, one does it again."""
-        folder = settings.data_dir / "run"
+        folder = settings.run_dir
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):
             yield

@@ -66,8 +66,3 @@ class OpenTables:
             return new.height
 
         return retried(add)
-
-
-def insert(table: TableSpec, settings: Settings, rows: pl.DataFrame) -> int:
-    """Insert once; see ``OpenTables.insert``."""
-    return OpenTables(settings).insert(table, rows)

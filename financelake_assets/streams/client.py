@@ -114,7 +114,7 @@ def held(settings: Settings, name: str) -> bool:
 
 
 def _hold_file(settings: Settings, name: str) -> Path:
-    return settings.data_dir / "run" / f"stream-{name}.held"
+    return settings.run_dir / f"stream-{name}.held"
 
 
 def stream_status(settings: Settings) -> list[dict[str, Any]]:

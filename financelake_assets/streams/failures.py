@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from financelake_assets.config import Settings
+from financelake_assets.files import read_json, write_whole
+
+WELL_AFTER_SECONDS = 60.0
+"""A query that has run this long since its last start counts as well again."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,13 @@ class Failure:
 
 def last_failure(settings: Settings, name: str) -> Failure:
     """What is remembered of the query's failures since it last ran well."""
-    try:
-        return Failure(**json.loads(_failure_file(settings, name).read_text()))
-    except FileNotFoundError:
-        return Failure()
+    return Failure(**(read_json(_failure_file(settings, name)) or {}))
 
 
 def record_failure(settings: Settings, name: str, error: str) -> Failure:
     """Remember one more failure of the query."""
     failure = Failure(last_failure(settings, name).count + 1, error, time.time())
-    file = _failure_file(settings, name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(failure.__dict__))
-    partial.replace(file)
+    write_whole(_failure_file(settings, name), json.dumps(failure.__dict__))
     return failure
 
 
@@ -49,8 +45,4 @@ def forget_failures(settings: Settings, name: str) -> None:
 
 
 def _failure_file(settings: Settings, name: str) -> Path:
-    return settings.data_dir / "run" / f"stream-{name}.failure.json"
-
-
-WELL_AFTER_SECONDS = 60.0
-"""A query that has run this long since its last start counts as well again."""
+    return settings.run_dir / f"stream-{name}.failure.json"

@@ -41,4 +41,4 @@ def stall(batch: OpenBatch | None, failures: int, settings: Settings) -> str | N
 
 
 def _started_file(settings: Settings, name: str) -> Path:
-    return settings.data_dir / "run" / f"stream-{name}.started"
+    return settings.run_dir / f"stream-{name}.started"

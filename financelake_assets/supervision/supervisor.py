@@ -34,7 +34,7 @@ _NAME = "supervisor"
 
 def folder(settings: Settings) -> Path:
     """Sockets, configuration and state of what runs."""
-    return settings.data_dir / "run"
+    return settings.run_dir
 
 
 def log_file(settings: Settings, name: str) -> Path:

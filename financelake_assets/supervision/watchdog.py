@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.files import read_json, write_whole
 from financelake_assets.servers.command import PROCESS_VARIABLE
 from financelake_assets.supervision import processes
 from financelake_assets.supervision.processes import Process, ProcessState
@@ -100,10 +101,7 @@ def health_file(settings: Settings) -> Path:
 
 def read_health(settings: Settings) -> dict[str, Health]:
     """What the watchdog saw last, by process; empty before its first look."""
-    try:
-        entries = json.loads(health_file(settings).read_text())["processes"]
-    except FileNotFoundError:
-        return {}
+    entries = (read_json(health_file(settings)) or {}).get("processes", {})
     return {name: Health(**entry) for name, entry in entries.items()}
 
 
@@ -136,9 +134,10 @@ def _write(settings: Settings, seen: dict[str, Health]) -> None:
         "disk_free_gb": round(free_gb, 1),
         "processes": {name: asdict(health) for name, health in seen.items()},
     }
-    partial = health_file(settings).with_suffix(".partial")
-    partial.write_text(json.dumps(content))
-    partial.replace(health_file(settings))
+    try:
+        write_whole(health_file(settings), json.dumps(content))
+    except OSError as error:  # a full disk must not end who restarts the processes
+        print(f"cannot write {health_file(settings)}: {error}", flush=True)  # noqa: T201
 
 
 def _write_to_own_log(settings: Settings) -> None:

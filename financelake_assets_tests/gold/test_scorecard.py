@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from financelake_assets.config import Settings
 from financelake_assets.gold import scorecard
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.storage.open_tables import insert
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.gold.frames import bar, bars, day, frame, prediction, predictions, signals
 
 NOW = datetime(2026, 2, 2, tzinfo=UTC)
@@ -198,14 +198,14 @@ def test_a_corrected_base_bar_changes_the_return_but_not_the_naive_forecast():
 
 def test_a_key_is_written_once_as_it_was_first(offline_lake: Settings):
     first = score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0), bar(1, 102.0)))
-    assert insert(SCORECARD, offline_lake, first) == 1
+    assert OpenTables(offline_lake).insert(SCORECARD, first) == 1
     both = score(prediction(0, 100.0, 0.5), prediction(1, 102.0, 0.01), of=bars(*[bar(n, 100.0) for n in range(3)]))
-    assert insert(SCORECARD, offline_lake, both) == 1
-    assert insert(SCORECARD, offline_lake, both) == 0
+    assert OpenTables(offline_lake).insert(SCORECARD, both) == 1
+    assert OpenTables(offline_lake).insert(SCORECARD, both) == 0
     opened = SCORECARD.open(offline_lake)
     assert opened is not None
     assert pl.scan_delta(opened).filter(pl.col("event_time") == day(0)).collect().equals(first)
-    assert insert(SCORECARD, offline_lake, both.clear()) == 0
+    assert OpenTables(offline_lake).insert(SCORECARD, both.clear()) == 0
 
 
 def test_the_tables_have_the_columns_that_outside_tools_rely_on():
