@@ -12,8 +12,8 @@ from typing import NamedTuple
 import polars as pl
 from deltalake import DeltaTable
 
-from financelake_assets.silver.checkpoint import CheckpointError, committed_batch, source_offsets
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.checkpoints import CheckpointError, committed_batch, source_offsets
 
 COMMIT = "_commit_version"
 

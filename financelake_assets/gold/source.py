@@ -18,8 +18,8 @@ from pyspark.sql.streaming.datasource import ReadLimit
 from pyspark.sql.types import StructType
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import CheckpointError
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.checkpoints import CheckpointError
 
 LAKE, FIRST_VERSION = "lake", "first_version"
 """Options: the lake's settings as JSON, and the version that a query without a checkpoint begins with."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import open_batch
+from financelake_assets.storage.checkpoints import open_batch
 
 
 @dataclass(frozen=True)

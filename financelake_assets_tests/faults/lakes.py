@@ -14,9 +14,10 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 from financelake_assets.silver import query
-from financelake_assets.silver.checkpoint import QUERY, committed_batch
+from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.spark_sessions import streams_session
+from financelake_assets.storage.checkpoints import committed_batch
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests import shared_servers
 from financelake_assets_tests.silver import kafka

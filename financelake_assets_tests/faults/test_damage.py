@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import QUERY, CheckpointError, committed_batch
+from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.ledger import read_ledger
+from financelake_assets.storage.checkpoints import CheckpointError, committed_batch
 from financelake_assets_tests.faults import lakes
 from financelake_assets_tests.silver import kafka
 

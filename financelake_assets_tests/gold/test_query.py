@@ -24,7 +24,7 @@ from financelake_assets.model import registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODELS
-from financelake_assets.silver.checkpoint import committed_batch
+from financelake_assets.storage.checkpoints import committed_batch
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.gold.frames import MADE_AT, day

@@ -23,8 +23,8 @@ from financelake_assets.gold.silver_changes import (
     versions_of,
 )
 from financelake_assets.gold.source import VersionsReader
-from financelake_assets.silver.checkpoint import CheckpointError
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.checkpoints import CheckpointError
 from financelake_assets_tests.gold.lakes import append, correct, market
 
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import (
-    CheckpointError,
-    committed_batch,
-    consumed_offsets,
-    open_batch,
-    refuse_misfit,
-)
+from financelake_assets.silver.checkpoint import consumed_offsets, refuse_misfit
+from financelake_assets.storage.checkpoints import CheckpointError, committed_batch, open_batch
 
 
 def write_batch(checkpoint: Path, batch: int, offsets: dict[str, dict[str, int]], *, committed: bool) -> None:

@@ -15,9 +15,10 @@ from pyspark.sql import SparkSession
 from financelake_assets.bronze.topics import delete_topics, ensure_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.silver.backfill import GapError, backfill
-from financelake_assets.silver.checkpoint import QUERY, CheckpointError, committed_batch
+from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.storage.checkpoints import CheckpointError, committed_batch
 from financelake_assets_tests.silver import kafka
 
 pytestmark = pytest.mark.integration
