@@ -48,4 +48,4 @@ def test_a_forbidden_import_breaks_its_contract(copied: Path, name: str) -> None
         said = contracts(copied)
     finally:
         file.write_text(before)
-    assert any(told.startswith(name) and told.endswith("BROKEN") for told in said.splitlines()), said
+    assert any(told.startswith(name) and "BROKEN" in told for told in said.splitlines()), said
