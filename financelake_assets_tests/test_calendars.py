@@ -13,9 +13,9 @@ from financelake_assets.calendars import (
     Gap,
     UnknownCalendarError,
     calendar_of,
-    interval_length,
     trading_calendar,
 )
+from financelake_assets.intervals import interval_length
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.replay import ReplayProvider
 

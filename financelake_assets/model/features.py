@@ -21,6 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from financelake_assets.config import ASSET_CLASSES
+from financelake_assets.intervals import bar_length
 from financelake_assets.model.windows import Floats, Windows
 
 LOOKBACK = 60
@@ -32,7 +33,6 @@ SERIES = ("symbol", "interval")
 _MOMENTUM = (1, 2, 5, 10, 20, 60)
 _LEAST_SHARE = 0.9  # of a window's values that must be there
 _LEAST_VOLATILITY = 1e-6  # below this a price is constant and its moves are float noise
-_BAR_LENGTH = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 # closed markets: five trading days take seven, and holidays more; too much costs little, too little costs features
 _CALENDAR_SLACK = 2
 _LONGEST_CLOSURE = timedelta(days=14)
@@ -120,15 +120,6 @@ def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame],
 
     schema = StructType([*bars.schema.fields, *from_arrow_schema(added).fields])
     return bars.groupBy(*SERIES).applyInArrow(of_series, schema)
-
-
-def bar_length(interval: str) -> timedelta:
-    """How long a bar lasts.
-
-    Args:
-        interval: such as ``1d``; validated by silver.
-    """
-    return _BAR_LENGTH[interval[-1]] * int(interval[:-1])
 
 
 def reach(interval: str) -> timedelta:

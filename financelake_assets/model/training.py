@@ -22,11 +22,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
+from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import Calibration, OutOfSample, calibrate
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, by_series, features_of
+from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, by_series, features_of
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.pipeline import (
