@@ -30,8 +30,7 @@ from financelake_assets.config import Settings
 from financelake_assets.resources.spark import job_session
 from financelake_assets.runtime import probes, spark_cluster
 from financelake_assets.runtime.java import find_java
-from financelake_assets.silver import query
-from financelake_assets.silver.cleaning import clean
+from financelake_assets.silver import query, reading
 
 WANTED = 1_000_000
 """Messages a second that the computed part is about."""
@@ -101,8 +100,7 @@ def read(spark: SparkSession, lake: Settings) -> None:
 def judge(spark: SparkSession, lake: Settings) -> None:
     """Every message as the silver query judges and types it, dropped in Spark."""
     messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
-    universe = spark.createDataFrame(list(SYMBOLS.items()), "symbol STRING, asset_class STRING")
-    clean(messages, universe).write.format("noop").mode("overwrite").save()
+    reading.on_executors(messages, dict(SYMBOLS)).write.format("noop").mode("overwrite").save()
 
 
 def computed(measured: dict[str, Any]) -> dict[str, Any]:
