@@ -1,10 +1,10 @@
 """The ledger: rows in = rows in silver + duplicates + rows in quarantine.
 
 Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. What came in is counted by
-the offsets of Spark's checkpoint, less those that Spark found to be no messages (``batches.py``); the others by what each
-table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose checkpoint is gone
-too, the tables say how far they were read. Reading it costs the same however large silver is; ``uncounted`` compares
-the totals with the rows themselves.
+the offsets of Spark's checkpoint, less those that Spark found to be no messages (``batches.py``); the others by what
+each table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose checkpoint is
+gone too, the tables say how far they were read. Reading it costs the same however large silver is; ``uncounted``
+compares the totals with the rows themselves.
 """
 
 from __future__ import annotations
