@@ -19,7 +19,7 @@ from financelake_assets.providers.replay import ReplayProvider
 from financelake_assets.servers import jars, spark
 from financelake_assets.servers.command import lake_environment
 from financelake_assets.servers.java import find_java
-from financelake_assets.silver.cleaning import clean
+from financelake_assets.silver.cleaning import MESSAGES, cleaned
 from financelake_assets.spark_sessions import job_session
 from financelake_assets.supervision import probes
 
@@ -80,10 +80,11 @@ def packaged_bars(session: SparkSession) -> DataFrame:
             "partition": pl.Series([0] * len(sent), dtype=pl.Int32),
             "offset": range(len(sent)),
             "timestamp": [now] * len(sent),
-            "headers": pl.Series([[]] * len(sent), dtype=pl.List(pl.Struct({"key": pl.String, "value": pl.Binary}))),
+            "provider": pl.Series([None] * len(sent), dtype=pl.Binary),
+            "size": pl.Series([None] * len(sent), dtype=pl.Int64),
+            "sha256": pl.Series([None] * len(sent), dtype=pl.String),
         }
     )
-    universe = session.createDataFrame(
-        [(one.symbol, one.asset_class) for one in provider.universe()], "symbol string, asset_class string"
-    )
-    return clean(session.createDataFrame(messages.to_arrow()), universe).where("reason IS NULL")
+    universe = {one.symbol: one.asset_class for one in provider.universe()}
+    good = cleaned(messages.select(MESSAGES.names), universe).filter(pl.col("reason").is_null())
+    return session.createDataFrame(good.to_arrow())

@@ -29,8 +29,7 @@ from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings
 from financelake_assets.servers import spark_cluster
 from financelake_assets.servers.java import find_java
-from financelake_assets.silver import query
-from financelake_assets.silver.cleaning import clean
+from financelake_assets.silver import query, reading
 from financelake_assets.spark_sessions import job_session
 from financelake_assets.supervision import probes
 
@@ -102,8 +101,7 @@ def read(spark: SparkSession, lake: Settings) -> None:
 def judge(spark: SparkSession, lake: Settings) -> None:
     """Every message as the silver query judges and types it, dropped in Spark."""
     messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
-    universe = spark.createDataFrame(list(SYMBOLS.items()), "symbol STRING, asset_class STRING")
-    clean(messages, universe).write.format("noop").mode("overwrite").save()
+    reading.on_executors(messages, dict(SYMBOLS)).write.format("noop").mode("overwrite").save()
 
 
 def computed(measured: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="messages on the topics; 0 leaves throughput out")
+    parser.add_argument(
+        "--corrections", type=float, default=0.01, help="share of bars that tell of the one before again"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=1_000, help="ticks a second for the latency")
     parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured; 0 leaves it out")
@@ -68,7 +71,9 @@ def main() -> None:
         with broker(settings), spark_server(settings):
             found: dict[str, Any] = {"cores": os.cpu_count()}
             if arguments.rows:
-                found["throughput"] = throughput(settings, Path(folder), arguments.rows, arguments.rounds)
+                found["throughput"] = throughput(
+                    settings, Path(folder), arguments.rows, arguments.rounds, arguments.corrections
+                )
             if arguments.seconds:
                 found["latency"] = latency(settings, Path(folder), arguments.rate, arguments.seconds)
         print(json.dumps(found, indent=2))
@@ -77,10 +82,10 @@ def main() -> None:
 # -- throughput -----------------------------------------------------------------------------------------
 
 
-def throughput(settings: Settings, folder: Path, rows: int, rounds: int) -> dict[str, Any]:
+def throughput(settings: Settings, folder: Path, rows: int, rounds: int, corrections: float) -> dict[str, Any]:
     """Every way in turns, so that a slow minute of the machine hits each of them."""
     ensure_topics(settings)
-    produce(settings, bar_messages(rows))
+    produce(settings, bar_messages(rows, corrections))
     spark = job_session(settings)
     ways: dict[str, Callable[[Settings], int]] = {
         "silver": lambda lake: silver(spark, lake, rows),
@@ -88,22 +93,36 @@ def throughput(settings: Settings, folder: Path, rows: int, rounds: int) -> dict
         "python append": python_append,
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    steady_rates: list[float] = []
+    starts: list[float] = []
     for number in range(rounds):
         for name, way in ways.items():
             lake = fresh_lake(settings, folder / f"{name}-{number}".replace(" ", "-"))
-            begun = time.perf_counter()
+            begun, begun_at = time.perf_counter(), time.time()
             done = way(lake)
             rates[name].append(done / (time.perf_counter() - begun))
+            if name == "silver":
+                rate, start = steady_of(lake, begun_at)
+                steady_rates.append(rate)
+                starts.append(start)
             if done != rows:
                 sys.exit(f"{name} wrote {done} of {rows} rows")
     spark.stop()
     median = {name: statistics.median(values) for name, values in rates.items()}
+    ours, peer, ceiling = statistics.median(steady_rates), median["python append"], median["spark noop"]
     return {
         "rows": rows,
         "rounds": rounds,
         "rows a second": {name: round(value) for name, value in median.items()},
         "spread": {name: [round(min(values)), round(max(values))] for name, values in rates.items()},
-        "silver / python append": round(median["silver"] / median["python append"], 2),
+        "start to first commit, seconds": round(statistics.median(starts), 2),
+        "steady": {
+            "silver": round(ours),
+            "noop": round(ceiling),
+            "python_append": round(peer),
+            "silver_over_noop": round(ours / ceiling, 3),
+            "silver_over_python_append": round(ours / peer, 3),
+        },
     }
 
 
@@ -126,6 +145,23 @@ def silver(spark: SparkSession, lake: Settings, rows: int) -> int:
     if not ledger.balanced:
         sys.exit(f"the ledger does not balance: {ledger}")
     return ledger.consumed
+
+
+def steady_of(lake: Settings, begun: float) -> tuple[float, float]:
+    """Rows a second behind the first commit of silver/bars, and the seconds until then; from the table's log."""
+    commits: list[tuple[float, int]] = []
+    for file in sorted(Path(BARS.path(lake), "_delta_log").glob("*.json")):
+        actions = [json.loads(line) for line in file.read_text().splitlines()]
+        counted = [int(a["txn"]["version"]) for a in actions if a.get("txn", {}).get("appId") in _COUNTED]
+        if counted:
+            commits.append((file.stat().st_mtime, sum(counted)))
+    (first, at_first), (last, at_last) = commits[0], commits[-1]
+    if last <= first:
+        sys.exit("one micro-batch holds all rows: there is no steady rate; give more --rows")
+    return (at_last - at_first) / (last - first), first - begun
+
+
+_COUNTED = ("accepted", "duplicates")
 
 
 def noop(spark: SparkSession, lake: Settings) -> int:
@@ -246,13 +282,13 @@ def phases(reports: list[dict[str, Any]]) -> dict[str, Any]:
 # -- messages -------------------------------------------------------------------------------------------
 
 
-def bar_messages(rows: int) -> Iterator[tuple[str, str, str]]:
-    """Topic, key and JSON of 1-minute bars of all symbols: 1 % are repetitions, 0.1 % are damaged."""
+def bar_messages(rows: int, repeated: float = 0.01) -> Iterator[tuple[str, str, str]]:
+    """Topic, key and JSON of 1-minute bars of all symbols: some repeat or correct the one before, 0.1 % are damaged."""
     random = np.random.default_rng(7)
     names = list(SYMBOLS)
     for first in range(0, rows, 60_000):
         n = np.arange(first, min(rows, first + 60_000))
-        minute = n // len(names) - (random.random(len(n)) < 0.01)
+        minute = n // len(names) - (random.random(len(n)) < repeated)
         close = np.round(100 + 10 * np.sin(minute / 500) + minute % 7, 2)
         symbols = [names[i % len(names)] for i in n]
         frame = pl.DataFrame(

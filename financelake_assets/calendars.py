@@ -21,13 +21,14 @@ from exchange_calendars.errors import CalendarError
 
 from financelake_assets.config import AssetClass
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.intervals import interval_length
 
 ALWAYS = "24/7"
 BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
 """Where the universe file does not name a calendar."""
 
 _FIRST_DAY = "1960-01-01"
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -90,7 +91,7 @@ class TradingCalendar:
     def trades_during(self, interval: str, start: datetime) -> bool:
         """Whether the market trades at the start of a bar; of one of days, on its day."""
         length = interval_length(interval)
-        return self.is_session(start) if length is not None and length >= _UNITS["d"] else self.is_trading(start)
+        return self.is_session(start) if length is not None and length >= _DAY else self.is_trading(start)
 
     def missing(self, interval: str, earlier: datetime, later: datetime) -> int:
         """How many bars were due between the starts of two; ticks are never due."""
@@ -109,7 +110,7 @@ class TradingCalendar:
         length = interval_length(interval)
         if not self._knows(_micros(after), _micros(after)):
             return after + (length or _MICROSECOND)
-        if length is not None and length >= _UNITS["d"]:
+        if length is not None and length >= _DAY:
             return self._next_day(length, after)
         moment = _micros(after + (length or _MICROSECOND))
         session = int(np.searchsorted(self._closes, moment, side="right"))
@@ -122,7 +123,7 @@ class TradingCalendar:
         length = interval_length(interval)
         if length is None or now <= newest or not self._knows(_micros(newest), _micros(now)):
             return 0
-        if length < _UNITS["d"]:
+        if length < _DAY:
             return max(0, self._trading(_micros(newest), _micros(now)) // _count(length) - 1)
         ended = int(np.searchsorted(self._closes, _micros(now), side="right"))
         return max(0, (ended - int(np.searchsorted(self._days, self._day(newest), side="right"))) // length.days)
@@ -142,7 +143,7 @@ class TradingCalendar:
 
     def _distance(self, length: timedelta, earlier: datetime, later: datetime) -> int:
         """Trading time between two starts in microseconds; for bars of days, sessions; for those of weeks, days."""
-        if length < _UNITS["d"]:
+        if length < _DAY:
             return self._trading(_micros(earlier), _micros(later))
         if length.days % 7 == 0:
             return self._day(later) - self._day(earlier)
@@ -180,14 +181,9 @@ def calendar_of(asset_class: AssetClass) -> TradingCalendar:
     return trading_calendar(BY_CLASS[asset_class])
 
 
-def interval_length(interval: str) -> timedelta | None:
-    """How long a bar is; ``None`` for ticks, which have no length."""
-    return None if interval == "tick" else int(interval[:-1]) * _UNITS[interval[-1]]
-
-
 def _count(length: timedelta) -> int:
     """What ``_distance`` counts one bar as."""
-    return length.days if length >= _UNITS["d"] else length // _MICROSECOND
+    return length.days if length >= _DAY else length // _MICROSECOND
 
 
 def _micros(at: datetime) -> int:

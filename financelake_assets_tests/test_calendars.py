@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.calendars import Gap, UnknownCalendarError, calendar_of, interval_length, trading_calendar
+from financelake_assets.calendars import (
+    Gap,
+    UnknownCalendarError,
+    calendar_of,
+    trading_calendar,
+)
+from financelake_assets.intervals import interval_length
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.replay import ReplayProvider
 

@@ -88,6 +88,8 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
     bounded = {
         **common,
         "cleanup.policy": "delete",
+        # the broker's time: a sender's could be any, and retention and judgement go by it
+        "message.timestamp.type": "LogAppendTime",
         "retention.ms": str(kafka.retention_ms),
         "retention.bytes": str(kafka.retention_bytes),
     }

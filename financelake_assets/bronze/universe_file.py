@@ -29,7 +29,7 @@ from financelake_assets.config import AssetClass, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers import registry
 from financelake_assets.providers.base import TICK, Instrument
-from financelake_assets.providers.request import INTERVAL_PATTERN
+from financelake_assets.providers.request import Interval
 
 
 class UniverseFileError(FinanceLakeError, ValueError):
@@ -46,7 +46,7 @@ class Entry(BaseModel):
     calendar: str = Field("", description="of exchange_calendars; default: XNYS, 24/7 or CMES by asset class")
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="that its prices are in, ISO 4217")
     provider: str = Field("replay", description="whom `financelake ingest` asks for it")
-    interval: str = Field("1d", pattern=INTERVAL_PATTERN)
+    interval: Interval = "1d"
 
     @field_validator("symbol")
     @classmethod

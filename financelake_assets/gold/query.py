@@ -28,6 +28,7 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
+from financelake_assets.intervals import BAR_LENGTHS
 from financelake_assets.model import registry
 from financelake_assets.model.features import SERIES
 from financelake_assets.model.forest import Forest
@@ -132,12 +133,14 @@ class Scorer:
         changed = feed.changes(self._tables.newest(BARS), committed)
         if changed.is_empty():
             return
-        last = changed.unique(BAR_KEY, keep="last", maintain_order=True)
         versions = self._registered()
+        record = model_for(versions, int(changed[feed.COMMIT].min()))  # type: ignore[arg-type]
+        last = _of_models(changed, versions).unique(BAR_KEY, keep="last", maintain_order=True)
+        if last.is_empty():
+            return
         longest = max((version.horizon for version in versions), default=1)
         bars = self._bars_around(longest).with_changes(last)
         keys = scoring.finished(bars, last)
-        record = model_for(versions, int(changed[feed.COMMIT].min()))  # type: ignore[arg-type]
         if record is not None:
             self._score(record, bars, keys)
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
@@ -172,6 +175,11 @@ class Scorer:
         if self._forest is None or self._forest[0] != record.model_version:
             self._forest = (record.model_version, registry.load_forest(self._settings, record))
         return self._forest[1]
+
+
+def _of_models(changed: pl.DataFrame, versions: Sequence[ModelRecord]) -> pl.DataFrame:
+    """The bars of intervals that some version predicts; no other bar can have a prediction or be the outcome of one."""
+    return changed.filter(pl.col("interval").is_in({version.interval for version in versions} & BAR_LENGTHS.keys()))
 
 
 def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelRecord | None:

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from financelake_assets.config import ASSET_CLASSES
+from financelake_assets.intervals import bar_length
 from financelake_assets.model.windows import Floats, Windows
 
 LOOKBACK = 60
@@ -29,7 +30,6 @@ SERIES = ("symbol", "interval")
 _MOMENTUM = (1, 2, 5, 10, 20, 60)
 _LEAST_SHARE = 0.9  # of a window's values that must be there
 _LEAST_VOLATILITY = 1e-6  # below this a price is constant and its moves are float noise
-_BAR_LENGTH = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 # closed markets: five trading days take seven, and holidays more; too much costs little, too little costs features
 _CALENDAR_SLACK = 2
 _LONGEST_CLOSURE = timedelta(days=14)
@@ -95,15 +95,6 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     return scaled.with_columns(
         **features, scorable=_scorable(), **{SYMBOL_WEEKDAY: _of_text(_symbol_and_weekday(), _crc31, pl.Int64)}
     ).select(*bars.columns, *ADDED.names)
-
-
-def bar_length(interval: str) -> timedelta:
-    """How long a bar lasts.
-
-    Args:
-        interval: such as ``1d``; validated by silver.
-    """
-    return _BAR_LENGTH[interval[-1]] * int(interval[:-1])
 
 
 def reach(interval: str) -> timedelta:

@@ -23,12 +23,13 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, bar_length, features_of
+from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT

@@ -15,6 +15,7 @@ from statistics import mode
 import polars as pl
 
 from financelake_assets.config import AssetClass
+from financelake_assets.intervals import canonical
 from financelake_assets.providers.base import TICK, ProviderError
 
 # in the order of preference, compared without case and punctuation
@@ -140,7 +141,7 @@ def guess_interval(times: Sequence[int], has_range: bool) -> str | None:
         return None  # months have no fixed length
     for unit, length in (("w", 7 * _DAY), ("d", _DAY), ("h", 60 * _MINUTE), ("m", _MINUTE)):
         if usual > 0 and usual % length == 0:
-            return f"{usual // length}{unit}"
+            return canonical(f"{usual // length}{unit}")
     return None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from financelake_assets.intervals import BAR_LENGTHS, CANONICAL, TICK
 from financelake_assets.providers.base import Provider, ProviderError
 from financelake_assets.providers.request import IngestRequest
 
@@ -35,6 +36,10 @@ def make_provider(request: IngestRequest) -> Provider:
     Raises:
         ProviderError: there is no such provider, or the request is not one that it can serve.
     """
+    if request.interval is not None and request.interval not in CANONICAL:
+        raise ProviderError(
+            f"{request.interval!r} is no interval of a lake; it has {', '.join(BAR_LENGTHS)} and {TICK}"
+        )
     if request.provider in _OURS:
         factory: Callable[[IngestRequest], Provider] = import_module(_OURS[request.provider]).from_request
         return factory(request)

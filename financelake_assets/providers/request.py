@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.base import COLUMNS, TICK
+from financelake_assets.intervals import PATTERN, canonical
+from financelake_assets.providers.base import COLUMNS
 
-INTERVAL_PATTERN = rf"^({TICK}|[1-9][0-9]{{0,2}}[mhdw])$"
+INTERVAL_PATTERN = PATTERN
+
+
+def _as_canonical(value: object) -> object:
+    """``60m`` as ``1h``; what is not understood stays, for the pattern to refuse."""
+    return (canonical(value) or value) if isinstance(value, str) else value
+
+
+Interval = Annotated[str, BeforeValidator(_as_canonical), Field(pattern=INTERVAL_PATTERN)]
+"""A canonical interval; other spellings of it are taken."""
 
 
 class IngestRequest(BaseModel):
@@ -24,7 +35,9 @@ class IngestRequest(BaseModel):
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
-    interval: str | None = Field(None, pattern=INTERVAL_PATTERN, description="1m, 1h, 1d …, or tick for single trades")
+    interval: Annotated[str, BeforeValidator(_as_canonical)] | None = Field(
+        None, description="1m, 1h, 1d …, or tick for single trades"
+    )
     calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: tuple[str, ...] = Field((), description="only these symbols")

@@ -16,15 +16,14 @@ import polars as pl
 import yfinance as yf
 from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
-from financelake_assets.calendars import interval_length
 from financelake_assets.config import AssetClass
+from financelake_assets.intervals import interval_length
 from financelake_assets.providers.base import ProviderError, typed
 from financelake_assets.providers.columns import guess_class
 from financelake_assets.providers.courtesy import PassingError
 
 INTERVALS = {
-    **{name: name for name in ("1m", "2m", "5m", "15m", "30m", "90m", "1h", "1d")},
-    "60m": "1h",
+    **{name: name for name in ("1m", "2m", "5m", "15m", "30m", "1h", "1d")},
     "1w": "1wk",
 }
 """Ours → Yahoo's."""
@@ -46,7 +45,7 @@ _FIELDS = {
     "Stock Splits": "split",
 }
 # how far back Yahoo keeps bars, less a day so that the request is not too late when it arrives
-_REACH = {"1m": timedelta(days=29), "1h": timedelta(days=729), "60m": timedelta(days=729)}
+_REACH = {"1m": timedelta(days=29), "1h": timedelta(days=729)}
 _REACH_OTHERS = timedelta(days=59)
 _WINDOW_1M = timedelta(days=7)
 

@@ -54,7 +54,7 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
             .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
             .load()
         )
-        write_batch(spark, tables, messages, ids)
+        write_batch(tables, messages, step, ids)
 
 
 def steps(ranges: Mapping[str, Mapping[int, Range]], most: int) -> Iterator[Ranges]:

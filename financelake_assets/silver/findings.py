@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import polars as pl
 
-from financelake_assets.calendars import TradingCalendar, interval_length
+from financelake_assets.calendars import TradingCalendar
+from financelake_assets.intervals import interval_length
 from financelake_assets.silver.schema import FINDINGS
 
 _TYPICAL_BARS = 60

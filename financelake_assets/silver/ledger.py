@@ -1,9 +1,10 @@
 """The ledger: rows in = rows in silver + duplicates + rows in quarantine.
 
-Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. Offsets come from Spark's
-checkpoint, the others from what each table's commits say that they counted, so an imbalance is a real one. Of topics
-that are gone, whose checkpoint is gone too, the tables say how far they were read. Reading it costs the same however
-large silver is; ``uncounted`` compares the totals with the rows themselves.
+Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. What came in is counted by
+the offsets of Spark's checkpoint, less those that Spark found to be no messages (``batches.py``); the others by what
+each table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose checkpoint is
+gone too, the tables say how far they were read. Reading it costs the same however large silver is; ``uncounted``
+compares the totals with the rows themselves.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from financelake_assets.config import Settings
+from financelake_assets.silver.batches import holes
 from financelake_assets.silver.checkpoint import consumed_offsets
-from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.silver.schema import BARS, QUARANTINE, SOURCES, TICKS
 from financelake_assets.silver.sources import registered
 from financelake_assets.silver.writing import Totals, counted_up_to, totals
 from financelake_assets.storage.delta import TableSpec
@@ -52,7 +54,7 @@ class Ledger:
 
 
 def count_consumed(consumed: Offsets) -> int:
-    """Messages in a set of committed end offsets; bronze topics have no control records, so offsets count messages."""
+    """Offsets before a set of committed end offsets. Where producers use transactions, some are no messages."""
     return sum(end for ends in consumed.values() for end in ends.values())
 
 
@@ -90,7 +92,7 @@ def _read(settings: Settings, consumed: Offsets) -> Ledger:
 
 
 def _consumed(settings: Settings, consumed: Offsets) -> int:
-    """Messages read from every topic that there was, each from where its reading began."""
+    """Messages read from every topic that there was, each from where its reading began, without the holes between."""
     known = registered(settings)
     now = known.filter("current")
     first = {(topic, part): at for topic, part, at in now.select("topic", "partition", "first_offset").iter_rows()}
@@ -99,7 +101,11 @@ def _consumed(settings: Settings, consumed: Offsets) -> int:
     gone = known.filter(~pl.col("current")).select("topic", "partition", "topic_id", "first_offset")
     for topic, part, topic_id, at in gone.iter_rows():
         read += max([at, *(counted_up_to(table, topic, part, topic_id) for table in opened)]) - at
-    return read
+    sources = SOURCES.open(settings)
+    if sources is None:
+        return read
+    parts = known.select("topic", "partition", "topic_id").iter_rows()
+    return read - sum(holes(sources, topic, part, topic_id) for topic, part, topic_id in parts)
 
 
 def _totals(settings: Settings, table: TableSpec) -> Totals:

@@ -1,8 +1,8 @@
 """Merging: good messages folded into the rows that silver has, as pure functions over frames.
 
 Enters: the rows that a table has for some keys, and the messages about them. Leaves: the rows to write, whole, and how
-many messages were taken and how many only repeated what was known. A key's messages are taken in the order of their
-offsets, one at a time, so it does not matter how they were cut into micro-batches.
+many messages were taken and how many only repeated what was known. A key's messages are taken in the order in
+which the broker took them, one at a time, so it does not matter how they were cut into micro-batches.
 """
 
 from __future__ import annotations
@@ -147,19 +147,33 @@ def _fold(
     before = (
         known.join(arrived, on=list(key), how="semi").select(*names, "messages").with_columns(arrived=pl.lit(False))
     )
-    steps = pl.concat([before, arrived]).sort(*key, "arrived", *ARRIVAL)
+    steps = _in_order(pl.concat([before, arrived]), key)
     same_key = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in key).fill_null(False)
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in values)
-    taken = steps.filter(~same_key | differs)
+    # what a row holds counts on, though a message that came before it was read only now
+    taken = steps.filter(~same_key | differs | ~pl.col("arrived"))
     rows = (
         taken.group_by(*key, maintain_order=True)
-        .agg(pl.exclude("messages").last(), pl.col("messages").sum())
+        .agg(pl.exclude("messages", "arrived").last(), pl.col("messages").sum(), pl.col("arrived").any())
         .filter("arrived")
         .select(*names, "messages")
     )
     accepted = int(taken["arrived"].sum())
     replaces = not rows.join(before, on=list(key), how="semi").is_empty()
     return Change(rows, replaces, accepted, arrived.height - accepted)
+
+
+def _in_order(steps: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """By key, in the order in which the broker took them: in a partition by offset, across partitions by its clock.
+
+    Producers that set no key spread the messages of a series over partitions, which are read in any order.
+    """
+    sources = steps.select("symbol", "topic", "partition").unique()
+    if sources.height == sources["symbol"].n_unique():
+        return steps.sort(*key, "arrived", *ARRIVAL)
+    within = steps.sort(*key, "topic", "partition", "arrived", "offset")
+    taken_at = pl.col("ingested_at").cum_max().over(*key, "topic", "partition")
+    return within.with_columns(taken_at=taken_at).sort(*key, "taken_at", "arrived", *ARRIVAL).drop("taken_at")
 
 
 def _exact_sum(name: str) -> pl.Expr:

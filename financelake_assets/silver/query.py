@@ -1,28 +1,31 @@
 """The silver query: every bronze topic → silver.bars, silver.ticks, silver.quarantine, continuously.
 
-Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, parses
-and judges (``cleaning.py``); what a micro-batch changes is folded and committed beside it (``merging.py``,
-``writing.py``), because a MERGE by Spark takes seconds on a small machine and this takes milliseconds. Loss by Kafka's
+Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, and
+its executors judge and type (``reading.py``, ``cleaning.py``); what a micro-batch changes is folded and committed
+beside it (``merging.py``, ``writing.py``), because a MERGE by Spark takes seconds on a small machine and this takes
+milliseconds. Loss by Kafka's
 retention stops the query loudly; bad input never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.silver import merging, schema, sources, writing
+from financelake_assets.intervals import TICK
+from financelake_assets.silver import batches, merging, reading, schema, sources, writing
+from financelake_assets.silver.batches import Ranges, count_holes
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
-from financelake_assets.silver.cleaning import TICK, clean
 from financelake_assets.silver.merging import Change
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.spark_sessions import WriteBatch, start_query
@@ -57,7 +60,8 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
         .load()
     )
-    return start_query(messages, QUERY, settings, batch_writer(settings, ids))
+    lows = {topic: {part: low for part, (low, _) in parts.items()} for topic, parts in marks.items()}
+    return start_query(messages, QUERY, settings, batch_writer(settings, ids, lows))
 
 
 def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, str]:
@@ -74,47 +78,78 @@ def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[s
     }
 
 
-def batch_writer(settings: Settings, ids: TopicIds) -> WriteBatch:
-    """The function that Spark calls with each micro-batch, for this lake. Its worker keeps the tables open."""
+def batch_writer(settings: Settings, ids: TopicIds, lows: Mapping[str, Mapping[int, int]]) -> WriteBatch:
+    """The function that Spark calls with each micro-batch, for this lake. Its worker keeps the tables open.
+
+    Args:
+        settings: the lake.
+        ids: the broker's id of each topic.
+        lows: first offset of each partition, where a checkpoint is empty.
+    """
     plain = settings.without_secrets()
+    checkpoint = Path(settings.checkpoint(QUERY))
     kept: list[OpenTables] = []
 
-    def write(messages: DataFrame, batch_id: int) -> None:  # noqa: ARG001  # Spark's signature
+    def write(messages: DataFrame, batch_id: int) -> None:
         if not kept:
             kept.append(OpenTables(Settings.sent(plain)))
-        write_batch(messages.sparkSession, kept[0], messages, ids)
+        ranges = batches.ranges_of(checkpoint, batch_id, lows)
+        count_holes(kept[0], write_batch(kept[0], messages, ranges, ids), ranges, ids)
 
     return write
 
 
-def write_batch(spark: SparkSession, tables: OpenTables, messages: DataFrame, ids: TopicIds) -> None:
+def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: TopicIds) -> pl.DataFrame:
     """Clean a bounded set of messages and write what they change in silver. Doing it again changes nothing.
 
     Args:
-        spark: the session of ``messages``.
         tables: of the lake.
         messages: rows as Spark's Kafka source gives them, headers included.
+        ranges: the offsets that they were read from.
         ids: the broker's id of each topic.
+
+    Returns:
+        Topic, partition and offset of every message.
     """
-    write_cleaned(tables, cleaned_rows(spark, tables, messages), ids)
+    universe, version = batches.universe_for(tables, ranges, ids)
+    found = reading.judged(messages, universe, batches.span(ranges))
+    write_cleaned(tables, found, ids, version, partial(reading.raw_of, messages))
+    return found.select(reading.PLACE)
 
 
-def cleaned_rows(spark: SparkSession, tables: OpenTables, messages: DataFrame) -> pl.DataFrame:
-    """The judged and typed messages, brought here; raw bytes only of those that are quarantined."""
-    known = tables.scan(UNIVERSE).select("symbol", "asset_class").collect()
-    universe = spark.createDataFrame(known.to_arrow(), "symbol STRING, asset_class STRING")
-    bad = F.col("reason").isNotNull()
-    slim = {name: F.when(bad, F.col(name)) for name in ("raw", "key")}
-    return pl.DataFrame(clean(messages, universe).withColumns(slim).toArrow())
+def write_cleaned(
+    tables: OpenTables,
+    cleaned: pl.DataFrame,
+    ids: TopicIds,
+    universe: int | None = None,
+    raw_of: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> None:
+    """Write judged messages to the silver tables, trades first: the 1-minute bars are rebuilt from them.
 
-
-def write_cleaned(tables: OpenTables, cleaned: pl.DataFrame, ids: TopicIds) -> None:
-    """Write judged messages to the silver tables, trades first: the 1-minute bars are rebuilt from them."""
+    Args:
+        tables: of the lake.
+        cleaned: judged messages.
+        ids: of their topics.
+        universe: version of the universe that they were judged by.
+        raw_of: fetches the raw bytes that were left out of some messages.
+    """
     good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
     ticks = good.filter(pl.col("interval") == TICK)
-    writing.write(schema.TICKS, tables, ticks, ids, _trades)
-    writing.write(schema.BARS, tables, good, ids, lambda table, fresh: _bars(tables, table, fresh))
-    writing.write(schema.QUARANTINE, tables, bad, ids, lambda _, fresh: Change(fresh, False, fresh.height))
+    writing.write(schema.TICKS, tables, ticks, ids, _trades, universe)
+    writing.write(schema.BARS, tables, good, ids, lambda table, fresh: _bars(tables, table, fresh), universe)
+    for part in reading.turns(bad):
+        whole = part if raw_of is None else _with_raw(part, raw_of)
+        writing.write(schema.QUARANTINE, tables, whole, ids, lambda _, new: Change(new, False, new.height), universe)
+
+
+def _with_raw(bad: pl.DataFrame, raw_of: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    long = bad.filter(pl.col("left_out").is_not_null()).select(reading.PLACE)
+    if long.is_empty():
+        return bad
+    found = raw_of(long).rename({"raw": "fetched"})
+    return bad.join(found, on=list(reading.PLACE), how="left", maintain_order="left").with_columns(
+        raw=pl.coalesce("raw", "fetched")
+    )
 
 
 def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:

@@ -79,10 +79,13 @@ QUARANTINE = TableSpec(
     layer="silver",
     name="quarantine",
     key=("topic", "partition", "offset"),
-    description="Messages that could not become a bar: the raw bytes, the reason and where they came from.",
+    description="Messages that could not become a bar: the raw bytes, the reason and where they came from. Of more "
+    "than 1 MiB only the beginning is kept, with the size and hash of all.",
     schema=columns(
         {
             "raw": pa.binary(),
+            "raw_size": pa.int64(),
+            "raw_sha256": pa.string(),
             "reason": pa.string(),
             **LINEAGE,
             "key": pa.binary(),

@@ -25,7 +25,7 @@ from financelake_assets.storage.open_tables import OpenTables
 TopicIds = Mapping[str, str]
 """The broker's id of each topic. A topic made again under the same name has another, and offsets of its own."""
 
-_ACCEPTED, _DUPLICATES = "accepted", "duplicates"
+_ACCEPTED, _DUPLICATES, _UNIVERSE = "accepted", "duplicates", "universe"
 _MOST_RUNS = 64
 _SAME_RUN = timedelta(hours=1)
 
@@ -47,12 +47,18 @@ def counted_up_to(table: DeltaTable, topic: str, partition: int, topic_id: str) 
     return table.transaction_version(_mark(topic, partition, topic_id)) or 0
 
 
+def universe_version(table: DeltaTable) -> int | None:
+    """Version of the universe that the last messages which the table counted were judged by."""
+    return table.transaction_version(_UNIVERSE)
+
+
 def write(
     spec: TableSpec,
     tables: OpenTables,
     messages: pl.DataFrame,
     topic_ids: TopicIds,
     change: Callable[[DeltaTable, pl.DataFrame], Change],
+    universe: int | None = None,
 ) -> Change | None:
     """Commit what the messages change in a table, once.
 
@@ -62,6 +68,7 @@ def write(
         messages: with topic, partition and offset; in each partition everything before them has been written already.
         topic_ids: of the topics that the messages were read from.
         change: what messages that the table has not counted change in it; called again when another writer was faster.
+        universe: version of the universe that they were judged by.
 
     Returns:
         What was written; ``None`` where the table had counted every message.
@@ -78,7 +85,7 @@ def write(
         if fresh.is_empty():
             return None
         changed = change(table, fresh)
-        _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed))
+        _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed, universe))
         return changed
 
     # an OPTIMIZE that lost against every batch takes its turn
@@ -150,15 +157,20 @@ def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     """The rows with the table's columns in its order and types; the time of writing is added where it has one."""
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
-    return rows.with_columns(now.alias(stamp)).select(spec.schema.names).to_arrow().cast(spec.schema)
+    absent = {"raw_size": pl.lit(None, pl.Int64), "raw_sha256": pl.lit(None, pl.String)}
+    stamped = rows.with_columns(now.alias(stamp), **{n: e for n, e in absent.items() if n not in rows.columns})
+    return stamped.select(spec.schema.names).to_arrow().cast(spec.schema)
 
 
-def _transactions(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds, change: Change) -> list[Transaction]:
+def _transactions(
+    table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds, change: Change, universe: int | None
+) -> list[Transaction]:
     before = totals(table)
     ends = messages.group_by("topic", "partition").agg(pl.col("offset").max() + 1)
     return [
         Transaction(_ACCEPTED, before.accepted + change.accepted),
         Transaction(_DUPLICATES, before.duplicates + change.duplicates),
+        *([] if universe is None else [Transaction(_UNIVERSE, universe)]),
         *(Transaction(_mark(topic, partition, topic_ids[topic]), end) for topic, partition, end in ends.iter_rows()),
     ]
 

@@ -230,3 +230,22 @@ def test_rebuilding_an_unchanged_bar_writes_nothing():
     ticks = trade_changes(empty(TICKS), cleaned([tick(0, 5.0, 1.0, 1, trade_id="a")])).rows
     nothing = Change(empty(BARS).drop("processed_at"), False, 0)
     assert with_bars_of_trades(bars, nothing, bars_of_trades(ticks)).rows.is_empty()
+
+
+def test_a_correction_without_a_key_wins_whatever_partition_it_is_on_and_however_the_batches_are_cut():
+    sent = [
+        message(7, partition=1, close=185.0, ingested_at=START),
+        message(3, partition=0, close=186.0, ingested_at=START + timedelta(seconds=1)),
+    ]
+    whole = bar_changes(BARS.empty, cleaned(sent)).rows
+    rows = []
+    for order in (sent, sent[::-1]):
+        known, accepted = BARS.empty, 0
+        for one in order:
+            change = bar_changes(known, cleaned([one]))
+            known = change.rows.with_columns(processed_at=pl.lit(START).cast(pl.Datetime("us", "UTC")))
+            accepted += change.accepted
+        assert accepted == 2
+        rows.append(known.drop("processed_at").rows())
+    assert whole["close"].to_list() == [186.0]
+    assert rows == [whole.rows(), whole.rows()]

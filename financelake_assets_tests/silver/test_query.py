@@ -9,14 +9,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import delete_topics, ensure_topics, watermarks
+from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets.silver.backfill import GapError, backfill
 from financelake_assets.silver.checkpoint import QUERY
-from financelake_assets.silver.ledger import read_ledger, uncounted
+from financelake_assets.silver.ledger import Ledger, read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets.storage.checkpoints import CheckpointError, committed_batch
 from financelake_assets_tests.silver import kafka
@@ -172,3 +175,56 @@ def test_a_new_symbol_is_known_from_the_next_batch_on(silver: Settings):
         known.write_delta(UNIVERSE.path(silver), mode="append")
         kafka.produce(silver, [late])
         assert kafka.drain(silver, query).silver == 1
+
+
+def test_the_ledger_counts_messages_where_transactions_take_offsets(silver: Settings):
+    """What was aborted is not read, and the end of a transaction is an offset without a message."""
+    producer = Producer({"bootstrap.servers": silver.kafka_bootstrap, "transactional.id": "a-bank"})
+    producer.init_transactions()
+    for number in range(4):
+        producer.begin_transaction()
+        for day in range(3):
+            topic, key, value = kafka.bar("AAPL", 3 * number + day, 10.0 + day)
+            producer.produce(topic, value, key)
+        producer.flush()
+        (producer.abort_transaction if number == 2 else producer.commit_transaction)()
+    with kafka.running(silver) as query:
+        assert kafka.drain(silver, query) == Ledger(consumed=9, silver=9, duplicates=0, quarantine=0)
+    before, found = read_ledger(silver), kafka.tables(silver)
+    # read again in other batches, each hole is counted once
+    shutil.rmtree(silver.checkpoint(QUERY))
+    narrow = silver.model_copy(update={"spark": silver.spark.model_copy(update={"max_offsets_per_trigger": 5})})
+    with kafka.running(narrow) as query:
+        assert kafka.drain(narrow, query) == before
+    assert kafka.tables(silver) == found
+
+
+@pytest.mark.parametrize("stamped", [0, 1704153600000, -(10**16)])
+def test_a_sender_cannot_stamp_a_message_with_a_time_that_stops_silver_or_refuses_the_bar(
+    silver: Settings, stamped: int
+):
+    taken: list[object] = []
+    producer = Producer({"bootstrap.servers": silver.kafka_bootstrap})
+    topic, key, value = kafka.bar("AAPL", 1, 5.0)
+    # a time that no clock has may be refused by the client or the broker, which tells the sender
+    producer.produce(topic, value, key, timestamp=stamped, on_delivery=lambda error, _: taken.append(error))
+    assert producer.flush(30) == 0
+    accepted = kafka.produce(silver, [kafka.bar("AAPL", 2, 5.0)]) + taken.count(None)
+    with kafka.running(silver) as query:
+        assert kafka.drain(silver, query).silver == accepted
+    assert stamped < 0 or accepted == 2
+
+
+def test_a_symbol_added_between_the_end_and_the_replay_of_a_batch_loses_no_message(silver: Settings):
+    """One table has counted the batch, the other not; the judgement of both is the first one's."""
+    value = json.dumps({"symbol": "NEW", "interval": "1d", "event_time": "2024-01-01", "close": 1})
+    kafka.produce(silver, [kafka.bar("AAPL", 1, 5.0), ("bronze.stock", "AAPL", value)])
+    with kafka.running(silver) as query:
+        assert kafka.drain(silver, query).quarantine == 1
+    # as after a death behind the commit of bars: quarantine has not been written, nor the batch committed
+    shutil.rmtree(QUARANTINE.path(silver))
+    shutil.rmtree(silver.checkpoint(QUERY))
+    Universe(silver, "test").add([Instrument("NEW", "stock")])
+    with kafka.running(silver) as query:
+        ledger = kafka.drain(silver, query)
+    assert (ledger.silver, ledger.quarantine, ledger.balanced) == (1, 1, True)

@@ -1,0 +1,146 @@
+"""Reading: what Spark was given of the topics, judged and typed, in the process that writes it.
+
+Enters: a micro-batch as Spark's Kafka source gives it. Leaves: its judged rows. A large batch is cleaned where Spark
+reads it, by ``mapInArrow`` on the executors; of a small one it costs less to bring the messages and clean them here.
+However large messages are, what comes here at once is bounded: long raw bytes are fetched when they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+
+import polars as pl
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from financelake_assets.silver import cleaning
+from financelake_assets.silver.cleaning import CLEANED, MESSAGES, Universe
+from financelake_assets.silver.judgement import MOST_BYTES
+
+SMALL = 20_000
+"""Messages. Fewer are brought here as they are."""
+LONG = 4_096
+"""Bytes. The raw bytes of a longer message that is refused are fetched in a turn of their own."""
+AT_ONCE = 64 << 20
+"""Bytes of long messages that are fetched in one turn."""
+
+PLACE = ("topic", "partition", "offset")
+JUDGED = pa.schema([*CLEANED, pa.field("left_out", pa.int64())])
+"""``CLEANED``, and how many raw bytes were left out to be fetched."""
+
+
+def judged(messages: DataFrame, universe: Universe, count: int | None) -> pl.DataFrame:
+    """Every message of a batch, judged and typed.
+
+    Args:
+        messages: rows as Spark's Kafka source gives them, headers included.
+        universe: of the lake.
+        count: how many offsets the batch spans, where that is known.
+
+    Returns:
+        Rows of ``JUDGED``, in the order of no column.
+    """
+    if count is None or count > SMALL:
+        return _frame(on_executors(messages, universe).toArrow())
+    # each task costs more than it does for so little
+    few = messages.coalesce(2)
+    is_short = F.coalesce(F.octet_length("value"), F.lit(0)) <= LONG
+    short = few.select(*_columns(F.when(is_short, F.col("value"))), is_short.alias("short")).toArrow()
+    found = pl.DataFrame(short)
+    near = _frame(_without_long_raw(cleaning.clean(found.filter("short").drop("short").to_arrow(), universe)))
+    if found["short"].all():
+        return near
+    return pl.concat([near, _frame(on_executors(few.where(~is_short), universe).toArrow())])
+
+
+def on_executors(messages: DataFrame, universe: Universe) -> DataFrame:
+    """Rows of ``JUDGED`` of every message, judged where Spark reads it."""
+
+    def clean(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = _without_long_raw(cleaning.clean(batch, universe))
+            if found.num_rows != batch.num_rows:
+                raise AssertionError(f"of {batch.num_rows} messages {found.num_rows} were judged")
+            yield from found.combine_chunks().to_batches()
+
+    return messages.select(*_columns(F.col("value"))).mapInArrow(clean, _spark_schema(JUDGED))
+
+
+def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """Topic, partition, offset and ``raw``, up to the limit, of some long messages of a batch.
+
+    Args:
+        messages: the batch.
+        places: topic, partition and offset.
+    """
+    spans = places.group_by("topic", "partition").agg(
+        first=pl.col("offset").min(), last=pl.col("offset").max(), offsets=pl.col("offset")
+    )
+    wanted = reduce(
+        or_,
+        [
+            (F.col("topic") == row["topic"])
+            & (F.col("partition") == row["partition"])
+            & F.col("offset").between(row["first"], row["last"])
+            for row in spans.iter_rows(named=True)
+        ],
+    )
+    long = F.octet_length("value") > LONG
+    rows = messages.where(wanted & long).select(*PLACE, _kept(F.col("value")).alias("raw")).toArrow()
+    return pl.DataFrame(rows).join(places, on=list(PLACE), how="semi")
+
+
+def turns(bad: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Cut refused messages into parts of which the raw bytes that were left out can be fetched at once.
+
+    Args:
+        bad: rows of ``JUDGED``. Of each partition a later part holds later offsets.
+    """
+    if "left_out" not in bad.columns:
+        yield bad
+        return
+    ordered = bad.sort(*PLACE)
+    parts = ordered.with_columns(part=pl.col("left_out").fill_null(0).cum_sum() // AT_ONCE)
+    yield from (part.drop("part") for part in parts.partition_by("part", maintain_order=True))
+
+
+def _without_long_raw(cleaned: pa.Table) -> pa.Table:
+    frame = pl.DataFrame(pl.from_arrow(cleaned))
+    size = pl.col("raw").bin.size().cast(pl.Int64)
+    long = size > LONG
+    kept = frame.with_columns(left_out=pl.when(long).then(size), raw=pl.when(~long).then("raw"))
+    return kept.select(JUDGED.names).to_arrow().cast(JUDGED)
+
+
+def _columns(value: Column) -> list[Column]:
+    """The columns of ``MESSAGES``; of a value beyond the limit its beginning, its size and its hash."""
+    size = F.octet_length("value")
+    cut = size > MOST_BYTES
+    found = {
+        "value": _kept(value),
+        "timestamp": F.col("timestamp"),
+        # the last header of that name
+        "provider": F.try_element_at(F.filter(F.col("headers"), lambda header: header["key"] == "provider"), F.lit(-1))[
+            "value"
+        ],
+        "size": F.when(cut, size).cast("long"),
+        "sha256": F.when(cut, F.sha2(F.col("value"), 256)),
+    }
+    return [found.get(name, F.col(name)).alias(name) for name in MESSAGES.names]
+
+
+def _kept(value: Column) -> Column:
+    return F.when(F.octet_length("value") > MOST_BYTES, F.substring(value, 1, MOST_BYTES)).otherwise(value)
+
+
+def _spark_schema(schema: pa.Schema) -> StructType:
+    return from_arrow_schema(schema)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table.cast(JUDGED)))
