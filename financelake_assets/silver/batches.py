@@ -58,7 +58,7 @@ def universe_for(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> tuple[dic
     A batch of which some table has counted a part is judged by the version that it was judged by then: a message must
     not be refused at first and good when the batch is run again, because the tables have counted different parts.
     """
-    newest = tables.newest(schema.UNIVERSE)
+    newest = tables.newest(UNIVERSE)
     begun = [
         universe_version(table)
         for table in (tables.newest(spec) for spec in _WRITTEN)
@@ -72,7 +72,7 @@ def universe_for(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> tuple[dic
     pinned = max((version for version in begun if version is not None), default=None)
     version = newest.version()
     if pinned is not None and pinned < version:
-        known, version = schema.UNIVERSE.scan(tables.settings, pinned), pinned
+        known, version = UNIVERSE.scan(tables.settings, pinned), pinned
     else:
         known = pl.scan_delta(newest)
     return dict(known.select("symbol", "asset_class").collect().iter_rows()), version
