@@ -7,7 +7,6 @@ universe file says; until one does, they are null, and the calendar is that of i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -17,13 +16,9 @@ from deltalake import DeltaTable
 
 from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
-from financelake_assets.providers.base import Instrument
+from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import UNIVERSE
-
-SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
-"""What a symbol may look like; anything else on bronze ends in quarantine as unknown."""
-
 
 class AssetClassError(ValueError):
     """A symbol is already known as something else."""

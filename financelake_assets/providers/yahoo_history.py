@@ -19,7 +19,7 @@ from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMiss
 from financelake_assets.calendars import interval_length
 from financelake_assets.config import AssetClass
 from financelake_assets.providers.base import ProviderError, typed
-from financelake_assets.providers.columns import guess_class
+from financelake_assets.providers.formats.symbols import guess_class
 from financelake_assets.providers.courtesy import PassingError
 
 INTERVALS = {
