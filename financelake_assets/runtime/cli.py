@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.runtime.errors import EXPECTED, explained
+from financelake_assets.runtime.formats_command import formats
 from financelake_assets.runtime.ingest_command import ingest
 from financelake_assets.runtime.model_command import app as model_app
 from financelake_assets.runtime.quarantine_command import quarantine
@@ -172,6 +173,7 @@ def train(as_json: Json = False) -> None:
 
 
 app.command(context_settings={"allow_extra_args": True})(ingest)
+app.command()(formats)
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine, name="quarantine")
 

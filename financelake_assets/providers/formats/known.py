@@ -222,6 +222,13 @@ FORMATS: tuple[Format, ...] = (
         header=_header("open high low close volume dividends stocksplits"),
         decimal=".",
     ),
+    Format(
+        "bitcoincharts",
+        "Kaggle's minutes of bitcoin",
+        header=_header("timestamp open high low close volumebtc volumecurrency weightedprice"),
+        asset_class="crypto",
+        decimal=".",
+    ),
     Format("fred", "FRED", header=_header("observationdate"), only=2, decimal="."),
 )
 

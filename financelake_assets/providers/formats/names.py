@@ -140,8 +140,9 @@ def guess_columns(header: Sequence[str], given: Mapping[str, str]) -> dict[str, 
 
 def _by_elimination(found: dict[str, str], header: Sequence[str]) -> None:
     """An index without a name is the time, and beside a time a single other column is the price."""
-    if "event_time" not in found and header and header[0] in (UNNAMED, "__index_level_0__", "index"):
-        found["event_time"] = header[0]
+    index = next((one for one in header if one in (UNNAMED, "__index_level_0__", "index")), None)
+    if "event_time" not in found and index is not None:
+        found["event_time"] = index
     rest = [column for column in header if column not in found.values()]
     if "event_time" in found and "close" not in found and len(header) == 2 and len(rest) == 1:
         found["close"] = rest[0]

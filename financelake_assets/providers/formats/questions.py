@@ -30,6 +30,8 @@ class UnsureError(ProviderError):
     @classmethod
     def of(cls, errors: Sequence[UnsureError]) -> UnsureError:
         """Several questions of one file as one error."""
+        if len(errors) == 1:
+            return errors[0]
         error = cls("; ".join(str(one) for one in errors))
         error.questions = tuple(question for one in errors for question in one.questions)
         return error

@@ -71,10 +71,24 @@ def find_out(source: Source, request: IngestRequest) -> tuple[Table, Reading]:
         ProviderError: it cannot be read.
     """
     table, form = _recognised(source, request)
-    sample = next((batch for batch in table.batches() if batch.height), None)
-    if sample is None:
+    sample = _sample(table)
+    if sample.height == 0:
         raise ProviderError(f"{source.label} has no rows")
-    return table, _Finder(table, sample.head(SAMPLE_ROWS), request, form).reading()
+    try:
+        return table, _Finder(table, sample, request, form).reading()
+    except UnsureError as error:
+        raise UnsureError.of([_about(table, error)] if len(error.questions) == 1 else [error]) from error
+
+
+def _sample(table: Table) -> pl.DataFrame:
+    """The first rows, of as many batches as it takes."""
+    batches, rows = [], 0
+    for batch in table.batches():
+        batches.append(batch)
+        rows += batch.height
+        if rows >= SAMPLE_ROWS:
+            break
+    return pl.concat(batches, how="vertical_relaxed").head(SAMPLE_ROWS) if batches else pl.DataFrame()
 
 
 def _recognised(source: Source, request: IngestRequest) -> tuple[Table, known.Format | None]:
@@ -364,6 +378,7 @@ class _Finder:
             interval = None
         step = self._step(rows)
         hint = symbols.of_name(self._table.source.name).interval
+        hint = intervals.canonical(self._table.constants.get("interval", "")) or hint
         if self._form and self._form.file and (match := re.match(self._form.file, self._table.source.name)):
             hint = intervals.canonical(match.groupdict().get("interval") or "") or hint
         interval = interval or hint or (self._form.interval if self._form else None) or self._by_steps(found, rows)

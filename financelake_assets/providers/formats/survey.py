@@ -267,7 +267,7 @@ class _Jumps:
     def add(self, rows: pl.DataFrame) -> None:
         if self.example or rows.height == 0:
             return
-        positive = rows.select("symbol", *_PRICES).filter(pl.col("close") > 0)
+        positive = rows.select("symbol", *_PRICES).filter((pl.col("close") > 0) & pl.col("close").is_finite())
         before = pl.col("close").shift().over("symbol")
         steps = positive.with_columns(before=before)
         for symbol, close in positive.group_by("symbol").agg(pl.col("close").first()).iter_rows():
@@ -278,7 +278,7 @@ class _Jumps:
         if found.height:
             self.example = f"from {found['before'][0]:g} to {found['close'][0]:g}"
         within = pl.max_horizontal(*_PRICES) / pl.min_horizontal(*_PRICES)
-        found = positive.filter((pl.min_horizontal(*_PRICES) > 0) & (within > 500))
+        found = positive.filter((pl.min_horizontal(*_PRICES) > 0) & within.is_finite() & (within > 500))
         if found.height and not self.example:
             self.example = f"from {min(found.row(0)[1:]):g} to {max(found.row(0)[1:]):g} within a row"
         self._closes.update(positive.group_by("symbol").agg(pl.col("close").last()).iter_rows())

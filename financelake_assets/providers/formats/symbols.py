@@ -45,6 +45,10 @@ _PATTERNS = tuple(
         r"(?P<symbol>[a-z0-9^.\-]+)_(?P<market>us|uk|de|jp|hk|hu|pl)_(?P<interval>[dw])",
         r"(?P<symbol>[a-z0-9^.\-]+)_(?P<interval>daily|intraday-\d+min|weekly)_historical-data.*",
         r"(?P<symbol>[A-Z0-9.]+)_Candlestick_(?P<interval>\d+_[MHD])_(?:BID|ASK).*",
+        # Kaggle's minutes of bitcoin: bitstampUSD_1-min_data_2012-01-01_to_2021-03-31
+        r"(?P<symbol>[a-z]+USD)_(?P<interval>1-min)_data_.*",
+        # NSE: Quote-Equity-RELIANCE-EQ-02-01-2024-to-11-01-2024
+        r"Quote-Equity-(?P<nse>[A-Z0-9&-]+)-EQ-.*",
         # a symbol with an interval, a span or both
         rf"(?P<symbol>{_ONE.pattern})[-_](?P<interval>{_STEP})(?:[-_]{_STAMP})*",
         rf"(?P<symbol>{_ONE.pattern})(?:[-_]{_STAMP}){{1,2}}",
@@ -92,6 +96,8 @@ def of_name(name: str) -> Named:
         match = pattern.fullmatch(stem)
         if match:
             parts = match.groupdict()
+            if parts.get("nse"):
+                return Named(f"{parts['nse']}.NS", "1d")
             symbol = parts["symbol"].upper() + (f".{parts['market'].upper()}" if parts.get("market") else "")
             if symbol not in _ALWAYS_WORDS and not _DATE_LIKE.fullmatch(symbol):
                 return Named(symbol, "tick" if parts.get("tick") else _interval(parts.get("interval")))

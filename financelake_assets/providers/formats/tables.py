@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -125,7 +127,7 @@ def _csv_batches(table: Table) -> Iterator[pl.DataFrame]:
         )
         for batch in reader:
             frame = pl.DataFrame(pl.from_arrow(batch))
-            named = [_as_text(frame[at]).alias(name) for at, name in enumerate(_places(dialect.layout))]
+            named = [_as_text(frame.to_series(at)).alias(name) for at, name in enumerate(_places(dialect.layout))]
             yield _long(pl.DataFrame(named), dialect.layout)
 
 
@@ -149,7 +151,12 @@ def _long_names(layout: Layout) -> tuple[str, ...]:
     if not layout.series:
         return layout.names
     fields = dict.fromkeys(name for name, symbol in zip(layout.names, layout.series, strict=True) if symbol)
-    return (layout.names[0], *fields, SERIES)
+    return (_index(layout), *fields, SERIES)
+
+
+def _index(layout: Layout) -> str:
+    """The column of a wide frame that belongs to no symbol: its times."""
+    return layout.names[layout.series.index("")]
 
 
 def _long(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -166,7 +173,7 @@ def _long(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
             if series == symbol
         }
         part = frame.select(
-            pl.col(places[0]).alias(layout.names[0]),
+            pl.col(places[layout.series.index("")]).alias(_index(layout)),
             *(pl.col(of[name]).alias(name) if name in of else pl.lit(None, pl.String).alias(name) for name in fields),
             pl.lit(symbol).alias(SERIES),
         )
@@ -221,10 +228,7 @@ def _columnar(names: Sequence[str]) -> Layout:
     fields = [one if one else (name, "") for name, one in zip(names, levels, strict=True)]
     if naming.how_many_known([one[1] for one in fields]) > naming.how_many_known([one[0] for one in fields]):
         fields = [(one[1], one[0]) if one[1] else one for one in fields]
-    times = [at for at, (_, series) in enumerate(fields) if not series]
-    if len(times) != 1 or times[0] not in (0, len(fields) - 1):
-        return Layout(tuple(names), 0)
-    if times[0]:
+    if sum(1 for _, series in fields if not series) != 1:
         return Layout(tuple(names), 0)
     return Layout(tuple(one[0] for one in fields), 0, series=tuple(one[1] for one in fields))
 
@@ -243,9 +247,12 @@ def _level(name: str) -> tuple[str, str] | None:
 def _excel(source: Source, given: Sequence[str]) -> Table:
     """The first sheet that holds a table."""
     with source.seekable() as path:
-        sheets = pl.read_excel(
-            path, sheet_id=0, has_header=False, infer_schema_length=0, raise_if_empty=False, drop_empty_rows=False
-        )
+        try:
+            sheets = pl.read_excel(
+                io.BytesIO(path.read_bytes()), sheet_id=0, has_header=False, infer_schema_length=0, raise_if_empty=False, drop_empty_rows=False
+            )
+        except Exception as error:  # the reader in Rust has exceptions of its own
+            raise ProviderError(f"is an Excel file that cannot be read; save it as CSV ({str(error).splitlines()[0]})") from error
     problem: ProviderError | None = None
     for sheet in sheets.values():
         rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows()]
@@ -348,6 +355,9 @@ def _records(value: Any, constants: dict[str, str]) -> list[dict[str, Any]]:
     if len(objects) > 2 and naming.how_many_known(list(objects)) > 2:
         keys = dict.fromkeys(key for one in objects.values() for key in one)
         return [{"time": key, **{name: one.get(key) for name, one in objects.items()}} for key in keys]
+    for key, one in objects.items():
+        if (named := re.fullmatch(r"Time Series.* \((Daily|Weekly|\d+min)\)", key)) and one:
+            constants.setdefault("interval", named[1])  # Alpha Vantage
     if objects and all(isinstance(one, dict) and len(one) > 1 for one in objects.values()) and _are_times(objects):
         return [{"time": key, **one} for key, one in objects.items()]
     inner = [one for one in (*objects.values(), *lists.values()) if len(one) > 0]

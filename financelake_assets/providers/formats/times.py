@@ -234,7 +234,7 @@ def _written(values: Sequence[str]) -> TimeFormat:
         raise _unreadable(values[0])
     (date, between, clock, zone), _ = shapes.most_common(1)[0]
     if date == "swap":
-        date = _day_or_month_first(values)
+        date = _day_or_month_first(values, f"{between}{clock}" + ("%#z" if zone == "offset" else ""))
     fractions = any(f"{between}%H:%M:%S%.f" == f"{one[1]}{one[2]}" for one in shapes)
     if clock == "%H:%M:%S" and fractions:
         clock = "%H:%M:%S%.f"
@@ -260,7 +260,7 @@ def _shape(value: str) -> tuple[str, str, str, str] | None:
     return None
 
 
-def _day_or_month_first(values: Sequence[str]) -> str:
+def _day_or_month_first(values: Sequence[str], rest: str) -> str:
     found = [match for value in values if (match := _SWAPPABLE.match(value))]
     first, second = {int(one[1]) for one in found}, {int(one[3]) for one in found}
     separator, year = found[0][2], "%Y" if len(found[0][4]) == 4 else "%y"
@@ -270,9 +270,10 @@ def _day_or_month_first(values: Sequence[str]) -> str:
         return day_first
     if max(second) > 12 and max(first) <= 12:
         return month_first
+    day_first, month_first = f"{day_first}{rest}", f"{month_first}{rest}"
     raise UnsureError(
         f"times like {values[0]!r} can be read in more than one way: is the day or the month first? "
-        f"Say which with --time-format {day_first} or --time-format {month_first}",
+        f"Say which with --time-format '{day_first}' or --time-format '{month_first}'",
         "--time-format",
         (day_first, month_first),
     )
