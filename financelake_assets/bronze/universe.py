@@ -20,6 +20,7 @@ from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.resources.delta import retried
 from financelake_assets.silver.schema import UNIVERSE
 
+
 class AssetClassError(ValueError):
     """A symbol is already known as something else."""
 

@@ -44,7 +44,9 @@ class Entry(BaseModel):
     asset_class: AssetClass
     calendar: str = Field("", description="of exchange_calendars; default: XNYS, 24/7 or CMES by asset class")
     currency: str = Field(
-        "USD", pattern=r"^[A-Z]{3}$", description="that its prices are in, ISO 4217; GBX is pence (GBp), ZAC and ILA alike"
+        "USD",
+        pattern=r"^[A-Z]{3}$",
+        description="that its prices are in, ISO 4217; GBX is pence (GBp), ZAC and ILA alike",
     )
     provider: str = Field("replay", description="whom `financelake ingest` asks for it")
     interval: str = Field("1d", pattern=INTERVAL_PATTERN)
@@ -54,7 +56,9 @@ class Entry(BaseModel):
     def _looks_like_one(cls, value: str) -> str:
         value = value.strip().upper()
         if not SYMBOL.match(value):
-            raise ValueError(f"{value!r} is no symbol: up to 32 letters, digits and signs without blanks, quotes and brackets")
+            raise ValueError(
+                f"{value!r} is no symbol: up to 32 letters, digits and signs without blanks, quotes and brackets"
+            )
         return value
 
     @field_validator("currency", mode="before")

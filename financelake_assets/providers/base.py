@@ -24,7 +24,9 @@ OPTIONAL = ("adj_close", *EVENTS, "trade_id")
 """What many sources know nothing of: a chunk without any value of one leaves it out of its messages."""
 NUMBERS = (*PRICES, "volume", *EVENTS)
 TICK = "tick"
-SYMBOL = re.compile(r"^[^\s\x00-\x20a-z.,;=/:|\-\"'`\\\\<>(){}\[\]?%*~][^\s\x00-\x20a-z,;|\"'`\\\\<>(){}\[\]?%*~]{0,31}$")
+SYMBOL = re.compile(
+    r"^[^\s\x00-\x20a-z.,;=/:|\-\"'`\\\\<>(){}\[\]?%*~][^\s\x00-\x20a-z,;|\"'`\\\\<>(){}\[\]?%*~]{0,31}$"
+)
 """What a symbol may look like, in any script: no blanks, small Latin letters, quotes or brackets."""
 
 COLUMNS: Mapping[str, pl.DataType] = {

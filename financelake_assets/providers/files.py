@@ -73,7 +73,8 @@ class FileProvider:
 
     def _part(self, looked: Looked, told: tuple[str, ...]) -> Part:
         table, reading, found = looked.table, looked.reading, looked.survey
-        assert table and reading and found  # noqa: S101  # it was not refused
+        if table is None or reading is None or found is None:
+            raise ProviderError(f"{looked.source.label} was not looked through")
         return Part(
             identity=_identity(looked.source, reading),
             chunks=_chunks(table, reading),

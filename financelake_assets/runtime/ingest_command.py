@@ -52,7 +52,8 @@ def ingest(
         float | None, typer.Option(help="csv: what prices are multiplied with, such as 1e-9, or 0.01 for pence.")
     ] = None,
     header: Annotated[
-        str | None, typer.Option("--columns", help="csv: names of the columns of a file without a header; - leaves one out.")
+        str | None,
+        typer.Option("--columns", help="csv: names of the columns of a file without a header; - leaves one out."),
     ] = None,
     format_name: Annotated[str | None, typer.Option("--format", help="csv: one of `financelake formats`.")] = None,
     accept_odd: Annotated[

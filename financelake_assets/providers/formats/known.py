@@ -261,7 +261,6 @@ def _fits(one: Format, rows: Sequence[Sequence[str]], file: str) -> bool:
         return False
     shapes = [re.compile(shape) for shape in one.shapes]
     return bool(rows) and all(
-        len(row) == len(shapes)
-        and all(shape.fullmatch(cell.strip()) for shape, cell in zip(shapes, row, strict=True))
+        len(row) == len(shapes) and all(shape.fullmatch(cell.strip()) for shape, cell in zip(shapes, row, strict=True))
         for row in rows
     )

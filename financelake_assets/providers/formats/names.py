@@ -39,7 +39,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "open": (
         *("open", "openprice", "openingprice", "firstprice", "o", "pxopen", "openbid", "eröffnung", "eröffnungskurs"),
-        *("erster", "eröffn", "ouverture", "ouv", "apertura", "abertura", "opening", "otwarcie", "açılış", "открытие"),
+        *("erster", "eröffn", "ouverture", "ouv", "apertura", "abertura", "opening", "otwarcie", "açılış", "открытие"),  # noqa: RUF001
         *("откр", "开盘", "开盘价", "始値"),
     ),
     "high": (
@@ -56,7 +56,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("close", "closeprice", "closingprice", "price", "last", "lastprice", "closelast", "latest", "c", "settle"),
         *("settlementprice", "settlement", "pxlast", "lasttradedprice", "ltp", "closebid", "tradeprice", "p", "value"),
         *("schluss", "schlusskurs", "zuletzt", "kurs", "clôture", "fermeture", "dernier", "cours", "cierre", "último"),
-        *("chiusura", "ultimo", "fechamento", "slot", "slotkoers", "sluiten", "laatste", "zamknięcie", "kapanış"),
+        *("chiusura", "ultimo", "fechamento", "slot", "slotkoers", "sluiten", "laatste", "zamknięcie", "kapanış"),  # noqa: RUF001
         *("şimdi", "закрытие", "цена", "收盘", "收盘价", "終値"),
     ),
     "adj_close": ("adjclose", "adjustedclose", "closeadj", "adjclosing", "closeadjusted", "adjustedclosingprice"),

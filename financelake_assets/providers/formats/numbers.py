@@ -18,7 +18,7 @@ ABSENT = ("", "null", "none", "na", "n/a", "-", "--", ".", "nil", "#n/a")
 """Texts that stand for no value, in lower case."""
 
 _CURRENCIES = r"US\$|[$€£¥₹₩₽฿]|\b(?:USD|EUR|GBP|JPY|CHF|INR|CNY|CAD|AUD)\b"
-_LOOSE = r"[\s\u00a0\u202f\u2009'’]"
+_LOOSE = r"[\s\u00a0\u202f\u2009'\u2019]"
 _SUFFIX = r"(?i)(k|m|mn|mln|mio\.?|b|bn|mrd\.?|t)$"
 _FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _WHOLE = {
@@ -135,16 +135,15 @@ def _parse_slowly(texts: pl.Series, style: NumberFormat) -> pl.Series:
     other = "," if style.decimal == "." else "."
     text = pl.col("text")
     bare = (
-        text.str.replace_all(f"{_LOOSE}|{_CURRENCIES}", "").str.replace("−", "-").str.replace(r"^\((.+)\)$", "-$1")
+        text.str.replace_all(f"{_LOOSE}|{_CURRENCIES}", "").str.replace("\u2212", "-").str.replace(r"^\((.+)\)$", "-$1")
     )
     suffix = bare.str.extract(_SUFFIX).str.to_lowercase()
-    factor = pl.when(suffix.str.starts_with("mrd")).then(1e9)
-    for letter, value in _FACTORS.items():
-        factor = factor.when(suffix.str.starts_with(letter)).then(value)
+    letter = pl.when(suffix.str.starts_with("mrd")).then(pl.lit("b")).otherwise(suffix.str.head(1))
+    factor = letter.replace_strict(_FACTORS, default=1.0, return_dtype=pl.Float64)
     number = bare.str.replace(_SUFFIX, "")
     well = number.str.contains(_WHOLE[style.decimal]) & number.str.contains(r"\d")
     plain = number.str.replace_all(other, "", literal=True).str.replace(style.decimal, ".", literal=True)
-    parsed = pl.when(well).then(plain).cast(pl.Float64, strict=False) * factor.otherwise(1.0)
+    parsed = pl.when(well).then(plain).cast(pl.Float64, strict=False) * factor
     special = text.str.to_lowercase().is_in(["nan", "inf", "-inf", "infinity", "-infinity"])
     return (
         pl.DataFrame({"text": texts})

@@ -105,7 +105,7 @@ def _recognised(source: Source, request: IngestRequest) -> tuple[Table, known.Fo
     if form is None:
         shown = ",".join(rows[0])[:80] if rows else ""
         raise UnsureError(
-            f"{source.label} has no header: it begins with {shown!r}. Name its {len(table.names)} columns in their order "
+            f"{source.label} has no header: it begins with {shown!r}. Name its {len(table.names)} columns in order "
             "with --columns, for example --columns time,open,high,low,close,volume (- for one to leave out), "
             "or put the names there",
             "--columns",
@@ -263,9 +263,11 @@ class _Finder:
         if written is None or not (written.only_days or names.CLOCK in self._request.columns):
             return written, False
         taken = {*found.values()}
-        columns = [self._request.columns[names.CLOCK]] if names.CLOCK in self._request.columns else [
-            one for one in names.columns_of(names.CLOCK, self._sample.columns) if one not in taken
-        ]
+        columns = (
+            [self._request.columns[names.CLOCK]]
+            if names.CLOCK in self._request.columns
+            else [one for one in names.columns_of(names.CLOCK, self._sample.columns) if one not in taken]
+        )
         for column in columns:
             kind = self._sample.schema[column]
             if kind == pl.Time:
@@ -289,9 +291,7 @@ class _Finder:
     def _numbers(self, found: Mapping[str, str]) -> NumberFormat:
         request, form = self._request, self._form
         columns = [found[field] for field in NUMBERS if field in found]
-        texts = [
-            cell for column in columns if self._sample.schema[column] == pl.String for cell in self._texts(column)
-        ]
+        texts = [cell for column in columns if self._sample.schema[column] == pl.String for cell in self._texts(column)]
         dialect = self._table.dialect
         style = guess_numbers(
             texts,
@@ -357,10 +357,9 @@ class _Finder:
     # -- interval ---------------------------------------------------------------------------------------
 
     def _interval(self, found: dict[str, str], rows: pl.DataFrame, reading: Reading) -> str | None:
-        request = self._request
-        if request.interval:
+        interval = self._request.interval
+        if interval:
             found.pop("interval", None)
-            interval = request.interval
         elif "interval" in found:
             codes = set(self._texts(found["interval"]))
             wrong = sorted(code for code in codes if intervals.of_code(code) is None)
@@ -368,14 +367,7 @@ class _Finder:
                 if len(codes) > 1:
                     return None
                 interval = intervals.of_code(codes.pop()) if codes else None
-                if interval is None:
-                    return None
-                found.pop("interval")
-            else:
-                found.pop("interval")
-                interval = None
-        else:
-            interval = None
+            found.pop("interval")
         step = self._step(rows)
         hint = symbols.of_name(self._table.source.name).interval
         hint = intervals.canonical(self._table.constants.get("interval", "")) or hint
@@ -384,7 +376,8 @@ class _Finder:
         interval = interval or hint or (self._form.interval if self._form else None) or self._by_steps(found, rows)
         if interval is None:
             raise UnsureError(
-                "it is not clear what its rows are bars of; say so with --interval: " + intervals.KNOWN
+                "it is not clear what its rows are bars of; say so with --interval: "
+                + intervals.KNOWN
                 + (". Bars of a second or a month are not kept" if step is not None else ""),
                 "--interval",
             )
@@ -411,7 +404,11 @@ class _Finder:
                 "column (--map time_of_day=COLUMN), or are these bars of a day (--interval 1d)?",
                 "--map time_of_day=",
             )
-        if step is not None and step < intervals.length(interval) and not (interval[-1] in "dw" and step % intervals.DAY == 0):
+        if (
+            step is not None
+            and step < intervals.length(interval)
+            and not (interval[-1] in "dw" and step % intervals.DAY == 0)
+        ):
             shown = intervals.of_length(step) or f"{step / intervals.SECOND:g} seconds"
             raise UnsureError(
                 f"its rows are {shown} apart, and bars of {interval} cannot be; say what they are with --interval, "
@@ -431,8 +428,8 @@ class _Finder:
         if typed_or_zoned and late.any():
             example = moments["utc"].filter(late)[0]
             raise UnsureError(
-                f"bars of {reading.interval} at {example:%H:%M} UTC are of that day or, east of it, of the next; say where "
-                "with --timezone, for example Asia/Tokyo (or UTC)",
+                f"bars of {reading.interval} at {example:%H:%M} UTC are of that day or, east of it, of the next; say "
+                "where with --timezone, for example Asia/Tokyo (or UTC)",
                 "--timezone",
             )
 

@@ -66,7 +66,9 @@ class RowReader:
         rows = self.typed(batch)
         if "trade_id" not in reading.columns:
             # trades without an identity get their place in the file: read again, they are the same trades
-            place = pl.format("{}:{}", pl.lit(self._table.source.name), pl.int_range(self._first, self._first + rows.height))
+            place = pl.format(
+                "{}:{}", pl.lit(self._table.source.name), pl.int_range(self._first, self._first + rows.height)
+            )
             rows = rows.with_columns(trade_id=pl.when(pl.col("interval") == TICK).then(place))
         odd = pl.Series([False]).new_from_index(0, rows.height)
         for field, column in reading.columns.items():
@@ -189,7 +191,11 @@ class RowReader:
         clock = self._reading.columns.get(names.CLOCK)
         if clock is None:
             return texts
-        clocks = batch[clock].dt.to_string("%H:%M:%S%.f") if batch.schema[clock] == pl.Time else times.clock_texts(batch[clock])
+        clocks = (
+            batch[clock].dt.to_string("%H:%M:%S%.f")
+            if batch.schema[clock] == pl.Time
+            else times.clock_texts(batch[clock])
+        )
         return texts + " " + clocks
 
     def _local(self, utc: pl.Series) -> pl.Series:
@@ -224,7 +230,9 @@ class RowReader:
         """Take the second hour for the times behind a step back (a step ahead where times go down)."""
         of = self._reading.columns
         at = twice.arg_true()
-        which = [self._reading.symbol or ""] * len(at) if self._reading.symbol else batch[of["symbol"]].gather(at).to_list()
+        which = (
+            [self._reading.symbol or ""] * len(at) if self._reading.symbol else batch[of["symbol"]].gather(at).to_list()
+        )
         down = self._reading.descending
         later = []
         for place, symbol, time in zip(at, which, naive.gather(at), strict=True):
@@ -237,5 +245,5 @@ class RowReader:
             self._turned[key] = (time, turned)
             if turned != down:
                 later.append(place)
-        chosen = pl.Series([False]).new_from_index(0, len(first)).scatter(later, True) if later else None  # noqa: FBT003
+        chosen = pl.Series([False]).new_from_index(0, len(first)).scatter(later, True) if later else None
         return first if chosen is None else second.zip_with(chosen, first)

@@ -72,8 +72,8 @@ class Source:
             with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as packed:
                 yield _unpacked(packed, self.member)
         else:
-            with tarfile.open(self.path) as archive:
-                member = archive.extractfile(self.member)
+            with tarfile.open(self.path) as tar:
+                member = tar.extractfile(self.member)
                 if member is None:
                     raise ProviderError(f"{self.label} is not a file")
                 with member as packed:
@@ -134,7 +134,9 @@ def find(path: Path | None) -> tuple[list[Source], list[str]]:
             found += [Source(**{**one.__dict__, "partitions": partitions}) for one in _tables(file)]
         else:
             left.append(file.name)
-    left += [f"{one.name}/" for one in sorted(path.iterdir()) if one.is_dir() and not _key(one) and one.name[0] not in "._"]
+    left += [
+        f"{one.name}/" for one in sorted(path.iterdir()) if one.is_dir() and not _key(one) and one.name[0] not in "._"
+    ]
     if not found:
         raise ProviderError(f"{path} holds no file with {', '.join(SUFFIXES)}")
     return found, left
@@ -165,7 +167,7 @@ def _tables(path: Path) -> list[Source]:
                 if "[Content_Types].xml" in members:
                     return [Source(path, path.name, "xlsx", partitions=partitions)]
                 if any(one.flag_bits & 1 for one in archive.infolist()):
-                    raise ProviderError(f"{path.name} is a ZIP file with a password; unpack it")
+                    raise ProviderError(f"{path.name} is a ZIP file with a password; unpack it")  # noqa: TRY301
                 return _members(path, members)
         if kind == "tar":
             with tarfile.open(path) as tar:
@@ -189,7 +191,7 @@ def _members(path: Path, members: list[str]) -> list[Source]:
             with source.open() as stream:
                 kind = _kind_of(stream.read(512), source.label)
             if kind in ("zip", "tar"):
-                raise ProviderError(f"{source.label} is an archive in an archive; unpack it")
+                raise ProviderError(f"{source.label} is an archive in an archive; unpack it")  # noqa: TRY301
         except (ProviderError, OSError, pa.ArrowException) as error:
             source = Source(path, name, "", member, problem=str(error))
         else:

@@ -137,14 +137,18 @@ def _judge(found: Survey, label: str, accept_odd: bool) -> None:
         found.problems.append(f"{label}: no row has a price; say which column does with --map close=COLUMN")
     if good and found.twisted > good / 2:
         found.problems.append(
-            f"{label}: high is below low in {found.twisted} of {good} rows; say which columns they are with --map or --columns"
+            f"{label}: high is below low in {found.twisted} of {good} rows; "
+            "say which columns they are with --map or --columns"
         )
     if not good and not found.odd:
         found.problems.append(f"{label} has no rows")
     for count, what in (
         (found.priceless, "rows have no price: silver will refuse them"),
         (found.repeated, "rows are in the file twice, with the same values"),
-        (found.remarks, "lines hold no data (a header among the rows, or a remark of the source); they go to quarantine"),
+        (
+            found.remarks,
+            "lines hold no data (a header among the rows, or a remark of the source); they go to quarantine",
+        ),
     ):
         if count:
             found.notes.append(f"{label}: {count} {what}")
@@ -153,8 +157,8 @@ def _judge(found: Survey, label: str, accept_odd: bool) -> None:
 def _judge_epochs(found: Survey, label: str, reading: Reading) -> None:
     if found.first is not None and found.last is not None and found.first.year < _EARLY <= found.last.year:
         found.problems.append(
-            f"{label}: its times go from {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}; numbers of before 1973 can be "
-            f"read in several units: say which with --time-format {reading.time.pattern if reading.time else 'epoch_s'}"
+            f"{label}: its times go from {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}; numbers of before 1973 can "
+            f"be read in several units: say which with --time-format {reading.time.pattern if reading.time else 'epoch_s'}"
         )
 
 
@@ -220,14 +224,14 @@ def _keys_of(table: Table, reading: Reading) -> tuple[int, int, int]:
     return repeated, collisions, example
 
 
-def _hashes(table: Table, reading: Reading) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # type: ignore[type-arg]
+def _hashes(table: Table, reading: Reading) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for piece in RowReader(reading, table).pieces():
         rows = piece.rows.drop_nulls(["symbol", "event_time"])
         if rows.height:
             yield _hash(rows, _KEY), _hash(rows.with_columns(pl.col(NUMBERS).fill_nan(None)), _VALUES)
 
 
-def _hash(rows: pl.DataFrame, columns: tuple[str, ...]) -> np.ndarray:  # type: ignore[type-arg]
+def _hash(rows: pl.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
     only = rows.select(columns)
     if "trade_id" in columns:
         only = only.with_columns(trade_id=pl.when(pl.col("interval") == TICK).then(pl.col("trade_id")))
@@ -246,11 +250,11 @@ def _collision(table: Table, reading: Reading, count: int, key: int) -> str:
     unused = [one for one in table.names if one not in reading.columns.values()]
     look = f" Columns not used: {', '.join(unused)}." if unused else ""
     return (
-        f"{table.source.label}: {count} rows share symbol, interval and time with another row of other values, for example "
-        f"{what} ({'; '.join(shown[:3])}): one would overwrite the other. Symbol is "
-        f"{reading.columns.get('symbol') or reading.symbol}, time is {reading.columns['event_time']}.{look} Is a symbol or a "
-        "clock in a column of its own (--map symbol=COLUMN, --map time_of_day=COLUMN)? Corrections of earlier rows belong "
-        "into a file of their own: a later load corrects an earlier one"
+        f"{table.source.label}: {count} rows share symbol, interval and time with another row of other values, "
+        f"for example {what} ({'; '.join(shown[:3])}): one would overwrite the other. Symbol is "
+        f"{reading.columns.get('symbol') or reading.symbol}, time is {reading.columns['event_time']}.{look} Is a "
+        "symbol or a clock in a column of its own (--map symbol=COLUMN, --map time_of_day=COLUMN)? Corrections of earlier "
+        "rows belong into a file of their own: a later load corrects an earlier one"
     )
 
 

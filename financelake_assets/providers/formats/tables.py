@@ -62,9 +62,7 @@ class Table:
         self.ragged.clear()
         try:
             for batch in self.read(self):
-                partitions = {
-                    key: value for key, value in self.source.partitions.items() if key not in batch.columns
-                }
+                partitions = {key: value for key, value in self.source.partitions.items() if key not in batch.columns}
                 yield batch.with_columns(pl.lit(value).alias(key) for key, value in partitions.items())
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
             raise ProviderError(f"{self.source.label} cannot be read: {error}") from error
@@ -249,10 +247,17 @@ def _excel(source: Source, given: Sequence[str]) -> Table:
     with source.seekable() as path:
         try:
             sheets = pl.read_excel(
-                io.BytesIO(path.read_bytes()), sheet_id=0, has_header=False, infer_schema_length=0, raise_if_empty=False, drop_empty_rows=False
+                io.BytesIO(path.read_bytes()),
+                sheet_id=0,
+                has_header=False,
+                infer_schema_length=0,
+                raise_if_empty=False,
+                drop_empty_rows=False,
             )
         except Exception as error:  # the reader in Rust has exceptions of its own
-            raise ProviderError(f"is an Excel file that cannot be read; save it as CSV ({str(error).splitlines()[0]})") from error
+            raise ProviderError(
+                f"is an Excel file that cannot be read; save it as CSV ({str(error).splitlines()[0]})"
+            ) from error
     problem: ProviderError | None = None
     for sheet in sheets.values():
         rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows()]
@@ -293,7 +298,7 @@ def _json(source: Source, given: Sequence[str]) -> Table:
         rows = lambda: iter(records)  # noqa: E731
     header = not (names and names[0] == "column 1")
     if given and not header:
-        names = tuple([*given, *names[len(given) :]])
+        names = (*given, *names[len(given) :])
 
     def batches(_: Table) -> Iterator[pl.DataFrame]:
         remaining = rows()
@@ -364,7 +369,8 @@ def _records(value: Any, constants: dict[str, str]) -> list[dict[str, Any]]:
     found = [rows for one in inner if (rows := _try_records(one, constants))]
     if len(found) != 1:
         raise ProviderError(
-            f"is JSON with {len(found)} tables under {', '.join(list(value)[:8])}; write one as a list of objects, or CSV"
+            f"is JSON with {len(found)} tables under {', '.join(list(value)[:8])}; "
+            "write one as a list of objects, or CSV"
         )
     return found[0]
 

@@ -28,8 +28,10 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LEGACY = ("cp1252", "gb18030", "cp932", "cp1251", "cp949", "cp1250", "cp1254")
-_NUMBER = re.compile(r"(?=.*\d)[-+\d.,:/%$€£ '’eEKMBTZ]+")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{2,4}.*|\d{5,19}(\.\d+)?")
+_NUMBER = re.compile(r"(?=.*\d)[-+\d.,:/%$€£ '\u2019eEKMBTZ]+")
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{2,4}.*|\d{5,19}(\.\d+)?"
+)
 _EMPTY = ("", "nan", "null", "none", "na", "n/a", "-")
 
 

@@ -35,9 +35,7 @@ _MOST_OF = 0.5
 _DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%3f"}
 _DAY_WORD = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH_WORD = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_LONG_MONTH = (
-    r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-)
+_LONG_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 # shape → pattern; day and month of the last ones can change places
 _DATES = (
     (r"\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"),
@@ -193,8 +191,8 @@ def _numeric(values: Sequence[str]) -> TimeFormat:
     if all(_EXCEL_FIRST <= number < serials for number in numbers):
         return TimeFormat(EXCEL)
     raise UnsureError(
-        f"times like {values[0]} are no dates of a market as seconds, milli-, micro- or nanoseconds since 1970; say how "
-        "to read them with --time-format: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, dotnet, or a strptime pattern. "
+        f"times like {values[0]} are no dates of a market as seconds, milli-, micro- or nanoseconds since 1970; say "
+        "how to read them with --time-format: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, dotnet, or a strptime pattern. "
         "Is the day in another column, or in the file's name?",
         "--time-format",
         NUMERIC,
@@ -321,7 +319,7 @@ def _micros(unit: str) -> pl.Expr:
 def _row_by_row(usual: str) -> pl.Expr:
     latest, number = _latest(), pl.col("number")
     rest = pl.when(number.is_between(_FIRST * _UNIT_SECONDS[usual], latest * _UNIT_SECONDS[usual]))
-    micros = rest.then(_micros(usual))
+    micros: pl.Expr = rest.then(_micros(usual))
     for unit, factor in _UNIT_SECONDS.items():
         micros = pl.when(number.is_between(_EARLY * factor, latest * factor)).then(_micros(unit)).otherwise(micros)
     return micros
