@@ -62,7 +62,7 @@ def dialects(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _frame(way: dict[str, Any]) -> list[tuple[datetime, list[float]]]:
-    chance = random.Random(way["seed"])
+    chance = random.Random(way["seed"])  # noqa: S311
     begin = datetime(2019, 1, 1, tzinfo=UTC) + timedelta(days=chance.randrange(2000))
     rows = []
     for at in range(way["rows"]):
@@ -86,10 +86,8 @@ def _text(rows: list[tuple[datetime, list[float]]], way: dict[str, Any]) -> str:
     lines = ["Prices of X, as they were"] if way["title"] else []
     lines.append(way["delimiter"].join([*names, "Open", "High", "Low", "Close"]))
     for at, prices in rows:
-        if way["apart"]:
-            written = [at.strftime("%Y-%m-%d"), at.strftime("%H:%M")]
-        else:
-            written = [TIMES[way["times"]](at)]
+        apart = [at.strftime("%Y-%m-%d"), at.strftime("%H:%M")]
+        written = apart if way["apart"] else [TIMES[way["times"]](at)]
         line = way["delimiter"].join(cell(one) for one in [*written, *(_number(price, way) for price in prices)])
         lines.append(line + (way["delimiter"] if way["trailing"] else ""))
     return way["newline"].join(lines) + way["newline"]

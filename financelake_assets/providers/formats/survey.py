@@ -158,7 +158,8 @@ def _judge_epochs(found: Survey, label: str, reading: Reading) -> None:
     if found.first is not None and found.last is not None and found.first.year < _EARLY <= found.last.year:
         found.problems.append(
             f"{label}: its times go from {found.first:%Y-%m-%d} to {found.last:%Y-%m-%d}; numbers of before 1973 can "
-            f"be read in several units: say which with --time-format {reading.time.pattern if reading.time else 'epoch_s'}"
+            f"be read in several units: say which with "
+            f"--time-format {reading.time.pattern if reading.time else 'epoch_s'}"
         )
 
 
@@ -253,8 +254,8 @@ def _collision(table: Table, reading: Reading, count: int, key: int) -> str:
         f"{table.source.label}: {count} rows share symbol, interval and time with another row of other values, "
         f"for example {what} ({'; '.join(shown[:3])}): one would overwrite the other. Symbol is "
         f"{reading.columns.get('symbol') or reading.symbol}, time is {reading.columns['event_time']}.{look} Is a "
-        "symbol or a clock in a column of its own (--map symbol=COLUMN, --map time_of_day=COLUMN)? Corrections of earlier "
-        "rows belong into a file of their own: a later load corrects an earlier one"
+        "symbol or a clock in a column of its own (--map symbol=COLUMN, --map time_of_day=COLUMN)? Corrections of "
+        "earlier rows belong into a file of their own: a later load corrects an earlier one"
     )
 
 

@@ -192,8 +192,8 @@ def _numeric(values: Sequence[str]) -> TimeFormat:
         return TimeFormat(EXCEL)
     raise UnsureError(
         f"times like {values[0]} are no dates of a market as seconds, milli-, micro- or nanoseconds since 1970; say "
-        "how to read them with --time-format: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, dotnet, or a strptime pattern. "
-        "Is the day in another column, or in the file's name?",
+        "how to read them with --time-format: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, dotnet, or a strptime "
+        "pattern. Is the day in another column, or in the file's name?",
         "--time-format",
         NUMERIC,
     )
