@@ -20,7 +20,7 @@ VIEWS: tuple[View, ...] = get_args(View)
 
 BAR_COUNTS = (60, 120, 250, 500, 1000)
 DEFAULT_BARS = 120
-_SYMBOL = re.compile(r"[A-Za-z0-9.^=_/:-]{1,32}")
+_SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 

@@ -55,6 +55,7 @@ class IngestResult:
     dead: int = 0
     symbols: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -92,6 +93,10 @@ def ingest(
         for note in part.notes:
             result.notes.append(note)
             progress(IngestProgress(part.identity, 0, part.total, note))
+        if part.refused is not None:
+            result.refused.append(part.refused)
+            progress(IngestProgress(part.identity, 0, None, f"refused: {part.refused}"))
+            continue
         _publish_part(part, request, settings, result, progress, stopping)
         if stopping():
             break

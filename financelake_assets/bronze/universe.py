@@ -7,7 +7,6 @@ universe file says; until one does, they are null, and the calendar is that of i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -19,11 +18,8 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.providers.base import Instrument
+from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.storage.delta import retried
-
-SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^_/:]{0,31}$")
-"""What a symbol may look like; anything else on bronze ends in quarantine as unknown."""
 
 
 class AssetClassError(FinanceLakeError, ValueError):

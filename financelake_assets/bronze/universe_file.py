@@ -23,12 +23,12 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from financelake_assets.bronze.universe import SYMBOL, Universe, describe
+from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers import registry
-from financelake_assets.providers.base import TICK, Instrument
+from financelake_assets.providers.base import SYMBOL, TICK, Instrument
 from financelake_assets.providers.request import Interval
 
 
@@ -44,7 +44,11 @@ class Entry(BaseModel):
     symbol: str = Field(description="the provider's ticker")
     asset_class: AssetClass
     calendar: str = Field("", description="of exchange_calendars; default: XNYS, 24/7 or CMES by asset class")
-    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="that its prices are in, ISO 4217")
+    currency: str = Field(
+        "USD",
+        pattern=r"^[A-Z]{3}$",
+        description="that its prices are in, ISO 4217; GBX is pence (GBp), ZAC and ILA alike",
+    )
     provider: str = Field("replay", description="whom `financelake ingest` asks for it")
     interval: Interval = "1d"
 
@@ -53,8 +57,16 @@ class Entry(BaseModel):
     def _looks_like_one(cls, value: str) -> str:
         value = value.strip().upper()
         if not SYMBOL.match(value):
-            raise ValueError(f"{value!r} is no symbol: up to 32 of A-Z 0-9 . - = ^ _ / :")
+            raise ValueError(
+                f"{value!r} is no symbol: up to 32 letters, digits and signs without blanks, quotes and brackets"
+            )
         return value
+
+    @field_validator("currency", mode="before")
+    @classmethod
+    def _hundredths(cls, value: object) -> object:
+        """Yahoo's names for hundredths of a currency: a pound has a hundred of them."""
+        return {"GBp": "GBX", "ZAc": "ZAC"}.get(value, value) if isinstance(value, str) else value
 
     @field_validator("calendar")
     @classmethod

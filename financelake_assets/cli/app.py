@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from financelake_assets.cli.console import Json, err, out, print_json, say
+from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
 from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
@@ -153,6 +154,7 @@ def train(as_json: Json = False) -> None:
 
 
 app.command(context_settings={"allow_extra_args": True})(ingest)
+app.command()(formats)
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine, name="quarantine")
 

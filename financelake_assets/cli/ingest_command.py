@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from financelake_assets.cli.formats_command import dry_run_of, is_pair, mapping
 from financelake_assets.config import get_settings
 
 err = Console(stderr=True, highlight=False)
@@ -21,6 +22,9 @@ err = Console(stderr=True, highlight=False)
 
 def ingest(
     context: typer.Context,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A file or folder of yours, as --path.", show_default=False)
+    ] = None,
     provider: Annotated[
         str | None,
         typer.Option(help="csv (the default), yfinance, replay, synthetic, or an installed one.", show_default=False),
@@ -37,8 +41,26 @@ def ingest(
     columns: Annotated[
         list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="csv: which column is which field.")
     ] = None,
-    timezone: Annotated[str, typer.Option(help="csv: the zone of times that name none.")] = "UTC",
+    timezone: Annotated[
+        str | None, typer.Option(help="csv: the zone of times that name none. Default: UTC.", show_default=False)
+    ] = None,
     time_format: Annotated[str | None, typer.Option(help="csv: strptime format of the times.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="csv: the decimal sign, . or a comma.")] = None,
+    thousands: Annotated[str | None, typer.Option(help="csv: the thousands' separator.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="csv: what prices are multiplied with, such as 1e-9, or 0.01 for pence.")
+    ] = None,
+    header: Annotated[
+        str | None,
+        typer.Option("--columns", help="csv: names of the columns of a file without a header; - leaves one out."),
+    ] = None,
+    format_name: Annotated[str | None, typer.Option("--format", help="csv: one of `financelake formats`.")] = None,
+    accept_odd: Annotated[
+        bool, typer.Option("--accept-odd", help="csv: publish although many rows have a value that cannot be read.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be published; publish nothing. Needs no running lake.")
+    ] = False,
     start: Annotated[str | None, typer.Option(help="First event time, ISO 8601.")] = None,
     end: Annotated[str | None, typer.Option(help="Event times before this, ISO 8601.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Go on with live data until interrupted.")] = False,
@@ -51,6 +73,7 @@ def ingest(
     A load that was interrupted goes on where it stopped: run the same command again. A user's own file needs no
     network, and no provider is contacted unless it is named here. For example:
 
+        financelake ingest btc.csv --dry-run
         financelake ingest --provider csv --path btc.csv --asset-class crypto --interval 1h --symbol BTC-USD
     """
     from financelake_assets.bronze.ingest import IngestProgress
@@ -60,6 +83,14 @@ def ingest(
     from financelake_assets.cli.console import out, print_json
     from financelake_assets.providers.request import IngestRequest
 
+    pairs = [*(columns or []), *context.args]
+    if file is not None:
+        if is_pair(file) and not Path(file).exists():
+            pairs.append(file)  # typer takes the second pair behind one --map for it
+        elif path is not None:
+            raise typer.BadParameter(f"{file} and --path {path}: say one", param_hint="FILE")
+        else:
+            path = Path(file)
     given: dict[str, Any] = {
         "provider": provider or "csv",
         "path": path,
@@ -67,8 +98,14 @@ def ingest(
         "interval": interval,
         "symbol": symbol,
         "symbols": tuple(symbols.split(",")) if symbols else (),
-        "columns": _mapping([*(columns or []), *context.args]),
-        "timezone": timezone,
+        "columns": mapping(pairs),
+        **({"timezone": timezone} if timezone else {}),
+        "decimal": decimal,
+        "thousands": thousands,
+        "scale": scale,
+        "header": tuple(one.strip() for one in header.split(",")) if header else (),
+        "format": format_name,
+        "accept_odd": accept_odd,
         "time_format": time_format,
         "start": start,
         "end": end,
@@ -76,16 +113,22 @@ def ingest(
         "rows": rows,
         "seed": seed,
     }
+    if dry_run:
+        try:
+            dry_run_of(IngestRequest.model_validate(given), as_json)
+        except ValidationError as error:
+            raise typer.BadParameter("; ".join(_wrong(item) for item in error.errors())) from error
+        return
     interrupted = _interruptible()
     results = []
     try:
         asked = [given]
-        file = universe or get_settings().universe_file
-        if file is not None and not (path or symbol or symbols):
-            entries = read_universe_file(file)
+        listed = universe or get_settings().universe_file
+        if listed is not None and not (path or symbol or symbols):
+            entries = read_universe_file(listed)
             from_file = requests(entries, provider, live)
             if universe is not None and not from_file:
-                raise UniverseFileError(f"{file} has no symbol of {provider}")
+                raise UniverseFileError(f"{listed} has no symbol of {provider}")
             remember(get_settings(), entries)
             asked = [{**given, "live": False, **fields} for fields in from_file] or asked
         wanted = [IngestRequest.model_validate(fields) for fields in asked]
@@ -105,9 +148,12 @@ def ingest(
         raise typer.BadParameter("; ".join(_wrong(item) for item in error.errors())) from error
     except Stopped as error:
         raise KeyboardInterrupt from error
+    refused = [one for result in results for one in result.refused]
     if as_json:
         shown = [asdict(result) for result in results]
         print_json(shown[0] if len(asked) == 1 else shown)
+        if refused:
+            raise typer.Exit(1)
         return
     for result in results:
         for name, value in asdict(result).items():
@@ -115,6 +161,11 @@ def ingest(
     err.print(
         "Next: `financelake status` shows it arrive in silver; what was refused is in `financelake quarantine list`."
     )
+    if refused:
+        err.print(f"{len(refused)} files were refused and are not published:")
+        for one in refused:
+            err.print(f"  {one}", markup=False)
+        raise typer.Exit(1)
 
 
 def _interruptible() -> Callable[[], bool]:
@@ -125,19 +176,9 @@ def _interruptible() -> Callable[[], bool]:
     return asked.is_set
 
 
-def _mapping(pairs: list[str]) -> dict[str, str]:
-    """``field=column`` pairs, given one by one, after one ``--map``, or separated by commas."""
-    mapping = {}
-    for pair in (part for text in pairs for part in text.split(",")):
-        field, separator, column = pair.partition("=")
-        if not separator or not field or not column:
-            raise typer.BadParameter(f"{pair!r} is not FIELD=COLUMN", param_hint="--map")
-        mapping[field.strip()] = column.strip()
-    return mapping
-
-
 def _wrong(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"])
+    place = {"columns": "map", "header": "columns"}.get(place, place)
     return f"--{place.replace('_', '-')}: {item['msg']}" if place else str(item["msg"])
 
 

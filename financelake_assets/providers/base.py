@@ -7,6 +7,7 @@ says why it is unusable.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,14 @@ OPTIONAL = ("adj_close", *EVENTS, "trade_id")
 """What many sources know nothing of: a chunk without any value of one leaves it out of its messages."""
 NUMBERS = (*PRICES, "volume", *EVENTS)
 TICK = "tick"
+_NEVER = r"\s\x00-\x20a-z,;|\"'`\\<>(){}\[\]?%*~\u0370-\u052f\uff00-\uffef"
+SYMBOL = re.compile(rf"^[^{_NEVER}.=/:\-][^{_NEVER}]{{0,31}}$")
+"""What a symbol may look like, in any script: no blanks, small Latin letters, quotes or brackets.
+
+Greek, Cyrillic and full-width letters look like Latin ones: a Cyrillic A must not make a second AAPL."""
+
+CLOCK = "time_of_day"
+"""A field of files only: the clock of a time whose date is in a column of its own."""
 
 COLUMNS: Mapping[str, pl.DataType] = {
     "symbol": pl.String(),
@@ -86,12 +95,14 @@ class Part(NamedTuple):
 
     ``identity`` tells its rows from any other's: the same text means the same rows in the same order, perhaps with
     further ones behind them. ``total`` is how many rows there are, where that is known. ``notes`` say what was guessed.
+    ``refused``: why nothing of this piece is published, while others are.
     """
 
     identity: str
     chunks: Iterator[Chunk]
     total: int | None = None
     notes: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 @runtime_checkable

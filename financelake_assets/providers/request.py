@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass
-from financelake_assets.intervals import PATTERN, canonical
-from financelake_assets.providers.base import COLUMNS
-
-INTERVAL_PATTERN = PATTERN
-
-
-def _as_canonical(value: object) -> object:
-    """``60m`` as ``1h``; what is not understood stays, for the pattern to refuse."""
-    return (canonical(value) or value) if isinstance(value, str) else value
-
-
-Interval = Annotated[str, BeforeValidator(_as_canonical), Field(pattern=INTERVAL_PATTERN)]
-"""A canonical interval; other spellings of it are taken."""
+from financelake_assets.providers.bar_intervals import KNOWN, canonical
+from financelake_assets.providers.base import CLOCK, COLUMNS
 
 
 class IngestRequest(BaseModel):
@@ -35,15 +24,19 @@ class IngestRequest(BaseModel):
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
-    interval: Annotated[str, BeforeValidator(_as_canonical)] | None = Field(
-        None, description="1m, 1h, 1d …, or tick for single trades"
-    )
+    interval: str | None = Field(None, description="1m, 1h, 1d …, or tick for single trades")
     calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: tuple[str, ...] = Field((), description="only these symbols")
     columns: dict[str, str] = Field({}, description="csv: field → the file's column, where the guess is wrong")
     timezone: str = Field("UTC", description="csv: the zone of times that name none")
     time_format: str | None = Field(None, description="csv: strptime format of the times, where the guess is wrong")
+    decimal: Literal[".", ","] | None = Field(None, description="csv: the decimal sign, where the file leaves it open")
+    thousands: Literal[".", ",", " ", "'"] | None = Field(None, description="csv: the thousands' separator")
+    scale: float | None = Field(None, gt=0, description="csv: what prices are multiplied with: 1e-9, 0.01 for pence")
+    header: tuple[str, ...] = Field((), description="csv: names of the columns of a file without a header")
+    format: str | None = Field(None, description="csv: a known format by its name")
+    accept_odd: bool = Field(False, description="csv: publish although many rows have a value that cannot be read")
     start: datetime | None = Field(None, description="first event time; a time without a zone is UTC")
     end: datetime | None = Field(None, description="event times before this; a time without a zone is UTC")
     live: bool = Field(False, description="go on with live data after the history, until interrupted")
@@ -58,10 +51,21 @@ class IngestRequest(BaseModel):
     @field_validator("columns")
     @classmethod
     def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
-        unknown = sorted(set(value) - set(COLUMNS))
+        fields = (*COLUMNS, CLOCK)
+        unknown = sorted(set(value) - set(fields))
         if unknown:
-            raise ValueError(f"no such field: {', '.join(unknown)}. Fields are {', '.join(COLUMNS)}")
+            raise ValueError(f"no such field: {', '.join(unknown)}. Fields are {', '.join(fields)}")
         return value
+
+    @field_validator("interval", mode="before")
+    @classmethod
+    def _canonical(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = canonical(value)
+        if found is None:
+            raise ValueError(f"no interval {value!r}; there are {KNOWN}")
+        return found
 
     @field_validator("symbols")
     @classmethod
@@ -95,6 +99,12 @@ class IngestRequest(BaseModel):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _two_signs(self) -> IngestRequest:
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise ValueError(f"{self.decimal!r} cannot be the decimal sign and the thousands' separator")
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> IngestRequest:

@@ -19,8 +19,8 @@ import structlog
 from financelake_assets.calendars import TradingCalendar, calendar_of, trading_calendar
 from financelake_assets.config import AssetClass
 from financelake_assets.providers.base import COLUMNS, TICK, Capabilities, Chunk, Part, ProviderError
-from financelake_assets.providers.columns import guess_class
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
+from financelake_assets.providers.formats.symbols import guess_class
 from financelake_assets.providers.request import IngestRequest
 
 try:

@@ -19,8 +19,8 @@ from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMiss
 from financelake_assets.config import AssetClass
 from financelake_assets.intervals import interval_length
 from financelake_assets.providers.base import ProviderError, typed
-from financelake_assets.providers.columns import guess_class
 from financelake_assets.providers.courtesy import PassingError
+from financelake_assets.providers.formats.symbols import guess_class
 
 INTERVALS = {
     **{name: name for name in ("1m", "2m", "5m", "15m", "30m", "1h", "1d")},

@@ -25,7 +25,7 @@ from yfinance.pricing_pb2 import PricingData
 
 from financelake_assets.config import AssetClass
 from financelake_assets.providers.base import COLUMNS, TICK, Chunk, OddRow
-from financelake_assets.providers.columns import guess_class
+from financelake_assets.providers.formats.symbols import guess_class
 
 URL = "wss://streamer.finance.yahoo.com/?version=2"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.silver import schema
 from financelake_assets.silver.writing import TopicIds, counted_up_to, universe_version
 from financelake_assets.storage.checkpoints import source_offsets

@@ -10,8 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from financelake_assets.bronze.message import SCHEMA_VERSION, encode
-from financelake_assets.bronze.universe import SYMBOL
-from financelake_assets.providers.base import COLUMNS
+from financelake_assets.providers.base import COLUMNS, SYMBOL
 from financelake_assets.providers.replay import ReplayProvider
 from financelake_assets.providers.request import INTERVAL_PATTERN, IngestRequest
 from financelake_assets.providers.synthetic import SyntheticProvider

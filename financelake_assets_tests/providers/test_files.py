@@ -56,12 +56,12 @@ def test_csv_compressed_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     columnar, _, notes = _read(tmp_path / "AAPL.parquet")
     assert plain.equals(packed)
     assert plain.equals(columnar)
-    assert "times typed" in notes[1]
+    assert "times %Y-%m-%d" in notes[1]
 
 
 def test_a_value_that_is_no_number_keeps_its_text_and_its_row(tmp_path: Path) -> None:
     text = BARS + "2020-01-29,1,2,1,n.a.,5\nsoon,1,2,1,1.5,5\n2020-01-30,1,2,1,,\n2020-01-31,1,2,1,NaN,5\n"
-    rows, odd, _ = _read(_write(tmp_path, "AAPL.csv", text))
+    rows, odd, _ = _read(_write(tmp_path, "AAPL.csv", text), accept_odd=True)
     assert rows.height == 30, "an absent price and a NaN are typed"
     bad_price, bad_time = odd
     assert (bad_price["close"], bad_price["event_time"]) == ("n.a.", datetime(2020, 1, 29, tzinfo=UTC))
@@ -69,7 +69,10 @@ def test_a_value_that_is_no_number_keeps_its_text_and_its_row(tmp_path: Path) ->
 
 
 def test_lines_with_too_few_or_too_many_values_are_kept(tmp_path: Path) -> None:
-    rows, odd, _ = _read(_write(tmp_path, "AAPL.csv", BARS + "2020-01-29,1,2\n2020-01-30,1,2,3,4,5,6,7\n"))
+    text = BARS + "2020-01-29,1,2\n2020-01-30,1,2,3,4,5,6,7\n"
+    with pytest.raises(ProviderError, match=r"2 of the first 30 rows have a value that cannot be read.*--accept-odd"):
+        _read(_write(tmp_path, "AAPL.csv", text))
+    rows, odd, _ = _read(_write(tmp_path, "AAPL.csv", text), accept_odd=True)
     assert rows.height == 28
     assert [(row["symbol"], row["line"]) for row in odd] == [
         ("AAPL", "2020-01-29,1,2"),
@@ -93,13 +96,34 @@ def test_bytes_that_are_not_utf8_spoil_their_value_only(tmp_path: Path) -> None:
         ("2020-01-31T09:30:00Z", datetime(2020, 1, 31, 9, 30, tzinfo=UTC)),
         ("2020-01-31 09:30:00-05:00", datetime(2020, 1, 31, 14, 30, tzinfo=UTC)),
         ("2020-01-31 09:30:00", datetime(2020, 1, 31, 14, 30, tzinfo=UTC)),  # without a zone: the given one
-        ("2020-07-31", datetime(2020, 7, 31, 4, 0, tzinfo=UTC)),  # summer
+        ("2020-07-31 09:30", datetime(2020, 7, 31, 13, 30, tzinfo=UTC)),  # summer
     ],
 )
 def test_times_become_utc(tmp_path: Path, value: str, expected: datetime) -> None:
     file = _write(tmp_path, "x.csv", f"time,close\n{value},1\n")
-    rows, odd, _ = _read(file, symbol="X", interval="1d", timezone="America/New_York")
+    rows, odd, _ = _read(file, symbol="X", interval="1m", timezone="America/New_York")
     assert (rows["event_time"].to_list(), odd) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "zone"),
+    [
+        ("2020-07-31", "America/New_York"),
+        ("2020-07-31 00:00:00-04:00", None),
+        ("2020-07-31T00:00:00+09:00", None),
+        ("2020-07-31 16:00:00", "Europe/London"),
+        ("1596121200", "Asia/Tokyo"),
+    ],
+)
+def test_a_daily_bar_keeps_the_date_that_was_written(tmp_path: Path, value: str, zone: str | None) -> None:
+    options = {"timezone": zone} if zone else {}
+    rows, _, _ = _read(_write(tmp_path, "x.csv", f"time,close\n{value},1\n"), symbol="X", interval="1d", **options)
+    assert rows["event_time"].to_list() == [datetime(2020, 7, 31, tzinfo=UTC)]
+
+
+def test_a_day_that_depends_on_the_place_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="--timezone"):
+        _read(_write(tmp_path, "x.csv", "time,close\n1596121200,1\n"), symbol="X", interval="1d")
 
 
 def test_trades_get_their_place_in_the_file_as_identity(tmp_path: Path) -> None:

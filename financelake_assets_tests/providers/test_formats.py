@@ -4,8 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from financelake_assets.providers.bar_intervals import guess_interval
 from financelake_assets.providers.base import ProviderError
-from financelake_assets.providers.columns import guess_class, guess_columns, guess_interval, guess_time, looks_like_data
+from financelake_assets.providers.formats.names import guess_columns
+from financelake_assets.providers.formats.symbols import guess_class
+from financelake_assets.providers.formats.text import looks_like_data
+from financelake_assets.providers.formats.times import guess_time
 
 
 @pytest.mark.parametrize(
@@ -50,11 +54,11 @@ def test_what_the_user_says_comes_first_and_frees_no_column_twice() -> None:
         ("2020-01-31T09:30:00Z", "%Y-%m-%dT%H:%M:%S%.f%#z", True),
         ("2020-01-31 09:30:00-05:00", "%Y-%m-%d %H:%M:%S%.f%#z", True),
         ("2020-01-31 09:30:00 UTC", "%Y-%m-%d %H:%M:%S%.f%#z", True),
-        ("1580463000", "epoch_s", False),
-        ("1580463000.25", "epoch_s", False),
-        ("1580463000123", "epoch_ms", False),
-        ("1580463000123456", "epoch_us", False),
-        ("1580463000123456789", "epoch_ns", False),
+        ("1580463000", "epoch_s", True),
+        ("1580463000.25", "epoch_s", True),
+        ("1580463000123", "epoch_ms", True),
+        ("1580463000123456", "epoch_us", True),
+        ("1580463000123456789", "epoch_ns", True),
     ],
 )
 def test_ways_to_write_a_time(value: str, pattern: str, zoned: bool) -> None:

@@ -1,0 +1,185 @@
+"""``financelake ingest FILE --dry-run`` and ``financelake formats``: what a file is taken for, before it is published.
+
+Enters: a request for the user's own files. Leaves: what is in them on stdout, questions on stderr, and exit code 0 only
+when nothing has to be asked. No broker, no Spark and no data folder is touched. At a terminal the questions are asked.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from financelake_assets.errors import FinanceLakeError
+from financelake_assets.providers.base import COLUMNS, ProviderError
+from financelake_assets.providers.formats.names import CLOCK
+from financelake_assets.providers.request import IngestRequest
+
+err = Console(stderr=True, highlight=False)
+
+_FIELDS = (*COLUMNS, CLOCK)
+_ANSWERS = {
+    "--symbol": "symbol",
+    "--interval": "interval",
+    "--time-format": "time_format",
+    "--timezone": "timezone",
+    "--decimal": "decimal",
+    "--scale": "scale",
+}
+
+
+def is_pair(text: str) -> bool:
+    """Whether an argument is ``field=column`` of a known field."""
+    field, separator, _ = text.partition("=")
+    return bool(separator) and field.strip() in _FIELDS
+
+
+def mapping(pairs: list[str]) -> dict[str, str]:
+    """``field=column`` pairs, given one by one, after one ``--map``, or separated by commas.
+
+    A column's name may hold commas and equals signs; it may be quoted.
+    """
+    fields = "|".join(_FIELDS)
+    found = {}
+    for pair in (part for text in pairs for part in re.split(rf",(?=\s*(?:{fields})\s*=)", text)):
+        field, separator, column = pair.partition("=")
+        column = column.strip()
+        if len(column) > 1 and column[0] == column[-1] and column[0] in "\"'":
+            column = column[1:-1]
+        if not separator or not field or not column:
+            raise typer.BadParameter(f"{pair!r} is not FIELD=COLUMN", param_hint="--map")
+        found[field.strip()] = column
+    return found
+
+
+def formats(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the formats of files that are known by name; `financelake ingest FILE --format NAME` forces one."""
+    from financelake_assets.cli.console import out, print_json
+    from financelake_assets.providers.formats.known import FORMATS
+
+    if as_json:
+        print_json([{"name": one.name, "title": one.title, "header": bool(one.header)} for one in FORMATS])
+        return
+    for one in FORMATS:
+        out.print(f"{one.name:20} {one.title}", markup=False)
+
+
+def dry_run_of(request: IngestRequest, as_json: bool) -> None:
+    """Show what would be published of a user's own files.
+
+    Raises:
+        FinanceLakeError: there is no file to look at.
+        typer.Exit: with code 1, something has to be asked or is refused.
+    """
+    from financelake_assets.cli.console import out, print_json
+
+    if request.provider != "csv":
+        raise typer.BadParameter("only files can be looked at; leave --provider out", param_hint="--dry-run")
+    try:
+        answered, seen = _asked(request) if not as_json and sys.stdin.isatty() else (request, looked(request))
+    except ProviderError as error:
+        if as_json:
+            print_json({**_empty(), "questions": [str(error)]})
+            raise typer.Exit(1) from error
+        raise FinanceLakeError(str(error)) from error
+    if as_json:
+        print_json(seen)
+    else:
+        for name, value in seen.items():
+            for one in value if isinstance(value, list) and name in ("notes", "questions") else [value]:
+                out.print(f"{name:10} {', '.join(one) if isinstance(one, list) else one}", markup=False)
+        if not seen["questions"]:
+            err.print("Nothing was published. Next, the same without --dry-run:")
+            err.print(f"  financelake ingest {_options(answered)}", markup=False, soft_wrap=True)
+    if seen["questions"]:
+        raise typer.Exit(1)
+
+
+def looked(request: IngestRequest) -> dict[str, Any]:
+    """What is in the files of a request, as ``--dry-run --json`` prints it."""
+    from financelake_assets.providers.files import FileProvider
+
+    provider = FileProvider(request)
+    shown = _empty()
+    kinds, intervals, symbols, spans = set(), set(), set(), []
+    if provider.left_out:
+        shown["notes"].append(f"left out: {', '.join(provider.left_out)}")
+    for one in provider.look():
+        shown["files"] += 1
+        shown["questions"] += [str(question) for question in one.questions]
+        if one.reading is not None and one.survey is not None:
+            kinds.add(one.reading.format)
+            intervals |= one.survey.intervals
+            symbols |= one.survey.symbols
+            shown["messages"] += one.survey.messages
+            shown["odd"] += one.survey.odd
+            shown["notes"] += [*one.reading.notes(one.source.label), *one.survey.notes]
+            spans += [time for time in (one.survey.first, one.survey.last) if time is not None]
+    shown["format"] = ",".join(sorted(kinds)) or None
+    shown["interval"] = ",".join(sorted(intervals)) or None
+    shown["symbols"] = sorted(symbols)
+    shown["first"], shown["last"] = (_iso(min(spans)), _iso(max(spans))) if spans else (None, None)
+    return shown
+
+
+def _empty() -> dict[str, Any]:
+    return {
+        "format": None,
+        "files": 0,
+        "messages": 0,
+        "odd": 0,
+        "symbols": [],
+        "interval": None,
+        "first": None,
+        "last": None,
+        "notes": [],
+        "questions": [],
+    }
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _asked(request: IngestRequest) -> tuple[IngestRequest, dict[str, Any]]:
+    """Ask what is not sure until it is, or until an answer is left empty."""
+    from financelake_assets.providers.files import FileProvider
+
+    while True:
+        open_questions = [
+            question
+            for one in FileProvider(request).look()
+            for question in one.questions
+            if question.option in _ANSWERS
+        ]
+        if not open_questions:
+            break
+        question = open_questions[0]
+        err.print(str(question), markup=False)
+        answer = typer.prompt(question.option, default="", show_default=False, err=True)
+        if not answer:
+            break
+        fields = {**request.model_dump(exclude_unset=True), _ANSWERS[question.option]: answer}
+        request = IngestRequest.model_validate(fields)
+    return request, looked(request)
+
+
+def _options(request: IngestRequest) -> str:
+    """A request as what is typed for it."""
+    words = [str(request.path)]
+    words += [word for field, column in request.columns.items() for word in ("--map", f"{field}={column}")]
+    for field in ("asset_class", "interval", "symbol", "time_format", "decimal", "thousands", "scale", "format"):
+        if (value := getattr(request, field)) is not None:
+            words += [f"--{field.replace('_', '-')}", str(value)]
+    if "timezone" in request.model_fields_set:
+        words += ["--timezone", request.timezone]
+    if request.header:
+        words += ["--columns", ",".join(request.header)]
+    return shlex.join([*words, *(["--accept-odd"] if request.accept_odd else [])])
