@@ -16,8 +16,7 @@ import typer
 from rich.console import Console
 
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.providers.base import COLUMNS, ProviderError
-from financelake_assets.providers.formats.names import CLOCK
+from financelake_assets.providers.base import CLOCK, COLUMNS, ProviderError
 from financelake_assets.providers.request import IngestRequest
 
 err = Console(stderr=True, highlight=False)

@@ -15,6 +15,19 @@ from financelake_assets.providers.bar_intervals import KNOWN, canonical
 from financelake_assets.providers.base import CLOCK, COLUMNS
 
 
+def _as_canonical(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = canonical(value)
+    if found is None:
+        raise ValueError(f"no interval {value!r}; there are {KNOWN}")
+    return found
+
+
+Interval = Annotated[str, BeforeValidator(_as_canonical)]
+"""A canonical interval; other spellings of it are taken."""
+
+
 class IngestRequest(BaseModel):
     """Which rows of which provider are to be published. What is left out is guessed where it can be, and shown."""
 
@@ -24,7 +37,7 @@ class IngestRequest(BaseModel):
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
-    interval: str | None = Field(None, description="1m, 1h, 1d …, or tick for single trades")
+    interval: Interval | None = Field(None, description="1m, 1h, 1d …, or tick for single trades")
     calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: tuple[str, ...] = Field((), description="only these symbols")
@@ -56,16 +69,6 @@ class IngestRequest(BaseModel):
         if unknown:
             raise ValueError(f"no such field: {', '.join(unknown)}. Fields are {', '.join(fields)}")
         return value
-
-    @field_validator("interval", mode="before")
-    @classmethod
-    def _canonical(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        found = canonical(value)
-        if found is None:
-            raise ValueError(f"no interval {value!r}; there are {KNOWN}")
-        return found
 
     @field_validator("symbols")
     @classmethod

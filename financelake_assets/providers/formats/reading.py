@@ -13,7 +13,7 @@ from typing import TypeVar
 import polars as pl
 
 from financelake_assets.providers import bar_intervals as intervals
-from financelake_assets.providers.base import EVENTS, NUMBERS, PRICES, TICK, ProviderError
+from financelake_assets.providers.base import CLOCK, EVENTS, NUMBERS, PRICES, TICK, ProviderError
 from financelake_assets.providers.formats import known, names, symbols, times
 from financelake_assets.providers.formats.numbers import NumberFormat, absent, guess_numbers
 from financelake_assets.providers.formats.questions import UnsureError
@@ -261,29 +261,29 @@ class _Finder:
         self, found: dict[str, str], written: times.TimeFormat | None
     ) -> tuple[times.TimeFormat | None, bool]:
         """A date's column together with the column of its clock, where there is one."""
-        if written is None or not (written.only_days or names.CLOCK in self._request.columns):
+        if written is None or not (written.only_days or CLOCK in self._request.columns):
             return written, False
         taken = {*found.values()}
         columns = (
-            [self._request.columns[names.CLOCK]]
-            if names.CLOCK in self._request.columns
-            else [one for one in names.columns_of(names.CLOCK, self._sample.columns) if one not in taken]
+            [self._request.columns[CLOCK]]
+            if CLOCK in self._request.columns
+            else [one for one in names.columns_of(CLOCK, self._sample.columns) if one not in taken]
         )
         for column in columns:
             kind = self._sample.schema[column]
             if kind == pl.Time:
-                found[names.CLOCK] = column
+                found[CLOCK] = column
                 return times.TimeFormat(f"{written.pattern} %H:%M:%S%.f", written.zone), True
             texts = times.clock_texts(self._sample[column]).drop_nulls()
             values = [one for one in texts.to_list() if one and names.bare(one) != names.bare(column)]
             if not times.looks_like_clock(values):
                 continue
             if all(re.fullmatch(r"[0:.]*", one) for one in values):
-                found[names.CLOCK] = column
+                found[CLOCK] = column
                 pattern = times.guess_time([f"2000-01-02 {one}" for one in values], None).pattern
                 return times.TimeFormat(f"{written.pattern} {pattern.partition(' ')[2]}"), True
             clock = times.guess_time([f"2000-01-02 {one}" for one in values], None)
-            found[names.CLOCK] = column
+            found[CLOCK] = column
             return times.TimeFormat(f"{written.pattern} {clock.pattern.partition(' ')[2]}", clock.zone), True
         return written, False
 
