@@ -153,6 +153,8 @@ def replay(settings: Settings, messages: pl.DataFrame, repair: Repair) -> Replay
         DeliveryError: a message was not acknowledged; call again.
         BrokerUnavailableError: the broker could not be asked.
     """
+    if repair.bytes_instead is None:
+        _refuse_cut(messages)
     mended = {_place(row): repair.mend(row["raw"]) for row in messages.iter_rows(named=True)}
     claim = str(uuid.uuid4())
     _claim(settings, list(mended), claim)
@@ -240,6 +242,12 @@ def _place(row: Mapping[str, Any]) -> Place:
 
 def _place_schema() -> dict[str, Any]:
     return {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64}
+
+
+def _refuse_cut(messages: pl.DataFrame) -> None:
+    """Raise where only the beginning of a message was kept: its replay would be another message."""
+    if "raw_size" in messages.columns and messages["raw_size"].count():
+        raise RepairError("of a message of more than 1 MiB only the beginning is kept; send other bytes with --file")
 
 
 def _json_object(raw: bytes) -> dict[str, Any] | None:
