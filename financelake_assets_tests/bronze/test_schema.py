@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from financelake_assets.bronze.message import SCHEMA_VERSION, encode
+from financelake_assets.intervals import PATTERN
 from financelake_assets.providers.base import COLUMNS, SYMBOL
 from financelake_assets.providers.replay import ReplayProvider
-from financelake_assets.providers.request import INTERVAL_PATTERN, IngestRequest
+from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.synthetic import SyntheticProvider
 
 SCHEMA = json.loads(
@@ -32,7 +33,7 @@ def test_the_schema_is_one_and_names_every_column() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert set(SCHEMA["properties"]) == set(COLUMNS)
     assert SCHEMA["properties"]["symbol"]["pattern"] == SYMBOL.pattern
-    assert SCHEMA["properties"]["interval"]["pattern"] == INTERVAL_PATTERN
+    assert SCHEMA["properties"]["interval"]["pattern"] == PATTERN
 
 
 def test_older_and_newer_messages_are_valid() -> None:
