@@ -56,7 +56,8 @@ def sql(
     if query is None:
         from financelake_assets.cli.sql_prompt import prompt
 
-        prompt(get_settings(), as_of, timeout)
+        settings = get_settings()
+        prompt(settings, as_of, lambda text, when: answer_one(settings, text, when, timeout))
         return
     if form in BINARY and output is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{form} is not for a screen: give --output FILE, or redirect it")

@@ -2,6 +2,7 @@ r"""The prompt of ``financelake sql``: completion of names, history, ``\d``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -13,9 +14,11 @@ from rich.markup import escape
 
 from financelake_assets.catalogue import TABLES
 from financelake_assets.cli.console import err
-from financelake_assets.cli.sql_command import answer_one
 from financelake_assets.config import Settings
 from financelake_assets.explanations import EXPECTED, explained
+
+Answering = Callable[[str, str | None], None]
+"""Answers a query as of a version or time."""
 
 _HELP = r"""\d           all tables
 \d TABLE     its columns
@@ -24,8 +27,8 @@ _HELP = r"""\d           all tables
 A query ends with a semicolon and may have several lines. Tab completes, the up arrow brings back earlier queries."""
 
 
-def prompt(settings: Settings, as_of: str | None, timeout: float | None) -> None:
-    """Ask for queries until the user leaves; a wrong one is explained, and the prompt stays."""
+def prompt(settings: Settings, as_of: str | None, answer: Answering) -> None:
+    """Take queries until the user leaves; a wrong one is explained, and the prompt stays."""
     session: PromptSession[str] = PromptSession(
         history=FileHistory(str(_history())), completer=FuzzyCompleter(WordCompleter(words(), WORD=True))
     )
@@ -46,13 +49,13 @@ def prompt(settings: Settings, as_of: str | None, timeout: float | None) -> None
             if text.startswith("\\as-of"):
                 as_of = text.removeprefix("\\as-of").strip() or None
             elif text.startswith("\\d"):
-                _answered(settings, text, as_of, timeout)
+                _answered(answer, text, as_of)
             else:
                 err.print(_HELP, markup=False)
             continue
         lines += [line] if text else []
         if text.endswith(";"):
-            _answered(settings, "\n".join(lines), as_of, timeout)
+            _answered(answer, "\n".join(lines), as_of)
             lines = []
 
 
@@ -65,9 +68,9 @@ def words() -> list[str]:
     return [*tables, *columns, *(str(row[0]) for row in found), "\\d", "\\as-of", "\\q"]
 
 
-def _answered(settings: Settings, query: str, as_of: str | None, timeout: float | None) -> None:
+def _answered(answer: Answering, query: str, as_of: str | None) -> None:
     try:
-        answer_one(settings, query, as_of, timeout)
+        answer(query, as_of)
     except EXPECTED as error:
         err.print(f"[red]✗[/red] {escape(explained(error))}")
     except KeyboardInterrupt:

