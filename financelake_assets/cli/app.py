@@ -20,6 +20,8 @@ from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
 from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
+from financelake_assets.cli.sql_command import sql
+from financelake_assets.cli.tables_command import tables
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 
@@ -157,6 +159,8 @@ app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine, name="quarantine")
+app.command()(sql)
+app.command()(tables)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # they are the benchmark's

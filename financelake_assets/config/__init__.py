@@ -39,6 +39,7 @@ from financelake_assets.config.platform import (
     KafkaSettings,
     MaintenanceSettings,
     MetricsSettings,
+    QuerySettings,
     RuntimeSettings,
     SparkSettings,
     StoreSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "KafkaSettings",
     "ModelSettings",
     "PortfolioSettings",
+    "QuerySettings",
     "Settings",
     "SignalSettings",
     "SilverSettings",
@@ -93,6 +95,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     silver: SilverSettings = SilverSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    query: QuerySettings = QuerySettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -129,6 +129,14 @@ class MaintenanceSettings(Group):
     )
 
 
+class QuerySettings(Group):
+    """SQL on the tables: what one query may use."""
+
+    timeout_seconds: float = Field(60.0, gt=0, description="a query that takes longer is stopped")
+    memory_mb: int = Field(1024, ge=64, description="memory of one query; what needs more goes to the disk")
+    spill_mb: int = Field(4096, ge=0, description="disk for that, in the system's folder for temporary files")
+
+
 class DagsterSettings(Group):
     """Dagster's webserver and code location."""
 

@@ -1,0 +1,108 @@
+"""``financelake sql``: ask the lake's tables; one query, a file of one, or a prompt."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from financelake_assets.cli.console import err, out
+from financelake_assets.cli.sql_output import BINARY, Format, show, write
+from financelake_assets.config import Settings, get_settings
+
+if TYPE_CHECKING:
+    from financelake_assets.lake import Answer
+
+_POLITE = 10
+"""Added to the niceness of a query's process: the lake's own streams go first."""
+
+
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One statement that reads, or \\d, or \\d TABLE.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="VERSION|TIME", help="Read tables as they were; times are UTC.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How the answer is written.")] = Format.TABLE,
+    file: Annotated[
+        Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Read the query from this file.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the answer to this file, not to standard output.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Stop the query after so many seconds.")] = None,
+) -> None:
+    """Ask the lake's tables in SQL, read-only; without Spark, and whether the lake runs or not.
+
+    Tables are called as in silver.bars and gold.signals; the dialect is DuckDB's. Without a query it reads one from
+    standard input, or shows a prompt with completion and history. For example:
+
+        financelake sql "SELECT symbol, signal, confidence FROM gold.signals ORDER BY event_time DESC LIMIT 5"
+
+        financelake sql "FROM silver.bars WHERE symbol = 'AAPL'" --format parquet --output aapl.parquet
+    """
+    if query is not None and file is not None:
+        raise typer.BadParameter("give either a query or a --file")
+    if file is not None:
+        query = file.read_text(encoding="utf-8")
+    if output is not None and form is Format.TABLE:
+        raise typer.BadParameter("--output needs --format csv, json, parquet or arrow")
+    if query is None and not sys.stdin.isatty():
+        query = sys.stdin.read()
+    os.nice(_POLITE)
+    if query is None:
+        from financelake_assets.cli.sql_prompt import prompt
+
+        settings = get_settings()
+        prompt(settings, as_of, lambda text, when: answer_one(settings, text, when, timeout))
+        return
+    if form in BINARY and output is None and sys.stdout.isatty():
+        raise typer.BadParameter(f"{form} is not for a screen: give --output FILE, or redirect it")
+    answer_one(get_settings(), query, as_of, timeout, form, output)
+
+
+def answer_one(
+    settings: Settings,
+    query: str,
+    as_of: str | None = None,
+    timeout: float | None = None,
+    form: Format = Format.TABLE,
+    output: Path | None = None,
+) -> None:
+    r"""Run one query, or a ``\d``, and write what it gives."""
+    from financelake_assets import lake
+    from financelake_assets.cli.tables_command import described
+
+    if query.strip().startswith("\\d"):
+        described(settings, query.strip()[2:].strip(" ;") or None)
+        return
+    with lake.answered(query, as_of=as_of, timeout=timeout, settings=settings) as answer:
+        _say_what_is_missing(answer)
+        if form is Format.TABLE:
+            shown, more = show(answer, out)
+            err.print(f"the first {shown} rows; --format csv writes all" if more else f"{shown} rows")
+        elif output is None:
+            write(answer, form, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            _write_whole(answer, form, output)
+
+
+def _write_whole(answer: Answer, form: Format, output: Path) -> None:
+    """A file appears when it is whole; one of before stays until then."""
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("wb") as target:
+            write(answer, form, target)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _say_what_is_missing(answer: Answer) -> None:
+    for name, version in answer.versions.items():
+        if version is None:
+            err.print(f"[yellow]![/yellow] {escape(name)} has no rows: the lake has not made it yet")

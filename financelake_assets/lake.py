@@ -1,0 +1,228 @@
+"""The lake from Python, in a script or a notebook: read-only, without Spark and without a running lake.
+
+    >>> from financelake_assets import lake
+    >>> lake.sql("SELECT symbol, signal FROM gold.signals ORDER BY event_time DESC LIMIT 5")  # doctest: +SKIP
+    >>> lake.bars("BTC-USD", "1d", start="2025-01-01").collect()  # doctest: +SKIP
+
+Which lake is said by ``FINANCELAKE_DATA_DIR`` and the other variables, or by ``settings=``. Times are UTC; where none
+has a zone it is taken for UTC. Frames are polars'; ``.to_pandas()`` and ``.to_arrow()`` make others of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+
+from financelake_assets.catalogue import TABLES
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.query import engine, following, versions
+from financelake_assets.query.engine import Answer
+from financelake_assets.query.errors import (
+    QueryError,
+    QueryTimeoutError,
+    ReadOnlyError,
+    UnknownTableError,
+    VersionGoneError,
+)
+from financelake_assets.query.following import NewRows
+from financelake_assets.query.names import dotted, known
+from financelake_assets.query.versions import AsOf
+from financelake_assets.silver.schema import BARS
+
+__all__ = [
+    "Answer",
+    "AsOf",
+    "NewRows",
+    "QueryError",
+    "QueryTimeoutError",
+    "ReadOnlyError",
+    "TableInfo",
+    "UnknownTableError",
+    "VersionGoneError",
+    "answered",
+    "bars",
+    "follow",
+    "sql",
+    "table",
+    "tables",
+]
+
+_INTERVAL = re.compile(r"[1-9]\d*[mhdw]")
+
+Time = datetime | str
+"""A time; as text in ISO 8601."""
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table is and how it stands. ``version`` is ``None`` where the lake has not made it yet."""
+
+    name: str
+    description: str
+    rows: int
+    version: int | None
+    bytes: int
+    newest: datetime | None
+
+
+def table(name: str, *, as_of: AsOf = None, settings: Settings | None = None) -> pl.LazyFrame:
+    """A table as a lazy frame: only the columns and files that its use needs are read.
+
+    Args:
+        name: as in SQL, such as ``gold.signals``.
+        as_of: a version, or a time; the default is now.
+        settings: the lake; the default is that of the environment.
+
+    Returns:
+        The rows, in no order. None where the lake has not made the table yet.
+
+    Raises:
+        UnknownTableError: there is no such table; the message names the nearest one.
+        VersionGoneError: the version was never there or was cleaned up; the message says what is kept.
+
+    Example:
+        >>> lake.table("gold.signals", as_of="2026-11-01").filter(pl.col("signal") == "BUY").collect()  # doctest: +SKIP
+    """
+    spec, lake = known(name), settings or get_settings()
+    opened = versions.at(spec, lake, as_of)
+    return spec.empty.lazy() if opened is None else pl.scan_delta(opened)
+
+
+def sql(
+    query: str, *, as_of: AsOf = None, timeout: float | None = None, settings: Settings | None = None
+) -> pl.DataFrame:
+    """Ask in SQL, DuckDB's dialect; see docs/sql.md.
+
+    Args:
+        query: one statement that reads.
+        as_of: a version, where the query reads one table; or a time, at which each of them is read.
+        timeout: seconds after which it is stopped; the default is ``FINANCELAKE_QUERY__TIMEOUT_SECONDS``.
+        settings: the lake; the default is that of the environment.
+
+    Raises:
+        ReadOnlyError: it would change something, or look at something else than tables.
+        UnknownTableError: it names a table that there is not.
+        VersionGoneError: as ``table`` does.
+        QueryTimeoutError: it took too long.
+        QueryError: it is wrong; the message is DuckDB's.
+
+    Example:
+        >>> lake.sql("SELECT signal, count(*) FROM gold.signals GROUP BY signal")  # doctest: +SKIP
+    """
+    with answered(query, as_of=as_of, timeout=timeout, settings=settings) as answer:
+        return pl.DataFrame(pl.from_arrow(answer.table()))
+
+
+def answered(
+    query: str, *, as_of: AsOf = None, timeout: float | None = None, settings: Settings | None = None
+) -> AbstractContextManager[Answer]:
+    """Ask in SQL and read the answer batch by batch, for one that does not fit in memory; otherwise as ``sql``.
+
+    Example:
+        >>> with lake.answered("FROM silver.bars") as answer:  # doctest: +SKIP
+        ...     for batch in answer.batches:
+        ...         print(batch.num_rows)
+    """
+    return engine.answered(settings or get_settings(), query, as_of, timeout)
+
+
+def bars(
+    symbol: str,
+    interval: str,
+    start: Time | None = None,
+    end: Time | None = None,
+    *,
+    as_of: AsOf = None,
+    settings: Settings | None = None,
+) -> pl.LazyFrame:
+    """The bars of one symbol in the order of time.
+
+    Args:
+        symbol: such as ``BTC-USD``.
+        interval: such as ``1d``.
+        start: the first bar begins then or later.
+        end: the last bar begins before that.
+        as_of: a version of ``silver.bars``, or a time; the default is now.
+        settings: the lake; the default is that of the environment.
+
+    Raises:
+        QueryError: no such interval, or a time that cannot be read.
+        VersionGoneError: as ``table`` does.
+
+    Example:
+        >>> lake.bars("BTC-USD", "1d", start="2025-01-01").select("event_time", "close").collect()  # doctest: +SKIP
+    """
+    if not _INTERVAL.fullmatch(interval):
+        raise QueryError(f"{interval!r} is no interval of bars.", remedy="Write it like 1m, 5m, 1h or 1d.")
+    rows = table(dotted(BARS), as_of=as_of, settings=settings)
+    rows = rows.filter(pl.col("symbol") == symbol, pl.col("interval") == interval)
+    if start is not None:
+        rows = rows.filter(pl.col("event_time") >= _utc(start))
+    if end is not None:
+        rows = rows.filter(pl.col("event_time") < _utc(end))
+    return rows.sort("event_time")
+
+
+def follow(
+    name: str, *, after: int | None = None, idle_seconds: float | None = None, settings: Settings | None = None
+) -> Iterator[NewRows]:
+    """The new rows of a table as they are committed, one ``NewRows`` a commit.
+
+    A corrected row comes again as it is now; a row that was deleted does not come. Keep ``version`` of the last one
+    that you have finished with, and go on with ``after=`` it: then none is missed and none comes twice.
+
+    Args:
+        name: as in SQL, such as ``gold.signals``.
+        after: begin behind this version; -1 is the table's beginning, the default is now.
+        idle_seconds: end when nothing was committed for so long; by default it waits for ever.
+        settings: the lake; the default is that of the environment.
+
+    Raises:
+        UnknownTableError: there is no such table.
+        VersionGoneError: commits after that version were cleaned up.
+
+    Example:
+        >>> for new in lake.follow("gold.signals"):  # doctest: +SKIP
+        ...     print(new.version, new.rows.select("symbol", "signal"))
+    """
+    spec, lake = known(name), settings or get_settings()
+    return following.follow(spec, lake, following.position(spec, lake, after), idle_seconds)
+
+
+def tables(settings: Settings | None = None) -> list[TableInfo]:
+    """Every table of the lake, from its log alone.
+
+    Example:
+        >>> [table.name for table in lake.tables() if table.rows]  # doctest: +SKIP
+    """
+    lake, found = settings or get_settings(), []
+    for spec in TABLES:
+        facts, opened = spec.facts(lake), spec.open(lake)
+        size = 0 if opened is None else sum(pa.table(opened.get_add_actions())["size_bytes"].to_pylist())
+        found.append(
+            TableInfo(
+                dotted(spec),
+                spec.description,
+                facts.rows if facts else 0,
+                facts.version if facts else None,
+                size,
+                facts.newest if facts else None,
+            )
+        )
+    return found
+
+
+def _utc(time: Time) -> datetime:
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            remedy = "Write it in ISO 8601, such as 2026-11-01T09:30."
+            raise QueryError(f"{time!r} is no time.", remedy=remedy) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

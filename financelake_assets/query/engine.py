@@ -1,0 +1,198 @@
+"""SQL over the lake's tables with DuckDB: read-only, in bounded memory and time.
+
+A connection lives for one query. It sees views of the tables that the query names and nothing else of the machine: the
+files of those views are the only ones that it may open, nothing can be loaded or attached, and its settings are locked.
+What a statement does is judged before it runs, so a write is refused in words.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from financelake_assets.config import Settings
+from financelake_assets.query import versions
+from financelake_assets.query.errors import QueryError, QueryTimeoutError, ReadOnlyError
+from financelake_assets.query.names import BY_NAME
+from financelake_assets.query.statements import tables_of
+from financelake_assets.query.versions import AsOf
+from financelake_assets.storage.delta import TableSpec
+
+BATCH = 10_000
+"""Rows that are brought out of the engine at a time."""
+
+_PLAIN_READER = 1
+"""Reader protocol whose data files hold just the table's rows: no deletion vectors, no column mapping."""
+
+Opened = Mapping[str, DeltaTable | None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query gives. ``batches`` is read once; ``versions`` says which version of each table was read."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    versions: Mapping[str, int | None]
+    """``None`` is a table that the lake has not made yet; it has no rows."""
+
+    def table(self) -> pa.Table:
+        """All rows at once."""
+        return pa.Table.from_batches(self.batches, self.schema)
+
+
+@contextmanager
+def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float | None = None) -> Iterator[Answer]:
+    """Run one query; its answer can be read inside the ``with``.
+
+    Args:
+        settings: the lake.
+        query: one SQL statement in DuckDB's dialect that reads.
+        as_of: a version, if the query names one table, or a time.
+        seconds: after so long it is stopped; the default is ``query.timeout_seconds``.
+
+    Raises:
+        ReadOnlyError: it is not a query that reads.
+        UnknownTableError: it names a table that there is not.
+        VersionGoneError: a table is not kept as of then.
+        QueryTimeoutError: it took too long.
+        QueryError: DuckDB refuses it; the message is DuckDB's.
+    """
+    limit = settings.query.timeout_seconds if seconds is None else seconds
+    with tempfile.TemporaryDirectory(prefix="financelake-sql-") as spill, _connection(settings, spill) as connection:
+        with _in_words(threading.Event(), limit):
+            named = tables_of(connection, query)
+        if isinstance(versions.parsed(as_of), int) and len(named) > 1:
+            raise QueryError(
+                f"The query reads {', '.join(sorted(named))}, and a version is one table's own.",
+                remedy="Give a time: every table is then read as it was at that time.",
+            )
+        opened = {name: versions.at(spec, settings, as_of) for name, spec in named.items()}
+        _prepare(connection, settings, opened)
+        with _limited(connection, limit) as over, _in_words(over, limit):
+            reader = connection.execute(query).to_arrow_reader(BATCH)
+            yield Answer(
+                reader.schema,
+                _batches(reader, over, limit),
+                {name: None if table is None else table.version() for name, table in opened.items()},
+            )
+
+
+@contextmanager
+def _connection(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{settings.query.memory_mb}MB",
+        "temp_directory": spill,
+        "max_temp_directory_size": f"{settings.query.spill_mb}MB",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,  # a query must not see the caller's variables
+    }
+    with duckdb.connect(config=limits) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, opened: Opened) -> None:
+    """Make a view of each table, and shut everything else."""
+    paths = {name: _paths(BY_NAME[name], settings, table) for name, table in opened.items()}
+    allowed = [path for found in paths.values() for path in found or ()]
+    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
+    connection.execute("SET enable_external_access = false")
+    for layer in {BY_NAME[name].layer for name in opened}:
+        connection.execute(f"CREATE SCHEMA {layer}")
+    for name, table in opened.items():
+        _view(connection, name, table, paths[name])
+    connection.execute("SET lock_configuration = true")
+
+
+def _paths(spec: TableSpec, settings: Settings, table: DeltaTable | None) -> list[str] | None:
+    """The files that DuckDB can read by itself; ``None`` where delta-rs has to, as from a store."""
+    if table is None:
+        return []
+    plain = table.protocol().min_reader_version == _PLAIN_READER and not table.metadata().partition_columns
+    if settings.store.url is not None or not plain:
+        return None
+    return [str(Path(spec.path(settings), name)) for name in sorted(versions.files(table))]
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, table: DeltaTable | None, paths: list[str] | None) -> None:
+    spec = BY_NAME[name]
+    # with its columns and types even where no file has them yet
+    schema = spec.schema if table is None else pa.schema(table.schema().to_arrow())
+    declared, hidden = f"columns_{spec.layer}_{spec.name}", f"rows_{spec.layer}_{spec.name}"
+    connection.register(declared, schema.empty_table())
+    sources = [declared]
+    if paths is None and table is not None:
+        connection.register(hidden, table.to_pyarrow_dataset())
+        sources.append(hidden)
+    elif paths:
+        sources.append(f"read_parquet([{', '.join(map(_quoted, paths))}], union_by_name = true)")
+    # the names are the catalogue's, the paths are quoted
+    rows = " UNION ALL BY NAME ".join(f"FROM {source}" for source in sources)
+    connection.execute(f"CREATE VIEW {name} AS {rows}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def _limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
+    """Stop what the connection does after a while; the event says whether that happened."""
+    over = threading.Event()
+
+    def stop() -> None:
+        over.set()
+        connection.interrupt()
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield over
+    finally:
+        timer.cancel()
+        timer.join()  # it must not interrupt what is closed
+
+
+def _batches(reader: pa.RecordBatchReader, over: threading.Event, seconds: float) -> Iterator[pa.RecordBatch]:
+    with _in_words(over, seconds):
+        for batch in reader:
+            if over.is_set():
+                raise _too_long(seconds)
+            yield batch
+
+
+def _too_long(seconds: float) -> QueryTimeoutError:
+    return QueryTimeoutError(
+        f"The query was stopped after {seconds:g} s.",
+        remedy="Ask for less (a symbol, a time range), or raise --timeout or FINANCELAKE_QUERY__TIMEOUT_SECONDS.",
+    )
+
+
+@contextmanager
+def _in_words(over: threading.Event, seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if over.is_set():
+            raise _too_long(seconds) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise QueryError(
+                "The query needs more memory or disk than it may have.",
+                remedy="Ask for less, or set FINANCELAKE_QUERY__MEMORY_MB or FINANCELAKE_QUERY__SPILL_MB.",
+            ) from error
+        if isinstance(error, duckdb.PermissionException):
+            raise ReadOnlyError("A query sees the lake's tables, and no other file or address.") from error
+        if not isinstance(error, (duckdb.Error, pa.ArrowException)):
+            raise
+        raise QueryError(str(error).strip()) from error

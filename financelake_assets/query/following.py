@@ -1,0 +1,121 @@
+"""New rows of a table, commit by commit, from Delta's log.
+
+Enters: a table's commits. Leaves: of each commit, the rows that it brought or changed: those of the files that it added
+without those of the files that it removed. So a correction gives the corrected row alone, and a commit that only
+merges small files gives none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from deltalake import DeltaTable
+
+from financelake_assets.config import Settings
+from financelake_assets.query import commits
+from financelake_assets.query.commits import Commit
+from financelake_assets.query.errors import VersionGoneError
+from financelake_assets.query.names import dotted
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.store import delta_options
+
+_LOOK_S, _LOOK_STORE_S = 0.2, 1.0
+"""Between two looks for a commit; in a store each is a request."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewRows:
+    """What one commit brought. ``version`` is the place to go on from."""
+
+    version: int
+    time: datetime
+    rows: pl.DataFrame
+
+
+def position(spec: TableSpec, settings: Settings, after: int | None) -> int:
+    """The version behind which to begin: the newest one, or the one that is given.
+
+    Raises:
+        VersionGoneError: the commits after it are not all in the log any more, or it is not there yet.
+    """
+    table = spec.open(settings)
+    newest = -1 if table is None else table.version()
+    if after is None or after == newest:
+        return newest
+    if after > newest:
+        raise VersionGoneError(
+            f"{dotted(spec)} has no version {after}; its newest is {newest}.",
+            remedy="A lake that was reset begins again at 0: follow with after=-1.",
+        )
+    if commits.commit(spec, settings, after + 1) is None:
+        raise _log_gone(spec, settings, after + 1)
+    return after
+
+
+def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float | None) -> Iterator[NewRows]:
+    """The new rows of each commit after a version, for ever or until nothing was new for so long."""
+    table: DeltaTable | None = None
+    look = _LOOK_S if settings.store.url is None else _LOOK_STORE_S
+    last_new = time.monotonic()
+    while True:
+        table = spec.open(settings) if table is None else table
+        if table is not None:
+            table.update_incremental()
+            while after < table.version():
+                after += 1
+                found = commits.commit(spec, settings, after)
+                if found is None:
+                    raise _log_gone(spec, settings, after)
+                rows = new_rows(spec, settings, table, found)
+                if not rows.is_empty():
+                    yield NewRows(after, found.time, rows)
+                last_new = time.monotonic()
+        if idle_seconds is not None and time.monotonic() - last_new >= idle_seconds:
+            return
+        time.sleep(look if idle_seconds is None else min(look, idle_seconds))
+
+
+def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
+    """The rows of a commit that were not there before it.
+
+    Raises:
+        VersionGoneError: maintenance deleted files that the commit added or removed.
+    """
+    schema = pl.scan_delta(table).collect_schema()
+    if not commit.changes or not commit.added:
+        return pl.DataFrame(schema=schema)
+    added = _rows(spec, settings, schema, commit.added)
+    if not commit.removed:
+        return added
+    before = _rows(spec, settings, schema, commit.removed)
+    return added.join(before, on=list(schema), how="anti", nulls_equal=True)
+
+
+def _rows(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[str, ...]) -> pl.DataFrame:
+    try:
+        return pl.scan_parquet(
+            [f"{spec.path(settings)}/{name}" for name in files],
+            schema=schema,
+            missing_columns="insert",
+            extra_columns="ignore",
+            glob=False,
+            storage_options=delta_options(settings),
+            credential_provider=None,
+        ).collect()
+    except FileNotFoundError as error:
+        raise VersionGoneError(
+            f"Files of {dotted(spec)} were cleaned up before they were followed.",
+            remedy="Read the table as it is now with lake.table, and follow from there.",
+        ) from error
+
+
+def _log_gone(spec: TableSpec, settings: Settings, version: int) -> VersionGoneError:
+    first = next(iter(commits.versions(spec, settings)), None)
+    return VersionGoneError(
+        f"The commit of version {version} of {dotted(spec)} is not in its log any more.",
+        remedy=f"The log begins at version {first}: read the table with lake.table, and follow from there.",
+    )

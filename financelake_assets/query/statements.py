@@ -1,0 +1,81 @@
+"""What a statement would do, and which tables it names: judged from its syntax tree, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from financelake_assets.query.errors import QueryError, ReadOnlyError
+from financelake_assets.query.names import dotted, known
+from financelake_assets.storage.delta import TableSpec
+
+_EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\b", re.IGNORECASE)
+_OWN = ("information_schema", "pg_catalog")
+"""DuckDB's own catalogue, which says nothing of the machine."""
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, TableSpec]:
+    """The tables that a query names, by their names in SQL.
+
+    Raises:
+        ReadOnlyError: it is not a query that reads.
+        UnknownTableError: it names a table that there is not.
+        QueryError: it is not one statement, or one that cannot be looked into.
+        duckdb.Error: it is not SQL.
+    """
+    tree = json.loads(_serialised(connection, _reading(connection, query)))
+    if tree["error"]:
+        raise QueryError(
+            f"The query cannot be looked into: {tree['error_message']}",
+            remedy="Write it as SELECT; for PIVOT, as aggregates with FILTER.",
+        )
+    found = list(_nodes(tree))
+    common = {entry["key"].lower() for node in found for entry in node.get("cte_map", {}).get("map", ())}
+    specs = [known(name) for name in sorted({_name(node) for node in found if _is_table(node, common)})]
+    return {dotted(spec): spec for spec in specs}
+
+
+def _reading(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """The query, or what it explains, if that only reads."""
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise QueryError(f"There are {len(statements)} statements.", remedy="Give one query at a time.")
+    kind, text = statements[0].type, statements[0].query
+    if kind == duckdb.StatementType.EXPLAIN:  # with ANALYZE it runs what it explains
+        text = _EXPLAIN.sub("", text, count=1)
+        statements = connection.extract_statements(text) if text != statements[0].query else []
+    if [item.type for item in statements] != [duckdb.StatementType.SELECT]:
+        raise ReadOnlyError(
+            f"The lake is only read here, and this is of the kind {kind.name}.",
+            remedy="Ask with SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.",
+        )
+    return text
+
+
+def _serialised(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
+    return str(row[0]) if row else "{}"
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _is_table(node: dict[str, Any], common: set[str]) -> bool:
+    if node.get("type") != "BASE_TABLE" or node["schema_name"].lower() in _OWN:
+        return False
+    return bool(node["schema_name"]) or node["table_name"].lower() not in common
+
+
+def _name(node: dict[str, Any]) -> str:
+    return ".".join(part for part in (node["catalog_name"], node["schema_name"], node["table_name"]) if part)
