@@ -166,7 +166,7 @@ class MetricsSettings(Group):
 
 
 class AlertSettings(Group):
-    """Who is told when something is wrong. The lake's own log always is."""
+    """Where alerts go. The lake's own log always is."""
 
     urls: tuple[SecretStr, ...] = Field(
         (), description="Apprise addresses, such as json://host/path (webhook) or mailto://user:password@host"

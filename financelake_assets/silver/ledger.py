@@ -1,4 +1,4 @@
-"""The ledger: rows in = rows in silver + duplicates + rows in quarantine.
+"""The ledger: messages in = messages in silver + duplicates + messages in quarantine.
 
 Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. Offsets come from Spark's
 checkpoint, the others from what each table's commits say that they counted, so an imbalance is a real one. Of topics
