@@ -83,10 +83,10 @@ class StreamSettings(Group):
     )
     start_messages: int = Field(1_000, ge=1, description="not continuous: so many waiting messages start them")
     start_seconds: float = Field(
-        60.0, ge=5, description="not continuous: whatever has waited for so long starts them too"
+        60.0, ge=5, description="not continuous: a message that has waited this long starts them too"
     )
     stall_seconds: float = Field(
-        300.0, ge=5, description="a query whose micro-batch has not ended after so long is stopped and started again"
+        300.0, ge=5, description="a query whose micro-batch has not ended after this long is restarted"
     )
 
 

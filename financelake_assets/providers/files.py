@@ -133,7 +133,7 @@ def find_out(file: Path, request: IngestRequest) -> Reading:
     elif "interval" not in found:
         interval = _interval(sample, Reading(found, written, symbol, request.asset_class, TICK), request.timezone)
         if interval is None:
-            raise ProviderError(f"{file.name}: it is not clear what its rows are bars of; say so with --interval")
+            raise ProviderError(f"{file.name}: the interval of its rows is not clear; give it with --interval")
     return Reading(found, written, symbol, request.asset_class, interval)
 
 
