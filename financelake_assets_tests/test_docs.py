@@ -61,6 +61,9 @@ def test_pre_commit_and_ci_check_the_same_things() -> None:
     in_ci = _commands((ROOT / ".ci" / "run").read_text())
     assert {"ruff check", "ruff format", "mypy", "lint-imports", "dagster definitions", "mkdocs build"} <= in_ci
     assert at_commit == in_ci
+    assert (
+        "--quiet" not in (ROOT / ".ci" / "run").read_text().split("mkdocs build")[1].splitlines()[0]
+    )  # it hides warnings
     assert "uv lock --check" in {hook["entry"] for hook in hooks}
     assert "uv lock --check" in (ROOT / ".ci" / "run").read_text().splitlines()
 
