@@ -34,7 +34,7 @@ def main() -> int:
         logging.error("%s", error)  # noqa: TRY400  # a message for a person, not a failure of ours
         return 2
     signal.signal(signal.SIGTERM, _leave)
-    # what was imported stays: to look through all of it for garbage takes longer than a request
+    # imported modules stay, so the garbage collector need not look at them: that takes longer than a request
     gc.collect()
     gc.freeze()
     reader.start()

@@ -1,4 +1,4 @@
-"""Who may see the page: everybody on this machine; from elsewhere only who knows the login.
+"""Who may see the page: everybody on this machine; from elsewhere only people who know the login.
 
 Enters: settings. Leaves: a Flask server that asks for name and password on every request, where they are set, and
 answers only to its own names: a web page elsewhere cannot read it by pointing a name of its own at this machine.
@@ -48,7 +48,7 @@ def require_login(server: Flask, settings: Settings) -> None:
         return hmac.compare_digest(f"{name}:{password}".encode(), expected)
 
     def admit() -> None:
-        """Nothing more to do for who knows the login."""
+        """Nothing more to do for a visitor who knows the login."""
 
     auth.verify_password(right)
     guarded: Callable[[], ResponseReturnValue | None] = auth.login_required(admit)

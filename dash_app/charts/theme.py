@@ -1,4 +1,4 @@
-"""The colours of the charts, for light and dark. They match ``assets/style.css``.
+"""The colours of the charts, for light and dark. Surface, text, accent, up and down are those of ``assets/style.css``.
 
 Up and down are teal and vermilion, which people with any common colour blindness can tell apart, and each also has a
 shape: rising candles are hollow, falling ones filled; BUY points up, SELL down.
@@ -30,7 +30,7 @@ class Palette:
 LIGHT = Palette(
     surface="#ffffff",
     ink="#14181f",
-    muted="#586273",
+    muted="#566071",
     grid="#e9ecf1",
     accent="#3454d1",
     band="rgba(52,84,209,0.11)",

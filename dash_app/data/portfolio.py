@@ -1,7 +1,7 @@
 """The paper portfolio's accounts from a snapshot: curves, statistics, positions and trades of one of them.
 
 Enters: a ``Snapshot`` and the account that a visitor chose. Leaves: an ``AccountView`` of plain frames and rows,
-without Dash. Nothing is computed anew: what gold has written is what is shown.
+without Dash. Nothing is computed again: what gold has written is what is shown.
 """
 
 from __future__ import annotations

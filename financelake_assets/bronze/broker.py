@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class BrokerUnavailableError(FinanceLakeError, ConnectionError):
-    """The Kafka broker did not answer in time, or not with what was asked for."""
+    """The Kafka broker did not answer in time, or its answer was incomplete."""
 
 
 class AccessDeniedError(BrokerUnavailableError):

@@ -1,4 +1,4 @@
-"""What is on a topic, for people: sizes, rate, who lags, the newest messages.
+"""What is on a topic, for people: sizes, rate, lag, the newest messages.
 
 Enters: settings and a topic. Leaves: plain values for Dagster's UI. Reads a handful of messages and no more.
 """

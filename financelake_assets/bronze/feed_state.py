@@ -1,4 +1,4 @@
-"""What the feed says of itself, for who asks: a file, read without what the feed needs to publish."""
+"""The feed's state in a file. Reading it imports nothing that the feed needs to publish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The producer: bounded, idempotent, and it knows what became of every message.
+"""The producer: bounded and idempotent; it knows for each message whether it was acknowledged.
 
 Enters: messages. Leaves: each of them on its topic once and in order, or an error that says so. The queue is bounded:
 a caller that is faster than the broker waits. What is too large for a topic goes to the dead letters.

@@ -1,7 +1,7 @@
 """Bounded reads of Kafka topics: from an offset to where the topic ends now.
 
 Enters: where to begin and to end in each partition. Leaves: the messages in between. No consumer group is joined and
-no offset committed: who reads here leaves no trace.
+no offset committed: a reader leaves no trace.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def ingest(
     live: Annotated[bool, typer.Option("--live", help="Go on with live data until interrupted.")] = False,
     rows: Annotated[int, typer.Option(help="synthetic: how many rows.")] = 100_000,
     seed: Annotated[int, typer.Option(help="synthetic: the same seed gives the same market.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON: an object, or a list if several were loaded.")
+    ] = False,
 ) -> None:
     """Publish history, live data or a file of your own to this lake, and add its symbols to the universe.
 

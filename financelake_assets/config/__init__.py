@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        Path(".financelake"), description="holds what the lake writes; the tables too unless there is a store"
+        Path(".financelake"), description="the folder of the lake's data; without a store also of its tables"
     )
     host: str = Field("127.0.0.1", description="address that the lake's servers bind to")
     port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")

@@ -83,10 +83,10 @@ class StreamSettings(Group):
     )
     start_messages: int = Field(1_000, ge=1, description="not continuous: so many waiting messages start them")
     start_seconds: float = Field(
-        60.0, ge=5, description="not continuous: whatever has waited for so long starts them too"
+        60.0, ge=5, description="not continuous: a message that has waited this long starts them too"
     )
     stall_seconds: float = Field(
-        300.0, ge=5, description="a query whose micro-batch has not ended after so long is stopped and started again"
+        300.0, ge=5, description="a query whose micro-batch has not ended after this long is restarted"
     )
 
 
@@ -174,7 +174,7 @@ class MetricsSettings(Group):
 
 
 class AlertSettings(Group):
-    """Who is told when something is wrong. The lake's own log always is."""
+    """Where alerts go. The lake's own log always is."""
 
     urls: tuple[SecretStr, ...] = Field(
         (), description="Apprise addresses, such as json://host/path (webhook) or mailto://user:password@host"

@@ -1,4 +1,4 @@
-"""What the sensors tell Dagster of tables that no run writes, and the cursor in which they remember it.
+"""Reports to Dagster on tables that no run writes, and the cursor in which the sensors keep what they reported.
 
 The continuous queries commit every few seconds. Each new Delta version is an observation with the table's figures;
 every quarter of an hour, just before the checks look, it is a materialisation. A check speaks of the materialisation
@@ -19,7 +19,7 @@ from financelake_assets.defs.table_assets import table_key
 from financelake_assets.storage.delta import TableSpec
 
 SLOT_SECONDS = 900
-_LEAD_SECONDS = 60  # the slot begins so long before the quarter of an hour at which the checks begin
+_LEAD_SECONDS = 60  # the slot begins this long before the checks, which run every 15 minutes
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Cursor:
 
 
 def slot_of(now: float) -> int:
-    """The number of the quarter of an hour, each beginning a minute early, of a time in seconds since the epoch."""
+    """The 15-minute slot of a time in seconds since the epoch. Slots are numbered and begin a minute early."""
     return int((now + _LEAD_SECONDS) // SLOT_SECONDS)
 
 

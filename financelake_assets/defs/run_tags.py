@@ -1,4 +1,4 @@
-"""Tags of runs: what goes first in Dagster's queue, and what waits."""
+"""Tags of runs: their priority in Dagster's queue."""
 
 BEHIND_OTHERS = {"dagster/priority": "-1", "dagster/max_runtime": "900"}
 """Looking at what is there waits for what brings something new, and is ended when it hangs."""

@@ -1,4 +1,4 @@
-"""History scored again: past bars that lack a prediction or a signal get them, from the model that did not know them.
+"""Back-fill of gold: past bars without a prediction or signal get one, from a model that did not learn from them.
 
 Enters: a period of event time. Leaves: the rows of gold.predictions, gold.signals and gold.scorecard that are missing
 there, after a loss or for bars that came while no query ran. What is there is never rewritten, and doing it again

@@ -1,4 +1,4 @@
-"""How the signals do, drawn for who looks in Dagster: equity, calibration, and the newest signals.
+"""The report that Dagster shows: charts of equity and calibration, and a table of the newest signals.
 
 Enters: rows of gold.equity, gold.calibration and gold.latest. Leaves: figures and a table as Markdown. Pure; what the
 figures show is what the tables say.
@@ -20,7 +20,7 @@ _SHOWN = 20
 
 
 def equity_figure(equity: pl.DataFrame) -> Figure:
-    """Each account's equity beside buy-and-hold and the random control, as shares of what it began with.
+    """Each account's equity beside buy-and-hold and the random control, as shares of its first value.
 
     Args:
         equity: rows of gold.equity, at least one.

@@ -1,4 +1,4 @@
-"""The scorecard: what became of each prediction, beside the naive forecast, as pure functions of frames.
+"""The scorecard: the outcome of each prediction beside the naive forecast, as pure functions of frames.
 
 Enters: predictions, their signals, and silver's bars. Leaves: one row for each prediction whose horizon is over, with
 the outcome as it was known then, and one row for each later correction of a bar that changed such an outcome. Both are

@@ -1,4 +1,4 @@
-"""When markets trade, beside bars: whether a signal on a bar could be acted on at all.
+"""Whether the market of a bar is open, so that a signal on the bar can be traded.
 
 Enters: bars, and the calendars of their symbols. Leaves: the bars with ``market_open``. Pure.
 """

@@ -1,4 +1,4 @@
-"""Where the lake stands: the paper portfolio taken on, and every table that is made of others made again.
+"""Brings the paper portfolio and the summary tables up to date.
 
 Enters: a lake. Leaves: gold.equity and gold.trades with the steps that are complete, and the
 summaries as of now. Doing it again changes nothing. It runs beside the gold query, not in it: a signal never waits for

@@ -1,4 +1,4 @@
-"""The model card: what a version is and how good it is, in Markdown, with nothing left out that speaks against it.
+"""The model card: what a version is and how good it is, in Markdown, with its weaknesses.
 
 Enters: a record and its metrics. Leaves: text.
 """

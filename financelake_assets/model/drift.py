@@ -1,4 +1,4 @@
-"""Drift: whether what the champion sees now is like what it learnt from, as pure functions of frames and numbers.
+"""Drift: whether recent bars are like those that the champion learnt from, as pure functions of frames and numbers.
 
 Enters: the features that a version learnt from, and those of recent bars; the scorecard. Leaves: the population
 stability index of each feature, the share of bars beyond all that was learnt, live skill, and what follows from them.

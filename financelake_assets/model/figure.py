@@ -1,4 +1,4 @@
-"""The model card's figure: skill by symbol, the reliability curve, and what each input is worth.
+"""The model card's figure: skill by symbol, the reliability curve, and the importance of each input.
 
 Enters: a record and its metrics. Leaves: a PNG, as Markdown that needs no file beside it.
 """

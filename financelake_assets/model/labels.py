@@ -1,4 +1,4 @@
-"""Labels: what became of a bar, and what the forests are asked to predict of it.
+"""Labels: the return after a bar, and the targets that the forests learn from it.
 
 Enters: the result of ``features_of``. Leaves: the same rows with what happened over the horizon; null where the
 horizon is not over yet, or a price on the way was not positive.

@@ -1,4 +1,4 @@
-"""Names of what the forests are given and what they give."""
+"""Names of the forests' inputs and outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts: what is wrong with a lake, and who has been told.
+"""Alerts: what is wrong with a lake, and which alerts were already sent.
 
 Enters: plain facts about the lake, and what was said before. Leaves: what to say now. Each condition is said once,
 again after ``repeat_hours`` while it lasts, and once more when it is over. Pure; ``notifier.py`` sends.

@@ -168,7 +168,7 @@ def _up_to(log_file: Path, version: int) -> bool:
 
 
 def _upload(source: Path, settings: Settings) -> None:
-    """The tables of a backup to where a lake's are, each log last: what is not whole is no table."""
+    """The tables of a backup to where a lake's are, each log last: an incomplete copy is not a table."""
     if settings.store.url is None:
         shutil.copytree(source, settings.tables, dirs_exist_ok=True)
         return

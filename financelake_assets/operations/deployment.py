@@ -1,4 +1,4 @@
-"""What a lake needs of servers that are someone else's, asked in their own protocols with this lake's credentials.
+"""Checks of servers that this lake uses but does not run, in their own protocols and with this lake's credentials.
 
 Enters: settings that name such servers. Leaves: what each said, or one ``FinanceLakeError`` that names the setting to
 look at. ``doctor`` shows them; a server that the lake starts itself is not asked.

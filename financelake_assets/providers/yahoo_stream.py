@@ -58,7 +58,7 @@ class Interrupted:
 
 
 class QuoteStream:
-    """Quotes of some symbols, for ever. Every second there is at least an empty chunk, so that who reads can stop."""
+    """Quotes of some symbols, without end. An empty chunk comes at least every second, so that the reader can stop."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ def parse(text: str) -> PricingData:
 
 
 def tick(quote: PricingData, given: AssetClass | None) -> dict[str, object]:
-    """A quote as a tick. Yahoo repeats the last one to who subscribes again: its identity is what it says."""
+    """A quote as a tick. Its identity is its content, because Yahoo repeats the last quote after a new subscription."""
     # a price is sent as float32: the shortest decimal that is it, not the float64 nearest to it
     price = float(str(np.float32(quote.price)))
     return {

@@ -1,4 +1,4 @@
-"""What it takes to start one process: arguments, environment and working folder."""
+"""The command that starts one process: arguments, environment and working folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Back-fill: a range of Kafka offsets written to silver once more, as bounded batches, beside the stream or without it.
+"""Back-fill: writes a range of Kafka offsets to silver again in bounded batches, with or without the stream.
 
 Enters: first and end offsets per partition. Leaves: the tables that the stream would leave. Offsets that a table has
 counted change nothing in it, so it is safe on any range; it fills a table that was lost, or stands in for the stream.

@@ -1,4 +1,4 @@
-"""The ledger: rows in = rows in silver + duplicates + rows in quarantine.
+"""The ledger: messages in = messages in silver + duplicates + messages in quarantine.
 
 Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. What came in is counted by
 the offsets of Spark's checkpoint, less those that Spark found to be no messages (``batches.py``); the others by what

@@ -1,4 +1,4 @@
-"""Quarantine: what was refused and why, and the way back for messages that were repaired.
+"""Quarantine: refused messages with their reasons, and how a repaired message is published again.
 
 Enters: rows of ``silver/quarantine`` and repairs. Leaves: messages on bronze, each once, whatever is killed in between.
 A replay is claimed in ``silver/replays`` before it is published and confirmed there afterwards; of one that was not

@@ -1,4 +1,4 @@
-"""The survey: every series of silver looked through for findings, and silver/findings brought up to date.
+"""The survey: looks for findings in every series of silver and brings silver/findings up to date.
 
 Enters: silver/bars and the universe's calendars. Leaves: silver/findings as the bars are now, in one commit, or none
 where nothing has changed. Series are read some at a time, so memory is bounded whatever silver holds.

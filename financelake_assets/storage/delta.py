@@ -183,7 +183,7 @@ class TableSpec:
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:
-        """Take turns with others of this data folder who rewrite the table; of two who do not, one does it again."""
+        """A lock for writers that rewrite this table. Without it, one of two writers has to begin again."""
         folder = settings.run_dir
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):

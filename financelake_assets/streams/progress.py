@@ -1,4 +1,4 @@
-"""How the continuous queries get on: Spark's progress reports, kept as rows of operations/stream_progress.
+"""Progress of the continuous queries: Spark's reports, kept as rows of operations/stream_progress.
 
 Enters: the reports that Spark keeps of each running query. Leaves: one row a micro-batch that had input, each once,
 for a week. What Spark forgets between two looks (its newest 200 reports are kept) is missing, and its id tells so.

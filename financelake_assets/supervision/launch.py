@@ -51,7 +51,7 @@ def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Setting
 
 
 def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
-    """One of Dagster's processes, with the instance settings written anew."""
+    """One of Dagster's processes, after the instance settings are written again."""
 
     def prepared(settings: Settings) -> Command:
         dagster.prepare(settings)

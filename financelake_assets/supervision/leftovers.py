@@ -1,4 +1,4 @@
-"""Processes that a lake left running, for instance Spark's Python workers after a ``kill -9`` of the server.
+"""Orphaned processes of a lake, for instance Spark's Python workers after a ``kill -9`` of the server.
 
 Every process of a lake carries its name and its data folder in its environment, and hands them on to its children. That
 alone decides whose a process is: no pid file can be stale, and nothing of another lake or user is ever touched.

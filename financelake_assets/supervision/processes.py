@@ -52,7 +52,7 @@ class Process:
 
 
 def of_lake(settings: Settings) -> dict[str, Process]:
-    """The processes of this lake by name, without the servers that are someone else's.
+    """The processes of this lake by name, without the servers that it uses but does not run.
 
     They stop in reverse, one by one, so that each can end what it is at while what it needs is still there: a sensor
     that asks Spark something would otherwise hold the code location open until it is killed.

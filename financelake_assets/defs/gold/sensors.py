@@ -1,4 +1,4 @@
-"""The sensor that takes the paper portfolio on to where the signals are."""
+"""The sensor that brings the paper portfolio and the summaries up to date with the signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that do not run all the time: a run starts them when enough waits, and stops them when they have caught up.
+"""Queries on demand: a run starts them when enough messages wait, and stops them when they have caught up.
 
 Only with ``FINANCELAKE_STREAMS__CONTINUOUS=false``. The same queries go on from the same checkpoints, so a lake can be
 switched from one to the other, and a run that is killed is made good by the next.

@@ -1,4 +1,4 @@
-"""Jobs of the lake's operation: maintenance of its tables, and an operator's hand on the continuous queries.
+"""Operators' jobs: maintenance of the tables; start, stop and restart of the continuous queries.
 
 A query that was stopped here stays stopped, also for the sensors, until it is started here. Its checkpoint is kept, so
 it goes on where it stopped.
