@@ -59,11 +59,10 @@ def code_server(settings: Settings) -> Command:
 
 
 def webserver(settings: Settings) -> Command:
-    """The Dagster UI."""
+    """The Dagster UI, behind the guard that keeps foreign pages out."""
     where = ("-h", settings.host, "-p", str(settings.dagster.port + settings.port_offset))
-    return _command(
-        settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where, *_log_format(settings)
-    )
+    workspace = str(home(settings) / "workspace.yaml")
+    return _command(settings, "financelake_assets.servers.dagster_web", "-w", workspace, *where, *_log_format(settings))
 
 
 def daemon(settings: Settings) -> Command:
