@@ -15,7 +15,7 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from financelake_assets.config import Settings
 from financelake_assets.spark_sessions import job_session
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 
 # deterministic in CI: the same examples every time, and no judgement by the clock
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -37,8 +37,8 @@ for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Where this run's broker and Spark server listen and write, and where a test may put a store for Spark to read."""
-    settings = servers.laptop(tmp_path_factory.mktemp("servers"))
-    endpoint = f"http://127.0.0.1:{servers.free_ports(1)[0]}"
+    settings = shared_servers.laptop(tmp_path_factory.mktemp("servers"))
+    endpoint = f"http://127.0.0.1:{shared_servers.free_ports(1)[0]}"
     at = {"url": "s3://lake", "endpoint": endpoint, "access_key": "lake", "secret_key": "kept nowhere"}
     return Settings.model_validate({**settings.model_dump(), "store": at})
 
@@ -46,14 +46,14 @@ def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def broker(server_settings: Settings) -> Iterator[str]:
     """The run's Kafka broker; gives its address."""
-    with servers.broker(server_settings):
+    with shared_servers.broker(server_settings):
         yield server_settings.kafka_bootstrap
 
 
 @pytest.fixture(scope="session")
 def spark_server(server_settings: Settings) -> Iterator[str]:
     """The run's Spark Connect server; gives its address."""
-    with servers.spark_server(server_settings):
+    with shared_servers.spark_server(server_settings):
         yield server_settings.spark_remote
 
 

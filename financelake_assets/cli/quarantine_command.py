@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from financelake_assets.config import get_settings
-from financelake_assets.errors import FinanceLakeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +61,7 @@ def show(
     """Write the raw bytes of one refused message to standard output, and what is known of it to standard error."""
     from financelake_assets.silver import quarantine as kept
 
-    row = _guarded(lambda: kept.at(get_settings(), [kept.Place.parse(place)])).row(0, named=True)
+    row = kept.at(get_settings(), [kept.Place.parse(place)]).row(0, named=True)
     if as_json:
         _print([{**_described(row, None), "raw_hex": (row["raw"] or b"").hex()}], True)
         return
@@ -106,22 +105,20 @@ def replay(
         raise typer.BadParameter("--file is for one place, without --set and --unset")
     repair = _repair(fields or [], without or [], file)
     settings = get_settings()
-    messages: pl.DataFrame = _guarded(
-        lambda: (
-            kept.at(settings, [kept.Place.parse(place) for place in places])
-            if places
-            else kept.rows(settings, _known_reason(str(reason)))
-        )
+    messages: pl.DataFrame = (
+        kept.at(settings, [kept.Place.parse(place) for place in places])
+        if places
+        else kept.rows(settings, _known_reason(str(reason)))
     )
     if dry_run:
         would = [
-            {"place": str(_place(row)), "sends": _text(_guarded(lambda row=row: repair.mend(row["raw"])), None)}
+            {"place": str(_place(row)), "sends": _text(repair.mend(row["raw"]), None)}
             for row in messages.iter_rows(named=True)
             if row["replayed_as"] is None
         ]
         _print(would, as_json)
         return
-    done = _guarded(lambda: kept.replay(settings, messages, repair))
+    done = kept.replay(settings, messages, repair)
     _print([{"place": str(old), "replayed_as": str(new)} for old, new in done.sent.items()], as_json)
     if done.before:
         err.print(f"{len(done.before)} had been replayed before and were left alone.")
@@ -155,18 +152,6 @@ def _known_reason(text: str) -> str:
     if text not in set(Reason):
         raise typer.BadParameter(f"{text!r} is no reason; there are {', '.join(Reason)}", param_hint="--reason")
     return text
-
-
-def _guarded(work: Any) -> Any:
-    """Do something; what a user can mend is told as a problem."""
-    from financelake_assets.bronze.broker import BrokerUnavailableError
-    from financelake_assets.bronze.producer import DeliveryError
-    from financelake_assets.silver.quarantine import RepairError
-
-    try:
-        return work()
-    except (RepairError, BrokerUnavailableError, DeliveryError) as error:
-        raise FinanceLakeError(str(error)) from error
 
 
 def _place(row: dict[str, Any]) -> str:

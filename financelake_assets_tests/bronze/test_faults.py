@@ -27,7 +27,7 @@ from financelake_assets.providers.courtesy import Courtesy
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.yahoo import YahooProvider
 from financelake_assets.providers.yahoo_stream import Patience
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.bronze.observed import each_once, messages
 from financelake_assets_tests.providers.test_yahoo import days
 from financelake_assets_tests.providers.test_yahoo import yahoo as yahoo  # a fixture
@@ -75,7 +75,7 @@ def _publish(load: Load, source: Iterable[Chunk]) -> None:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A lake whose broker may be killed."""
-    return servers.laptop(tmp_path_factory.mktemp("faults"))
+    return shared_servers.laptop(tmp_path_factory.mktemp("faults"))
 
 
 def test_a_broker_killed_in_the_middle_costs_no_row_and_doubles_none(own: Settings) -> None:
@@ -94,12 +94,12 @@ def test_a_broker_killed_in_the_middle_costs_no_row_and_doubles_none(own: Settin
             at_end.append((load.deliveries.failed, load.problem))
 
     worker = threading.Thread(target=publish)
-    with servers.broker(own) as broker:
+    with shared_servers.broker(own) as broker:
         ensure_topics(own)
         worker.start()
         assert at_kill.wait(60)
         os.killpg(broker, signal.SIGKILL)
-    with servers.broker(own):
+    with shared_servers.broker(own):
         worker.join(120)
         assert not worker.is_alive()
         assert at_end == [(0, None)], "the broker takes messages again"
@@ -110,7 +110,7 @@ def test_a_broker_that_does_not_come_back_is_an_error_in_bounded_time_and_the_lo
     own: Settings,
 ) -> None:
     name, total = "given-up", 2_000
-    with servers.broker(own):
+    with shared_servers.broker(own):
         delete_topics(own)
         ensure_topics(own)
         load = Load(own, name, "test", give_up_seconds=2)
@@ -124,7 +124,7 @@ def test_a_broker_that_does_not_come_back_is_an_error_in_bounded_time_and_the_lo
     assert load.deliveries.failed > 0
     with pytest.raises(BrokerUnavailableError, match="does not answer"):
         Load(own, name, "test")
-    with servers.broker(own):
+    with shared_servers.broker(own):
         with Load(own, name, "test") as again:
             for chunk in skip_rows(chunks(total), again.published):
                 again.publish(chunk)

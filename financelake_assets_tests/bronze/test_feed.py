@@ -19,7 +19,7 @@ from financelake_assets.bronze.feed_state import read_state, state_file
 from financelake_assets.bronze.topics import BRONZE, delete_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.providers.replay import ReplayProvider
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.bronze.observed import each_once
 
 pytestmark = pytest.mark.integration
@@ -134,16 +134,16 @@ def test_without_a_provider_it_is_idle_at_once_and_needs_no_broker(tmp_path: Pat
 
 
 def test_the_broker_is_absent_dies_hangs_and_the_feed_goes_on(tmp_path: Path) -> None:
-    settings = servers.laptop(tmp_path / "lake")
+    settings = shared_servers.laptop(tmp_path / "lake")
     with feed(settings, FEED__BARS_PER_SECOND="300"):
         until(settings, lambda state: state.phase == "waiting" and "does not answer" in (state.problem or ""))
-        with servers.broker(settings) as broker:
+        with shared_servers.broker(settings) as broker:
             until(settings, lambda state: state.phase == "live")
             os.killpg(broker, signal.SIGKILL)
         stuck = read_state(settings)
         assert stuck is not None
         until(settings, lambda state: state.problem is not None)
-        with servers.broker(settings) as broker:
+        with shared_servers.broker(settings) as broker:
             until(settings, lambda state: state.published > stuck.published + 300 and state.problem is None)
             os.killpg(broker, signal.SIGSTOP)
             time.sleep(3)  # longer than a request's life in the producer's queue

@@ -13,7 +13,7 @@ from financelake_assets.bronze.universe import known_symbols
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import ProviderError
 from financelake_assets_tests.bronze.observed import each_once, messages
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 pytestmark = pytest.mark.integration
 

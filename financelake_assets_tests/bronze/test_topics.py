@@ -18,7 +18,7 @@ from financelake_assets.bronze.topics import (
     watermarks,
 )
 from financelake_assets.config import Settings
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from financelake_assets.cli import app as cli
 from financelake_assets.cli import benches
 from financelake_assets.config import get_settings
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 Run = Callable[..., Result]
 

@@ -18,7 +18,7 @@ from dash_app.login import OpenHostError, is_loopback
 from dash_app.server import create_app
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 
 def _client(lake: Settings) -> tuple[FlaskClient, LakeReader]:

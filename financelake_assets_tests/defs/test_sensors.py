@@ -27,7 +27,7 @@ from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.client import Streams
 from financelake_assets.streams.failures import forget_failures, last_failure, record_failure
 from financelake_assets.streams.stalls import open_batch_of
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.silver import kafka
 
 pytestmark = pytest.mark.integration
@@ -220,7 +220,7 @@ def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     watched: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, cursor, _ = tick()
-    (port,) = servers.free_ports(1)
+    (port,) = shared_servers.free_ports(1)
     monkeypatch.setenv("FINANCELAKE_KAFKA__BOOTSTRAP", f"127.0.0.1:{port}")
     get_settings.cache_clear()
     events, after, said = tick(cursor)

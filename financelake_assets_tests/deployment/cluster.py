@@ -21,7 +21,7 @@ from unittest.mock import patch
 from financelake_assets.config import SECRETS_DIR, Settings
 from financelake_assets.supervision import probes
 from financelake_assets.supervision.probes import Probe
-from financelake_assets_tests.servers import await_probe, end_group, free_ports
+from financelake_assets_tests.shared_servers import await_probe, end_group, free_ports
 
 ROOT = Path(__file__).parents[2]
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"

@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from financelake_assets.config import Settings
 from financelake_assets.supervision import probes
 from financelake_assets_tests.deployment.cluster import Node
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 BUCKET = "lake"
 

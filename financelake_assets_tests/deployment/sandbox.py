@@ -30,7 +30,7 @@ from financelake_assets_tests.deployment.composed import (
     mounts,
     services,
 )
-from financelake_assets_tests.servers import end_group
+from financelake_assets_tests.shared_servers import end_group
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
 _ETC = ("ssl", "ca-certificates", "java-17-openjdk", "alternatives", "ld.so.cache", "nsswitch.conf", "localtime")

@@ -30,7 +30,7 @@ from financelake_assets_tests.deployment.object_store import SEAWEED, Store, obj
 from financelake_assets_tests.e2e import test_lake as laptop
 from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind
 from financelake_assets_tests.e2e.test_lake import assert_nothing_doubled, graphql, settled
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(3000)]
 

@@ -34,8 +34,8 @@ from financelake_assets.supervision import probes
 from financelake_assets_tests.deployment.cluster import make_secrets, postgres
 from financelake_assets_tests.deployment.composed import DOCKER, PROFILES, ROOT, compose
 from financelake_assets_tests.deployment.sandbox import Containers, installed, missing_tools
-from financelake_assets_tests.runtime.test_exporter import alerts, shown
-from financelake_assets_tests.servers import end_group, free_ports
+from financelake_assets_tests.operations.test_exporter import alerts, shown
+from financelake_assets_tests.shared_servers import end_group, free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.timeout(3000)]
 

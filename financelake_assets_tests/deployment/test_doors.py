@@ -22,7 +22,7 @@ from financelake_assets.servers import jars, kafka, kafka_access
 from financelake_assets.servers.java import find_java
 from financelake_assets.spark_sessions import SparkUnavailableError, job_session
 from financelake_assets.supervision import probes
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.deployment.cluster import make_secrets
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Settings]:
     """A broker that asks for a login, and the settings of the lake that it knows."""
-    port, controller, internal = servers.free_ports(3)
+    port, controller, internal = shared_servers.free_ports(3)
     group = {
         "port": port,
         "controller_port": controller,
@@ -53,7 +53,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Set
     kafka.prepare(lake, java, class_path)
     command = kafka.command(lake, java, class_path)
     log = lake.data_dir / "logs" / "broker.log"
-    with servers.running(command, lake, log, lambda: probes.kafka("127.0.0.1", port, made / "ca.pem")):
+    with shared_servers.running(command, lake, log, lambda: probes.kafka("127.0.0.1", port, made / "ca.pem")):
         kafka_access.grant(lake)
         ensure_topics(lake)
         yield lake
@@ -154,10 +154,10 @@ def test_a_secured_broker_does_not_start_half_configured(locked: Settings, chang
 
 
 def test_spark_connect_serves_only_who_knows_the_token(tmp_path: Path, made: Path):
-    (port,) = servers.free_ports(1)
+    (port,) = shared_servers.free_ports(1)
     token = (made / "spark-token").read_text().strip()
     lake = Settings.model_validate({"data_dir": tmp_path / "lake", "spark": {"port": port, "token": token}})
-    with servers.spark_server(lake):
+    with shared_servers.spark_server(lake):
         session = job_session(lake)
         assert session.range(3).count() == 3
         session.stop()

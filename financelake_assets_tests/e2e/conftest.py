@@ -17,7 +17,7 @@ import pytest
 
 from financelake_assets.config import Settings
 from financelake_assets.operations.status import status as lake_status
-from financelake_assets_tests.servers import laptop
+from financelake_assets_tests.shared_servers import laptop
 
 Status = dict[str, Any]
 

@@ -18,7 +18,7 @@ from financelake_assets.silver.checkpoint import QUERY, committed_batch
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.spark_sessions import streams_session
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.silver import kafka
 
 
@@ -56,7 +56,7 @@ class Server:
 @contextmanager
 def server(lake: Settings) -> Iterator[Server]:
     """Run the lake's own Spark server, which the test may kill."""
-    with servers.spark_server(lake) as pid:
+    with shared_servers.spark_server(lake) as pid:
         running = Server(lake, pid)
         try:
             yield running

@@ -19,7 +19,7 @@ from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import count_consumed
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets_tests import servers
+from financelake_assets_tests import shared_servers
 from financelake_assets_tests.faults import lakes
 from financelake_assets_tests.faults.lakes import Server
 from financelake_assets_tests.silver import kafka
@@ -66,8 +66,8 @@ def _catch_up(lake: Settings, server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_once(tmp_path: Path):
-    lake = servers.laptop(tmp_path / "lake")
-    with servers.broker(lake):
+    lake = shared_servers.laptop(tmp_path / "lake")
+    with shared_servers.broker(lake):
         ensure_topics(lake)
         kafka.add_universe(lake)
         kafka.produce(lake, kafka.mixture(2_000))
@@ -91,7 +91,7 @@ def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_o
 
 def test_a_broker_killed_and_started_again_beneath_the_query_costs_no_message(tmp_path: Path, spark_server: str):
     """It dies while the query reads and others send; the query goes on by itself, or goes on when started again."""
-    lake = servers.laptop(tmp_path / "lake").model_copy(update={"spark": SparkSettings(remote=spark_server)})
+    lake = shared_servers.laptop(tmp_path / "lake").model_copy(update={"spark": SparkSettings(remote=spark_server)})
     in_parts = lake.model_copy(update={"spark": lake.spark.model_copy(update={"max_offsets_per_trigger": 500})})
     dead = threading.Event()
 
@@ -101,7 +101,7 @@ def test_a_broker_killed_and_started_again_beneath_the_query_costs_no_message(tm
         yield from kafka.mixture(1_000, first=2_000)
 
     with ExitStack() as brokers, ThreadPoolExecutor(1) as pool:
-        broker = brokers.enter_context(servers.broker(lake))
+        broker = brokers.enter_context(shared_servers.broker(lake))
         ensure_topics(lake)
         kafka.add_universe(lake)
         with kafka.running(in_parts) as query:
@@ -109,7 +109,7 @@ def test_a_broker_killed_and_started_again_beneath_the_query_costs_no_message(tm
             kafka.eventually(lambda: count_consumed(consumed_offsets(lake)) > 0, "the query reads")
             os.killpg(broker, signal.SIGKILL)
             dead.set()
-            brokers.enter_context(servers.broker(lake))
+            brokers.enter_context(shared_servers.broker(lake))
             assert sent.result(120) == 3_000
             kafka.eventually(lambda: not query.isActive or kafka.caught_up(lake), "the query went on or ended")
         with kafka.running(lake) as query:

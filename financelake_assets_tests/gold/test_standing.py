@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from financelake_assets_tests.gold.test_paper import add, content
 from polars.testing import assert_frame_equal
 
 from financelake_assets.config import Settings
@@ -18,6 +17,7 @@ from financelake_assets.gold.standing import Standing
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.gold.frames import bar, bars, day, prediction, predictions, signals
+from financelake_assets_tests.gold.test_book_store import add, content
 
 DAYS = 60
 CLASSES = {"AAPL": "stock", "IBM": "stock", "BTC-USD": "crypto"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from financelake_assets.config import AlertSettings
 from financelake_assets.operations.alerts import Alert, LakeFacts, Outbox, StreamFacts, conditions, outbox
 from financelake_assets.operations.notifier import DeliveryFailedError, send
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 SETTINGS = AlertSettings(repeat_hours=1, stale_seconds=60)
 WELL = LakeFacts(

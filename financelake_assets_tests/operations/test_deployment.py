@@ -14,7 +14,7 @@ from financelake_assets.operations import deployment
 from financelake_assets.operations.doctor import examine
 from financelake_assets.operations.status import process_status
 from financelake_assets.spark_sessions import SparkUnavailableError, refuse_version
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 
 
 def elsewhere(tmp_path: Path, **groups: dict[str, object]) -> Settings:

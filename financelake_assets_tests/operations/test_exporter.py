@@ -16,7 +16,7 @@ from dash_app import page_metrics as metrics
 from dash_app.data.lake_reader import LakeReader
 from financelake_assets.config import Settings
 from financelake_assets.operations import exporter
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 from financelake_assets_tests.silver.kafka import add_universe, bar, drain, garbage, produce, running
 
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"

@@ -12,7 +12,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import preflight
 from financelake_assets.silver.schema import QUARANTINE
-from financelake_assets_tests.servers import free_ports, laptop
+from financelake_assets_tests.shared_servers import free_ports, laptop
 
 
 def test_free_ports_pass(tmp_path: Path):

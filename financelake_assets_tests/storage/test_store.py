@@ -23,7 +23,7 @@ from financelake_assets.storage import store
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.storage.store import StoreError
 from financelake_assets_tests.deployment.object_store import Store, object_store
-from financelake_assets_tests.servers import free_ports
+from financelake_assets_tests.shared_servers import free_ports
 from financelake_assets_tests.silver.messages import message
 from financelake_assets_tests.silver.test_writing import everything, mixed, write
 
