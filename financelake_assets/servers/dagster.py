@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import yaml
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.servers.command import Command
+from financelake_assets.servers.command import PYTHON, Command
 
 _PACKAGE = Path(__file__).parents[1]
 LOCATION = "financelake"
@@ -87,7 +86,7 @@ def _command(settings: Settings, module: str, *arguments: str) -> Command:
         # without a driver SQLAlchemy 2.1 takes psycopg 3, and Dagster brings psycopg 2
         address = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", postgres.get_secret_value())
         env[_POSTGRES_VARIABLE] = address
-    return Command((sys.executable, "-m", module, *arguments), cwd=folder, env=env)
+    return Command((*PYTHON, "-m", module, *arguments), cwd=folder, env=env)
 
 
 def _code_port(settings: Settings) -> int:
