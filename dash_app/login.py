@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from threading import Lock
 
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
@@ -20,9 +24,45 @@ from financelake_assets.errors import FinanceLakeError
 _OPEN_PATHS = ("/health",)
 """What answers without a login: probes have none, and it tells nothing but table versions."""
 
+_MOST_FAILURES = 10
+_PAUSE_SECONDS = 60.0
+_MOST_ADDRESSES = 10_000
+
 
 class OpenHostError(FinanceLakeError, ValueError):
     """The page would be open to others without a login."""
+
+
+class Attempts:
+    """Wrong logins by address: after ten within a minute an address waits until the first of them is a minute old.
+
+    Behind a proxy all clients have the proxy's address and wait together: a guesser is slowed down all the same.
+
+    Args:
+        clock: seconds that never go backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = Lock()
+
+    def note_failure(self, address: str | None) -> None:
+        """Remember a wrong login."""
+        with self._lock:
+            times = self._failures.setdefault(address or "", deque(maxlen=_MOST_FAILURES))
+            times.append(self._clock())
+            self._failures.move_to_end(address or "")
+            if len(self._failures) > _MOST_ADDRESSES:
+                self._failures.popitem(last=False)
+
+    def wait_seconds(self, address: str | None) -> float:
+        """How long an address has to wait; 0 when it may try."""
+        with self._lock:
+            times = self._failures.get(address or "")
+            if times is None or len(times) < _MOST_FAILURES:
+                return 0.0
+            return max(0.0, times[0] + _PAUSE_SECONDS - self._clock())
 
 
 def require_login(server: Flask, settings: Settings) -> None:
@@ -42,10 +82,14 @@ def require_login(server: Flask, settings: Settings) -> None:
     if login is None:
         return
     expected = login.get_secret_value().encode()
+    attempts = Attempts(time.monotonic)
     auth = HTTPBasicAuth(realm="FinanceLake Pro")
 
     def right(name: str, password: str) -> bool:
-        return hmac.compare_digest(f"{name}:{password}".encode(), expected)
+        known = hmac.compare_digest(f"{name}:{password}".encode(), expected)
+        if not known and (name or password):  # a browser's first request has no login at all
+            attempts.note_failure(request.remote_addr)
+        return known
 
     def admit() -> None:
         """Nothing more to do for a visitor who knows the login."""
@@ -55,7 +99,12 @@ def require_login(server: Flask, settings: Settings) -> None:
 
     @server.before_request
     def guard() -> ResponseReturnValue | None:
-        return None if request.path in _OPEN_PATHS else guarded()
+        if request.path in _OPEN_PATHS:
+            return None
+        wait = attempts.wait_seconds(request.remote_addr)
+        if wait > 0:
+            return "Too many wrong logins. Try again later.\n", 429, {"Retry-After": str(math.ceil(wait))}
+        return guarded()
 
 
 def is_loopback(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import dagster as dg
+from dagster import InMemoryIOManager
 from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets import defs as definitions_package
@@ -15,6 +16,7 @@ from financelake_assets.defs.resources import (
     StandingResource,
     TablesResource,
     TopicsResource,
+    fixed,
 )
 
 _lake = LakeResource()
@@ -34,8 +36,11 @@ defs = dg.Definitions.merge(
             "tables": TablesResource(lake=_lake),
             "streams": ContinuousStreamsResource(),
             "sums": StandingResource(),
-            # nothing connects until an asset asks for the session
-            "spark": LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote}),
+            # nothing connects until an asset asks for the session. Its configuration holds the token, and another
+            # server's address in a run's configuration would be whose code the run executes
+            "spark": fixed(lambda: LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote})),
+            # no asset hands another one a value; Dagster's usual manager unpickles whatever folder a run names
+            "io_manager": dg.IOManagerDefinition(lambda _: InMemoryIOManager(), config_schema={}),
         },
     ),
 )

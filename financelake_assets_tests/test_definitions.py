@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster_pyspark import LazyPySparkResource
 
+from financelake_assets.config import get_settings
 from financelake_assets.definitions import defs
 
 SNAPSHOT = Path(__file__).with_name("definitions.snapshot.json")
@@ -54,6 +56,41 @@ def test_every_asset_has_an_owner_a_group_a_kind_and_a_description(repository: d
 def test_everything_that_keeps_a_lake_going_runs_by_default(repository: dg.RepositoryDefinition):
     assert {item.default_status for item in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
     assert {item.default_status for item in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+
+
+def test_a_run_cannot_change_a_resource(repository: dg.RepositoryDefinition):
+    """Whose Spark server, or whose pickles, a run takes is not for its configuration: either would run code."""
+    for job in repository.get_all_jobs():
+        for key, resource in job.resource_defs.items():
+            fields = getattr(resource.config_schema.config_type, "fields", None)
+            assert fields == {}, f"{job.name} lets a run set {key}"
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"spark": {"config": {"spark_config": {"spark.remote": "sc://evil.example:15002"}}}},
+        {"io_manager": {"config": {"base_dir": "/evil"}}},
+    ],
+)
+def test_a_run_that_tries_is_refused(repository: dg.RepositoryDefinition, resources: dict[str, object]):
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(repository.get_job("train_model"), {"resources": resources})
+
+
+def test_an_asset_gets_the_spark_of_the_lake():
+    found = []
+
+    @dg.op
+    def look(spark: LazyPySparkResource) -> None:
+        found.append(spark.spark_config)
+
+    @dg.job(resource_defs={"spark": defs.resources["spark"]})
+    def looking() -> None:
+        look()
+
+    assert looking.execute_in_process().success
+    assert found == [{"spark.remote": get_settings().spark_remote}]
 
 
 def test_loading_connects_to_nothing():

@@ -58,7 +58,10 @@ def list_(
 def show(
     place: Annotated[str, typer.Argument(help="topic/partition/offset, as `list` prints it.")], as_json: Json = False
 ) -> None:
-    """Write the raw bytes of one refused message to standard output, and what is known of it to standard error."""
+    """Write the raw bytes of one refused message to standard output, and what is known of it to standard error.
+
+    On a terminal what it would obey is shown as an escape; a file or another program gets the bytes as they are.
+    """
     from financelake_assets.silver import quarantine as kept
 
     row = kept.at(get_settings(), [kept.Place.parse(place)]).row(0, named=True)
@@ -67,11 +70,12 @@ def show(
         return
     for name, value in _described(row).items():
         if name != "raw":
-            err.print(f"{name:14} {value}", markup=False)
-    sys.stdout.buffer.write(row["raw"] or b"")
-    sys.stdout.flush()
+            err.print(f"{name:14} {visible(str(value))}", markup=False)
     if sys.stdout.isatty():
-        err.print()
+        sys.stdout.write(visible(_text(row["raw"] or b"", None)) + "\n")
+    else:
+        sys.stdout.buffer.write(row["raw"] or b"")
+    sys.stdout.flush()
 
 
 @quarantine.command()
@@ -190,4 +194,14 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _shown(value: Any) -> str:
-    return value.isoformat(sep=" ", timespec="seconds") if hasattr(value, "isoformat") else str(value)
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat(sep=" ", timespec="seconds"))
+    return visible(str(value))
+
+
+def visible(text: str) -> str:
+    """A stranger's text as a terminal may show it: what it would obey, or what turns letters round, is an escape."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

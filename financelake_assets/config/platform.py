@@ -146,6 +146,12 @@ class DagsterSettings(Group):
     postgres: SecretStr | None = Field(
         None, description="postgresql://user:password@host/database for runs and events; unset is SQLite files"
     )
+    hosts: tuple[str, ...] = Field(
+        (), description="further names, as JSON, under which a browser may ask for its page, such as a proxy's"
+    )
+    import_dirs: tuple[Path, ...] = Field(
+        (), description="folders, as JSON, whose files a run may load besides <data_dir>/import"
+    )
 
 
 class DashboardSettings(Group):

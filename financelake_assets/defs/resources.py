@@ -22,6 +22,11 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL,
 """For what a sensor does not try again by itself: a lost connection or a faster writer must not need an operator."""
 
 
+def fixed(make: Callable[[], object]) -> dg.ResourceDefinition:
+    """A resource that a run's configuration cannot change, and whose own configuration Dagster's page does not show."""
+    return dg.ResourceDefinition(lambda _: make(), config_schema={})
+
+
 class LakeResource(dg.ConfigurableResource[None]):
     """The settings of this lake, from the environment."""
 

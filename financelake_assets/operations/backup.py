@@ -104,6 +104,14 @@ def restore(settings: Settings, source: Path, say: Say) -> Manifest:
             f"{len(damaged)} files of {source} are missing or changed, among them {damaged[0]}. Nothing was restored.",
             remedy="Use another backup.",
         )
+    strangers = [path for path in _restored(source) if path.relative_to(source).as_posix() not in manifest.files]
+    links = [path for path in _restored(source) if path.is_symlink()]
+    if strangers or links:
+        raise FinanceLakeError(
+            f"{len(strangers)} files of {source} are not in its manifest and {len(links)} are links, among them "
+            f"{(strangers or links)[0].relative_to(source)}. Nothing was restored.",
+            remedy="Find out who put them there, delete them, and restore again.",
+        )
     if (source / "models").is_dir():
         shutil.copytree(source / "models", settings.models_dir, dirs_exist_ok=True)
     _upload(source / "delta", settings)
@@ -193,6 +201,15 @@ def _is_whole(file: Path, digest: str) -> bool:
 
 def _any_file(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
+
+
+def _restored(source: Path) -> Iterator[Path]:
+    """What restoring copies: all that is below the tables and the models, links too."""
+    return (path for part in ("models", "delta") for path in (source / part).rglob("*") if _is_no_folder(path))
+
+
+def _is_no_folder(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
 
 
 def _files(folder: Path) -> Iterator[Path]:

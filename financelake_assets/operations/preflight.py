@@ -45,7 +45,8 @@ def data_folder(settings: Settings) -> str:
             remedy="Choose one of letters, digits and -._ with FINANCELAKE_DATA_DIR, without blanks or accents.",
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_shared(folder)
         probe = folder / f".writable.{os.getpid()}"
         probe.write_text("")
         probe.unlink()
@@ -62,6 +63,21 @@ def data_folder(settings: Settings) -> str:
             "FINANCELAKE_RUNTIME__MIN_FREE_GB.",
         )
     return f"{folder}, {free:.0f} GB free"
+
+
+def _refuse_shared(folder: Path) -> None:
+    """Who else owns or can write the folder could change what the lake's processes read, and so what they do."""
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise FinanceLakeError(
+            f"The data folder {folder} belongs to another user.",
+            remedy="Start the lake as that user, or choose a folder of your own with FINANCELAKE_DATA_DIR.",
+        )
+    if found.st_mode & 0o022:
+        raise FinanceLakeError(
+            f"Other users can write the data folder {folder} (mode {found.st_mode & 0o777:o}).",
+            remedy=f"Take that right away: `chmod go-w {folder}`.",
+        )
 
 
 def java(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ PROCESS_VARIABLE = "FINANCELAKE_PROCESS"
 """Set in every process of a lake to its name; with ``FINANCELAKE_DATA_DIR`` it tells whose a left-over process is."""
 
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # nine processes that compile all they import take half a minute to start
+
+
+PYTHON = (sys.executable, "-P")
+"""Python without the working folder on its path: a lake's processes work in the data folder, which holds no code."""
 
 
 @dataclass(frozen=True)
@@ -34,4 +39,8 @@ def lake_environment(settings: Settings) -> dict[str, str]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_") and key != _NO_BYTECODE
     }
-    return {**inherited, "FINANCELAKE_DATA_DIR": str(settings.data_dir), "PYTHONUNBUFFERED": "1"}
+    ours = {"FINANCELAKE_DATA_DIR": str(settings.data_dir), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    if "PYTHONPATH" in inherited:  # an empty or relative entry of it would mean the data folder too
+        entries = inherited["PYTHONPATH"].split(os.pathsep)
+        inherited["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in entries if entry)
+    return {**inherited, **ours}

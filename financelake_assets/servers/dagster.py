@@ -7,7 +7,6 @@ repository's ``dagster.yaml`` and a workspace that points at this lake's code lo
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import yaml
@@ -16,6 +15,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import write_whole
 from financelake_assets.servers.command import Command
+from financelake_assets.servers.command import PYTHON, Command
 
 _PACKAGE = Path(__file__).parents[1]
 LOCATION = "financelake"
@@ -52,11 +52,10 @@ def code_server(settings: Settings) -> Command:
 
 
 def webserver(settings: Settings) -> Command:
-    """The Dagster UI."""
+    """The Dagster UI, behind the guard that keeps foreign pages out."""
     where = ("-h", settings.host, "-p", str(settings.dagster.port + settings.port_offset))
-    return _command(
-        settings, "dagster_webserver", "-w", str(home(settings) / "workspace.yaml"), *where, *_log_format(settings)
-    )
+    workspace = str(home(settings) / "workspace.yaml")
+    return _command(settings, "financelake_assets.servers.dagster_web", "-w", workspace, *where, *_log_format(settings))
 
 
 def daemon(settings: Settings) -> Command:
@@ -81,7 +80,7 @@ def _command(settings: Settings, module: str, *arguments: str) -> Command:
         # without a driver SQLAlchemy 2.1 takes psycopg 3, and Dagster brings psycopg 2
         address = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", postgres.get_secret_value())
         env[_POSTGRES_VARIABLE] = address
-    return Command((sys.executable, "-m", module, *arguments), cwd=folder, env=env)
+    return Command((*PYTHON, "-m", module, *arguments), cwd=folder, env=env)
 
 
 def _code_port(settings: Settings) -> int:

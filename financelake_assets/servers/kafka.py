@@ -233,7 +233,8 @@ def _first_users(home: Path, kafka: KafkaSettings) -> list[str]:
     if kafka.security == "PLAINTEXT" or kafka.admin_password is None:
         return []
     file = home / _FIRST_USERS
-    file.touch(mode=0o600)
+    file.unlink(missing_ok=True)  # an earlier one may be open to others, or be a link of theirs
+    file.touch(mode=0o600, exist_ok=False)
     file.write_text(f"--add-scram\nSCRAM-SHA-512=[name={ADMIN},password={kafka.admin_password.get_secret_value()}]\n")
     return [f"@{file}"]
 

@@ -173,7 +173,8 @@ def write_log_configuration(home: Path) -> None:
 def properties_file(home: Path, values: Mapping[str, str]) -> Path:
     """Settings in a file that only its owner reads: a command line is everybody's."""
     file = home / "spark.properties"
-    file.touch(mode=0o600)
+    file.unlink(missing_ok=True)  # an earlier one may be open to others, or be a link of theirs
+    file.touch(mode=0o600, exist_ok=False)
     file.write_text("".join(f"{key} {value}\n" for key, value in values.items()))
     return file
 

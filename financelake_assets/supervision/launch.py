@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.servers import dagster, jars, kafka, spark, spark_cluster
-from financelake_assets.servers.command import PROCESS_VARIABLE, Command, lake_environment
+from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON, Command, lake_environment
 from financelake_assets.servers.java import find_java
 from financelake_assets.supervision import leftovers, redact
 
@@ -47,7 +47,7 @@ def spark_worker(settings: Settings) -> Command:
 
 def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Settings], Command]:
     """A Python module of this installation."""
-    return lambda settings: Command((sys.executable, "-m", name), settings.data_dir, env or {})
+    return lambda settings: Command((*PYTHON, "-m", name), settings.data_dir, env or {})
 
 
 def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, SecretStr
 
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.servers.command import PYTHON
 
 _SHORTEST = 8
 """What is shorter stands in too many places to be blotted out, and is no secret worth the name."""
@@ -49,7 +50,7 @@ def output_through_here(settings: Settings, environment: Mapping[str, str]) -> N
     """
     if settings.spark.token is None:
         return
-    command = [sys.executable, "-m", "financelake_assets.supervision.redact"]
+    command = [*PYTHON, "-m", "financelake_assets.supervision.redact"]
     filter_ = subprocess.Popen(command, stdin=subprocess.PIPE, env=dict(environment))  # noqa: S603
     assert filter_.stdin is not None  # noqa: S101  # it was asked for
     for stream in (sys.stdout, sys.stderr):

@@ -22,7 +22,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.servers.command import PROCESS_VARIABLE, lake_environment
+from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON, lake_environment
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import ProcessState
 
@@ -61,6 +61,7 @@ def configuration(settings: Settings) -> str:
         "supervisord": {
             "nodaemon": "true",
             "silent": "true",
+            "umask": "077",  # what a lake writes is its owner's; a data folder that is open to readers stays so
             "logfile": log_file(settings, "supervisord"),
             "logfile_maxbytes": "5MB",
             "logfile_backups": 1,
@@ -71,7 +72,7 @@ def configuration(settings: Settings) -> str:
     }
     for place, process in enumerate(processes.of_lake(settings).values()):
         sections[f"program:{process.name}"] = {
-            "command": f'"{sys.executable}" -m financelake_assets.supervision.launch {process.name}',
+            "command": f'"{sys.executable}" -P -m financelake_assets.supervision.launch {process.name}',
             "priority": 100 + place,  # the supervisor stops the last first, and waits for each
             "autostart": "false",  # `up` starts them stage by stage
             "autorestart": "true",
@@ -119,7 +120,7 @@ class Supervisor:
         log = log_file(settings, "supervisord")
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
+                [*PYTHON, "-m", "supervisor.supervisord", "-c", str(file)],
                 cwd=settings.data_dir,
                 env={**lake_environment(settings), PROCESS_VARIABLE: _NAME},
                 stdin=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from pathlib import Path
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.files import read_json, write_whole
 from financelake_assets.servers.command import PROCESS_VARIABLE
+from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON
 from financelake_assets.supervision import processes
 from financelake_assets.supervision.processes import Process, ProcessState
 from financelake_assets.supervision.supervisor import Supervisor, folder, log_file, wanted
@@ -160,7 +161,7 @@ def main() -> None:
             _write_to_own_log(settings)
             print("the supervisor is gone, starting the lake again", flush=True)  # noqa: T201
             os.environ.pop(PROCESS_VARIABLE)  # no longer one of those that are to be ended
-            os.execv(sys.executable, [sys.executable, "-m", "financelake_assets.cli", "up", "--detach"])  # noqa: S606
+            os.execv(sys.executable, [*PYTHON, "-m", "financelake_assets.cli", "up", "--detach"])  # noqa: S606
         known = look(settings, supervisor, watched, known)
         time.sleep(INTERVAL_SECONDS)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from financelake_assets.defs.bronze.assets import (
     bronze_history,
     bronze_topics,
     history_request,
+    refuse_path,
 )
 from financelake_assets.defs.resources import LakeResource, TopicsResource
 from financelake_assets_tests.bronze.conftest import bronze_lake as bronze_lake
@@ -42,6 +44,20 @@ def test_a_partition_is_a_class_and_a_year() -> None:
     assert (request.asset_class, request.only_class) == (None, "crypto")
     assert (str(request.start), str(request.end)) == ("2015-01-01 00:00:00+00:00", "2016-01-01 00:00:00+00:00")
     assert history_request(config, "crypto|2016", "2016").end is None, "what comes now is of the newest year"
+
+
+def test_a_run_loads_files_of_the_allowed_folders_only(tmp_path: Path) -> None:
+    other = tmp_path / "bars"
+    settings = Settings.model_validate({"data_dir": tmp_path / "lake", "dagster": {"import_dirs": [other]}})
+    inside = settings.data_dir / "import"
+    for folder in (inside, other):
+        folder.mkdir(parents=True)
+    (inside / "link").symlink_to("/etc")
+    for path in (None, str(inside), str(inside / "a.csv"), str(other / "deep" / "a.csv")):
+        refuse_path(path, settings)
+    for path in ("/etc/passwd", f"{inside}/../../secret", f"{inside}/link/passwd", f"{inside}2/a.csv", "a.csv", ""):
+        with pytest.raises(dg.Failure, match="may not load"):
+            refuse_path(path, settings)
 
 
 @pytest.mark.integration

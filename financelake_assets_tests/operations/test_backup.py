@@ -52,6 +52,19 @@ def test_a_damaged_backup_is_refused_whole(kept: Path, tmp_path: Path, damage: s
     assert not (other.data_dir / "delta").exists()
 
 
+@pytest.mark.parametrize("place", ["models/v1/more", "delta/silver/universe/_delta_log/00000000000000000099.json"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_the_manifest_does_not_list_is_refused(kept: Path, tmp_path: Path, place: str, link: bool):
+    stranger = kept / place
+    stranger.parent.mkdir(parents=True, exist_ok=True)
+    stranger.symlink_to("/etc/hostname") if link else stranger.write_text("{}")
+    other = Settings(data_dir=tmp_path / "other")
+    with pytest.raises(FinanceLakeError, match="not in its manifest"):
+        restore(other, kept, quiet)
+    assert not (other.data_dir / "delta").exists()
+    assert not other.models_dir.exists()
+
+
 def test_a_backup_that_was_cut_short_is_none(kept: Path, tmp_path: Path):
     (kept / MANIFEST).unlink()
     with pytest.raises(FinanceLakeError, match="no complete backup"):

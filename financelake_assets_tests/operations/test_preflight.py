@@ -91,3 +91,24 @@ def test_the_brokers_folder(tmp_path: Path, files: list[str], says: str):
     for name in files:
         (data / name).write_text("")
     assert says in preflight.broker_folder(Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
+def test_a_data_folder_that_others_can_write_is_refused(tmp_path: Path, mode: int):
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    lake.chmod(mode)
+    with pytest.raises(FinanceLakeError, match="can write the data folder") as refused:
+        preflight.data_folder(Settings(data_dir=lake))
+    assert "chmod go-w" in str(refused.value.remedy)
+
+
+def test_a_data_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(FinanceLakeError, match="belongs to another user"):
+        preflight.data_folder(Settings(data_dir=tmp_path))
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path):
+    preflight.data_folder(Settings(data_dir=tmp_path / "new"))
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700

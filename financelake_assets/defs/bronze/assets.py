@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ from pydantic import Field
 from financelake_assets.bronze.contents import contents
 from financelake_assets.bronze.ingest import IngestRequest, ingest
 from financelake_assets.bronze.offsets import Watermarks
-from financelake_assets.config import ASSET_CLASSES
+from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.defs.resources import RETRIES, LakeResource, TopicsResource
 from financelake_assets.defs.table_assets import OWNERS
 from financelake_assets.silver.checkpoint import consumed_offsets
@@ -107,7 +108,7 @@ class HistoryConfig(dg.Config):
     """Whose history a run loads; the fields are those of ``financelake ingest``."""
 
     provider: str = Field("replay", description="replay, csv, synthetic, yfinance, or one that a package registers")
-    path: str | None = Field(None, description="csv: a file or folder on the machine of the run")
+    path: str | None = Field(None, description="csv: a file or folder below <data_dir>/import or dagster.import_dirs")
     asset_class: str | None = Field(None, description="csv: what the symbols are, where the guess is wrong")
     interval: str | None = Field(None, description="1d, 1h, 1m …, or tick")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
@@ -132,6 +133,7 @@ def bronze_history(
     context: dg.AssetExecutionContext, config: HistoryConfig, lake: LakeResource
 ) -> dg.MaterializeResult[None]:
     """A provider's history on the topics, by asset class and year; what is there already is not published again."""
+    refuse_path(config.path, lake.settings)
     totals = {"rows": 0, "published": 0, "known": 0, "odd": 0, "dead": 0}
     symbols: set[str] = set()
     newest = YEARS.get_partition_keys()[-1]
@@ -144,6 +146,25 @@ def bronze_history(
         totals = {name: count + getattr(result, name) for name, count in totals.items()}
         symbols |= result.symbols
     return dg.MaterializeResult(metadata={**totals, "symbols": sorted(symbols)})
+
+
+def refuse_path(path: str | None, settings: Settings) -> None:
+    """Refuse a file that runs may not load: whoever reaches Dagster's page would read any file of the lake's owner.
+
+    Raises:
+        dg.Failure: the path, with its links followed, is in none of the allowed folders.
+    """
+    if path is None:
+        return
+    allowed = [
+        folder.expanduser().resolve() for folder in (settings.data_dir / "import", *settings.dagster.import_dirs)
+    ]
+    if not any(Path(path).resolve().is_relative_to(folder) for folder in allowed):
+        raise dg.Failure(
+            f"A run may not load {path}. Put the file into {settings.data_dir / 'import'}, name its folder in "
+            "FINANCELAKE_DAGSTER__IMPORT_DIRS, or load it with `financelake ingest`.",
+            allow_retries=False,
+        )
 
 
 def history_request(config: HistoryConfig, partition: str, newest: str) -> IngestRequest:
