@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from financelake_assets.providers.base import Capabilities, Chunk, Part, ProviderError
+from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.questions import Question, UnsureError
-from financelake_assets.providers.formats.reading import Reading, find_out
+from financelake_assets.providers.formats.reading import find_out
 from financelake_assets.providers.formats.rows import RowReader
 from financelake_assets.providers.formats.sources import Source, find
 from financelake_assets.providers.formats.survey import Survey, survey

@@ -11,20 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.bar_intervals import KNOWN, canonical
+from financelake_assets.intervals import PATTERN
+from financelake_assets.providers.bar_intervals import canonical
 from financelake_assets.providers.base import CLOCK, COLUMNS
 
 
 def _as_canonical(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    found = canonical(value)
-    if found is None:
-        raise ValueError(f"no interval {value!r}; there are {KNOWN}")
-    return found
+    return (canonical(value) or value) if isinstance(value, str) else value
 
 
-Interval = Annotated[str, BeforeValidator(_as_canonical)]
+Spelled = Annotated[str, BeforeValidator(_as_canonical)]
+"""An interval as people spell it, made canonical where it can be; ``make_provider`` refuses any other."""
+
+Interval = Annotated[Spelled, Field(pattern=PATTERN)]
 """A canonical interval; other spellings of it are taken."""
 
 
@@ -37,7 +36,7 @@ class IngestRequest(BaseModel):
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
-    interval: Interval | None = Field(None, description="1m, 1h, 1d …, or tick for single trades")
+    interval: Spelled | None = Field(None, description="1m, 1h, 1d …, or tick for single trades")
     calendar: str | None = Field(None, description="of exchange_calendars, where it is not that of the asset class")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: tuple[str, ...] = Field((), description="only these symbols")

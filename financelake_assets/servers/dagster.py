@@ -14,7 +14,6 @@ import yaml
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import write_whole
-from financelake_assets.servers.command import Command
 from financelake_assets.servers.command import PYTHON, Command
 
 _PACKAGE = Path(__file__).parents[1]

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.files import read_json, write_whole
-from financelake_assets.servers.command import PROCESS_VARIABLE
 from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON
 from financelake_assets.supervision import processes
 from financelake_assets.supervision.processes import Process, ProcessState

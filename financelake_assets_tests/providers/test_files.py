@@ -173,7 +173,7 @@ def test_a_folder_is_one_part_a_file(tmp_path: Path) -> None:
         ("x.parquet", "PAR1 not really", "cannot be read"),
         ("x.csv.gz", "not compressed", "cannot be read"),
         ("data.csv", BARS, "no symbol column and no symbol in its name; say which with --symbol"),
-        ("x.csv", "date,close\n2020-01-01,1\n2020-01-02,1\n", "give it with --interval"),
+        ("x.csv", "date,close\n2020-01-01,1\n2020-01-02,1\n", "say so with --interval"),
     ],
 )
 def test_what_cannot_be_read_says_so(tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import polars as pl
@@ -16,7 +16,9 @@ from financelake_assets.providers import bar_intervals as intervals
 from financelake_assets.providers.base import CLOCK, EVENTS, NUMBERS, PRICES, TICK, ProviderError
 from financelake_assets.providers.formats import known, names, symbols, times
 from financelake_assets.providers.formats.numbers import NumberFormat, absent, guess_numbers
+from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.questions import UnsureError
+from financelake_assets.providers.formats.rows import RowReader
 from financelake_assets.providers.formats.sources import Source
 from financelake_assets.providers.formats.tables import Table, open_table
 from financelake_assets.providers.request import IngestRequest
@@ -25,43 +27,6 @@ SAMPLE_ROWS = 1_000
 _LARGEST_WHOLE_PRICE = 1e10
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Which column is which field, how times and numbers are written, and what the columns do not say."""
-
-    format: str
-    columns: Mapping[str, str]
-    time: times.TimeFormat | None
-    zone: str
-    zone_told: bool
-    numbers: NumberFormat
-    symbol: str | None
-    asset_class: str | None
-    interval: str | None
-    descending: bool = False
-    clock: bool = False
-
-    def notes(self, label: str) -> tuple[str, ...]:
-        """What was found out, for the user to check."""
-        mapping = ", ".join(f"{field}={column}" for field, column in self.columns.items())
-        written = "typed" if self.time is None else self.time.pattern
-        in_zone = f" in {self.zone}" if self.time is not None and not self.time.zoned else ""
-        fixed = ", ".join(
-            f"{name} {value}"
-            for name, value in (
-                ("symbol", self.symbol),
-                ("asset class", None if "asset_class" in self.columns else self.asset_class or self._guessed_class()),
-                ("interval", self.interval),
-                ("numbers with", self.numbers.note),
-            )
-            if value
-        )
-        return (f"{label}: columns {mapping}", f"{label}: times {written}{in_zone}; {fixed}")
-
-    def _guessed_class(self) -> str:
-        return f"{symbols.guess_class(self.symbol)} (by its symbol)" if self.symbol else "by each symbol"
 
 
 def find_out(source: Source, request: IngestRequest) -> tuple[Table, Reading]:
@@ -131,7 +96,6 @@ class _Finder:
         self._errors: list[UnsureError] = []
 
     def reading(self) -> Reading:
-        from financelake_assets.providers.formats.rows import RowReader
 
         request, form = self._request, self._form
         found = names.guess_columns(self._sample.columns, self._given())
@@ -419,8 +383,6 @@ class _Finder:
 
     def _check_days(self, reading: Reading) -> None:
         """A day's bar at a moment whose date depends on the place is asked about."""
-        from financelake_assets.providers.formats.rows import RowReader
-
         if reading.zone_told or reading.interval is None or reading.interval[-1] not in "dw":
             return
         moments = RowReader(reading, self._table).moments(self._sample)

@@ -16,7 +16,7 @@ from financelake_assets.providers.bar_intervals import of_code
 from financelake_assets.providers.base import CLOCK, COLUMNS, EVENTS, NUMBERS, PRICES, TICK, OddRow, typed
 from financelake_assets.providers.formats import symbols, times
 from financelake_assets.providers.formats.numbers import absent, parse
-from financelake_assets.providers.formats.reading import Reading
+from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.tables import Table, is_footer
 
 _TEXTS = ("symbol", "asset_class", "interval", "trade_id")

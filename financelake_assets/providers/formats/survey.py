@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from financelake_assets.providers.base import NUMBERS, SYMBOL, TICK
-from financelake_assets.providers.formats.reading import Reading
+from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.rows import Piece, RowReader
 from financelake_assets.providers.formats.tables import Table
 
