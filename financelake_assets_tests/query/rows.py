@@ -10,7 +10,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets.storage.open_tables import insert
+from financelake_assets.storage.open_tables import OpenTables
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -35,4 +35,4 @@ def as_rows(spec: TableSpec, fields: dict[str, object]) -> pl.DataFrame:
 
 def add(settings: Settings, day: int, **fields: object) -> None:
     """Commit one signal."""
-    insert(SIGNALS, settings, signal(day, **fields))
+    OpenTables(settings).insert(SIGNALS, signal(day, **fields))

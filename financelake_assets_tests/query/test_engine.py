@@ -15,7 +15,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.query import engine
 from financelake_assets.silver.schema import BARS
-from financelake_assets.storage.open_tables import insert
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.query.rows import DAY, add, bar
 
 
@@ -33,7 +33,7 @@ def test_a_query_gives_the_same_rows_as_delta_rs(asked_lake: Settings):
 
 
 def test_tables_are_joined_and_a_with_hides_none(asked_lake: Settings):
-    insert(BARS, asked_lake, bar(1, close=7.0))
+    OpenTables(asked_lake).insert(BARS, bar(1, close=7.0))
     query = """WITH bars AS (FROM silver.bars), bought AS (SELECT * FROM "gold"."signals" AS s WHERE signal = 'BUY')
                SELECT bars.close FROM bars JOIN bought USING (symbol, interval, event_time)"""
     assert lake.sql(query, settings=asked_lake).rows() == [(7.0,)]
@@ -50,7 +50,7 @@ def test_a_version_and_a_time_are_read_as_they_were(asked_lake: Settings):
 
 
 def test_a_version_is_one_tables_own(asked_lake: Settings):
-    insert(BARS, asked_lake, bar(1))
+    OpenTables(asked_lake).insert(BARS, bar(1))
     with pytest.raises(lake.QueryError, match=r"gold\.signals, silver\.bars") as refused:
         lake.sql("SELECT * FROM silver.bars, gold.signals", as_of=1, settings=asked_lake)
     assert "Give a time" in refused.value.remedy

@@ -16,7 +16,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.query import commits, versions
 from financelake_assets.silver.schema import BARS
-from financelake_assets.storage.open_tables import insert
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.query.rows import DAY, add, bar, signal
 
 
@@ -130,9 +130,9 @@ def test_every_table_is_listed_with_what_its_log_says(asked_lake: Settings):
 
 def test_bars_of_one_symbol_in_order_of_time(offline_lake: Settings):
     for day in (3, 1, 2, 4):
-        insert(BARS, offline_lake, bar(day, close=float(day)))
-    insert(BARS, offline_lake, bar(2, symbol="AAPL"))
-    insert(BARS, offline_lake, bar(2, interval="1h"))
+        OpenTables(offline_lake).insert(BARS, bar(day, close=float(day)))
+    OpenTables(offline_lake).insert(BARS, bar(2, symbol="AAPL"))
+    OpenTables(offline_lake).insert(BARS, bar(2, interval="1h"))
     found = lake.bars("BTC-USD", "1d", start="2024-03-03", end=DAY + timedelta(days=4), settings=offline_lake)
     assert found.collect()["close"].to_list() == [2.0, 3.0]
     assert lake.bars("BTC-USD", "1d", settings=offline_lake).collect()["close"].to_list() == [1.0, 2.0, 3.0, 4.0]
