@@ -13,6 +13,9 @@ from datetime import timedelta
 TICK = "tick"
 """Single trades, which have no length."""
 
+SERIES = ("symbol", "interval")
+"""The columns that tell one series of bars from another."""
+
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 BAR_LENGTHS: Mapping[str, timedelta] = {

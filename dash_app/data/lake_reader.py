@@ -27,6 +27,7 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.config import Settings
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.intervals import SERIES
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
@@ -46,13 +47,12 @@ _KEPT_SNAPSHOTS = 4
 KEPT_STEPS = 2_000
 KEPT_TRADES = 200
 _ACCOUNT = ("asset_class", "interval")
-_SERIES = ("symbol", "interval")
 _NO_FINDINGS = FINDINGS.empty
 _NO_SYMBOLS = UNIVERSE.empty
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedView:
     """What the lake's own feed is doing: its phase in its own word, and the share of its rows that are published."""
 
     phase: str | None = None
@@ -64,7 +64,7 @@ class Snapshot:
     """The lake at one moment."""
 
     tables: Mapping[str, TableView] = field(default_factory=dict)
-    feed: Feed = field(default_factory=Feed)
+    feed: FeedView = field(default_factory=FeedView)
     inventory: Inventory = field(default_factory=Inventory)
     loaded: bool = False
     seen_after: float | None = None
@@ -199,16 +199,14 @@ class LakeReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._universe = CachedTable(UNIVERSE, settings, keep=KEPT_SYMBOLS)
-        self._signals = CachedTable(
-            SIGNALS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")
-        )
+        self._signals = CachedTable(SIGNALS, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time"))
         self._tables = [
-            CachedTable(BARS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            CachedTable(BARS, settings, group_by=SERIES, keep=KEPT_BARS),
             self._universe,
-            CachedTable(PREDICTIONS, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
+            CachedTable(PREDICTIONS, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time")),
             self._signals,
-            CachedTable(SCORECARD, settings, group_by=_SERIES, keep=KEPT_BARS, unique=(*_SERIES, "event_time")),
-            CachedTable(FINDINGS, settings, group_by=_SERIES, keep=KEPT_BARS),
+            CachedTable(SCORECARD, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time")),
+            CachedTable(FINDINGS, settings, group_by=SERIES, keep=KEPT_BARS),
             CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),
@@ -277,16 +275,16 @@ def _age(signals: TableView) -> float | None:
 
 def newest_bars(bars: TableView) -> pl.DataFrame:
     """The newest bar of each series, to judge lateness by."""
-    columns = (*lateness.SERIES, "event_time", "provider")
+    columns = (*SERIES, "event_time", "provider")
     return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
 
 
-def read_feed(settings: Settings) -> Feed:
+def read_feed(settings: Settings) -> FeedView:
     """What the lake's own feed says of itself; nothing where there is no feed."""
     try:
         said = read_state(settings)
     except (OSError, ValueError, TypeError):  # of another release, or half written
         said = None
     if said is None:
-        return Feed()
-    return Feed(said.phase, round(said.published / said.total, 3) if said.total else None)
+        return FeedView()
+    return FeedView(said.phase, round(said.published / said.total, 3) if said.total else None)

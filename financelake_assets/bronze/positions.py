@@ -24,7 +24,7 @@ Ends = Mapping[str, Mapping[int, int]]
 
 
 @dataclass(frozen=True)
-class Position:
+class LoadPosition:
     """Rows before ``published`` are on the topics, and so are those in ``beyond``."""
 
     published: int
@@ -45,7 +45,7 @@ def decode_record(text: str, ids: Mapping[str, str]) -> tuple[int, dict[str, dic
     return int(record["published"]), ends
 
 
-def find(settings: Settings, load: str) -> Position | None:
+def find(settings: Settings, load: str) -> LoadPosition | None:
     """Where a load stands now; ``None`` when it has never begun.
 
     Raises:
@@ -68,7 +68,7 @@ def find(settings: Settings, load: str) -> Position | None:
     }
     while published in beyond:
         published += 1
-    return Position(published, frozenset(row for row in beyond if row > published))
+    return LoadPosition(published, frozenset(row for row in beyond if row > published))
 
 
 def ends(settings: Settings) -> Ends:

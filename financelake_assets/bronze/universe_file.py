@@ -27,8 +27,9 @@ from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass, Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.intervals import TICK
 from financelake_assets.providers import registry
-from financelake_assets.providers.base import SYMBOL, TICK, Instrument
+from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.providers.request import Interval
 
 

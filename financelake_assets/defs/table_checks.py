@@ -19,14 +19,14 @@ from financelake_assets.storage.delta import TableSpec
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckOutcome:
     """What a check found: whether all is well, and the figures behind it."""
 
     passed: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def none_of(cls, what: str, count: int) -> "Finding":
+    def none_of(cls, what: str, count: int) -> "CheckOutcome":
         """All is well when there is none of something."""
         return cls(count == 0, {what: count})
 
@@ -38,7 +38,7 @@ class Check:
     table: TableSpec
     name: str
     description: str
-    find: Callable[[Settings], Finding]
+    find: Callable[[Settings], CheckOutcome]
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocking: bool = False
 
@@ -87,10 +87,10 @@ def every_table_has(table: TableSpec, *, blocking: bool = False) -> list[Check]:
     return checks
 
 
-def _schema(table: TableSpec, settings: Settings) -> Finding:
+def _schema(table: TableSpec, settings: Settings) -> CheckOutcome:
     opened = table.open(settings)
     if opened is None:
-        return Finding(True, {"state": "not written yet"})
+        return CheckOutcome(True, {"state": "not written yet"})
     present = pa.schema(opened.schema().to_arrow())
     found = {field.name: _plain(field.type) for field in present}
     declared = {field.name: _plain(field.type) for field in table.schema}
@@ -98,7 +98,7 @@ def _schema(table: TableSpec, settings: Settings) -> Finding:
     other = {name: f"{found[name]}, not {kind}" for name, kind in declared.items() if found.get(name, kind) != kind}
     undeclared = sorted(found.keys() - declared.keys())
     # a column too many is one of a newer version of this code: readers leave it alone
-    return Finding(not missing and not other, {"missing": missing, "other_type": other, "undeclared": undeclared})
+    return CheckOutcome(not missing and not other, {"missing": missing, "other_type": other, "undeclared": undeclared})
 
 
 def _plain(kind: pa.DataType) -> str:
@@ -106,13 +106,13 @@ def _plain(kind: pa.DataType) -> str:
     return str(kind).removeprefix("large_").removesuffix("_view")
 
 
-def _unique_key(table: TableSpec, settings: Settings) -> Finding:
+def _unique_key(table: TableSpec, settings: Settings) -> CheckOutcome:
     counts = table.scan(settings).group_by(table.key).len().filter(pl.col("len") > 1)
-    return Finding.none_of("repeated_keys", int(counts.select(pl.len()).collect().item()))
+    return CheckOutcome.none_of("repeated_keys", int(counts.select(pl.len()).collect().item()))
 
 
-def _values(table: TableSpec, settings: Settings) -> Finding:
+def _values(table: TableSpec, settings: Settings) -> CheckOutcome:
     # what is not known breaks no rule
     broken = [(~pl.sql_expr(rule)).fill_null(value=False).sum().alias(name) for name, rule in table.rules.items()]
     counts = table.scan(settings).select(broken).collect().row(0, named=True)
-    return Finding(not any(counts.values()), {"rows_that_break": counts})
+    return CheckOutcome(not any(counts.values()), {"rows_that_break": counts})

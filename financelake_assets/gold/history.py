@@ -22,8 +22,8 @@ from financelake_assets.gold.recent import time_before
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
+from financelake_assets.intervals import SERIES
 from financelake_assets.model import registry
-from financelake_assets.model.features import SERIES
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables

@@ -31,7 +31,7 @@ _MOST_BARS = 2_000
 
 
 @dataclass(frozen=True)
-class Health:
+class ModelHealth:
     """What was found of the champion."""
 
     drift: Drift
@@ -51,17 +51,17 @@ class Health:
         return None
 
 
-def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> Health:
+def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> ModelHealth:
     """Measure drift and live skill of a version, from the newest bars that it scored."""
     scored = _of_version(PREDICTIONS, settings, record)
     keys = scored.sort("as_of").tail(_MOST_BARS).select(*BARS.key)
-    return Health(
+    return ModelHealth(
         measure(record.reference, _features(spark, settings, record, keys)),
         live_skill(_of_version(SCORECARD, settings, record)),
     )
 
 
-def write(settings: Settings, record: ModelRecord, health: Health) -> None:
+def write(settings: Settings, record: ModelRecord, health: ModelHealth) -> None:
     """Append what was found to gold.drift."""
     live = health.live
     row = {

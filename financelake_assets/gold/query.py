@@ -28,9 +28,8 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
-from financelake_assets.intervals import BAR_LENGTHS
+from financelake_assets.intervals import BAR_LENGTHS, SERIES
 from financelake_assets.model import registry
-from financelake_assets.model.features import SERIES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
@@ -80,7 +79,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     for table in TABLES:
         table.ensure(settings)
     checkpoint, first_version = Path(settings.checkpoint(QUERY)), champion.silver_version + 1
-    feed.refuse_misfit(checkpoint, BARS.ensure(settings))
+    feed.refuse_other_table(checkpoint, BARS.ensure(settings))
     spark.dataSource.register(SilverVersions)
     commits = (
         spark.readStream.format(SilverVersions.name())

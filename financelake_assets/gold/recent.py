@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from financelake_assets.intervals import bar_length
-from financelake_assets.model.features import LOOKBACK, SERIES, reach
+from financelake_assets.intervals import SERIES, bar_length
+from financelake_assets.model.features import LOOKBACK, reach
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 

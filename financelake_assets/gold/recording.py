@@ -13,7 +13,8 @@ import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import CORRECTIONS, PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.gold.scorecard import KEY, SERIES, VERSIONS, corrections, mature
+from financelake_assets.gold.scorecard import KEY, VERSIONS, corrections, mature
+from financelake_assets.intervals import SERIES
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 

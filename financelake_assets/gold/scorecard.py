@@ -15,8 +15,8 @@ import polars as pl
 
 from financelake_assets.gold.schema import CORRECTIONS, SCORECARD
 from financelake_assets.gold.verdicts import Signal
+from financelake_assets.intervals import SERIES
 
-SERIES = ("symbol", "interval")
 KEY = list(SCORECARD.key)
 _OUTCOME = ("target_time", "realised_close", "realised_return")
 VERSIONS = ("base_offset", "offset")

@@ -18,7 +18,8 @@ from financelake_assets.gold import schema
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide
-from financelake_assets.model.features import SERIES, features_of
+from financelake_assets.intervals import SERIES
+from financelake_assets.model.features import features_of
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS

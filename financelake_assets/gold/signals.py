@@ -13,8 +13,7 @@ import polars as pl
 
 from financelake_assets.config import SignalSettings
 from financelake_assets.gold.verdicts import HoldReason, Signal
-
-_SERIES = ("symbol", "interval")
+from financelake_assets.intervals import SERIES
 
 
 def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool) -> pl.DataFrame:
@@ -36,7 +35,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
     up = pl.col("predicted_return") > 0
     reason = pl.col("reason")
     judged = (
-        scored.sort(*_SERIES, "event_time")
+        scored.sort(*SERIES, "event_time")
         .with_columns(
             cost_bps=pl.col("asset_class").replace_strict(settings.cost_bps, default=None, return_dtype=pl.Float64),
             strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
@@ -88,6 +87,6 @@ def _opposed(settings: SignalSettings) -> pl.Expr:
         return pl.lit(False)
     due = pl.col("_due")
     before = due.shift(1)
-    lowest = before.rolling_min(settings.settle_bars, min_samples=1).over(_SERIES)
-    highest = before.rolling_max(settings.settle_bars, min_samples=1).over(_SERIES)
+    lowest = before.rolling_min(settings.settle_bars, min_samples=1).over(SERIES)
+    highest = before.rolling_max(settings.settle_bars, min_samples=1).over(SERIES)
     return (((due > 0) & (lowest < 0)) | ((due < 0) & (highest > 0))).fill_null(False)

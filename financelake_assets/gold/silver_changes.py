@@ -46,7 +46,7 @@ def consumed_version(checkpoint: Path) -> int:
     return -1 if batch is None else int(source_offsets(checkpoint, batch)["version"]) - 1
 
 
-def refuse_misfit(checkpoint: Path, bars: DeltaTable) -> None:
+def refuse_other_table(checkpoint: Path, bars: DeltaTable) -> None:
     """Make sure that a checkpoint is of this table.
 
     Raises:

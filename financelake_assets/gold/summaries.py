@@ -13,11 +13,11 @@ from typing import Any
 import polars as pl
 
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
+from financelake_assets.intervals import SERIES
 from financelake_assets.model import metrics
 from financelake_assets.storage.delta import TableSpec
 
 ALL = "ALL"
-_SERIES = ("symbol", "interval")
 _BINS = 10
 _LEVELS: Sequence[tuple[str, ...]] = (("symbol", "asset_class"), ("asset_class",), ())
 
@@ -34,7 +34,7 @@ def latest(known: pl.DataFrame, signals: pl.DataFrame, predictions: pl.DataFrame
     key = ["symbol", "interval", "event_time", "horizon", "model_version"]
     fresh = signals.join(predictions.select(*key, *names), on=key, how="left").select(LATEST.schema.names)
     both = pl.concat([known.select(LATEST.schema.names), fresh], how="vertical_relaxed")
-    return both.sort("event_time", "as_of").unique(_SERIES, keep="last", maintain_order=True).sort(_SERIES)
+    return both.sort("event_time", "as_of").unique(SERIES, keep="last", maintain_order=True).sort(SERIES)
 
 
 def summary(scorecard: pl.DataFrame) -> pl.DataFrame:

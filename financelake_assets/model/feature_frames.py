@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from financelake_assets.model.features import ADDED, SERIES, features_of
+from financelake_assets.intervals import SERIES
+from financelake_assets.model.features import ADDED, features_of
 
 
 def with_features(bars: DataFrame) -> DataFrame:

@@ -18,14 +18,12 @@ import polars as pl
 import pyarrow as pa
 
 from financelake_assets.config import ASSET_CLASSES
-from financelake_assets.intervals import bar_length
+from financelake_assets.intervals import SERIES, bar_length
 from financelake_assets.model.windows import Floats, Windows
 
 LOOKBACK = 60
 """How many bars before a bar its features may look."""
 
-SERIES = ("symbol", "interval")
-"""The columns that tell one series of bars from another."""
 
 _MOMENTUM = (1, 2, 5, 10, 20, 60)
 _LEAST_SHARE = 0.9  # of a window's values that must be there

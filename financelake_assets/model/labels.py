@@ -11,7 +11,7 @@ import math
 import polars as pl
 import pyarrow as pa
 
-from financelake_assets.model.features import SERIES
+from financelake_assets.intervals import SERIES
 from financelake_assets.storage.delta import TIMESTAMP
 
 LABEL = "label"

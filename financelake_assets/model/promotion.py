@@ -26,14 +26,16 @@ _LEAST_ROWS = 250
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """Whether to promote, and why or why not."""
 
     promote: bool
     reason: str
 
 
-def decide(current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel]) -> Decision:
+def decide(
+    current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel]
+) -> PromotionDecision:
     """Decide whether what was trained replaces the champion.
 
     Args:
@@ -42,21 +44,23 @@ def decide(current: ModelRecord | None, trained: Trained, load: Callable[[ModelR
         load: gives the champion's pipeline.
     """
     if current is None:
-        return Decision(True, "the first version: there is none to compare it with")
+        return PromotionDecision(True, "the first version: there is none to compare it with")
     if current.outdated:
-        return Decision(True, f"{current.model_version} is of an earlier release, which this one cannot score with")
+        return PromotionDecision(
+            True, f"{current.model_version} is of an earlier release, which this one cannot score with"
+        )
     if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
-        return Decision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
+        return PromotionDecision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
     ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
     if len(ours) < _LEAST_ROWS:
-        return Decision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
+        return PromotionDecision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
     unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
     raw = predictions(load(current), unseen, *KEY, "expected_move")
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
     return compare(ours.join(theirs, on=list(KEY)), current.model_version)
 
 
-def compare(rows: pl.DataFrame, champion: str) -> Decision:
+def compare(rows: pl.DataFrame, champion: str) -> PromotionDecision:
     """Compare two forecasts of the same bars.
 
     A challenger wins when it is not worse than the naive forecast and not worse than the champion, judged by squared
@@ -74,6 +78,6 @@ def compare(rows: pl.DataFrame, champion: str) -> Decision:
         interval = metrics.skill_interval(actual - ours, error, rows["event_time"].to_numpy())
         found = f"skill over {other} on {len(rows)} unseen bars: {interval.low:+.4f} … {interval.high:+.4f}"
         if not interval.high >= 0:
-            return Decision(False, f"worse; {found}")
+            return PromotionDecision(False, f"worse; {found}")
     gain = metrics.skill(actual - ours, actual - theirs)
-    return Decision(True, f"not worse than {champion}: skill {gain:+.4f} over it on {len(rows)} unseen bars")
+    return PromotionDecision(True, f"not worse than {champion}: skill {gain:+.4f} over it on {len(rows)} unseen bars")

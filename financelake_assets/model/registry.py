@@ -30,7 +30,7 @@ from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
-from financelake_assets.model.promotion import Decision, decide
+from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import TRIALS, Trained, refit
@@ -185,7 +185,7 @@ def _writing(settings: Settings) -> Iterator[None]:
 
 
 def _record(
-    version: str, now: datetime, digest: str, trained: Trained, decision: Decision, silver_rows: int
+    version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision, silver_rows: int
 ) -> ModelRecord:
     overall = next(row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL)
     return ModelRecord(

@@ -13,7 +13,7 @@ from financelake_assets.supervision.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """The result of one check."""
 
     name: str
@@ -22,7 +22,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine(settings: Settings, progress: jars.Progress | None = None) -> list[Finding]:
+def examine(settings: Settings, progress: jars.Progress | None = None) -> list[Diagnosis]:
     """Run all checks; ports and memory only where this lake is to run and does not, for it holds them itself."""
     checks: dict[str, Callable[[Settings], str]] = {
         "Python": preflight.python,
@@ -37,8 +37,8 @@ def examine(settings: Settings, progress: jars.Progress | None = None) -> list[F
     return [_run(name, check, settings) for name, check in checks.items()]
 
 
-def _run(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _run(name: str, check: Callable[[Settings], str], settings: Settings) -> Diagnosis:
     try:
-        return Finding(name, True, check(settings))
+        return Diagnosis(name, True, check(settings))
     except FinanceLakeError as problem:
-        return Finding(name, False, str(problem), problem.remedy)
+        return Diagnosis(name, False, str(problem), problem.remedy)

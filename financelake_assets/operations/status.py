@@ -103,7 +103,7 @@ def process_status(settings: Settings) -> dict[str, Any]:
     for name, process in processes.of_lake(settings).items():
         state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, "the lake does not run"))
         problem = process.problem(state)
-        health = seen.get(name, watchdog.Health())
+        health = seen.get(name, watchdog.ProcessHealth())
         described[name] = {
             "title": process.title,
             "state": state.state.lower(),

@@ -24,7 +24,6 @@ EVENTS = ("dividend", "split")
 OPTIONAL = ("adj_close", *EVENTS, "trade_id")
 """What many sources know nothing of: a chunk without any value of one leaves it out of its messages."""
 NUMBERS = (*PRICES, "volume", *EVENTS)
-TICK = "tick"
 _NEVER = r"\s\x00-\x20a-z,;|\"'`\\<>(){}\[\]?%*~\u0370-\u052f\uff00-\uffef"
 SYMBOL = re.compile(rf"^[^{_NEVER}.=/:\-][^{_NEVER}]{{0,31}}$")
 """What a symbol may look like, in any script: no blanks, small Latin letters, quotes or brackets.

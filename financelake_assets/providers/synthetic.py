@@ -16,7 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.base import TICK, Capabilities, Chunk, OddRow, Part, typed
+from financelake_assets.intervals import TICK
+from financelake_assets.providers.base import Capabilities, Chunk, OddRow, Part, typed
 from financelake_assets.providers.request import IngestRequest
 
 Floats = npt.NDArray[np.float64]

@@ -18,7 +18,8 @@ import structlog
 
 from financelake_assets.calendars import TradingCalendar, calendar_of, trading_calendar
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.base import COLUMNS, TICK, Capabilities, Chunk, Part, ProviderError
+from financelake_assets.intervals import TICK
+from financelake_assets.providers.base import COLUMNS, Capabilities, Chunk, Part, ProviderError
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
 from financelake_assets.providers.formats.symbols import guess_class
 from financelake_assets.providers.request import IngestRequest

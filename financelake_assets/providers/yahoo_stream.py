@@ -24,7 +24,8 @@ from websockets.sync.client import ClientConnection, connect
 from yfinance.pricing_pb2 import PricingData
 
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.base import COLUMNS, TICK, Chunk, OddRow
+from financelake_assets.intervals import TICK
+from financelake_assets.providers.base import COLUMNS, Chunk, OddRow
 from financelake_assets.providers.formats.symbols import guess_class
 
 URL = "wss://streamer.finance.yahoo.com/?version=2"

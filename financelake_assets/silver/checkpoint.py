@@ -16,7 +16,7 @@ from financelake_assets.storage.checkpoints import (
 QUERY = "silver"
 
 
-def refuse_misfit(
+def refuse_other_topics(
     consumed: Mapping[str, Mapping[int, int]],
     marks: Mapping[str, Mapping[int, tuple[int, int]]],
     made_again: Collection[str],

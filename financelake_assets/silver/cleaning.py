@@ -22,16 +22,8 @@ import polars as pl
 import pyarrow as pa
 
 from financelake_assets.intervals import ALIASES, TICK
-from financelake_assets.silver.judgement import (
-    EARLIEST,
-    FUTURE_SKEW,
-    MOST_BYTES,
-    NUMBERS,
-    PRICES,
-    class_of,
-    judge,
-    moment,
-)
+from financelake_assets.providers.base import NUMBERS, PRICES
+from financelake_assets.silver.judgement import EARLIEST, FUTURE_SKEW, MOST_BYTES, class_of, judge, moment
 from financelake_assets.silver.reasons import Reason
 
 __all__ = ["CLEANED", "MESSAGES", "TICK", "Universe", "clean", "cleaned"]

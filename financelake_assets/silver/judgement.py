@@ -18,11 +18,9 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from financelake_assets.intervals import TICK, canonical
+from financelake_assets.providers.base import NUMBERS, PRICES
 from financelake_assets.silver.reasons import Reason
 
-PRICES = ("open", "high", "low", "close", "adj_close")
-EVENTS = ("dividend", "split")
-NUMBERS = (*PRICES, "volume", *EVENTS)
 TEXTS = ("symbol", "asset_class", "interval", "event_time", "trade_id")
 FUTURE_SKEW = timedelta(hours=1)
 EARLIEST = datetime(1800, 1, 1, tzinfo=UTC)

@@ -13,12 +13,11 @@ import polars as pl
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import Settings
+from financelake_assets.intervals import SERIES
 from financelake_assets.silver.schema import BARS
 
 PLAYED = ("replay", "synthetic")
 """Providers whose bars come at other times than a market's."""
-
-SERIES = ("symbol", "interval")
 
 
 def newest_bars(settings: Settings) -> pl.DataFrame:

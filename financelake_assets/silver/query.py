@@ -25,7 +25,7 @@ from financelake_assets.config import Settings
 from financelake_assets.intervals import TICK
 from financelake_assets.silver import batches, merging, reading, schema, sources, writing
 from financelake_assets.silver.batches import Ranges, count_holes
-from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_misfit
+from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_other_topics
 from financelake_assets.silver.merging import Change
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.spark_sessions import WriteBatch, start_query
@@ -49,7 +49,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     """
     ids, marks, known = topic_ids(settings), watermarks(settings), sources.current_ids(settings)
     made_again = {topic for topic, id_ in ids.items() if known.get(topic, id_) != id_}
-    refuse_misfit(consumed_offsets(settings), marks, made_again, settings.checkpoint(QUERY))
+    refuse_other_topics(consumed_offsets(settings), marks, made_again, settings.checkpoint(QUERY))
     sources.register(settings, ids, marks)
     for table in TABLES:
         table.ensure(settings)

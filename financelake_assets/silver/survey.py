@@ -15,13 +15,13 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings, SilverSettings
+from financelake_assets.intervals import SERIES
 from financelake_assets.silver import findings
 from financelake_assets.silver.schema import BARS, FINDINGS
 from financelake_assets.storage.delta import retried
 
 _ROWS_AT_ONCE = 2_000_000
-_SERIES = ("symbol", "interval")
-_COLUMNS = (*_SERIES, "asset_class", "event_time", "close", "split")
+_COLUMNS = (*SERIES, "asset_class", "event_time", "close", "split")
 
 
 def survey(settings: Settings) -> pl.DataFrame:
@@ -31,7 +31,7 @@ def survey(settings: Settings) -> pl.DataFrame:
     found = [
         _of_series(series, known.get(series["symbol"][0]), settings.silver)
         for some in _some_at_a_time(bars)
-        for series in some.partition_by(_SERIES)
+        for series in some.partition_by(SERIES)
     ]
     now = pl.concat([FINDINGS.empty, *found]).sort(FINDINGS.key)
 
@@ -49,15 +49,15 @@ def _of_series(bars: pl.DataFrame, calendar: TradingCalendar | None, settings: S
     found = [findings.jumps(bars, settings.jump_sigmas, settings.jump_share)]
     if calendar is not None:
         found.append(findings.gaps(bars, interval, calendar))
-    series = {name: pl.lit(bars[name][-1], pl.String) for name in (*_SERIES, "asset_class")}
+    series = {name: pl.lit(bars[name][-1], pl.String) for name in (*SERIES, "asset_class")}
     return pl.concat(found).with_columns(**series).select(FINDINGS.schema.names)
 
 
 def _some_at_a_time(table: DeltaTable) -> Iterator[pl.DataFrame]:
     """The bars of some whole series at a time, in order of time."""
     rows = pl.scan_delta(table)
-    counts = rows.group_by(_SERIES).len().sort(_SERIES).collect()
+    counts = rows.group_by(SERIES).len().sort(SERIES).collect()
     part = (counts["len"].cum_sum() - counts["len"]) // _ROWS_AT_ONCE
-    for some in counts.select(_SERIES).with_columns(part=part).partition_by("part"):
+    for some in counts.select(SERIES).with_columns(part=part).partition_by("part"):
         wanted = rows.filter(pl.col("symbol").is_in(some["symbol"].unique().to_list()))
-        yield wanted.select(_COLUMNS).join(some.lazy(), on=_SERIES, how="semi").sort("event_time").collect()
+        yield wanted.select(_COLUMNS).join(some.lazy(), on=SERIES, how="semi").sort("event_time").collect()

@@ -43,7 +43,7 @@ class Action(Enum):
 
 
 @dataclass(frozen=True)
-class Health:
+class ProcessHealth:
     """What the watchdog remembers of a process. Times are seconds since the epoch."""
 
     problem: str | None = None
@@ -58,7 +58,7 @@ class Health:
         return 0.0 if self.in_a_row == 0 else min(LONGEST_BACK_OFF_SECONDS, 5.0 * 2.0**self.in_a_row)
 
 
-def judge(health: Health, state: ProcessState, problem: str | None, now: float) -> tuple[Health, Action]:
+def judge(health: ProcessHealth, state: ProcessState, problem: str | None, now: float) -> tuple[ProcessHealth, Action]:
     """Decide about a process from what was known, what the supervisor says, and what its probe found.
 
     Args:
@@ -90,7 +90,7 @@ def judge(health: Health, state: ProcessState, problem: str | None, now: float) 
     return _acted(health, now, Action.RESTART)
 
 
-def _acted(health: Health, now: float, action: Action) -> tuple[Health, Action]:
+def _acted(health: ProcessHealth, now: float, action: Action) -> tuple[ProcessHealth, Action]:
     return replace(health, in_a_row=health.in_a_row + 1, acted_at=now, failed_probes=0), action
 
 
@@ -99,15 +99,15 @@ def health_file(settings: Settings) -> Path:
     return folder(settings) / "health.json"
 
 
-def read_health(settings: Settings) -> dict[str, Health]:
+def read_health(settings: Settings) -> dict[str, ProcessHealth]:
     """What the watchdog saw last, by process; empty before its first look."""
     entries = (read_json(health_file(settings)) or {}).get("processes", {})
-    return {name: Health(**entry) for name, entry in entries.items()}
+    return {name: ProcessHealth(**entry) for name, entry in entries.items()}
 
 
 def look(
-    settings: Settings, supervisor: Supervisor, watched: dict[str, Process], known: dict[str, Health]
-) -> dict[str, Health]:
+    settings: Settings, supervisor: Supervisor, watched: dict[str, Process], known: dict[str, ProcessHealth]
+) -> dict[str, ProcessHealth]:
     """One round: probe everything, act where needed, and write down what was seen."""
     states = supervisor.states()
     present = {name: process for name, process in watched.items() if name in states}
@@ -116,7 +116,7 @@ def look(
         problems = dict(zip(present, found, strict=True))
     seen = {}
     for name in present:
-        seen[name], action = judge(known.get(name, Health()), states[name], problems[name], time.time())
+        seen[name], action = judge(known.get(name, ProcessHealth()), states[name], problems[name], time.time())
         if action is Action.NOTHING:
             continue
         print(f"{action.value} {name}: {seen[name].problem}", flush=True)  # noqa: T201  # the watchdog's own log
@@ -127,7 +127,7 @@ def look(
     return seen
 
 
-def _write(settings: Settings, seen: dict[str, Health]) -> None:
+def _write(settings: Settings, seen: dict[str, ProcessHealth]) -> None:
     free_gb = shutil.disk_usage(settings.data_dir).free / 1e9
     content = {
         "updated_at": time.time(),

@@ -16,7 +16,7 @@ from financelake_assets.defs.gold import checks as gold
 from financelake_assets.defs.operations import sensors
 from financelake_assets.defs.resources import LakeResource
 from financelake_assets.defs.silver import checks as silver
-from financelake_assets.defs.table_checks import Check, Finding, every_table_has
+from financelake_assets.defs.table_checks import Check, CheckOutcome, every_table_has
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS, FINDINGS
 from financelake_assets.storage.delta import TableSpec
@@ -45,7 +45,7 @@ def signal(**more: object) -> dict[str, object]:
     return {**row, **more}
 
 
-def found(settings: Settings, checks: list[Check], table: TableSpec, name: str) -> Finding:
+def found(settings: Settings, checks: list[Check], table: TableSpec, name: str) -> CheckOutcome:
     """What one check says."""
     (check,) = (one for one in checks if one.table == table and one.name == name)
     return check.find(settings)

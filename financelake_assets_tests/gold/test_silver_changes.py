@@ -19,7 +19,7 @@ from financelake_assets.gold.silver_changes import (
     Versions,
     changes,
     consumed_version,
-    refuse_misfit,
+    refuse_other_table,
     versions_of,
 )
 from financelake_assets.gold.source import VersionsReader
@@ -45,12 +45,12 @@ def test_a_batch_goes_on_where_the_one_before_ended(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_table_or_release_is_refused(offline_lake: Settings, tmp_path: Path) -> None:
     bars = BARS.ensure(offline_lake)
-    refuse_misfit(tmp_path, bars)
+    refuse_other_table(tmp_path, bars)
     planned(tmp_path, 0, 5, table=str(bars.metadata().id))
-    refuse_misfit(tmp_path, bars)
+    refuse_other_table(tmp_path, bars)
     planned(tmp_path, 1, 6, table="another")
     with pytest.raises(CheckpointError, match="another table"):
-        refuse_misfit(tmp_path, bars)
+        refuse_other_table(tmp_path, bars)
 
 
 def test_a_checkpoint_that_is_cut_short_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from financelake_assets.providers.base import NUMBERS
 from financelake_assets.silver.cleaning import MESSAGES, clean
-from financelake_assets.silver.judgement import NUMBERS, judge, moment, number, parsed
+from financelake_assets.silver.judgement import judge, moment, number, parsed
 
 CASES = Path(__file__).parent / "cases"
 ARRIVED = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.checkpoint import consumed_offsets, refuse_misfit
+from financelake_assets.silver.checkpoint import consumed_offsets, refuse_other_topics
 from financelake_assets.storage.checkpoints import CheckpointError, committed_batch, open_batch
 
 
@@ -77,20 +77,20 @@ def test_offsets_that_are_cut_short_are_damage_and_the_message_names_the_file(se
 
 @pytest.mark.parametrize("consumed", [{}, {"t": {0: 5, 1: 0}}, {"t": {0: 9}}])
 def test_a_checkpoint_within_the_topics_fits(consumed: dict[str, dict[int, int]]):
-    refuse_misfit(consumed, {"t": {0: (5, 9), 1: (0, 0), 2: (3, 4)}}, (), "folder")
+    refuse_other_topics(consumed, {"t": {0: (5, 9), 1: (0, 0), 2: (3, 4)}}, (), "folder")
 
 
 def test_what_retention_deleted_unread_is_named_by_its_offsets():
     with pytest.raises(CheckpointError, match=r"Data was lost.* t/1 offsets 4 to 6\. .*remove folder"):
-        refuse_misfit({"t": {0: 5, 1: 4}}, {"t": {0: (5, 9), 1: (7, 9)}}, (), "folder")
+        refuse_other_topics({"t": {0: 5, 1: 4}}, {"t": {0: (5, 9), 1: (7, 9)}}, (), "folder")
 
 
 @pytest.mark.parametrize("marks", [{}, {"t": {}}, {"t": {0: (0, 4)}}], ids=["no topic", "no partition", "shorter"])
 def test_a_topic_that_ends_before_the_checkpoint_is_another_one(marks: dict[str, dict[int, tuple[int, int]]]):
     with pytest.raises(CheckpointError, match=r"other topics.*the checkpoint stands at 5"):
-        refuse_misfit({"t": {0: 5}}, marks, (), "folder")
+        refuse_other_topics({"t": {0: 5}}, marks, (), "folder")
 
 
 def test_a_topic_that_was_made_again_is_another_one_though_its_offsets_fit():
     with pytest.raises(CheckpointError, match=r"other topics: t was made again\. Remove"):
-        refuse_misfit({"t": {0: 5}}, {"t": {0: (0, 9)}}, {"t", "u"}, "folder")
+        refuse_other_topics({"t": {0: 5}}, {"t": {0: (0, 9)}}, {"t", "u"}, "folder")

@@ -128,7 +128,7 @@ def test_who_receives_the_settings_has_the_secret_of_its_own(monkeypatch: pytest
 # -- whether it will do ----------------------------------------------------------------------------------
 
 
-def finding(lake: Settings) -> doctor.Finding:
+def finding(lake: Settings) -> doctor.Diagnosis:
     (found,) = [found for found in doctor.examine(lake) if found.name == "Object store"]
     return found
 

@@ -9,7 +9,7 @@ import polars as pl
 from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES
 from financelake_assets.config import Settings
 from financelake_assets.defs import table_checks
-from financelake_assets.defs.table_checks import Check, Finding, every_table_has
+from financelake_assets.defs.table_checks import Check, CheckOutcome, every_table_has
 from financelake_assets.gold import recording
 from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.paper.schema import EQUITY
@@ -21,25 +21,25 @@ _ROUNDING = 1e-6
 """What floating point may lose of an account, as a share of it."""
 
 
-def _signal_for_each(settings: Settings) -> Finding:
+def _signal_for_each(settings: Settings) -> CheckOutcome:
     key = list(PREDICTIONS.key)
     # in this order: a signal is written after its prediction
     signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
     newest = signals["as_of"].max()
     made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
-    return Finding.none_of("without_signal", made.join(signals, on=key, how="anti").height)
+    return CheckOutcome.none_of("without_signal", made.join(signals, on=key, how="anti").height)
 
 
-def _all_matured(settings: Settings) -> Finding:
+def _all_matured(settings: Settings) -> CheckOutcome:
     version = feed.consumed_version(Path(settings.checkpoint(QUERY)))
-    return Finding.none_of("not_scored", recording.unscored(settings, version).height if version >= 0 else 0)
+    return CheckOutcome.none_of("not_scored", recording.unscored(settings, version).height if version >= 0 else 0)
 
 
-def _sums_up(settings: Settings) -> Finding:
+def _sums_up(settings: Settings) -> CheckOutcome:
     equity = EQUITY.scan(settings).filter(pl.col("equity") > 0)
     off = (pl.col("cash") + pl.col("net_exposure") * pl.col("equity") - pl.col("equity")).abs()
     wrong = equity.filter(off > _ROUNDING * pl.col("equity").abs()).select(pl.len()).collect()
-    return Finding.none_of("steps_that_do_not", int(wrong.item()))
+    return CheckOutcome.none_of("steps_that_do_not", int(wrong.item()))
 
 
 CHECKS = [

@@ -9,7 +9,7 @@ import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.defs import table_checks
-from financelake_assets.defs.table_checks import Check, Finding, every_table_has
+from financelake_assets.defs.table_checks import Check, CheckOutcome, every_table_has
 from financelake_assets.silver.lateness import late_series
 from financelake_assets.silver.ledger import read_ledger, uncounted
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, TICKS
@@ -20,36 +20,36 @@ LEDGER = "ledger_balanced"
 _SHOWN = 20
 
 
-def _ledger_balanced(settings: Settings) -> Finding:
+def _ledger_balanced(settings: Settings) -> CheckOutcome:
     ledger = read_ledger(settings)
-    return Finding(ledger.balanced, ledger.as_dict())
+    return CheckOutcome(ledger.balanced, ledger.as_dict())
 
 
-def _totals_match_rows(settings: Settings) -> Finding:
+def _totals_match_rows(settings: Settings) -> CheckOutcome:
     beyond = uncounted(settings)
-    return Finding(not any(beyond.values()), {"rows_beyond_totals": beyond})
+    return CheckOutcome(not any(beyond.values()), {"rows_beyond_totals": beyond})
 
 
-def _fresh(settings: Settings) -> Finding:
+def _fresh(settings: Settings) -> CheckOutcome:
     late = late_series(settings, datetime.now(UTC))
-    return Finding(not late, {"late_series": len(late), "overdue_bars": dict(list(late.items())[:_SHOWN])})
+    return CheckOutcome(not late, {"late_series": len(late), "overdue_bars": dict(list(late.items())[:_SHOWN])})
 
 
-def _quarantined(settings: Settings) -> Finding:
+def _quarantined(settings: Settings) -> CheckOutcome:
     ledger = read_ledger(settings)
     share = ledger.quarantine / ledger.consumed if ledger.consumed else 0.0
     counts = QUARANTINE.scan(settings).group_by("reason").len().sort("reason").collect()
-    return Finding(share <= MOST_QUARANTINED, {"share": share, "by_reason": dict(counts.iter_rows())})
+    return CheckOutcome(share <= MOST_QUARANTINED, {"share": share, "by_reason": dict(counts.iter_rows())})
 
 
-def _gaps(settings: Settings) -> Finding:
+def _gaps(settings: Settings) -> CheckOutcome:
     missing = FINDINGS.scan(settings).group_by("symbol", "interval").agg(pl.col("missing").sum())
     present = BARS.scan(settings).group_by("symbol", "interval").len()
     series = present.join(missing, on=["symbol", "interval"], how="left").fill_null(0).collect()
     due = pl.col("missing") + pl.col("len")
     holed = series.filter(pl.col("missing") > MOST_MISSING * due).sort("missing", descending=True)
     shown = {f"{row['symbol']} {row['interval']}": row["missing"] for row in holed.head(_SHOWN).iter_rows(named=True)}
-    return Finding(
+    return CheckOutcome(
         holed.is_empty(),
         {"missing_bars": int(series["missing"].sum()), "series_with_gaps": holed.height, "bars_missing_in": shown},
     )

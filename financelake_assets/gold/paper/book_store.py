@@ -29,7 +29,7 @@ _MOST_STEPS = 2_000
 _REMEMBERED_STEPS = 10
 _ACCOUNT = ("asset_class", "interval")
 
-Account = tuple[str, str]
+AccountKey = tuple[str, str]
 """Asset class and interval: each is an account with a clock of its own."""
 
 
@@ -48,7 +48,7 @@ class PaperPortfolio:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tables = OpenTables(settings)
-        self._known: dict[Account, _Ledger] = {}
+        self._known: dict[AccountKey, _Ledger] = {}
 
     def advance(self) -> int:
         """Take every account through the steps that are complete; how many steps that were.
@@ -61,14 +61,14 @@ class PaperPortfolio:
         accounts = self._tables.scan(SIGNALS).select(_ACCOUNT).unique().sort(_ACCOUNT).collect()
         return sum(self._advance((str(asset_class), str(interval))) for asset_class, interval in accounts.iter_rows())
 
-    def books(self) -> dict[Account, Book]:
+    def books(self) -> dict[AccountKey, Book]:
         """The book of every account that has taken a step."""
         equity = self._tables.newest(EQUITY)
         accounts = pl.scan_delta(equity).select(_ACCOUNT).unique().sort(_ACCOUNT).collect()
         found = {(str(one), str(other)): self._ledger(equity, (str(one), str(other))) for one, other in accounts.rows()}
         return {account: ledger.book for account, ledger in found.items()}
 
-    def _advance(self, account: Account) -> int:
+    def _advance(self, account: AccountKey) -> int:
         taken = 0
         while True:
             done = self._try(account)
@@ -76,13 +76,13 @@ class PaperPortfolio:
             if done < _MOST_STEPS:
                 return taken
 
-    def _try(self, account: Account) -> int:
+    def _try(self, account: AccountKey) -> int:
         made = retried(lambda: self._taken(account))
         if made.equity:
             self._write_trades(account, made.trades)
         return len(made.equity)
 
-    def _taken(self, account: Account) -> Run:
+    def _taken(self, account: AccountKey) -> Run:
         equity = self._tables.newest(EQUITY)
         ledger = self._ledger(equity, account)
         made = self._run(account, ledger)
@@ -94,7 +94,7 @@ class PaperPortfolio:
 
     # -- one account -----------------------------------------------------------------------------------------
 
-    def _ledger(self, equity: DeltaTable, account: Account) -> _Ledger:
+    def _ledger(self, equity: DeltaTable, account: AccountKey) -> _Ledger:
         """Where an account stands in a version of gold.equity. It is forgotten, because a run changes it in place."""
         steps = equity.transaction_version(_mark(account)) or 0
         known = self._known.pop(account, None)
@@ -108,7 +108,7 @@ class PaperPortfolio:
         self._write_trades(account, [_parsed(trade) for trade in stored["trades"]])
         return _Ledger(steps, Book.parse(stored["book"]), rows["event_time"].tail(_REMEMBERED_STEPS).to_list())
 
-    def _run(self, account: Account, ledger: _Ledger) -> Run:
+    def _run(self, account: AccountKey, ledger: _Ledger) -> Run:
         """The next steps. The ledger's book is changed in place, and forgotten when the commit fails."""
         signals = self._signals(account, ledger.book.time)
         if signals.is_empty():
@@ -126,7 +126,7 @@ class PaperPortfolio:
         bars = self._bars(taken, ledger.book.marks)
         return run(ledger.book, bars, self._settings.portfolio, bars_a_year(*account), until=ready[-1])
 
-    def _signals(self, account: Account, after: datetime | None) -> pl.DataFrame:
+    def _signals(self, account: AccountKey, after: datetime | None) -> pl.DataFrame:
         """The signals behind a step, the first that was given for each bar, with the volatility that was expected."""
         behind = _of(account) if after is None else _of(account) & (pl.col("event_time") > pl.lit(after))
         key = list(SIGNALS.key)
@@ -158,7 +158,7 @@ class PaperPortfolio:
         both = pl.concat([before.select(Bar._fields), joined.select(Bar._fields)])
         return bars_of(both.with_columns(open=pl.coalesce("open", "close")))
 
-    def _commit(self, equity: DeltaTable, account: Account, ledger: _Ledger, made: Run) -> None:
+    def _commit(self, equity: DeltaTable, account: AccountKey, ledger: _Ledger, made: Run) -> None:
         steps = ledger.steps + len(made.equity)
         now = datetime.now(UTC)
         named = [{**row, "asset_class": account[0], "interval": account[1], "computed_at": now} for row in made.equity]
@@ -169,7 +169,7 @@ class PaperPortfolio:
         times = [*ledger.times, *(row["event_time"] for row in made.equity)][-_REMEMBERED_STEPS:]
         self._known[account] = _Ledger(steps, ledger.book, times)
 
-    def _write_trades(self, account: Account, trades: list[dict[str, Any]]) -> None:
+    def _write_trades(self, account: AccountKey, trades: list[dict[str, Any]]) -> None:
         if not trades:
             return
         named = [{**trade, "asset_class": account[0], "interval": account[1]} for trade in trades]
@@ -178,11 +178,11 @@ class PaperPortfolio:
         self._tables.insert(TRADES, rows.with_columns(number=number))
 
 
-def _mark(account: Account) -> str:
+def _mark(account: AccountKey) -> str:
     return "/".join(account)
 
 
-def _of(account: Account) -> pl.Expr:
+def _of(account: AccountKey) -> pl.Expr:
     return (pl.col("asset_class") == account[0]) & (pl.col("interval") == account[1])
 
 

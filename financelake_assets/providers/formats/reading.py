@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import polars as pl
 
+from financelake_assets.intervals import TICK
 from financelake_assets.providers import bar_intervals as intervals
-from financelake_assets.providers.base import CLOCK, EVENTS, NUMBERS, PRICES, TICK, ProviderError
+from financelake_assets.providers.base import CLOCK, EVENTS, NUMBERS, PRICES, ProviderError
 from financelake_assets.providers.formats import known, names, symbols, times
 from financelake_assets.providers.formats.numbers import NumberFormat, absent, guess_numbers
 from financelake_assets.providers.formats.plan import Reading

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from financelake_assets.intervals import TICK
 from financelake_assets.providers.bar_intervals import of_code
-from financelake_assets.providers.base import CLOCK, COLUMNS, EVENTS, NUMBERS, PRICES, TICK, OddRow, typed
+from financelake_assets.providers.base import CLOCK, COLUMNS, EVENTS, NUMBERS, PRICES, OddRow, typed
 from financelake_assets.providers.formats import symbols, times
 from financelake_assets.providers.formats.numbers import absent, parse
 from financelake_assets.providers.formats.plan import Reading

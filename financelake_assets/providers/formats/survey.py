@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from financelake_assets.providers.base import NUMBERS, SYMBOL, TICK
+from financelake_assets.intervals import TICK
+from financelake_assets.providers.base import NUMBERS, SYMBOL
 from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.rows import Piece, RowReader
 from financelake_assets.providers.formats.tables import Table
@@ -24,7 +25,7 @@ FIRST_ROWS = 10_000
 MOST_ODD = 0.01
 _KEY = ("symbol", "interval", "event_time", "trade_id")
 _VALUES = ("open", "high", "low", "close", "volume")
-_PRICES = ("open", "high", "low", "close")
+_OHLC = ("open", "high", "low", "close")
 _BUCKETS = 64
 _FACTORS = (100.0, 1e3, 1e4, 1e6, 1e9)
 _NEAR = 0.1
@@ -272,7 +273,7 @@ class _Jumps:
     def add(self, rows: pl.DataFrame) -> None:
         if self.example or rows.height == 0:
             return
-        positive = rows.select("symbol", *_PRICES).filter((pl.col("close") > 0) & pl.col("close").is_finite())
+        positive = rows.select("symbol", *_OHLC).filter((pl.col("close") > 0) & pl.col("close").is_finite())
         before = pl.col("close").shift().over("symbol")
         steps = positive.with_columns(before=before)
         for symbol, close in positive.group_by("symbol").agg(pl.col("close").first()).iter_rows():
@@ -282,8 +283,8 @@ class _Jumps:
         found = steps.filter(_factors(ratio))
         if found.height:
             self.example = f"from {found['before'][0]:g} to {found['close'][0]:g}"
-        within = pl.max_horizontal(*_PRICES) / pl.min_horizontal(*_PRICES)
-        found = positive.filter((pl.min_horizontal(*_PRICES) > 0) & within.is_finite() & (within > 500))
+        within = pl.max_horizontal(*_OHLC) / pl.min_horizontal(*_OHLC)
+        found = positive.filter((pl.min_horizontal(*_OHLC) > 0) & within.is_finite() & (within > 500))
         if found.height and not self.example:
             self.example = f"from {min(found.row(0)[1:]):g} to {max(found.row(0)[1:]):g} within a row"
         self._closes.update(positive.group_by("symbol").agg(pl.col("close").last()).iter_rows())

@@ -28,7 +28,7 @@ from financelake_assets.providers.formats import names as naming
 from financelake_assets.providers.formats.sources import Source
 from financelake_assets.providers.formats.text import SAMPLE_BYTES, Dialect, Layout, find_layout, sniff
 
-SERIES = "Ticker"
+SERIES_COLUMN = "Ticker"
 """The column of symbols of a frame that was wide."""
 
 _BLOCK_BYTES = 2 << 20
@@ -149,7 +149,7 @@ def _long_names(layout: Layout) -> tuple[str, ...]:
     if not layout.series:
         return layout.names
     fields = dict.fromkeys(name for name, symbol in zip(layout.names, layout.series, strict=True) if symbol)
-    return (_index(layout), *fields, SERIES)
+    return (_index(layout), *fields, SERIES_COLUMN)
 
 
 def _index(layout: Layout) -> str:
@@ -173,7 +173,7 @@ def _long(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
         part = frame.select(
             pl.col(places[layout.series.index("")]).alias(_index(layout)),
             *(pl.col(of[name]).alias(name) if name in of else pl.lit(None, pl.String).alias(name) for name in fields),
-            pl.lit(symbol).alias(SERIES),
+            pl.lit(symbol).alias(SERIES_COLUMN),
         )
         empty = pl.all_horizontal(
             pl.col(name).is_null()
