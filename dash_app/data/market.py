@@ -5,9 +5,8 @@ Enters: a ``Snapshot`` and what the visitor chose. Leaves: plain rows and frames
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,9 +16,9 @@ import polars as pl
 from dash_app import wording
 from dash_app.data.indicators import COLUMNS, with_indicators
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.calendars import ALWAYS, BY_CLASS, TradingCalendar, trading_calendar
 
 SPARK_BARS = 30
-_LENGTHS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SATURDAY = 6
 _PLOTTED = "%Y-%m-%dT%H:%M:%S"
 DRAWN = (
@@ -39,6 +38,7 @@ class Series:
     asset_class: str
     provider: str
     currency: str
+    calendar: str
     horizon: int
     bars: pl.DataFrame
     findings: pl.DataFrame
@@ -71,7 +71,7 @@ class Series:
     @cached_property
     def next_time(self) -> datetime:
         """The start of the bar that the newest prediction is about."""
-        return next_bar_time(self.last["event_time"], self.interval, self.horizon, self.weekdays_only)
+        return next_bar_time(self.last["event_time"], self.interval, self.horizon, trading_calendar(self.calendar))
 
 
 def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
@@ -106,13 +106,14 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
     # of what is shown only: to write out the times costs more than all else in a figure
     shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
     found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
-    told = snapshot.universe.filter(pl.col("symbol") == symbol)["currency"].to_list()
+    told = snapshot.universe.filter(pl.col("symbol") == symbol)
     return Series(
         symbol,
         interval,
         last["asset_class"] or "",
         last["provider"] or "",
-        next((currency for currency in told if currency), ""),
+        next((currency for currency in told["currency"].to_list() if currency), ""),
+        next((name for name in told["calendar"].to_list() if name), BY_CLASS.get(last["asset_class"], ALWAYS)),
         ahead,
         shown,
         found,
@@ -205,23 +206,15 @@ def change(closes: list[float | None]) -> float | None:
     return (closes[-1] - closes[0]) / abs(closes[0])
 
 
-def bar_length(interval: str) -> timedelta:
-    """How long a bar of an interval such as ``15m`` or ``1d`` lasts."""
-    parts = re.fullmatch(r"(\d+)([mhdw])", interval)
-    return _LENGTHS[parts[2]] * int(parts[1]) if parts else timedelta(days=1)
-
-
 def skips_weekends(times: pl.Series, interval: str) -> bool:
     """Whether a daily series of at least two weeks never has a bar on a weekend."""
     return interval == "1d" and len(times) > 10 and not (times.dt.weekday() >= _SATURDAY).any()
 
 
-def next_bar_time(moment: datetime, interval: str, horizon: int, weekdays_only: bool) -> datetime:
-    """When the bar ``horizon`` bars after the one at ``moment`` starts, leaving out weekends where the series does."""
+def next_bar_time(moment: datetime, interval: str, horizon: int, calendar: TradingCalendar) -> datetime:
+    """When the bar ``horizon`` bars after the one at ``moment`` starts, by the calendar of its market."""
     for _ in range(horizon):
-        moment += bar_length(interval)
-        while weekdays_only and moment.isoweekday() >= _SATURDAY:
-            moment += timedelta(days=1)
+        moment = calendar.next_expected(interval, moment)
     return moment
 
 

@@ -9,6 +9,7 @@ from dash_app.data import market
 from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.views.market import in_words
 from financelake_assets.bronze.universe import Universe, describe
+from financelake_assets.calendars import ALWAYS, trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
 from financelake_assets.silver.survey import survey
@@ -158,14 +159,19 @@ def test_a_sparkline_keeps_the_shape_and_what_is_unknown() -> None:
     assert market.sparkline([]) == []
 
 
-def test_the_next_bar_leaves_out_weekends_only_where_the_series_does() -> None:
+def test_weekends_are_left_out_of_a_chart_only_where_the_series_has_none() -> None:
     days = pl.datetime_range(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 15, tzinfo=UTC), "1d", eager=True)
     weekdays = days.filter(days.dt.weekday() < 6)
     assert market.skips_weekends(weekdays, "1d")
     assert not market.skips_weekends(days, "1d")
     assert not market.skips_weekends(weekdays, "15m"), "of shorter bars nobody knows"
+
+
+def test_the_next_bar_follows_the_calendar_of_the_market() -> None:
     friday = datetime(2013, 2, 15, tzinfo=UTC)
-    assert market.next_bar_time(friday, "1d", 1, weekdays_only=True) == datetime(2013, 2, 18, tzinfo=UTC)
-    assert market.next_bar_time(friday, "1d", 3, weekdays_only=True) == datetime(2013, 2, 20, tzinfo=UTC)
-    assert market.next_bar_time(friday, "1d", 1, weekdays_only=False) == datetime(2013, 2, 16, tzinfo=UTC)
-    assert market.next_bar_time(friday, "15m", 2, weekdays_only=False) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)
+    stocks, always = trading_calendar("XNYS"), trading_calendar(ALWAYS)
+    # the Monday behind it was Washington's Birthday
+    assert market.next_bar_time(friday, "1d", 1, stocks) == datetime(2013, 2, 19, tzinfo=UTC)
+    assert market.next_bar_time(friday, "1d", 3, stocks) == datetime(2013, 2, 21, tzinfo=UTC)
+    assert market.next_bar_time(friday, "1d", 1, always) == datetime(2013, 2, 16, tzinfo=UTC)
+    assert market.next_bar_time(friday, "15m", 2, always) == datetime(2013, 2, 15, 0, 30, tzinfo=UTC)
