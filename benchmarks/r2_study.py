@@ -33,12 +33,12 @@ from pyspark.sql import SparkSession
 from sklearn.ensemble import RandomForestRegressor as LocalForest
 
 from financelake_assets.config import ModelSettings
-from financelake_assets.model.connect import activated
 from financelake_assets.model.evaluation import HOLDOUT
 from financelake_assets.model.metrics import r2, skill, skill_interval
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.splits import in_holdout
 from financelake_assets.model.training import KEY, train
+from financelake_assets.spark_sessions import activated
 
 SETTINGS = ModelSettings()
 LEVELS = ("open", "high", "low", "close", "volume")

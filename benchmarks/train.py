@@ -26,9 +26,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.ensemble import RandomForestRegressor as LocalForest
 
-from financelake_assets.model.connect import activated
 from financelake_assets.model.forest import read_trees
 from financelake_assets.model.metrics import r2
+from financelake_assets.spark_sessions import activated
 
 COLUMNS, TREES, DEPTH = 30, 100, 8
 TEST_ROWS = 100_000

@@ -10,7 +10,8 @@ import atexit
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pyspark
@@ -19,6 +20,7 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.plan import CachedRemoteRelation
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.config import Settings
@@ -150,3 +152,19 @@ def start_query(rows: DataFrame, name: str, settings: Settings, write: WriteBatc
             if _WORKER_LATE not in str(error) or attempt == _WORKER_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def activated(session: SparkSession) -> Iterator[None]:
+    """Make a session the active one of this thread for a while.
+
+    Loading a model and asking one for its attributes take the thread's active session, which is none in a new thread
+    and may be another one where several are open. pyspark 4.2 has no public way to set it.
+    """
+    holder = ConnectSession._active_session
+    before = getattr(holder, "session", None)
+    holder.session = session
+    try:
+        yield
+    finally:
+        holder.session = before

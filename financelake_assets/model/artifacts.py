@@ -16,7 +16,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model.connect import activated
+from financelake_assets.spark_sessions import activated
 
 _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")

@@ -19,10 +19,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
-from financelake_assets.model.connect import activated
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.labels import LABEL, SIZE, UP
 from financelake_assets.model.outputs import OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.spark_sessions import activated
 
 _UP_VECTOR = "up_probability"
 

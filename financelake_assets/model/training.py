@@ -25,7 +25,6 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
-from financelake_assets.model.connect import activated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
@@ -35,6 +34,7 @@ from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
 from financelake_assets.model.splits import Fold, in_holdout, walk_forward
+from financelake_assets.spark_sessions import activated
 
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
