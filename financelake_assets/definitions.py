@@ -21,13 +21,17 @@ from financelake_assets.defs.resources import (
 
 _lake = LakeResource()
 
-with warnings.catch_warnings():
-    # a preview in this release of Dagster, whose version is pinned; test_definitions.py tells when it changes
-    warnings.simplefilter("ignore", dg.PreviewWarning)
-    _loaded = dg.load_definitions_from_package_module(definitions_package)
+
+def _of_folders() -> dg.Definitions:
+    """Everything under ``defs``; in a function, because Dagster refuses a module that holds two ``Definitions``."""
+    with warnings.catch_warnings():
+        # a preview in this release of Dagster, whose version is pinned; test_definitions.py tells when it changes
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.load_definitions_from_package_module(definitions_package)
+
 
 defs = dg.Definitions.merge(
-    _loaded,
+    _of_folders(),
     dg.Definitions(
         executor=dg.in_process_executor,
         resources={

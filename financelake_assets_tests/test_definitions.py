@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets.config import get_settings
@@ -91,6 +92,12 @@ def test_an_asset_gets_the_spark_of_the_lake():
 
     assert looking.execute_in_process().success
     assert found == [{"spark.remote": get_settings().spark_remote}]
+
+
+def test_dagster_finds_one_code_location_in_the_module():
+    """As its gRPC server, `dagster dev` and `dagster definitions validate` look for it."""
+    targets = loadable_targets_from_python_module("financelake_assets.definitions", working_directory=None)
+    assert [target.attribute for target in targets] == ["defs"]
 
 
 def test_loading_connects_to_nothing():

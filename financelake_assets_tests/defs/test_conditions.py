@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -21,13 +22,15 @@ class Hours:
 
     def look(self, minutes: int) -> int:
         """How many assets are asked for, so many minutes after noon."""
-        result = dg.evaluate_automation_conditions(
-            defs=defs,
-            instance=self.instance,
-            asset_selection=dg.AssetSelection.assets(gold_report),
-            cursor=self._cursor,
-            evaluation_time=NOON + timedelta(minutes=minutes),
-        )
+        with ThreadPoolExecutor(1) as thread:  # it runs an event loop, and the browser's tests have one in this thread
+            result = thread.submit(
+                dg.evaluate_automation_conditions,
+                defs=defs,
+                instance=self.instance,
+                asset_selection=dg.AssetSelection.assets(gold_report),
+                cursor=self._cursor,
+                evaluation_time=NOON + timedelta(minutes=minutes),
+            ).result()
         self._cursor = result.cursor
         return int(result.total_requested)
 
