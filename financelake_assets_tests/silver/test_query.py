@@ -117,7 +117,7 @@ def test_loss_by_retention_stops_the_query_loudly(silver: Settings, monkeypatch:
     with pytest.raises(CheckpointError, match=r"bronze\.stock/\d offsets 20 to 39"), kafka.running(silver):
         pass
     # while it runs, Spark itself notices
-    monkeypatch.setattr("financelake_assets.silver.query.refuse_misfit", lambda *_: None)
+    monkeypatch.setattr("financelake_assets.silver.query.refuse_other_topics", lambda *_: None)
     with kafka.running(silver) as running:
         kafka.eventually(lambda: not running.isActive, "the query stopped")
         assert "data may have been lost" in str(running.exception())
