@@ -12,6 +12,7 @@ import dagster as dg
 from financelake_assets.bronze.offsets import Watermarks
 from financelake_assets.bronze.topics import Reconciliation, ensure_topics, watermarks
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.defs.table_assets import table_key
 from financelake_assets.gold.standing import Standing
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.client import Streams
@@ -74,6 +75,14 @@ class TablesResource(dg.ConfigurableResource[None]):
         """The Delta version, which is the asset's data version; ``None`` before the first write."""
         facts = table.facts(self.lake.settings)
         return None if facts is None else str(facts.version)
+
+    def materialised(self, table: TableSpec, **more: Any) -> dg.MaterializeResult[None]:
+        """The table as it is now: its metadata, with ``more`` beside it, and its Delta version as the data version."""
+        return dg.MaterializeResult(
+            asset_key=table_key(table),
+            metadata={**self.metadata(table), **more},
+            data_version=dg.DataVersion(self.version(table) or "0"),
+        )
 
 
 def _lineage(table: TableSpec) -> dict[str, dg.TableColumnLineage]:

@@ -74,11 +74,7 @@ def gold_tables(
     streams.drain(QUERY, lambda: max(0, until - feed.consumed_version(checkpoint)), context.log.info)
     for table in SCORED:
         if table_key(table) in context.selected_asset_keys:
-            yield dg.MaterializeResult(
-                asset_key=table_key(table),
-                metadata=tables.metadata(table),
-                data_version=dg.DataVersion(tables.version(table) or "0"),
-            )
+            yield tables.materialised(table)
 
 
 @dg.multi_asset(
@@ -97,11 +93,7 @@ def gold_standing(
     context.log.info(f"the paper portfolio took {taken.steps} steps")
     for table in (*PAPER, *SUMMARIES):
         if table_key(table) in context.selected_asset_keys:
-            yield dg.MaterializeResult(
-                asset_key=table_key(table),
-                metadata=tables.metadata(table),
-                data_version=dg.DataVersion(tables.version(table) or "0"),
-            )
+            yield tables.materialised(table)
 
 
 @dg.asset(

@@ -17,7 +17,6 @@ from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
 FOREST = dg.AssetKey(["model", "random_forest"])
-METRICS = table_key(MODEL_METRICS)
 
 
 class TrainingConfig(dg.Config):
@@ -95,8 +94,4 @@ def random_forest(
         },
         data_version=dg.DataVersion(record.model_version),
     )
-    yield dg.MaterializeResult(
-        asset_key=METRICS,
-        metadata=tables.metadata(MODEL_METRICS),
-        data_version=dg.DataVersion(tables.version(MODEL_METRICS) or "0"),
-    )
+    yield tables.materialised(MODEL_METRICS)

@@ -44,11 +44,7 @@ def silver_tables(
     streams.drain(QUERY, lambda: total(lag(consumed_offsets(lake.settings), until)), context.log.info)
     for table in TABLES:
         if table_key(table) in context.selected_asset_keys:
-            yield dg.MaterializeResult(
-                asset_key=table_key(table),
-                metadata=tables.metadata(table),
-                data_version=dg.DataVersion(tables.version(table) or "0"),
-            )
+            yield tables.materialised(table)
 
 
 @dg.multi_asset(
@@ -61,13 +57,9 @@ def silver_findings(lake: LakeResource, tables: TablesResource) -> dg.Materializ
     """Look through every series for bars that the calendar misses and prices that jump."""
     found = survey(lake.settings)
     newest = found.sort("event_time", descending=True).head(_SHOWN).drop("asset_class")
-    return dg.MaterializeResult(
-        asset_key=table_key(FINDINGS),
-        metadata={
-            **tables.metadata(FINDINGS),
-            "by_kind": dict(found.group_by("kind").len().sort("kind").iter_rows()),
-            "missing_bars": int(found["missing"].sum()),
-            "newest": dg.MetadataValue.md(markdown_table(newest)),
-        },
-        data_version=dg.DataVersion(tables.version(FINDINGS) or "0"),
+    return tables.materialised(
+        FINDINGS,
+        by_kind=dict(found.group_by("kind").len().sort("kind").iter_rows()),
+        missing_bars=int(found["missing"].sum()),
+        newest=dg.MetadataValue.md(markdown_table(newest)),
     )
