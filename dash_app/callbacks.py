@@ -6,8 +6,11 @@ is new.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Hashable
 from typing import Any
 
+from cachetools import LRUCache, cached
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
 from dash_app import address, layout, wording
@@ -18,7 +21,7 @@ from dash_app.data import market, portfolio
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
-from dash_app.pieces import Digests, Pieces, Remembered, digest, figure_patch, only_new
+from dash_app.pieces import Digests, Pieces, SentFigures, digest, only_new
 from dash_app.views import lake as lake_view
 from dash_app.views import market as view
 from dash_app.views import model as model_view
@@ -144,7 +147,8 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
 
 
 def _symbol(app: Dash, reader: LakeReader) -> None:
-    sent, made = Remembered(128), Remembered(64)
+    sent = SentFigures(128)
+    pieces_of = cached(LRUCache(64), key=_pieces_key, lock=threading.Lock())(_symbol_pieces)
 
     @app.callback(
         Output("symbol-head", "children"),
@@ -179,19 +183,21 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            key = repr((snapshot.stamp, found.symbol, found.interval, where.bars, where.show, scheme, bool(as_table)))
-            pieces = made.get(key) or _symbol_pieces(snapshot, found, where, scheme, bool(as_table))
-            made.put(key, pieces)
+            pieces = pieces_of(snapshot, found, where, scheme, bool(as_table))
             figure = pieces["figure"]
             _controls(snapshot, found, where, seen)
         new, digests = only_new(pieces, seen)
         if found is not None:
-            if new["figure"] is not no_update:
-                new["figure"] = figure_patch(sent.get((seen or {}).get("figure")), figure)
-            sent.put(digests["figure"], figure)
+            new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
             digests["controls"] = _control_mark(snapshot, found, where)
         order = ("head", "notice", "figure", "words", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
+
+
+def _pieces_key(
+    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
+) -> Hashable:
+    return (snapshot.stamp, found.symbol, found.interval, repr((where.bars, where.show)), scheme, as_table)
 
 
 def _symbol_pieces(
@@ -292,7 +298,7 @@ def _signals(app: Dash, reader: LakeReader) -> None:
 
 
 def _portfolio(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
-    sent = Remembered(16)
+    sent = SentFigures(16)
 
     @app.callback(
         Output("portfolio-notice", "children"),
@@ -328,9 +334,7 @@ def _portfolio(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
             }
         new, digests = only_new(pieces, seen)
         if found is not None:
-            if new["figure"] is not no_update:
-                new["figure"] = figure_patch(sent.get((seen or {}).get("figure")), figure)
-            sent.put(digests["figure"], figure)
+            new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
             digests["controls"] = digest([portfolio.accounts(snapshot), found.name])
             if digests["controls"] != (seen or {}).get("controls"):
                 _accounts(snapshot, found)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from typing import Any
 
 import orjson
+from cachetools import LRUCache
 from dash import Patch, no_update
 
 Digests = dict[str, str]
@@ -58,26 +58,28 @@ def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, An
     return kept, dict(whole.digests)
 
 
-class Remembered:
-    """The newest values sent, by digest, for making patches from. Safe for threads."""
+class SentFigures:
+    """The newest figures sent, by digest, so that a browser that has one gets a patch. Safe for threads."""
 
-    def __init__(self, size: int = 64) -> None:
-        self._size = size
-        self._values: OrderedDict[str, Any] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._figures: LRUCache[str, dict[str, Any]] = LRUCache(size)
         self._lock = threading.Lock()
 
-    def put(self, key: str, value: Any) -> None:
-        """Remember a value and forget the oldest beyond the bound."""
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
+    def send(self, figure: dict[str, Any], own: str, had: str | None) -> Any:
+        """What a browser needs to show a figure.
 
-    def get(self, key: str | None) -> Any:
-        """The value, or ``None`` where it was forgotten."""
+        Args:
+            figure: what it shall show.
+            own: the digest of that figure.
+            had: the digest of the figure that the browser shows; ``None`` where it shows none.
+
+        Returns:
+            ``no_update``, a patch, or the whole figure.
+        """
         with self._lock:
-            return self._values.get(key or "")
+            before = self._figures.get(had or "")
+            self._figures[own] = figure
+        return no_update if had == own else figure_patch(before, figure)
 
 
 def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -22,6 +21,14 @@ from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.plan import CachedRemoteRelation
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.streaming.query import StreamingQuery
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
@@ -50,18 +57,16 @@ def await_server(settings: Settings, seconds: float = 60.0) -> None:
         SparkUnavailableError: nothing listened for ``seconds``.
     """
     address = urlsplit(settings.spark_remote.split("/;")[0])
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with socket.create_connection((address.hostname, address.port or 15002), timeout=2):
-                return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise SparkUnavailableError(
-                    f"no Spark Connect server at {address.netloc} ({error}). Start the lake with `financelake up`, "
-                    "or set FINANCELAKE_SPARK__REMOTE to a server that runs."
-                ) from error
-            time.sleep(0.25)
+    looked = Retrying(
+        stop=stop_after_delay(seconds), wait=wait_fixed(0.25), retry=retry_if_exception_type(OSError), reraise=True
+    )
+    try:
+        looked(socket.create_connection, (address.hostname, address.port or 15002), timeout=2).close()
+    except OSError as error:
+        raise SparkUnavailableError(
+            f"no Spark Connect server at {address.netloc} ({error}). Start the lake with `financelake up`, "
+            "or set FINANCELAKE_SPARK__REMOTE to a server that runs."
+        ) from error
 
 
 def streams_session(settings: Settings) -> SparkSession:
@@ -145,13 +150,13 @@ def start_query(rows: DataFrame, name: str, settings: Settings, write: WriteBatc
         .option("checkpointLocation", settings.checkpoint(name))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
     )
-    for attempt in range(1, _WORKER_ATTEMPTS + 1):
-        try:
-            return writer.start()
-        except PySparkException as error:
-            if _WORKER_LATE not in str(error) or attempt == _WORKER_ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+    return Retrying(stop=stop_after_attempt(_WORKER_ATTEMPTS), retry=retry_if_exception(_is_worker_late), reraise=True)(
+        writer.start
+    )
+
+
+def _is_worker_late(error: BaseException) -> bool:
+    return isinstance(error, PySparkException) and _WORKER_LATE in str(error)
 
 
 @contextmanager

@@ -7,12 +7,12 @@ seconds: a broker that is silent is an error, never an empty lake.
 from __future__ import annotations
 
 import socket
-import time
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay
 
 from financelake_assets.bronze.access import client_options
 from financelake_assets.config import Settings
@@ -125,17 +125,22 @@ def metadata(admin: Admin, settings: Settings) -> ClusterMetadata:
         BrokerUnavailableError: it did not answer, or refused.
     """
     reach(settings)
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while True:
-        try:
-            return admin.list_topics(timeout=1.0)
-        except KafkaException as error:
-            admin.poll(0)
-            if admin.refusal is not None:
-                refused = KafkaException(admin.refusal)
-                raise unavailable(settings, refused) from refused
-            if time.monotonic() > deadline:
-                raise unavailable(settings, error) from error
+    asked = Retrying(stop=stop_after_delay(ANSWER_SECONDS), retry=retry_if_exception_type(KafkaException), reraise=True)
+    try:
+        return asked(_listed, admin, settings)
+    except KafkaException as error:
+        raise unavailable(settings, error) from error
+
+
+def _listed(admin: Admin, settings: Settings) -> ClusterMetadata:
+    try:
+        return admin.list_topics(timeout=1.0)
+    except KafkaException:
+        admin.poll(0)
+        if admin.refusal is not None:
+            refused = KafkaException(admin.refusal)
+            raise unavailable(settings, refused) from refused
+        raise
 
 
 def reach(settings: Settings) -> None:

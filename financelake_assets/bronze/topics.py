@@ -5,7 +5,6 @@ Enters: settings. Leaves: topics as declared, and watermarks.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +20,14 @@ from confluent_kafka.admin import (
     NewTopic,
     OffsetSpec,
     ResourceType,
+)
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
 )
 
 from financelake_assets.bronze.broker import (
@@ -124,16 +131,18 @@ def delete_topics(settings: Settings) -> None:
         BrokerUnavailableError: the broker did not answer, or the topics are still there after a while.
     """
     admin = admin_client(settings)
-    deadline = time.monotonic() + _GONE_SECONDS
-    while True:
+
+    def delete() -> list[str]:
         left = sorted({topic.name for topic in declared(settings)} & partition_counts(admin, settings).keys())
-        if not left:
-            return
-        if time.monotonic() > deadline:
-            raise BrokerUnavailableError(f"{', '.join(left)} still exist {_GONE_SECONDS:.0f} s after their deletion")
-        for future in admin.delete_topics(left, operation_timeout=ANSWER_SECONDS).values():
+        for future in admin.delete_topics(left, operation_timeout=ANSWER_SECONDS).values() if left else ():
             _settle(future, settings, KafkaError.UNKNOWN_TOPIC_OR_PART)
-        time.sleep(0.05)
+        return left
+
+    try:
+        Retrying(stop=stop_after_delay(_GONE_SECONDS), wait=wait_fixed(0.05), retry=retry_if_result(bool))(delete)
+    except RetryError as error:
+        left = ", ".join(error.last_attempt.result())
+        raise BrokerUnavailableError(f"{left} still exist {_GONE_SECONDS:.0f} s after their deletion") from error
 
 
 def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, dict[int, tuple[int, int]]]:
@@ -223,16 +232,12 @@ def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None
 
 def _await_leaders(settings: Settings, topics: Sequence[str]) -> None:
     """Wait until new topics can be read and written; their creation is answered before their leaders know of it."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while True:
-        try:
-            watermarks(settings, topics)
-        except BrokerUnavailableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    Retrying(
+        stop=stop_after_delay(ANSWER_SECONDS),
+        wait=wait_fixed(0.05),
+        retry=retry_if_exception_type(BrokerUnavailableError),
+        reraise=True,
+    )(watermarks, settings, topics)
 
 
 def _reconcile(

@@ -12,7 +12,7 @@ from rich.table import Table
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
 
-app = typer.Typer(no_args_is_help=True, help="List the trained models, or go back to an earlier one.")
+app = typer.Typer(no_args_is_help=True, help="List the trained models, go back to an earlier one, or fit one again.")
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -45,11 +45,31 @@ def rollback(
 
     try:
         record = registry.promote(get_settings(), version, reason)
-    except registry.UnknownVersionError as error:
-        raise FinanceLakeError(str(error.args[0]), remedy="`financelake model list` shows them.") from error
     except ArtifactError as error:
         raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train one.") from error
     out.print(f"{record.model_version} is the champion")
+
+
+@app.command()
+def reproduce(version: Annotated[str, typer.Argument(help="One that `financelake model list` shows.")]) -> None:
+    """Fit a version again from its record, and compare its predictions with the saved model's; takes minutes."""
+    from financelake_assets.model import registry
+    from financelake_assets.spark_sessions import job_session
+
+    settings = get_settings()
+    record = registry.get(settings, version)
+    err.print(f"fitting {version} again on silver/bars as of its version {record.silver_version} …")
+    session = job_session(settings)
+    try:
+        found = registry.reproduce(session, settings, record)
+    finally:
+        session.stop()
+    if found.differing:
+        raise FinanceLakeError(
+            f"{version} fitted again predicts {found.differing} of {found.bars} bars otherwise.",
+            remedy="Another release made it, or its files are not its own: train again (`financelake train`).",
+        )
+    out.print(f"{version} fitted again gives the same predictions for all {found.bars} bars")
 
 
 def versions() -> list[dict[str, Any]]:

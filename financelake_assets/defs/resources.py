@@ -9,11 +9,12 @@ from typing import Any
 
 import dagster as dg
 
-from financelake_assets.bronze.offsets import Watermarks
+from financelake_assets.bronze.offsets import Watermarks, lag
 from financelake_assets.bronze.topics import Reconciliation, ensure_topics, watermarks
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs.table_assets import table_key
 from financelake_assets.gold.standing import Standing
+from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.client import Streams
 
@@ -53,6 +54,10 @@ class TopicsResource(dg.ConfigurableResource[None]):
             Exception: the broker could not be asked; never an empty answer instead.
         """
         return watermarks(self.lake.settings)
+
+    def lag(self) -> int:
+        """Messages on the topics that silver has not committed; raises as ``watermarks`` does."""
+        return total(lag(consumed_offsets(self.lake.settings), self.watermarks()))
 
 
 class TablesResource(dg.ConfigurableResource[None]):

@@ -11,13 +11,14 @@ import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
 from filelock import FileLock
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
@@ -30,10 +31,12 @@ from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.outputs import OUTPUTS
+from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
-from financelake_assets.model.training import TRIALS, Trained, refit
+from financelake_assets.model.training import KEY, TRIALS, Trained, refit
 from financelake_assets.silver.schema import BARS
 
 
@@ -54,6 +57,21 @@ def versions(settings: Settings) -> list[ModelRecord]:
         return []
     rows = pl.scan_delta(table).sort("trained_at").collect().to_dicts()
     return [ModelRecord.parse(row) for row in rows]
+
+
+def get(settings: Settings, version: str) -> ModelRecord:
+    """One version by its name.
+
+    Raises:
+        UnknownVersionError: it was never registered.
+    """
+    known = {record.model_version: record for record in versions(settings)}
+    if version not in known:
+        there = ", ".join(known) or "none"
+        raise UnknownVersionError(
+            f"no model {version}; there are {there}.", remedy="`financelake model list` shows them."
+        )
+    return known[version]
 
 
 def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
@@ -87,14 +105,37 @@ def _refuse_other_features(record: ModelRecord) -> None:
         )
 
 
-def rebuild(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
-    """Fit a version's pipeline again from its record: silver as it was then, its parameters and its seed.
+@dataclass(frozen=True)
+class Reproduction:
+    """A version fitted again beside the saved one: bars that both predicted, and how many they predict otherwise."""
+
+    bars: int
+    differing: int
+
+
+def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> Reproduction:
+    """Fit a version again from its record, and compare with the saved one.
+
+    The record names silver as it was then, the parameters and the seed.
 
     Raises:
-        Exception: silver's history no longer reaches back to that version; the message names it.
+        ArtifactError: see ``load``.
+        FinanceLakeError: silver's history no longer reaches back to that version.
     """
+    try:
+        BARS.scan(settings, record.silver_version)
+    except DeltaError as error:
+        raise FinanceLakeError(
+            f"silver/bars no longer has its version {record.silver_version}, which {record.model_version} learnt from: "
+            f"{error}.",
+            remedy="Name a newer version, or keep history for longer (FINANCELAKE_MAINTENANCE__RETENTION_HOURS).",
+        ) from error
+    saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
-    return refit(read_silver(spark, settings, record.silver_version, parameters.interval), parameters)
+    again, rows = refit(read_silver(spark, settings, record.silver_version, parameters.interval), parameters)
+    both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
+    return Reproduction(both.height, both.filter(differs).height)
 
 
 def read_silver(spark: SparkSession, settings: Settings, version: int, interval: str) -> DataFrame:
@@ -127,10 +168,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
         ArtifactError: its files are not what was saved.
     """
     with _writing(settings):
-        known = {record.model_version: record for record in versions(settings)}
-        if version not in known:
-            raise UnknownVersionError(f"no model {version}; there are {', '.join(known) or 'none'}")
-        record = known[version]
+        record = get(settings, version)
         artifacts.verify(settings.models_dir, version, record.manifest_sha256)
         current = champion(settings)
         now = datetime.now(UTC)

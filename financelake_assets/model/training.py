@@ -135,15 +135,18 @@ def train(
     )
 
 
-def refit(bars: DataFrame, settings: ModelSettings) -> PipelineModel:
+def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
     """Fit the final pipeline alone: of the same bars, settings and seed it is the one that ``train`` gave.
 
     Args:
         bars: silver bars as they were, of the settings' interval.
         settings: as they were.
+
+    Returns:
+        The pipeline, and the labelled rows.
     """
     labelled = _labelled(bars, settings).localCheckpoint()
-    return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings)
+    return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings), labelled
 
 
 def _window(settings: ModelSettings) -> timedelta | None:

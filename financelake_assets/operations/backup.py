@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
@@ -36,7 +37,6 @@ MANIFEST = "backup.json"
 
 _LOG = "_delta_log"
 _PLACE = "FINANCELAKE_DATA_DIR or FINANCELAKE_STORE__URL"
-_ATTEMPTS = 3
 Say = Callable[[str], None]
 
 
@@ -131,19 +131,26 @@ def read_manifest(source: Path) -> Manifest:
         raise FinanceLakeError(f"{source} holds no complete backup: {error}.", remedy="Name another folder.") from error
 
 
+class _ChangedError(FinanceLakeError):
+    """A table changed while it was copied."""
+
+
+@retry(stop=stop_after_attempt(3), retry=retry_if_exception_type(_ChangedError), reraise=True)
 def _copied(settings: Settings, name: str, target: Path) -> int:
     """Copy a table as of now, again when maintenance cleaned its log up at the same moment; the version."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            table = DeltaTable(f"{settings.tables}/{name}", storage_options=store.delta_options(settings))
-            _copy_table(settings, name, target, table)
-            if DeltaTable(target).version() == table.version():
-                return table.version()
-        except FileNotFoundError:
-            if attempt == _ATTEMPTS:
-                raise
-        shutil.rmtree(target, ignore_errors=True)
-    raise FinanceLakeError(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
+    shutil.rmtree(target, ignore_errors=True)
+    table = DeltaTable(f"{settings.tables}/{name}", storage_options=store.delta_options(settings))
+    try:
+        _copy_table(settings, name, target, table)
+        if DeltaTable(target).version() == table.version():
+            return table.version()
+    except FileNotFoundError as error:
+        raise _too_fast(name) from error
+    raise _too_fast(name)
+
+
+def _too_fast(name: str) -> _ChangedError:
+    return _ChangedError(f"{name} changed faster than it could be copied.", remedy="Stop the lake and try again.")
 
 
 def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) -> None:

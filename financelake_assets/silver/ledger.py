@@ -9,11 +9,11 @@ compares the totals with the rows themselves.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import polars as pl
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from financelake_assets.config import Settings
 from financelake_assets.silver.batches import holes
@@ -53,24 +53,18 @@ class Ledger:
         return {"in": counts.pop("consumed"), **counts, "balanced": self.balanced}
 
 
-def count_consumed(consumed: Offsets) -> int:
-    """Offsets before a set of committed end offsets. Where producers use transactions, some are no messages."""
-    return sum(end for ends in consumed.values() for end in ends.values())
-
-
 def read_ledger(settings: Settings, patience_seconds: float = 20.0) -> Ledger:
     """Read the ledger of a lake whose silver query may be running.
 
     Between a micro-batch's writes and its commit the tables are ahead of the offsets. So an imbalance is believed only
     when it is still there after a while.
     """
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        before = consumed_offsets(settings)
-        ledger = _read(settings, before)
-        if ledger.balanced or time.monotonic() > deadline:
-            return ledger
-        time.sleep(0.3)
+    return Retrying(
+        stop=stop_after_delay(patience_seconds),
+        wait=wait_fixed(0.3),
+        retry=retry_if_result(lambda ledger: not ledger.balanced),
+        retry_error_callback=lambda last: last.outcome and last.outcome.result(),
+    )(lambda: _read(settings, consumed_offsets(settings)))
 
 
 def uncounted(settings: Settings) -> dict[str, int]:

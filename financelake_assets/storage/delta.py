@@ -6,8 +6,6 @@ Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables a
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from filelock import FileLock
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from financelake_assets.config import Settings
 from financelake_assets.storage.store import delta_options
@@ -233,11 +232,9 @@ def retried(commit: Callable[[], T]) -> T:
     Raises:
         CommitFailedError: other writers were faster each time.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return commit()
-        except CommitFailedError:
-            if attempt == _ATTEMPTS:
-                raise
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter, not a secret
-    raise AssertionError("unreachable")
+    return Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1),
+        retry=retry_if_exception_type(CommitFailedError),
+        reraise=True,
+    )(commit)

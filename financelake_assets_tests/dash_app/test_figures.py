@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from dash import no_update
 from hypothesis import given
 from hypothesis import strategies as st
 from plotly import graph_objects
@@ -14,7 +15,7 @@ from dash_app.charts.figures import Figure, candles
 from dash_app.charts.theme import DARK, LIGHT
 from dash_app.data import market
 from dash_app.data.lake_reader import LakeReader
-from dash_app.pieces import Remembered, digest, figure_patch, only_new, shift
+from dash_app.pieces import SentFigures, digest, figure_patch, only_new, shift
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
 
@@ -192,10 +193,12 @@ def test_only_what_the_browser_lacks_is_sent() -> None:
     assert second["head"] is not first["head"]
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    remembered = Remembered(size=2)
-    for value in range(4):
-        remembered.put(digest(value), value)
-    assert remembered.get(digest(0)) is None
-    assert remembered.get(digest(3)) == 3
-    assert remembered.get(None) is None
+def test_figures_that_were_sent_are_remembered_up_to_a_bound() -> None:
+    sent = SentFigures(size=2)
+    figures = [{"data": [{"type": "bar", "y": [number]}], "layout": {}} for number in range(4)]
+    for figure in figures:
+        assert sent.send(figure, digest(figure), None) == figure
+    assert sent.send(figures[3], digest(figures[3]), digest(figures[3])) is no_update
+    patched = sent.send(figures[3], digest(figures[3]), digest(figures[2]))
+    assert patched["operations"]
+    assert sent.send(figures[3], digest(figures[3]), digest(figures[0])) == figures[3]  # forgotten: sent whole

@@ -15,8 +15,6 @@ import pytest
 
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, SparkSettings
-from financelake_assets.silver.checkpoint import consumed_offsets
-from financelake_assets.silver.ledger import count_consumed
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests import shared_servers
@@ -106,7 +104,7 @@ def test_a_broker_killed_and_started_again_beneath_the_query_costs_no_message(tm
         kafka.add_universe(lake)
         with kafka.running(in_parts) as query:
             sent = pool.submit(kafka.produce, lake, across_the_kill())
-            kafka.eventually(lambda: count_consumed(consumed_offsets(lake)) > 0, "the query reads")
+            kafka.eventually(lambda: kafka.count_consumed(lake) > 0, "the query reads")
             os.killpg(broker, signal.SIGKILL)
             dead.set()
             brokers.enter_context(shared_servers.broker(lake))

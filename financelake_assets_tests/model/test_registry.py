@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import monitoring
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
@@ -23,7 +24,6 @@ from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
-from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
@@ -235,21 +235,26 @@ def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registere
     assert MODELS.facts(spark_lake).rows == 1  # type: ignore[union-attr]
 
 
-def test_a_model_is_rebuilt_from_its_record(
-    spark: SparkSession, spark_lake: Settings, registered: ModelRecord, trained: Trained
+def test_a_model_is_fitted_again_from_its_record(
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
 ) -> None:
     """The same silver version and seed give the same predictions, also after silver went on."""
     record = replace(registered, silver_version=BARS.ensure(spark_lake).version())
-    extra = market.bars("C", market.moves(200, 8))
-    write_silver(spark_lake, extra)
-    rows = trained.labelled
-    keys = ["symbol", "event_time"]
-    rebuilt = predictions(registry.rebuild(spark, spark_lake, record), rows, *keys).sort(keys)
-    saved = predictions(registry.load(spark, spark_lake, registered), rows, *keys).sort(keys)
-    assert rebuilt.equals(saved)
-    other = registry.rebuild(spark, spark_lake, replace(record, parameters={**record.parameters, "seed": 5}))
-    differing = predictions(other, rows, *keys).sort(keys)
-    assert not any(differing[name].equals(saved[name]) for name in OUTPUTS)
+    write_silver(spark_lake, market.bars("C", market.moves(200, 8)))
+    again = registry.reproduce(spark, spark_lake, record)
+    assert again.differing == 0
+    assert again.bars > 500
+    reseeded = replace(record, parameters={**record.parameters, "seed": 5})
+    other = registry.reproduce(spark, spark_lake, reseeded)
+    assert other.differing > again.bars // 2
+
+
+def test_a_model_whose_history_is_gone_is_refused_with_a_remedy(
+    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
+) -> None:
+    BARS.ensure(spark_lake)
+    with pytest.raises(FinanceLakeError, match="no longer has its version 999999"):
+        registry.reproduce(spark, spark_lake, replace(registered, silver_version=999_999))
 
 
 def test_scoring_makes_the_training_rows_again(

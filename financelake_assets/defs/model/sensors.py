@@ -8,7 +8,6 @@ import time
 import dagster as dg
 
 from financelake_assets.bronze.feed_state import read_state
-from financelake_assets.bronze.offsets import lag
 from financelake_assets.catalogue import SCORED
 from financelake_assets.config import Settings
 from financelake_assets.defs import reporting, run_history
@@ -19,14 +18,12 @@ from financelake_assets.defs.resources import (
     LakeResource,
     TablesResource,
     TopicsResource,
-    total,
 )
 from financelake_assets.gold import monitoring
 from financelake_assets.gold import query as gold
 from financelake_assets.model import registry
 from financelake_assets.operations import decisions
 from financelake_assets.operations.decisions import TRAIN_JOB
-from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.keeping import keep_running
 
@@ -44,7 +41,7 @@ def champion(
 
     settings = lake.settings
     try:
-        behind = total(lag(consumed_offsets(settings), topics.watermarks()))
+        behind = topics.lag()
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
     found = _lake_state(context.instance, settings, behind)

@@ -58,7 +58,7 @@ def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: 
     settings = lake.settings
     behind, problem = 0, None
     try:
-        behind = total(lag(consumed_offsets(settings), topics.watermarks()))
+        behind = topics.lag()
     except BrokerUnavailableError as error:
         problem = str(error)
     facts = _facts(context.instance, settings, behind, problem)
