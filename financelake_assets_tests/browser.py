@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+expect.set_options(timeout=60_000)  # how long a busy machine may take to show what is expected
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = ["--no-sandbox", "--disable-background-networking"]
@@ -53,6 +55,7 @@ def open_page(
 ) -> Iterator[tuple[Page, list[str]]]:
     """A page of its own, and the list of what goes wrong in it: errors, warnings, failed and foreign requests."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     problems: list[str] = []
 

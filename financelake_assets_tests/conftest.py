@@ -34,6 +34,27 @@ for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
         del os.environ[_name]
 
 
+_SHARED = {"broker", "spark_server"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests one worker runs: all that use this run's servers, else those of a folder's file or its browser.
+
+    The servers' tests are the longest part, so they come first, and a whole lake's after them.
+    """
+
+    def group(item: pytest.Item) -> str:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _SHARED:
+            return "servers"
+        return "browser" if "browser" in fixtures else item.path.name
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: (group(item) != "servers", item.get_closest_marker("e2e") is None))
+
+
 @pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Where this run's broker and Spark server listen and write, and where a test may put a store for Spark to read."""

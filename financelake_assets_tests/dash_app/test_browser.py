@@ -42,12 +42,12 @@ _AT_REST = """() => {
 
 
 def _settled(page: Page) -> None:
-    page.wait_for_function(_SETTLED, timeout=30_000)
+    page.wait_for_function(_SETTLED)
 
 
 def _at_rest(page: Page) -> None:
     """Until nothing has been added or taken away for half a second: not while grid and charts are being drawn."""
-    page.wait_for_function(_AT_REST, timeout=30_000)
+    page.wait_for_function(_AT_REST)
 
 
 def _next_bars(dashboard: Dashboard, symbol: str, skip_last: int) -> pl.DataFrame:
@@ -93,8 +93,8 @@ def test_new_data_arrive_without_a_reload_and_keep_zoom_and_selection(dashboard:
         before, points = page.evaluate(_RANGE), page.evaluate(_POINTS)
         row = _next_bars(dashboard, "BTC-USD", skip_last=2)
         shown = row["event_time"][0].strftime("%Y-%m-%d")
-        expect(page.locator("#symbol-facts")).to_contain_text(shown, timeout=10_000)
-        page.wait_for_function(f"() => ({_POINTS})() === {points + 1}", timeout=10_000)
+        expect(page.locator("#symbol-facts")).to_contain_text(shown)
+        page.wait_for_function(f"() => ({_POINTS})() === {points + 1}")
         assert page.evaluate(_RANGE) == before
         assert page.evaluate("window.sameDocument") is True
         expect(page.locator("#watch .ag-row-selected")).to_contain_text("BTC-USD")
@@ -114,7 +114,7 @@ def test_a_chart_that_moved_on_bar_by_bar_is_the_one_that_a_page_opened_now_show
         for skip_last in range(9, 3, -1):
             row = _next_bars(dashboard, "BTC-USD", skip_last)
             shown = row["event_time"][0].strftime("%Y-%m-%d")
-            expect(page.locator("#symbol-facts")).to_contain_text(shown, timeout=10_000)
+            expect(page.locator("#symbol-facts")).to_contain_text(shown)
         fresh.goto(address)
         _settled(fresh)
         assert len(fresh.evaluate(_DRAWN)[2]["x"]) == 250
@@ -178,7 +178,7 @@ def test_where_answers_take_longer_than_news_head_and_list_still_move(dashboard:
         thread = threading.Thread(target=news)
         thread.start()
         try:
-            page.wait_for_function(_HEAD_AND_LIST_MOVED, arg=first, timeout=20_000)
+            page.wait_for_function(_HEAD_AND_LIST_MOVED, arg=first)
             assert thread.is_alive()
         finally:
             stopped.set()
@@ -248,9 +248,9 @@ def test_old_data_are_called_stale_and_a_server_that_is_gone_disconnected(
         expect(page.locator("#status")).to_contain_text("Stale · newest bar 5 min ago")
         _settled(page)
         page.route("**/pulse", lambda route: route.abort())
-        expect(page.locator("#status")).to_contain_text("Disconnected", timeout=15_000)
+        expect(page.locator("#status")).to_contain_text("Disconnected")
         page.unroute("**/pulse")
-        expect(page.locator("#status")).to_contain_text("Stale", timeout=15_000)
+        expect(page.locator("#status")).to_contain_text("Stale")
 
 
 @pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake"])
@@ -364,14 +364,14 @@ def test_an_account_of_the_portfolio_is_chosen_shared_and_moves_by_itself(
         page.goto(f"{dashboard.url}/portfolio")
         expect(page.locator("#portfolio-notice")).to_contain_text("first step")
         written.write_portfolio(dashboard.lake)
-        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d", timeout=20_000)
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d")
         page.get_by_text("Crypto 1d", exact=True).click()
         page.wait_for_url("**/portfolio?class=crypto&interval=1d")
         expect(page.locator("#portfolio-words")).to_contain_text("Crypto 1d")
         before = page.locator("#equity-words").text_content() or ""
         _next_bars(dashboard, "BTC-USD", skip_last=4)
         written.write_portfolio(dashboard.lake)
-        expect(page.locator("#equity-words")).not_to_have_text(before, timeout=20_000)
+        expect(page.locator("#equity-words")).not_to_have_text(before)
         page.reload()
         expect(page.locator("#portfolio-words")).to_contain_text("Crypto 1d")
         page.go_back()
