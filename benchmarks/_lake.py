@@ -1,69 +1,34 @@
-"""What several benchmarks share: a Spark Connect server of their own, and the packaged history as silver's bars."""
+"""What benchmarks share: a session on a Spark server of their own, and the packaged history as silver's bars."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import STDOUT, Popen, TimeoutExpired
-from time import monotonic, sleep
 
 import polars as pl
 from pyspark.sql import DataFrame, SparkSession
 
 from financelake_assets.bronze.message import encode
-from financelake_assets.config import Settings
 from financelake_assets.providers.replay import ReplayProvider
-from financelake_assets.servers import jars, spark
-from financelake_assets.servers.command import lake_environment
-from financelake_assets.servers.java import find_java
 from financelake_assets.silver.cleaning import MESSAGES, cleaned
 from financelake_assets.spark_sessions import job_session
-from financelake_assets.supervision import probes
+from financelake_assets_tests.shared_servers import laptop, spark_server
 
 
 @contextmanager
-def spark_session(port: int, memory: str = "2g") -> Iterator[SparkSession]:
+def spark_session(memory: str = "2g") -> Iterator[SparkSession]:
     """A session on a new Spark Connect server with the lake's own configuration, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="financelake-bench-") as folder:
-        settings = Settings.model_validate({"data_dir": folder, "spark": {"port": port, "driver_memory": memory}})
-        with _server(settings):
+        settings = laptop(Path(folder), spark={"driver_memory": memory})
+        with spark_server(settings):
             session = job_session(settings)
             try:
                 yield session
             finally:
                 session.stop()
-
-
-@contextmanager
-def _server(settings: Settings) -> Iterator[None]:
-    spark.prepare(settings)
-    command = spark.command(settings, find_java(), jars.spark_class_path(settings))
-    log = Path(settings.data_dir) / "spark.log"
-    with log.open("wb") as output:
-        process = Popen(
-            command.argv,
-            cwd=command.cwd,
-            env={**lake_environment(settings), **command.env},
-            stdout=output,
-            stderr=STDOUT,
-        )
-    try:
-        deadline = monotonic() + 120
-        while probes.grpc(settings.host, settings.spark_port):
-            if process.poll() is not None or monotonic() > deadline:
-                raise RuntimeError(log.read_text(errors="replace")[-2000:])
-            sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        with suppress(TimeoutExpired):
-            process.wait(30)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def packaged_bars(session: SparkSession) -> DataFrame:

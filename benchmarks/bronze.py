@@ -17,11 +17,8 @@ import os
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -35,10 +32,10 @@ from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.request import IngestRequest
 from financelake_assets.providers.synthetic import SyntheticProvider
-from financelake_assets.servers import jars, kafka
+from financelake_assets.servers import jars
 from financelake_assets.servers.command import joined
 from financelake_assets.servers.java import find_java
-from financelake_assets.supervision import probes
+from financelake_assets_tests.shared_servers import broker, laptop
 
 TOPIC = "bronze.crypto"
 PERF_JAR = jars.Jar(
@@ -53,12 +50,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--port", type=int, default=19392)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="financelake-bronze-") as folder:
-        settings = Settings.model_validate(
-            {"data_dir": folder, "kafka": {"port": arguments.port, "controller_port": arguments.port + 1}}
-        )
+        settings = laptop(Path(folder))
         with broker(settings):
             print(json.dumps(measure(settings, arguments.rows, arguments.rounds), indent=2))
 
@@ -160,26 +154,6 @@ def perf_test(settings: Settings, rows: int, payload: Path) -> float:
     )
     (rate,) = re.findall(rf"^{rows} records sent, ([\d.]+) records/sec", done.stdout, re.MULTILINE)
     return rows / float(rate)
-
-
-@contextmanager
-def broker(settings: Settings) -> Iterator[None]:
-    """The lake's broker, from the command line that a lake uses."""
-    java, class_path = find_java(), jars.class_path("kafka", settings)
-    kafka.prepare(settings, java, class_path)
-    command = kafka.command(settings, java, class_path)
-    process = subprocess.Popen(command.argv, cwd=command.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        host, port = settings.kafka_bootstrap.split(":")
-        deadline = time.monotonic() + 60
-        while probes.kafka(host, int(port)) is not None:
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("the broker did not start")
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.supervision.launch import COMMANDS
+from financelake_assets_tests.shared_servers import laptop
 
 SYMBOLS = 100
 COMMITS = 20
@@ -51,10 +52,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000, help="of gold: predictions and signals together")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--port", type=int, default=18750)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="financelake-dashboard-") as folder:
-        settings = Settings.model_validate({"data_dir": folder, "dashboard": {"port": arguments.port}})
+        settings = laptop(Path(folder))
         bars = arguments.rows // 2 // SYMBOLS
         for commit in range(COMMITS):
             write(settings, simulated(bars * commit // COMMITS, bars * (commit + 1) // COMMITS))

@@ -39,10 +39,9 @@ SHOWN = ("skill", "skill_low", "skill_high", "ic_t", "oos_r2_return")
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=19702)
     parser.add_argument("--only", help="run the variants whose name contains this")
     arguments = parser.parse_args()
-    with spark_session(arguments.port) as session:
+    with spark_session() as session:
         rows = pipeline.local(training._labelled(packaged_bars(session), SETTINGS))
     rows = rows.filter(
         ~pl.Series(

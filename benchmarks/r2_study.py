@@ -66,10 +66,9 @@ COLUMNS = (
 def main() -> None:
     """Measure once and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=19802)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    with spark_session(arguments.port) as session:
+    with spark_session() as session:
         found = study(session)
     if arguments.json:
         print(json.dumps(found, indent=2))

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from _servers import broker, laptop, running, spark_server
 from pyspark.sql import SparkSession
 from silver import SYMBOLS, bar_messages, produce
 
@@ -32,6 +31,7 @@ from financelake_assets.servers.java import find_java
 from financelake_assets.silver import query, reading
 from financelake_assets.spark_sessions import job_session
 from financelake_assets.supervision import probes
+from financelake_assets_tests.shared_servers import broker, free_ports, laptop, running, spark_server
 
 WANTED = 1_000_000
 """Messages a second that the computed part is about."""
@@ -42,11 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="messages on the topics")
     parser.add_argument("--rounds", type=int, default=3, help="after one that is not counted")
-    parser.add_argument("--port", type=int, default=19592)
     arguments = parser.parse_args()
     machine = {"cores": os.cpu_count(), "load before": os.getloadavg()[0], "rows": arguments.rows}
     with tempfile.TemporaryDirectory(prefix="financelake-scale-") as folder:
-        lake = laptop(Path(folder) / "servers", arguments.port)
+        lake = laptop(Path(folder) / "servers")
         with broker(lake):
             ensure_topics(lake)
             produce(lake, bar_messages(arguments.rows))
@@ -64,14 +63,14 @@ def main() -> None:
 
 def measure(lake: Settings, folder: Path, workers: int, local: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Both kinds of work on one arrangement; medians of the rounds, and the processor time that Spark took."""
-    master_port = arguments.port + 10
+    (master_port,) = free_ports(1)
     master = f"local[{local}]" if local else f"spark://127.0.0.1:{master_port}"
     spark = {**lake.spark.model_dump(), "master": master, "master_port": master_port, "executor_memory": "1g"}
     mine = Settings.model_validate(
         {"data_dir": str(folder).replace(" ", "-"), "kafka": lake.kafka.model_dump(), "spark": spark}
     )
     with ExitStack() as stack:
-        pids = stack.enter_context(_standalone(mine, workers, arguments.port + 11)) if workers else []
+        pids = stack.enter_context(_standalone(mine, workers)) if workers else []
         pids.append(stack.enter_context(spark_server(mine)))
         session = job_session(mine)
         found = {}
@@ -118,18 +117,17 @@ def computed(measured: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _standalone(lake: Settings, workers: int, first_page: int) -> Iterator[list[int]]:
+def _standalone(lake: Settings, workers: int) -> Iterator[list[int]]:
     """A master and its workers, each in a folder of its own; their process ids."""
     java, pids = find_java(), []
     with ExitStack() as stack:
-        for number in range(workers + 1):
+        for number, page in enumerate(free_ports(workers + 1)):
             name = "master" if number == 0 else f"worker-{number}"
-            page = first_page + number
             spark = lake.spark.model_copy(update={"ui_port": page, "worker_cores": 1})
             node = lake.model_copy(update={"data_dir": lake.data_dir / name, "spark": spark})
             make = spark_cluster.master if number == 0 else spark_cluster.worker
             url = f"http://127.0.0.1:{page}/json/"
-            started = running(make(node, java), node, name, lambda url=url: probes.http(url))  # type: ignore[misc]
+            started = running(make(node, java), node, lake.data_dir / f"{name}.log", lambda url=url: probes.http(url))  # type: ignore[misc]
             pids.append(stack.enter_context(started))
         yield pids
 

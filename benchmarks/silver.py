@@ -28,7 +28,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.json
-from _servers import broker, laptop, spark_server
 from confluent_kafka import Consumer, Producer, TopicPartition
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
@@ -43,6 +42,7 @@ from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import job_session
+from financelake_assets_tests.shared_servers import broker, laptop, spark_server
 
 SYMBOLS = {f"{asset_class[:3].upper()}{n:02d}": asset_class for asset_class in ASSET_CLASSES for n in range(20)}
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -64,10 +64,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=1_000, help="ticks a second for the latency")
     parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured; 0 leaves it out")
-    parser.add_argument("--port", type=int, default=19492)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="financelake-silver-") as folder:
-        settings = laptop(Path(folder) / "servers", arguments.port)
+        settings = laptop(Path(folder) / "servers")
         with broker(settings), spark_server(settings):
             found: dict[str, Any] = {"cores": os.cpu_count()}
             if arguments.rows:

@@ -40,10 +40,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--port", type=int, default=19902)
     parser.add_argument("--memory", default="2g", help="the Spark server's heap")
     arguments = parser.parse_args()
-    with spark_session(arguments.port, arguments.memory) as session, tempfile.TemporaryDirectory() as folder:
+    with spark_session(arguments.memory) as session, tempfile.TemporaryDirectory() as folder:
         found = []
         for rows in arguments.rows:
             found.append(compare(session, rows, Path(folder)))

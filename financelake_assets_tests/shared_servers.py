@@ -1,4 +1,4 @@
-"""Real servers for the tests, started from the same command lines as the lake's own."""
+"""Real servers for the tests and the benchmarks, started from the same command lines as the lake's own."""
 
 from __future__ import annotations
 
@@ -31,18 +31,22 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def laptop(data_dir: Path) -> Settings:
-    """A lake of its own in ``data_dir``, on ports that are free now."""
+def laptop(data_dir: Path, **groups: dict[str, object]) -> Settings:
+    """A lake of its own in ``data_dir``, on ports that are free now.
+
+    Args:
+        data_dir: a folder.
+        groups: settings by group that shall not be the default ones.
+    """
     broker, controller, connect, web, code, page = free_ports(6)
-    return Settings.model_validate(
-        {
-            "data_dir": data_dir,
-            "kafka": {"port": broker, "controller_port": controller},
-            "spark": {"port": connect},
-            "dagster": {"port": web, "code_port": code},
-            "dashboard": {"port": page},
-        }
-    )
+    ports: dict[str, dict[str, object]] = {
+        "kafka": {"port": broker, "controller_port": controller},
+        "spark": {"port": connect},
+        "dagster": {"port": web, "code_port": code},
+        "dashboard": {"port": page},
+    }
+    merged = {name: {**ports.get(name, {}), **groups.get(name, {})} for name in {*ports, *groups}}
+    return Settings.model_validate({"data_dir": data_dir, **merged})
 
 
 @contextmanager
