@@ -191,6 +191,19 @@ def test_only_files_that_may_hold_the_keys_are_read(offline_lake: Settings):
     assert writing.rows_with(table, keys).height == 1
 
 
+@pytest.mark.parametrize("micros", [1, 123_456, 999_999])
+def test_a_time_with_microseconds_is_found_though_the_log_cuts_it(offline_lake: Settings, micros: int):
+    """polars leaves files out by the log's newest time, which has milliseconds alone."""
+    at = START + timedelta(microseconds=micros)
+    write(offline_lake, [message(0, event_time=at, close=1.0), tick(1, 5.0, 0.1, micros / 1e6, trade_id="a")])
+    again = [message(2, event_time=at, close=1.0), tick(3, 5.0, 0.1, micros / 1e6, trade_id="a")]
+    write(offline_lake, [*again, message(4, event_time=at, close=2.0)])
+    totals = everything(offline_lake)["totals"]
+    assert totals["silver/bars"] == (2, 1)
+    assert totals["silver/ticks"] == (1, 1)
+    assert BARS.scan(offline_lake).filter(pl.col("event_time") == at).collect().height == 1
+
+
 def _holds(uri: str, time: Any) -> bool:
     return time in pl.read_parquet(uri)["event_time"].to_list()
 
