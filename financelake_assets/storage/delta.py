@@ -214,7 +214,7 @@ class _Told(DeltaTable):
     """
 
     def get_add_actions(self, flatten: bool = False) -> RecordBatch:
-        """The files, as delta-rs tells of them; where they are not flattened, as polars asks, with whole newest times."""
+        """The files, as delta-rs tells of them; not flattened, as polars asks, with times that are not early."""
         told = super().get_add_actions(flatten)
         files = pl.DataFrame(told)
         newest = files["max"].struct.schema if not flatten and "max" in files.columns else {}

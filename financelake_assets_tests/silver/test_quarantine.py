@@ -16,9 +16,9 @@ from financelake_assets.cli import app as cli
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.silver import quarantine
 from financelake_assets.silver.backfill import backfill
+from financelake_assets.silver.committing import write_cleaned
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.quarantine import Place, Repair, RepairError, topic_and_key
-from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import kafka

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from financelake_assets.config import Settings
 from financelake_assets.silver import writing
+from financelake_assets.silver.committing import bars, trades, write_cleaned
 from financelake_assets.silver.ledger import uncounted
-from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
@@ -99,12 +99,10 @@ def test_a_kill_between_two_commits_is_repaired_by_the_replay(offline_lake: Sett
     good = frame.filter(pl.col("reason").is_null())
     ticks = good.filter(pl.col("interval") == "tick")
     # what `write_cleaned` does, up to the commit behind which the process died
-    from financelake_assets.silver import query
-
     tables = OpenTables(offline_lake)
-    writing.write(TICKS, tables, ticks, IDS, query._trades)
+    writing.write(TICKS, tables, ticks, IDS, trades)
     if last_table is not TICKS:
-        writing.write(BARS, tables, good, IDS, lambda table, fresh: query._bars(tables, table, fresh))
+        writing.write(BARS, tables, good, IDS, lambda table, fresh: bars(tables, table, fresh))
     write(offline_lake, rows)
     assert everything(offline_lake) == everything(whole)
 
@@ -142,9 +140,7 @@ def test_a_conflict_makes_the_second_writer_look_again(offline_lake: Settings, m
     calls: list[int] = []
 
     def slow(table: DeltaTable, fresh: pl.DataFrame) -> Any:
-        from financelake_assets.silver.query import _bars
-
-        change = _bars(tables, table, fresh)
+        change = bars(tables, table, fresh)
         calls.append(fresh.height)
         if len(calls) == 1:
             write(offline_lake, rows[:1])
