@@ -69,7 +69,10 @@ def seen(places: pl.DataFrame) -> list[Seen]:
     bounds = ordered.group_by("topic", "partition", maintain_order=True).agg(
         first=pl.col("offset").min(), end=pl.col("offset").max() + 1, messages=pl.len()
     )
-    return [Seen(*row, gaps.get((row[0], row[1]), [])) for row in bounds.iter_rows()]
+    return [
+        Seen(topic, partition, first, end, messages, gaps.get((topic, partition), []))
+        for topic, partition, first, end, messages in bounds.iter_rows()
+    ]
 
 
 def find(parts: Sequence[Seen], ranges: Ranges) -> Holes:

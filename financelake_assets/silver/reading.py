@@ -105,7 +105,7 @@ def turns(bad: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield bad
         return
     ordered = bad.sort(*PLACE)
-    parts = ordered.withcolumns(part=pl.col("left_out").fill_null(0).cum_sum() // AT_ONCE)
+    parts = ordered.with_columns(part=pl.col("left_out").fill_null(0).cum_sum() // AT_ONCE)
     yield from (part.drop("part") for part in parts.partition_by("part", maintain_order=True))
 
 
@@ -113,7 +113,7 @@ def _without_long_raw(cleaned: pa.Table) -> pa.Table:
     frame = pl.DataFrame(pl.from_arrow(cleaned))
     size = pl.col("raw").bin.size().cast(pl.Int64)
     long = size > LONG
-    kept = frame.withcolumns(left_out=pl.when(long).then(size), raw=pl.when(~long).then("raw"))
+    kept = frame.with_columns(left_out=pl.when(long).then(size), raw=pl.when(~long).then("raw"))
     return kept.select(JUDGED.names).to_arrow().cast(JUDGED)
 
 

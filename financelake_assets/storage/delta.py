@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from arro3.core import RecordBatch
+from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -213,7 +213,7 @@ class _Told(DeltaTable):
     microseconds younger, though a filter asks for that row.
     """
 
-    def get_add_actions(self, flatten: bool = False) -> RecordBatch:
+    def get_add_actions(self, flatten: bool = False) -> Table:
         """The files, as delta-rs tells of them; not flattened, as polars asks, with times that are not early."""
         told = super().get_add_actions(flatten)
         files = pl.DataFrame(told)
@@ -222,8 +222,8 @@ class _Told(DeltaTable):
         if not times or files.is_empty():
             return told
         later = [pl.col("max").struct.field(name) + pl.duration(microseconds=999) for name in times]
-        whole = files.with_columns(pl.col("max").struct.with_fields(later)).to_arrow().combine_chunks()
-        return RecordBatch.from_arrow(whole.to_batches()[0])
+        whole = files.with_columns(pl.col("max").struct.with_fields(later)).to_arrow()
+        return Table.from_arrow(whole)
 
 
 class _Lacking(NamedTuple):
