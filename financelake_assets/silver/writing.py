@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-
+from deltalake.transaction import AddAction, RemoveAction
 
 from financelake_assets.silver.merging import Change
 from financelake_assets.storage.delta import TableSpec, retried
@@ -134,7 +134,7 @@ def add_files(
         if not untouched(table, firsts, topic_ids) or (found := files(table)) is None:
             return False
         properties = CommitProperties(app_transactions=_transactions(table, ends, topic_ids, counts, universe))
-        actions: list[Any] = [file.as_action() for file in found]  # delta-rs takes removals beside them
+        actions: list[AddAction | RemoveAction] = [file.as_action() for file in found]
         table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)
         return True
 
