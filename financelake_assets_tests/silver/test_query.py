@@ -96,7 +96,11 @@ def test_a_lost_table_is_filled_again_from_the_topics(silver: Settings, spark: S
     backfill(spark, silver)
     found = kafka.tables(silver)
     shutil.rmtree(BARS.path(silver))
-    backfill(spark, silver)
+    told: list[tuple[int, int]] = []
+    narrow = silver.model_copy(update={"spark": silver.spark.model_copy(update={"max_offsets_per_trigger": 120})})
+    assert backfill(spark, narrow, progress=lambda done, all_: told.append((done, all_))) == 200
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0, 200), (200, 200))
     assert kafka.tables(silver) == found
 
 
