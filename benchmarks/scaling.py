@@ -21,7 +21,7 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.query import write_cleaned
+from financelake_assets.silver.committing import write_cleaned
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 

@@ -1,6 +1,7 @@
 """Rows a second from filled topics to silver beside its peers, and the latency of a tick at a steady rate.
 
-Throughput, each from the same filled topics, in turns:
+Throughput, each from the same filled topics, in turns. ``start`` are the seconds until the first micro-batch is
+done, ``steady`` is the rate behind it:
 
 - *silver*: the silver query as a lake runs it: parse, judge, type, deduplicate, fold, ledger, three Delta tables;
 - *spark noop*: Spark reads the topics and does nothing with them, the ceiling of any Spark query here;
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -86,43 +87,49 @@ def throughput(settings: Settings, folder: Path, rows: int, rounds: int, correct
     ensure_topics(settings)
     produce(settings, bar_messages(rows, corrections))
     spark = job_session(settings)
-    ways: dict[str, Callable[[Settings], int]] = {
+    ways: dict[str, Callable[[Settings], Run]] = {
         "silver": lambda lake: silver(spark, lake, rows),
-        "spark noop": lambda lake: noop(spark, lake),
-        "python append": python_append,
+        "noop": lambda lake: noop(spark, lake),
+        "python_append": python_append,
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    steady_rates: list[float] = []
-    starts: list[float] = []
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
     for number in range(rounds):
         for name, way in ways.items():
-            lake = fresh_lake(settings, folder / f"{name}-{number}".replace(" ", "-"))
-            begun, begun_at = time.perf_counter(), time.time()
-            done = way(lake)
-            rates[name].append(done / (time.perf_counter() - begun))
-            if name == "silver":
-                rate, start = steady_of(lake, begun_at)
-                steady_rates.append(rate)
-                starts.append(start)
-            if done != rows:
-                sys.exit(f"{name} wrote {done} of {rows} rows")
+            run = way(fresh_lake(settings, folder / f"{name}-{number}"))
+            if run.rows != rows:
+                sys.exit(f"{name} wrote {run.rows} of {rows} rows")
+            runs[name].append(run)
     spark.stop()
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    ours, peer, ceiling = statistics.median(steady_rates), median["python append"], median["spark noop"]
     return {
         "rows": rows,
         "rounds": rounds,
-        "rows a second": {name: round(value) for name, value in median.items()},
-        "spread": {name: [round(min(values)), round(max(values))] for name, values in rates.items()},
-        "start to first commit, seconds": round(statistics.median(starts), 2),
-        "steady": {
-            "silver": round(ours),
-            "noop": round(ceiling),
-            "python_append": round(peer),
-            "silver_over_noop": round(ours / ceiling, 3),
-            "silver_over_python_append": round(ours / peer, 3),
-        },
+        "corrections": corrections,
+        "whole": {name: _spread([run.rows / run.seconds for run in of]) for name, of in runs.items()},
+        "start_seconds": {name: _spread([run.start for run in of], 2) for name, of in runs.items()},
+        "steady_spread": {name: _spread([run.steady for run in of])[1:] for name, of in runs.items()},
+        "steady": _ratios({name: statistics.median(run.steady for run in of) for name, of in runs.items()}),
+        "load_average": os.getloadavg()[0],
     }
+
+
+def _spread(values: list[float], digits: int = 0) -> list[float]:
+    """Median, slowest and fastest."""
+    return [round(value, digits) for value in (statistics.median(values), min(values), max(values))]
+
+
+def _ratios(steady: dict[str, float]) -> dict[str, float]:
+    ours = steady["silver"]
+    ratios = {f"silver_over_{name}": round(ours / rate, 3) for name, rate in steady.items() if name != "silver"}
+    return {**{name: round(rate) for name, rate in steady.items()}, **ratios}
+
+
+class Run(NamedTuple):
+    """Rows, seconds for all of them, seconds of those until the first part was done, rows a second behind it."""
+
+    rows: int
+    seconds: float
+    start: float
+    steady: float
 
 
 def fresh_lake(settings: Settings, folder: Path) -> Settings:
@@ -132,18 +139,21 @@ def fresh_lake(settings: Settings, folder: Path) -> Settings:
     return lake
 
 
-def silver(spark: SparkSession, lake: Settings, rows: int) -> int:
+def silver(spark: SparkSession, lake: Settings, rows: int) -> Run:
     """The whole query, from its start to the commit of the last message; checked by its ledger."""
+    begun, begun_at = time.perf_counter(), time.time()
     started = query.start(spark, lake)
     while sum(end for ends in consumed_offsets(lake).values() for end in ends.values()) < rows:
         if not started.isActive:
             sys.exit(f"the query ended: {started.exception()}")
         time.sleep(0.05)
+    seconds = time.perf_counter() - begun
     started.stop()
     ledger = read_ledger(lake)
     if not ledger.balanced:
         sys.exit(f"the ledger does not balance: {ledger}")
-    return ledger.consumed
+    steady, start = steady_of(lake, begun_at)
+    return Run(ledger.consumed, seconds, start, steady)
 
 
 def steady_of(lake: Settings, begun: float) -> tuple[float, float]:
@@ -163,20 +173,33 @@ def steady_of(lake: Settings, begun: float) -> tuple[float, float]:
 _COUNTED = ("accepted", "duplicates")
 
 
-def noop(spark: SparkSession, lake: Settings) -> int:
-    """Read every message in Spark, and drop it there."""
-    messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
-    messages.write.format("noop").mode("overwrite").save()
-    return sum(high for of in watermarks(lake).values() for _, high in of.values())
+def noop(spark: SparkSession, lake: Settings) -> Run:
+    """Read every message in Spark, and drop it there; before that as many as one micro-batch, for the start."""
+    ends = {topic: {part: high for part, (_, high) in of.items()} for topic, of in watermarks(lake).items()}
+    each = lake.spark.max_offsets_per_trigger // sum(len(of) for of in ends.values())
+    part = {topic: {n: min(high, each) for n, high in of.items()} for topic, of in ends.items()}
+    first, whole = (_read_and_drop(spark, lake, of) for of in (part, ends))
+    rows, few = (sum(high for of in some.values() for high in of.values()) for some in (ends, part))
+    return Run(rows, whole, first, (rows - few) / (whole - first))
 
 
-def python_append(lake: Settings) -> int:
+def _read_and_drop(spark: SparkSession, lake: Settings, ends: dict[str, dict[int, int]]) -> float:
+    begun = time.perf_counter()
+    messages = (
+        spark.read.format("kafka").options(**query.source_options(lake)).option("endingOffsets", json.dumps(ends))
+    )
+    messages.load().write.format("noop").mode("overwrite").save()
+    return time.perf_counter() - begun
+
+
+def python_append(lake: Settings) -> Run:
     """What a short Python program would do: no validation, no deduplication, no ledger."""
+    begun = time.perf_counter()
     ends = {(topic, part): high for topic, of in watermarks(lake).items() for part, (_, high) in of.items()}
     consumer = Consumer({**client_config(lake), "group.id": "peer", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, part, 0) for topic, part in ends])
-    left, done, options = sum(ends.values()), 0, pa.json.ParseOptions(SCHEMA, unexpected_field_behavior="ignore")
-    path = str(lake.data_dir / "peer")
+    left, options = sum(ends.values()), pa.json.ParseOptions(SCHEMA, unexpected_field_behavior="ignore")
+    path, done = str(lake.data_dir / "peer"), [(begun, 0)]
     while left:
         values: list[bytes] = []
         while left and len(values) < lake.spark.max_offsets_per_trigger:
@@ -185,9 +208,10 @@ def python_append(lake: Settings) -> int:
             left -= len(batch)
         parsed = pa.json.read_json(pa.BufferReader(b"\n".join(values)), parse_options=options)
         write_deltalake(path, parsed, mode="append")
-        done += parsed.num_rows
+        done.append((time.perf_counter(), done[-1][1] + parsed.num_rows))
     consumer.close()
-    return done
+    (first, few), (last, rows) = done[1], done[-1]
+    return Run(rows, last - begun, first - begun, (rows - few) / (last - first))
 
 
 # -- latency --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from financelake_assets.cli.backfill_command import backfill
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
@@ -157,6 +158,7 @@ def train(as_json: Json = False) -> None:
 
 app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
+app.command()(backfill)
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)

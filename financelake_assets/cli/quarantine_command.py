@@ -18,7 +18,7 @@ from financelake_assets.config import get_settings
 if TYPE_CHECKING:
     import polars as pl
 
-    from financelake_assets.silver.quarantine import Repair
+    from financelake_assets.silver.repairs import Repair
 
 err = Console(stderr=True, highlight=False)
 quarantine = typer.Typer(no_args_is_help=True, help="See what was refused and why, and send it again when repaired.")
@@ -102,6 +102,7 @@ def replay(
         financelake quarantine replay bronze.stock/0/17 --set close=101.5 --unset volume
     """
     from financelake_assets.silver import quarantine as kept
+    from financelake_assets.silver.replays import replay as send_again
 
     if bool(places) == bool(reason):
         raise typer.BadParameter("name either places or a --reason")
@@ -122,7 +123,7 @@ def replay(
         ]
         _print(would, as_json)
         return
-    done = kept.replay(settings, messages, repair)
+    done = send_again(settings, messages, repair)
     _print([{"place": str(old), "replayed_as": str(new)} for old, new in done.sent.items()], as_json)
     if done.before:
         err.print(f"{len(done.before)} had been replayed before and were left alone.")
@@ -130,7 +131,7 @@ def replay(
 
 
 def _repair(fields: Sequence[str], without: Sequence[str], file: Path | None) -> Repair:
-    from financelake_assets.silver.quarantine import Repair
+    from financelake_assets.silver.repairs import Repair
 
     changes: dict[str, object] = {}
     for text in fields:

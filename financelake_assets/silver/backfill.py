@@ -7,15 +7,17 @@ counted change nothing in it, so it is safe on any range; it fills a table that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.silver.batches import span
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.query import TABLES, source_options, write_batch
+from financelake_assets.silver.staged import Executors
 from financelake_assets.storage.open_tables import OpenTables
 
 Offsets = Mapping[str, Mapping[int, int]]
@@ -27,16 +29,27 @@ class GapError(FinanceLakeError, ValueError):
     """The range begins behind messages that silver has not counted; they would never be."""
 
 
-def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mapping[int, Range]] | None = None) -> None:
+def backfill(
+    spark: SparkSession,
+    settings: Settings,
+    ranges: Mapping[str, Mapping[int, Range]] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> int:
     """Write a range of offsets to silver.
 
     Args:
         spark: any session.
         settings: the lake.
         ranges: first and end offset per topic and partition; everything that is on the topics when left out.
+        progress: told after each batch how many offsets are done, and how many there are.
+
+    Returns:
+        How many messages the ranges hold.
 
     Raises:
         GapError: the range leaves a gap behind what silver has.
+        SkippedError: Spark was not given a message that the broker has.
+        BrokerUnavailableError: the broker could not be asked.
     """
     now = watermarks(settings)
     wanted = {topic: dict(parts) for topic, parts in (now if ranges is None else ranges).items()}
@@ -45,7 +58,9 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
     )
     for table in TABLES:
         table.ensure(settings)
-    ids, tables = topic_ids(settings), OpenTables(settings)
+    ids, tables, executors = topic_ids(settings), OpenTables(settings), Executors()
+    done, count, everything = 0, 0, span(wanted)
+    progress(done, everything)
     for step in steps(wanted, settings.spark.max_offsets_per_trigger):
         messages = (
             spark.read.format("kafka")
@@ -54,7 +69,11 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
             .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
             .load()
         )
-        write_batch(tables, messages, step, ids)
+        holes = write_batch(tables, messages, step, ids, executors)
+        done += span(step)
+        count += span(step) - sum(end - first for gaps in holes.values() for first, end in gaps)
+        progress(done, everything)
+    return count
 
 
 def steps(ranges: Mapping[str, Mapping[int, Range]], most: int) -> Iterator[Ranges]:

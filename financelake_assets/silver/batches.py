@@ -1,8 +1,6 @@
-"""Micro-batches: which offsets one spans, by which universe it is judged, and how many messages it did not have.
+"""Micro-batches: which offsets one spans, and by which universe it is judged.
 
-Enters: the query's checkpoint and the tables' logs. Leaves: facts that are the same when a batch is run again. Not
-every offset is a message: a transaction's end takes one, what was aborted or compacted leaves a hole. The ledger counts
-messages, so holes are counted here, by what Spark was given of a range before anything was judged.
+Enters: the query's checkpoint and the tables' logs. Leaves: facts that are the same when a batch is run again.
 """
 
 from __future__ import annotations
@@ -11,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction
 
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.silver import schema
-from financelake_assets.silver.writing import TopicIds, counted_up_to, universe_version
+from financelake_assets.silver.writing import Ends, TopicIds, universe_version, untouched
 from financelake_assets.storage.checkpoints import source_offsets
-from financelake_assets.storage.delta import TableSpec, retried
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
 
 Ranges = Mapping[str, Mapping[int, tuple[int, int]]]
@@ -53,6 +50,18 @@ def span(ranges: Ranges) -> int:
     return sum(end - first for parts in ranges.values() for first, end in parts.values())
 
 
+def firsts_of(ranges: Ranges) -> Ends:
+    """Where each partition that has something in its range begins."""
+    return [
+        (topic, part, first) for topic, parts in ranges.items() for part, (first, end) in parts.items() if first < end
+    ]
+
+
+def is_new(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> bool:
+    """Whether no table has counted a part of the ranges, as far as is known."""
+    return all(untouched(tables.newest(spec), firsts_of(ranges), ids) for spec in _WRITTEN)
+
+
 def universe_for(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> tuple[dict[str, str], int]:
     """The asset class of each symbol as a batch is judged by, and the Delta version of the universe that says so.
 
@@ -60,16 +69,9 @@ def universe_for(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> tuple[dic
     not be refused at first and good when the batch is run again, because the tables have counted different parts.
     """
     newest = tables.newest(UNIVERSE)
-    begun = [
-        universe_version(table)
-        for table in (tables.newest(spec) for spec in _WRITTEN)
-        if any(
-            counted_up_to(table, topic, part, ids[topic]) > first
-            for topic, parts in ranges.items()
-            for part, (first, end) in parts.items()
-            if first < end
-        )
-    ]
+    firsts = firsts_of(ranges)
+    opened = (tables.newest(spec) for spec in _WRITTEN)
+    begun = [universe_version(table) for table in opened if not untouched(table, firsts, ids)]
     pinned = max((version for version in begun if version is not None), default=None)
     version = newest.version()
     if pinned is not None and pinned < version:
@@ -77,56 +79,3 @@ def universe_for(tables: OpenTables, ranges: Ranges, ids: TopicIds) -> tuple[dic
     else:
         known = pl.scan_delta(newest)
     return dict(known.select("symbol", "asset_class").collect().iter_rows()), version
-
-
-def count_holes(tables: OpenTables, places: pl.DataFrame, ranges: Ranges, ids: TopicIds) -> None:
-    """Note how many offsets of a batch were no messages. Doing it again changes nothing.
-
-    Args:
-        tables: of the lake.
-        places: topic, partition and offset of each message that Spark read.
-        ranges: of the batch.
-        ids: of its topics.
-    """
-    if places.height == span(ranges):
-        return
-
-    def attempt() -> None:
-        table = tables.newest(schema.SOURCES)
-        noted: list[Transaction] = []
-        for topic, parts in ranges.items():
-            for part, (first, end) in parts.items():
-                name = f"{topic}/{part}@{ids[topic]}"
-                begin = max(first, table.transaction_version(_upto(name)) or 0)
-                here = places.filter(
-                    (pl.col("topic") == topic) & (pl.col("partition") == part) & (pl.col("offset") >= begin)
-                )
-                found = end - begin - here.height
-                if end > begin and found:
-                    before = table.transaction_version(_holes(name)) or 0
-                    noted += [Transaction(_holes(name), before + found), Transaction(_upto(name), end)]
-        if noted:
-            properties = CommitProperties(app_transactions=noted)
-            table.create_write_transaction([], "append", table.schema(), commit_properties=properties)
-
-    retried(attempt)
-
-
-def holes(table: DeltaTable, topic: str, partition: int, topic_id: str) -> int:
-    """How many offsets of a partition, of those that silver has read, were no messages.
-
-    Args:
-        table: silver/sources.
-        topic: of the partition.
-        partition: its number.
-        topic_id: the broker's id of the topic.
-    """
-    return table.transaction_version(_holes(f"{topic}/{partition}@{topic_id}")) or 0
-
-
-def _holes(name: str) -> str:
-    return f"holes:{name}"
-
-
-def _upto(name: str) -> str:
-    return f"holes-up-to:{name}"

@@ -1,10 +1,10 @@
 """The ledger: messages in = messages in silver + duplicates + messages in quarantine.
 
 Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. What came in is counted by
-the offsets of Spark's checkpoint, less those that Spark found to be no messages (``batches.py``); the others by what
-each table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose checkpoint is
-gone too, the tables say how far they were read. Reading it costs the same however large silver is; ``uncounted``
-compares the totals with the rows themselves.
+the offsets of Spark's checkpoint, less those that the broker confirms to be no messages (``holes.py``); the others
+by what each table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose
+checkpoint is gone too, the tables say how far they were read. Reading it costs the same however large silver is;
+``uncounted`` compares the totals with the rows themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from financelake_assets.config import Settings
-from financelake_assets.silver.batches import holes
+from financelake_assets.silver import holes
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.schema import BARS, QUARANTINE, SOURCES, TICKS
 from financelake_assets.silver.sources import registered
@@ -99,7 +99,7 @@ def _consumed(settings: Settings, consumed: Offsets) -> int:
     if sources is None:
         return read
     parts = known.select("topic", "partition", "topic_id").iter_rows()
-    return read - sum(holes(sources, topic, part, topic_id) for topic, part, topic_id in parts)
+    return read - sum(holes.noted(sources, topic, part, topic_id) for topic, part, topic_id in parts)
 
 
 def _totals(settings: Settings, table: TableSpec) -> Totals:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from financelake_assets.intervals import TICK
 from financelake_assets.silver.schema import BARS, TICKS
 
 ARRIVAL = ("topic", "partition", "offset")
+ARRIVAL_ID = pl.concat_str(ARRIVAL, separator="/")
+"""The identity of a trade that its market did not number."""
 LINEAGE = (*ARRIVAL, "provider", "ingested_at")
 BAR_VALUES = ("open", "high", "low", "close", "adj_close", "volume", "dividend", "split", "imputed")
 TRADE_VALUES = ("price", "size")
@@ -44,8 +47,7 @@ def bar_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
         known: rows of silver.bars; those of other keys are ignored.
         messages: cleaned good messages that are bars.
     """
-    rows = messages.with_columns(trades=pl.lit(None, pl.Int64), late_trades=pl.lit(None, pl.Int64))
-    return _fold(known, rows, BARS.key, BAR_VALUES, _BARS)
+    return fold_bars(known, as_bars(messages))
 
 
 def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
@@ -58,14 +60,33 @@ def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
         known: rows of silver.ticks; those of other keys are ignored.
         messages: cleaned good messages that are ticks.
     """
-    return _fold(known, as_trades(messages), TICKS.key, TRADE_VALUES, _TICKS)
+    return fold_trades(known, as_trades(messages))
+
+
+def as_bars(messages: pl.DataFrame) -> pl.DataFrame:
+    """Bar messages with the columns that bars have in silver.bars."""
+    return messages.with_columns(trades=pl.lit(None, pl.Int64), late_trades=pl.lit(None, pl.Int64))
+
+
+def fold_bars(known: pl.DataFrame, rows: pl.DataFrame) -> Change:
+    """``bar_changes`` of messages that ``as_bars`` gave."""
+    return _fold(known, rows, BARS.key, BAR_VALUES, _BARS)
 
 
 def as_trades(messages: pl.DataFrame) -> pl.DataFrame:
     """Tick messages with the names and the identity that trades have in silver.ticks."""
-    return messages.with_columns(
-        price="close", size="volume", trade_id=pl.coalesce("trade_id", pl.concat_str(ARRIVAL, separator="/"))
-    )
+    return messages.with_columns(price="close", size="volume", trade_id=pl.coalesce("trade_id", ARRIVAL_ID))
+
+
+def as_ticks(trades: pl.DataFrame) -> pl.DataFrame:
+    """The tick messages that ``as_trades`` made trades of."""
+    own = pl.when(pl.col("trade_id") != ARRIVAL_ID).then("trade_id")
+    return trades.with_columns(close="price", volume="size", trade_id=own, interval=pl.lit(TICK))
+
+
+def fold_trades(known: pl.DataFrame, rows: pl.DataFrame) -> Change:
+    """``trade_changes`` of messages that ``as_trades`` gave."""
+    return _fold(known, rows, TICKS.key, TRADE_VALUES, _TICKS)
 
 
 def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:

@@ -1,38 +1,24 @@
-"""Quarantine: refused messages with their reasons, and how a repaired message is published again.
+"""Quarantine: the messages that silver refused, with their reasons and what became of those that were sent again.
 
-Enters: rows of ``silver/quarantine`` and repairs. Leaves: messages on bronze, each once, whatever is killed in between.
-A replay is claimed in ``silver/replays`` before it is published and confirmed there afterwards; of one that was not
-confirmed, the topic itself says whether it was published. The quarantined row stays: it is what came in.
+Enters: ``silver/quarantine`` and ``silver/replays``. Leaves: counts and rows, for the command and the page. How a
+message is mended is in ``repairs.py``, how it is sent again in ``replays.py``.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from financelake_assets.bronze.producer import BronzeProducer
-from financelake_assets.bronze.reading import Span, header, read
-from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, topic_of, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.errors import FinanceLakeError
+from financelake_assets.silver.repairs import RepairError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
-from financelake_assets.storage.delta import retried
 
-REPLAYED_FROM = "replayed_from"
-"""Header of a replayed message: the place of the quarantined one."""
+PLACE_SCHEMA: Mapping[str, Any] = {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64}
+"""A place as columns."""
 
 _PLACE = ["topic", "partition", "offset"]
-_CLOCK_SKEW_MS = 60_000
-
-
-class RepairError(FinanceLakeError, ValueError):
-    """A quarantined message cannot be repaired in this way, or is not there."""
 
 
 class Place(NamedTuple):
@@ -57,44 +43,6 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
-
-
-@dataclass(frozen=True)
-class Repair:
-    """How to mend a message: JSON fields to set or take away, or other bytes altogether."""
-
-    fields: Mapping[str, object] = field(default_factory=dict)
-    without: Sequence[str] = ()
-    bytes_instead: bytes | None = None
-
-    def mend(self, raw: bytes | None) -> bytes:
-        """The bytes to send.
-
-        Raises:
-            RepairError: fields are to be changed, but the message is not a JSON object.
-        """
-        if self.bytes_instead is not None:
-            return self.bytes_instead
-        if raw is None:
-            raise RepairError("the message has no value; give it one with --file")
-        if not self.fields and not self.without:
-            return raw
-        value = _json_object(raw)
-        if value is None:
-            raise RepairError("the message is not a JSON object; send other bytes with --file")
-        kept = {name: content for name, content in value.items() if name not in self.without}
-        return json.dumps({**kept, **self.fields}, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def topic_and_key(value: bytes, topic: str, key: bytes | None) -> tuple[str, bytes]:
-    """Where a repaired message belongs: by its own asset class and symbol where it names them, else as it came."""
-    fields = _json_object(value) or {}
-    stated = topic_of(str(fields.get("asset_class")))
-    symbol = fields.get("symbol")
-    return (
-        stated if stated in BRONZE else topic,
-        symbol.strip().upper().encode() if isinstance(symbol, str) and symbol.strip() else (key or b""),
-    )
 
 
 def counts(settings: Settings) -> pl.DataFrame:
@@ -125,134 +73,12 @@ def at(settings: Settings, places: Sequence[Place]) -> pl.DataFrame:
     Raises:
         RepairError: one is not in quarantine.
     """
-    wanted = pl.DataFrame(places, schema=_place_schema(), orient="row")
+    wanted = pl.DataFrame(places, schema=PLACE_SCHEMA, orient="row")
     found = _with_replays(settings).join(wanted.lazy(), on=_PLACE, how="semi").collect()
     for missing in wanted.join(found, on=_PLACE, how="anti").iter_rows():
         raise RepairError(f"{Place(*missing)} is not in quarantine")
     return found
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """What a replay did: new places by old ones, and old ones that had been replayed before."""
-
-    sent: Mapping[Place, Place]
-    before: Sequence[Place]
-
-
-def replay(settings: Settings, messages: pl.DataFrame, repair: Repair) -> Replayed:
-    """Send quarantined messages through bronze again, each at most once however often this is called.
-
-    Args:
-        settings: the lake.
-        messages: rows of quarantine.
-        repair: how to mend each of them.
-
-    Raises:
-        RepairError: a message cannot be mended so; nothing was sent then.
-        DeliveryError: a message was not acknowledged; call again.
-        BrokerUnavailableError: the broker could not be asked.
-    """
-    if repair.bytes_instead is None:
-        _refuse_cut(messages)
-    mended = {_place(row): repair.mend(row["raw"]) for row in messages.iter_rows(named=True)}
-    claim = str(uuid.uuid4())
-    _claim(settings, list(mended), claim)
-    states = {_place(row): row for row in REPLAYS.scan(settings).collect().iter_rows(named=True)}
-    before = [place for place in mended if states[place]["replayed_as"] is not None]
-    unsure = [p for p in mended if states[p]["replayed_as"] is None and states[p]["claim"] != claim]
-    known = _published(settings, unsure, min((states[p]["claimed_at"] for p in unsure), default=None))
-    by_place = {_place(row): row for row in messages.iter_rows(named=True)}
-    due = [place for place in mended if place not in before and place not in known]
-    sent = _publish(settings, {place: (by_place[place], mended[place]) for place in due})
-    _confirm(settings, {**known, **sent})
-    return Replayed(sent, [*before, *known])
-
-
-def _claim(settings: Settings, places: Sequence[Place], claim: str) -> None:
-    """Note that these are about to be sent; those that somebody noted before stay as they are."""
-    rows = pl.DataFrame(places, schema=_place_schema(), orient="row").with_columns(
-        claim=pl.lit(claim), claimed_at=pl.lit(datetime.now(UTC)), replayed_as=pl.lit(None, pl.String)
-    )
-    source = rows.select(REPLAYS.schema.names).to_arrow().cast(REPLAYS.schema)
-
-    def insert() -> None:
-        REPLAYS.ensure(settings).merge(source, REPLAYS.same_key, "s", "t").when_not_matched_insert_all().execute()
-
-    retried(insert)
-
-
-def _confirm(settings: Settings, sent: Mapping[Place, Place]) -> None:
-    if not sent:
-        return
-    rows = pl.DataFrame(
-        [(*old, str(new)) for old, new in sent.items()],
-        schema={**_place_schema(), "replayed_as": pl.String},
-        orient="row",
-    ).to_arrow()
-
-    def update() -> None:
-        merger = REPLAYS.ensure(settings).merge(rows, REPLAYS.same_key, "s", "t")
-        merger.when_matched_update({"replayed_as": "s.replayed_as"}).execute()
-
-    retried(update)
-
-
-def _published(settings: Settings, places: Sequence[Place], since: datetime | None) -> dict[Place, Place]:
-    """Which of some places have a replay on the topics, by its header; looked for from a time on."""
-    if since is None:
-        return {}
-    begin = int(since.timestamp() * 1000) - _CLOCK_SKEW_MS
-    spans: dict[tuple[str, int], Span] = {}
-    for topic, parts in watermarks(settings, (*BRONZE, DEAD_LETTERS)).items():
-        first = offsets_at(settings, topic, begin)
-        spans |= {(topic, part): (first.get(part, high), high) for part, (_, high) in parts.items()}
-    wanted = {str(place): place for place in places}
-    found = {}
-    for message in read(settings, spans):
-        old = wanted.get(header(message, REPLAYED_FROM) or "")
-        if old is not None:
-            found[old] = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-    return found
-
-
-def _publish(settings: Settings, due: Mapping[Place, tuple[Mapping[str, Any], bytes]]) -> dict[Place, Place]:
-    begun = datetime.now(UTC)
-    with BronzeProducer(settings, give_up_seconds=30) as producer:
-        for old, (row, value) in due.items():
-            topic, key = topic_and_key(value, row["topic"], row["key"])
-            producer.send(topic, key, value, list(_headers(old, row)))
-        producer.flush()
-    return _published(settings, list(due), begun) if due else {}
-
-
-def _headers(old: Place, row: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    if row["provider"]:
-        yield ("provider", str(row["provider"]).encode())
-    yield (REPLAYED_FROM, str(old).encode())
-
-
 def _with_replays(settings: Settings) -> pl.LazyFrame:
     return QUARANTINE.scan(settings).join(REPLAYS.scan(settings).select(*_PLACE, "replayed_as"), on=_PLACE, how="left")
-
-
-def _place(row: Mapping[str, Any]) -> Place:
-    return Place(row["topic"], row["partition"], row["offset"])
-
-
-def _place_schema() -> dict[str, Any]:
-    return {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64}
-
-
-def _refuse_cut(messages: pl.DataFrame) -> None:
-    """Raise where only the beginning of a message was kept: its replay would be another message."""
-    if "raw_size" in messages.columns and messages["raw_size"].count():
-        raise RepairError("of a message of more than 1 MiB only the beginning is kept; send other bytes with --file")
-
-
-def _json_object(raw: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(raw)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

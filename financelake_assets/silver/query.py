@@ -1,20 +1,17 @@
 """The silver query: every bronze topic → silver.bars, silver.ticks, silver.quarantine, continuously.
 
-Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, and
-its executors judge and type (``reading.py``, ``cleaning.py``); what a micro-batch changes is folded and committed
-beside it (``merging.py``, ``writing.py``), because a MERGE by Spark takes seconds on a small machine and this takes
-milliseconds. Loss by Kafka's
-retention stops the query loudly; bad input never does.
+Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, and its
+executors judge, type, fold and write the files of large batches (``staging.py``). A process beside Spark commits them,
+and merges what replaces others (``committing.py``), because a MERGE by Spark takes seconds on a small machine and this
+takes milliseconds. Loss by Kafka's retention stops the query loudly; bad input never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import polars as pl
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -22,11 +19,11 @@ from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.intervals import TICK
-from financelake_assets.silver import batches, merging, reading, schema, sources, writing
-from financelake_assets.silver.batches import Ranges, count_holes
+from financelake_assets.silver import batches, committing, holes, reading, schema, sources
+from financelake_assets.silver.batches import Ranges
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_other_topics
-from financelake_assets.silver.merging import Change
+from financelake_assets.silver.holes import Holes, Seen
+from financelake_assets.silver.staged import Executors
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.spark_sessions import WriteBatch, start_query
 from financelake_assets.storage.open_tables import OpenTables
@@ -88,18 +85,19 @@ def batch_writer(settings: Settings, ids: TopicIds, lows: Mapping[str, Mapping[i
     """
     plain = settings.without_secrets()
     checkpoint = Path(settings.checkpoint(QUERY))
-    kept: list[OpenTables] = []
+    kept: list[tuple[OpenTables, Executors]] = []
 
     def write(messages: DataFrame, batch_id: int) -> None:
         if not kept:
-            kept.append(OpenTables(Settings.sent(plain)))
+            kept.append((OpenTables(Settings.sent(plain)), Executors()))
+        tables, executors = kept[0]
         ranges = batches.ranges_of(checkpoint, batch_id, lows)
-        count_holes(kept[0], write_batch(kept[0], messages, ranges, ids), ranges, ids)
+        holes.note(tables, write_batch(tables, messages, ranges, ids, executors), ids)
 
     return write
 
 
-def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: TopicIds) -> pl.DataFrame:
+def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: TopicIds, executors: Executors) -> Holes:
     """Clean a bounded set of messages and write what they change in silver. Doing it again changes nothing.
 
     Args:
@@ -107,64 +105,29 @@ def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: To
         messages: rows as Spark's Kafka source gives them, headers included.
         ranges: the offsets that they were read from.
         ids: the broker's id of each topic.
+        executors: which stage a large batch.
 
     Returns:
-        Topic, partition and offset of every message.
+        The offsets of the ranges that are no messages.
+
+    Raises:
+        SkippedError: Spark was not given a message that the broker has. Nothing was written then.
     """
     universe, version = batches.universe_for(tables, ranges, ids)
-    found = reading.judged(messages, universe, batches.span(ranges))
-    write_cleaned(tables, found, ids, version, partial(reading.raw_of, messages))
-    return found.select(reading.PLACE)
+    count = batches.span(ranges)
+    if count > reading.SMALL and executors.usable and batches.is_new(tables, ranges, ids):
+        staged = executors.stage(tables, messages, universe)
+        if staged is not None:
+            found = _confirmed(tables, staged.seen, ranges)
+            committing.write_staged(tables, staged, ranges, ids, version)
+            return found
+    judged = reading.judged(messages, universe, count)
+    found = _confirmed(tables, holes.seen(judged), ranges)
+    committing.write_cleaned(tables, judged, ids, version, partial(reading.raw_of, messages))
+    return found
 
 
-def write_cleaned(
-    tables: OpenTables,
-    cleaned: pl.DataFrame,
-    ids: TopicIds,
-    universe: int | None = None,
-    raw_of: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
-) -> None:
-    """Write judged messages to the silver tables, trades first: the 1-minute bars are rebuilt from them.
-
-    Args:
-        tables: of the lake.
-        cleaned: judged messages.
-        ids: of their topics.
-        universe: version of the universe that they were judged by.
-        raw_of: fetches the raw bytes that were left out of some messages.
-    """
-    good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
-    ticks = good.filter(pl.col("interval") == TICK)
-    writing.write(schema.TICKS, tables, ticks, ids, _trades, universe)
-    writing.write(schema.BARS, tables, good, ids, lambda table, fresh: _bars(tables, table, fresh), universe)
-    for part in reading.turns(bad):
-        whole = part if raw_of is None else _with_raw(part, raw_of)
-        writing.write(schema.QUARANTINE, tables, whole, ids, lambda _, new: Change(new, False, new.height), universe)
-
-
-def _with_raw(bad: pl.DataFrame, raw_of: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    long = bad.filter(pl.col("left_out").is_not_null()).select(reading.PLACE)
-    if long.is_empty():
-        return bad
-    found = raw_of(long).rename({"raw": "fetched"})
-    return bad.join(found, on=list(reading.PLACE), how="left", maintain_order="left").with_columns(
-        raw=pl.coalesce("raw", "fetched")
-    )
-
-
-def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
-    # without an id of its own no message can name a trade that is known
-    named = merging.as_trades(ticks.filter(pl.col("trade_id").is_not_null()))
-    return merging.trade_changes(writing.rows_with(table, named.select(schema.TICKS.key)), ticks)
-
-
-def _bars(tables: OpenTables, table: DeltaTable, good: pl.DataFrame) -> Change:
-    ticks, bars = good.filter(pl.col("interval") == TICK), good.filter(pl.col("interval") != TICK)
-    minutes = ticks.select("symbol", pl.col("event_time").dt.truncate("1m")).unique()
-    rebuilt_keys = minutes.with_columns(interval=pl.lit(merging.BAR_OF_TRADES)).select(schema.BARS.key)
-    known = writing.rows_with(table, pl.concat([bars.select(schema.BARS.key), rebuilt_keys]).unique())
-    change = merging.bar_changes(known, bars)
-    if minutes.is_empty():
-        return change
-    trades = writing.rows_in_minutes(tables.newest(schema.TICKS), minutes)
-    return merging.with_bars_of_trades(known, change, merging.bars_of_trades(trades))
+def _confirmed(tables: OpenTables, seen: Sequence[Seen], ranges: Ranges) -> Holes:
+    found = holes.find(seen, ranges)
+    holes.confirm(tables.settings, found)
+    return found

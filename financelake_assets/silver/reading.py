@@ -50,7 +50,7 @@ def judged(messages: DataFrame, universe: Universe, count: int | None) -> pl.Dat
     # each task costs more than it does for so little
     few = messages.coalesce(2)
     is_short = F.coalesce(F.octet_length("value"), F.lit(0)) <= LONG
-    short = few.select(*_columns(F.when(is_short, F.col("value"))), is_short.alias("short")).toArrow()
+    short = few.select(*columns(F.when(is_short, F.col("value"))), is_short.alias("short")).toArrow()
     found = pl.DataFrame(short)
     near = _frame(_without_long_raw(cleaning.clean(found.filter("short").drop("short").to_arrow(), universe)))
     if found["short"].all():
@@ -68,7 +68,7 @@ def on_executors(messages: DataFrame, universe: Universe) -> DataFrame:
                 raise AssertionError(f"of {batch.num_rows} messages {found.num_rows} were judged")
             yield from found.combine_chunks().to_batches()
 
-    return messages.select(*_columns(F.col("value"))).mapInArrow(clean, _spark_schema(JUDGED))
+    return messages.select(*columns(F.col("value"))).mapInArrow(clean, _spark_schema(JUDGED))
 
 
 def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
@@ -117,8 +117,8 @@ def _without_long_raw(cleaned: pa.Table) -> pa.Table:
     return kept.select(JUDGED.names).to_arrow().cast(JUDGED)
 
 
-def _columns(value: Column) -> list[Column]:
-    """The columns of ``MESSAGES``; of a value beyond the limit its beginning, its size and its hash."""
+def columns(value: Column) -> list[Column]:
+    """The columns of ``MESSAGES``, made by Spark; of a value beyond the limit its beginning, its size and its hash."""
     size = F.octet_length("value")
     cut = size > MOST_BYTES
     found = {

@@ -10,20 +10,25 @@ The totals and offsets are Delta application transactions: named numbers that a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction
 
 from financelake_assets.silver.merging import Change
 from financelake_assets.storage.delta import TableSpec, retried
 from financelake_assets.storage.open_tables import OpenTables
+from financelake_assets.storage.staged_files import StagedFile
 
 TopicIds = Mapping[str, str]
 """The broker's id of each topic. A topic made again under the same name has another, and offsets of its own."""
+
+Ends = Sequence[tuple[str, int, int]]
+"""Topic, partition, and an offset in it."""
 
 _ACCEPTED, _DUPLICATES, _UNIVERSE = "accepted", "duplicates", "universe"
 _MOST_RUNS = 64
@@ -85,12 +90,61 @@ def write(
         if fresh.is_empty():
             return None
         changed = change(table, fresh)
-        _commit(spec, table, changed, _transactions(table, fresh, topic_ids, changed, universe))
+        counts = Totals(changed.accepted, changed.duplicates)
+        _commit(spec, table, changed, _transactions(table, ends_of(fresh), topic_ids, counts, universe))
         return changed
 
     # an OPTIMIZE that lost against every batch takes its turn
     with spec.turn(tables.settings):
         return retried(attempt)
+
+
+def add_files(
+    spec: TableSpec,
+    tables: OpenTables,
+    files: Callable[[DeltaTable], Sequence[StagedFile] | None],
+    counts: Totals,
+    ends: Ends,
+    firsts: Ends,
+    topic_ids: TopicIds,
+    universe: int | None = None,
+) -> bool:
+    """Commit files that hold what messages change in a table, once, where nothing has to be merged.
+
+    Args:
+        spec: the table.
+        tables: of the lake.
+        files: that lie in the table's folder, none of whose rows the table has; ``None`` where it has some. Called
+            again when another writer was faster.
+        counts: of the messages.
+        ends: topic, partition and the offset behind the last message.
+        firsts: topic, partition and the offset at which the batch begins.
+        topic_ids: of the topics that the messages were read from.
+        universe: version of the universe that they were judged by.
+
+    Returns:
+        False where nothing was committed: the table has counted some of the messages, or rows have to be merged.
+
+    Raises:
+        CommitFailedError: other writers were faster each time.
+    """
+
+    def attempt() -> bool:
+        table = tables.newest(spec)
+        if not untouched(table, firsts, topic_ids) or (found := files(table)) is None:
+            return False
+        properties = CommitProperties(app_transactions=_transactions(table, ends, topic_ids, counts, universe))
+        actions: list[AddAction | RemoveAction] = [file.as_action() for file in found]
+        table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)
+        return True
+
+    with spec.turn(tables.settings):
+        return retried(attempt)
+
+
+def untouched(table: DeltaTable, firsts: Ends, topic_ids: TopicIds) -> bool:
+    """Whether a table has counted nothing from some offsets on."""
+    return all(counted_up_to(table, topic, part, topic_ids[topic]) <= first for topic, part, first in firsts)
 
 
 def not_counted(table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds) -> pl.DataFrame:
@@ -142,7 +196,7 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     if change.rows.is_empty():
         table.create_write_transaction([], "append", table.schema(), commit_properties=properties)
         return
-    rows = _as_declared(spec, change.rows)
+    rows = as_declared(spec, change.rows)
     if not change.replaces:
         write_deltalake(table, rows, mode="append", commit_properties=properties)
         return
@@ -153,8 +207,13 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     merging.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
-def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
-    """The rows with the table's columns in its order and types; the time of writing is added where it has one."""
+def as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
+    """Rows with a silver table's columns in its order and types, and the time of writing.
+
+    Args:
+        spec: one of the tables that messages are counted in.
+        rows: at least its columns, but those of a cut message and of the time.
+    """
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
     absent = {"raw_size": pl.lit(None, pl.Int64), "raw_sha256": pl.lit(None, pl.String)}
@@ -162,16 +221,20 @@ def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     return stamped.select(spec.schema.names).to_arrow().cast(spec.schema)
 
 
+def ends_of(messages: pl.DataFrame) -> Ends:
+    """The offset behind the last message of each partition."""
+    return messages.group_by("topic", "partition").agg(pl.col("offset").max() + 1).rows()
+
+
 def _transactions(
-    table: DeltaTable, messages: pl.DataFrame, topic_ids: TopicIds, change: Change, universe: int | None
+    table: DeltaTable, ends: Ends, topic_ids: TopicIds, counts: Totals, universe: int | None
 ) -> list[Transaction]:
     before = totals(table)
-    ends = messages.group_by("topic", "partition").agg(pl.col("offset").max() + 1)
     return [
-        Transaction(_ACCEPTED, before.accepted + change.accepted),
-        Transaction(_DUPLICATES, before.duplicates + change.duplicates),
+        Transaction(_ACCEPTED, before.accepted + counts.accepted),
+        Transaction(_DUPLICATES, before.duplicates + counts.duplicates),
         *([] if universe is None else [Transaction(_UNIVERSE, universe)]),
-        *(Transaction(_mark(topic, partition, topic_ids[topic]), end) for topic, partition, end in ends.iter_rows()),
+        *(Transaction(_mark(topic, partition, topic_ids[topic]), end) for topic, partition, end in ends),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -124,11 +125,11 @@ class TableSpec:
         return retried(lambda: self._completed(self._opened(settings)))
 
     def _opened(self, settings: Settings) -> DeltaTable:
-        return DeltaTable(self.path(settings), storage_options=delta_options(settings))
+        return _Told(self.path(settings), storage_options=delta_options(settings))
 
     def _created(self, settings: Settings) -> DeltaTable:
         try:
-            return DeltaTable.create(
+            return _Told.create(
                 self.path(settings),
                 schema=self.schema,
                 mode="error",
@@ -202,6 +203,26 @@ class TableSpec:
             version=table.version(),
             newest=pc.max(added[newest]).as_py() if known else None,
         )
+
+
+class _Told(DeltaTable):
+    """A table whose files' newest times are told as not before they are.
+
+    A log holds them cut to milliseconds. polars takes them for exact, and leaves out a file whose last row is a few
+    microseconds younger, though a filter asks for that row.
+    """
+
+    def get_add_actions(self, flatten: bool = False) -> Table:
+        """The files, as delta-rs tells of them; not flattened, as polars asks, with times that are not early."""
+        told = super().get_add_actions(flatten)
+        files = pl.DataFrame(told)
+        newest = files["max"].struct.schema if not flatten and "max" in files.columns else {}
+        times = [name for name, kind in newest.items() if isinstance(kind, pl.Datetime)]
+        if not times or files.is_empty():
+            return told
+        later = [pl.col("max").struct.field(name) + pl.duration(microseconds=999) for name in times]
+        whole = files.with_columns(pl.col("max").struct.with_fields(later)).to_arrow()
+        return Table.from_arrow(whole)
 
 
 class _Lacking(NamedTuple):

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.cli import app as cli
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.silver import quarantine
+from financelake_assets.silver import quarantine, replays
 from financelake_assets.silver.backfill import backfill
+from financelake_assets.silver.committing import write_cleaned
 from financelake_assets.silver.ledger import read_ledger
-from financelake_assets.silver.quarantine import Place, Repair, RepairError, topic_and_key
-from financelake_assets.silver.query import write_cleaned
+from financelake_assets.silver.quarantine import Place
+from financelake_assets.silver.repairs import Repair, RepairError, topic_and_key
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import kafka
@@ -129,21 +130,21 @@ def test_a_repaired_message_becomes_a_bar_and_is_sent_once_whatever_is_killed(
 
     # killed between the acknowledgement and the note of it
     with monkeypatch.context() as patch:
-        patch.setattr(quarantine, "_confirm", _killed)
+        patch.setattr(replays, "_confirm", _killed)
         with pytest.raises(KeyboardInterrupt):
-            quarantine.replay(lake, messages, Repair({"close": 7.5}))
+            replays.replay(lake, messages, Repair({"close": 7.5}))
     on_topics = _messages(lake)
-    done = quarantine.replay(lake, messages, Repair({"close": 7.5}))
+    done = replays.replay(lake, messages, Repair({"close": 7.5}))
     assert (done.sent, len(done.before)) == ({}, 1)
     # killed before it: nothing is on the topic, so it is sent now
     other = quarantine.rows(lake, "not_json")
     with monkeypatch.context() as patch:
-        patch.setattr(quarantine, "_publish", _killed)
+        patch.setattr(replays, "_publish", _killed)
         with pytest.raises(KeyboardInterrupt):
-            quarantine.replay(lake, other, Repair())
+            replays.replay(lake, other, Repair())
     assert _messages(lake) == on_topics
-    assert len(quarantine.replay(lake, other, Repair(bytes_instead=no_price)).sent) == 1
-    assert quarantine.replay(lake, other, Repair()).sent == {}
+    assert len(replays.replay(lake, other, Repair(bytes_instead=no_price)).sent) == 1
+    assert replays.replay(lake, other, Repair()).sent == {}
 
     backfill(spark, lake)
     assert pl.read_delta(BARS.path(lake))["close"].to_list() == [7.5]

@@ -13,15 +13,19 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from financelake_assets.bronze.topics import delete_topics, ensure_topics, watermarks
+from financelake_assets.bronze.topics import delete_topics, ensure_topics, topic_ids, watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
 from financelake_assets.silver.backfill import GapError, backfill
 from financelake_assets.silver.checkpoint import QUERY
+from financelake_assets.silver.holes import SkippedError
 from financelake_assets.silver.ledger import Ledger, read_ledger, uncounted
+from financelake_assets.silver.query import source_options, write_batch
 from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.silver.staged import Executors
 from financelake_assets.storage.checkpoints import CheckpointError, committed_batch
+from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import kafka
 
 pytestmark = pytest.mark.integration
@@ -92,7 +96,11 @@ def test_a_lost_table_is_filled_again_from_the_topics(silver: Settings, spark: S
     backfill(spark, silver)
     found = kafka.tables(silver)
     shutil.rmtree(BARS.path(silver))
-    backfill(spark, silver)
+    told: list[tuple[int, int]] = []
+    narrow = silver.model_copy(update={"spark": silver.spark.model_copy(update={"max_offsets_per_trigger": 120})})
+    assert backfill(spark, narrow, progress=lambda done, all_: told.append((done, all_))) == 200
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0, 200), (200, 200))
     assert kafka.tables(silver) == found
 
 
@@ -228,3 +236,19 @@ def test_a_symbol_added_between_the_end_and_the_replay_of_a_batch_loses_no_messa
     with kafka.running(silver) as query:
         ledger = kafka.drain(silver, query)
     assert (ledger.silver, ledger.quarantine, ledger.balanced) == (1, 1, True)
+
+
+def test_a_message_that_spark_leaves_out_in_silence_stops_the_batch_before_anything_is_written(
+    silver: Settings, spark: SparkSession
+):
+    """The ledger cannot tell it from a hole; a plain consumer can."""
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(6)])
+    ids, marks = topic_ids(silver), {"bronze.stock": watermarks(silver)["bronze.stock"]}
+    tables = OpenTables(silver)
+    read = spark.read.format("kafka").options(**source_options(silver, ["bronze.stock"])).load()
+    for skipped in ([3], [0, 1], [5], list(range(6))):
+        with pytest.raises(SkippedError, match=rf"bronze\.stock/\d/{skipped[0]}.*{len(skipped)} in all"):
+            write_batch(tables, read.where(~read["offset"].isin(skipped)), marks, ids, Executors())
+    assert BARS.scan(silver).collect().is_empty()
+    assert write_batch(tables, read, marks, ids, Executors()) == {}
+    assert BARS.scan(silver).collect().height == 6

@@ -22,7 +22,7 @@ MONDAY = datetime(2024, 1, 8, tzinfo=UTC)
 
 def _write(lake: Settings, *rows: tuple[str, str, int, float], first: int = 0) -> None:
     """Bars by symbol, class, days after the Monday and close, as the stream writes them."""
-    from financelake_assets.silver.query import write_cleaned
+    from financelake_assets.silver.committing import write_cleaned
 
     sent = [
         messages.message(

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from financelake_assets.config import Settings
 from financelake_assets.silver import writing
+from financelake_assets.silver.committing import bars, trades, write_cleaned
 from financelake_assets.silver.ledger import uncounted
-from financelake_assets.silver.query import write_cleaned
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
@@ -99,12 +99,10 @@ def test_a_kill_between_two_commits_is_repaired_by_the_replay(offline_lake: Sett
     good = frame.filter(pl.col("reason").is_null())
     ticks = good.filter(pl.col("interval") == "tick")
     # what `write_cleaned` does, up to the commit behind which the process died
-    from financelake_assets.silver import query
-
     tables = OpenTables(offline_lake)
-    writing.write(TICKS, tables, ticks, IDS, query._trades)
+    writing.write(TICKS, tables, ticks, IDS, trades)
     if last_table is not TICKS:
-        writing.write(BARS, tables, good, IDS, lambda table, fresh: query._bars(tables, table, fresh))
+        writing.write(BARS, tables, good, IDS, lambda table, fresh: bars(tables, table, fresh))
     write(offline_lake, rows)
     assert everything(offline_lake) == everything(whole)
 
@@ -142,9 +140,7 @@ def test_a_conflict_makes_the_second_writer_look_again(offline_lake: Settings, m
     calls: list[int] = []
 
     def slow(table: DeltaTable, fresh: pl.DataFrame) -> Any:
-        from financelake_assets.silver.query import _bars
-
-        change = _bars(tables, table, fresh)
+        change = bars(tables, table, fresh)
         calls.append(fresh.height)
         if len(calls) == 1:
             write(offline_lake, rows[:1])
@@ -189,6 +185,19 @@ def test_only_files_that_may_hold_the_keys_are_read(offline_lake: Settings):
     for uri in set(newest) - set(touched):
         Path(uri.removeprefix("file://")).unlink()  # reading one of these would fail
     assert writing.rows_with(table, keys).height == 1
+
+
+@pytest.mark.parametrize("micros", [1, 123_456, 999_999])
+def test_a_time_with_microseconds_is_found_though_the_log_cuts_it(offline_lake: Settings, micros: int):
+    """polars leaves files out by the log's newest time, which has milliseconds alone."""
+    at = START + timedelta(microseconds=micros)
+    write(offline_lake, [message(0, event_time=at, close=1.0), tick(1, 5.0, 0.1, micros / 1e6, trade_id="a")])
+    again = [message(2, event_time=at, close=1.0), tick(3, 5.0, 0.1, micros / 1e6, trade_id="a")]
+    write(offline_lake, [*again, message(4, event_time=at, close=2.0)])
+    totals = everything(offline_lake)["totals"]
+    assert totals["silver/bars"] == (2, 1)
+    assert totals["silver/ticks"] == (1, 1)
+    assert BARS.scan(offline_lake).filter(pl.col("event_time") == at).collect().height == 1
 
 
 def _holds(uri: str, time: Any) -> bool:
