@@ -13,8 +13,15 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str, *, private: bool = False) -> None:
     """Write a file so that a reader, or a machine that loses power, sees the old text or the new one, never a part.
+
+    An earlier one is replaced and never written into: it may be open to others, or be a link of theirs.
+
+    Args:
+        file: its place; missing folders are made.
+        text: what it is to hold.
+        private: nobody but the file's owner may read it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; the old text is still there.
@@ -22,7 +29,8 @@ def write_whole(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        with partial.open("w") as opened:
+        mode = 0o600 if private else 0o666  # less what the umask takes
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as opened:
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())

@@ -6,12 +6,9 @@ told is in ``supervisord.conf`` beside the socket; what each process printed is 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import os
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from pathlib import Path
@@ -22,11 +19,11 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.servers import sockets
 from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON, lake_environment
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import ProcessState
 
-_LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and supervisord adds its process id for a moment
 _SETTLED_SECONDS = 5
 _QUICK_RESTARTS = 8
 _NAME = "supervisor"
@@ -43,12 +40,8 @@ def log_file(settings: Settings, name: str) -> Path:
 
 
 def socket_path(settings: Settings) -> Path:
-    """The supervisor's socket; in the system's temporary folder where the data folder's path is too long for one."""
-    path = folder(settings) / "supervisor.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        return path
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"financelake-{os.getuid()}-{digest}.sock"
+    """The supervisor's socket."""
+    return sockets.path(settings, "supervisor")
 
 
 def configuration(settings: Settings) -> str:
@@ -114,7 +107,7 @@ class Supervisor:
         """
         settings = self._settings
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
-        folder(settings).mkdir(parents=True, exist_ok=True)
+        sockets.prepare(settings)
         file = folder(settings) / "supervisord.conf"
         file.write_text(configuration(settings))
         log = log_file(settings, "supervisord")
