@@ -5,10 +5,23 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
+from filelock import FileLock, Timeout
+
+from financelake_assets.errors import FinanceLakeError
+
+LOCK_SECONDS = 600.0
+"""How long one process waits for another's turn: longer than any turn takes, and not for ever."""
+
+
+class LockTimeoutError(FinanceLakeError, TimeoutError):
+    """A lock was held for so long that its holder has probably stopped."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -54,3 +67,29 @@ def read_json(file: Path) -> dict[str, Any] | None:
         log.warning("a state file is damaged and counts as absent", file=str(file), error=str(error))
         return None
     return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def locked(file: Path, seconds: float | None = None) -> Iterator[None]:
+    """Hold a lock between processes, which ends with its holder.
+
+    Args:
+        file: the lock; its folder exists.
+        seconds: how long to wait for it; ``LOCK_SECONDS`` by default.
+
+    Raises:
+        LockTimeoutError: another process has held it all the time.
+    """
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    lock = FileLock(file, timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockTimeoutError(
+            f"another process has held the lock {file} for {seconds:g} s.",
+            remedy="It does not go on: look which one it is (`fuser` on the file names it), and end it.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

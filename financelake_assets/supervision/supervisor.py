@@ -7,6 +7,7 @@ told is in ``supervisord.conf`` beside the socket; what each process printed is 
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
@@ -25,6 +25,8 @@ from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import ProcessState
 
 _SETTLED_SECONDS = 5
+_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 90.0  # it answers when the process has ended, at the latest when it has been killed
 _QUICK_RESTARTS = 8
 _NAME = "supervisor"
 
@@ -83,6 +85,28 @@ def configuration(settings: Settings) -> str:
         lines.append(f"[{section}]")
         lines += [f"{key} = {str(value).replace('%', '%%')}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket. The supervisor's own client waits for ever for one that was stopped."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002  # there is only one
+        return _Connection(self._path, self._seconds)
 
 
 class Supervisor:
@@ -176,7 +200,7 @@ class Supervisor:
         path = socket_path(self._settings)
         if not path.exists():
             raise FileNotFoundError(path)
-        transport = SupervisorTransport(None, None, f"unix://{path}")
+        transport = _Transport(path, _STOP_SECONDS if method == "stopProcess" else _ANSWER_SECONDS)
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
 
