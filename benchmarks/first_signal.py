@@ -22,6 +22,7 @@ from playwright.sync_api import Error, Page, sync_playwright
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.model import registry
+from financelake_assets.servers.web_token import opening
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.supervision import leftovers
@@ -86,7 +87,7 @@ def shows_a_signal(page: Page, settings: Settings) -> bool:
     """Whether the open page shows a signal; opens it when the dashboard has come up."""
     try:
         if page.url == "about:blank":
-            page.goto(settings.dashboard_url, wait_until="commit")
+            page.goto(opening(settings.dashboard_url, settings.with_own_secrets()), wait_until="commit")
         return bool(page.evaluate(ON_THE_PAGE))
     except Error:  # not listening yet, or still on its way to the page
         return False

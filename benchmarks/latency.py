@@ -33,6 +33,7 @@ import polars as pl
 from confluent_kafka import Producer
 from deltalake import DeltaTable
 
+from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.gold.schema import SIGNALS
@@ -77,6 +78,7 @@ def main() -> None:
     settings = get_settings()
     try:
         subprocess.run([*command, "up", "--detach"], check=True, stdout=sys.stderr)
+        settings = settings.with_own_secrets()
         symbols = [f"S{number:03}-USD" for number in range(arguments.symbols)]
         load_history(command, folder, symbols)
         wait_for(lambda: registry.champion(settings), arguments.limit, "a model")
@@ -299,7 +301,7 @@ def floor(settings: Settings, symbols: list[str], arguments: argparse.Namespace)
     target = str(settings.data_dir / "floor")
     query = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .options(**{"kafka.bootstrap.servers": settings.kafka_bootstrap, **spark_options(settings)})
         .option("subscribe", TOPIC)
         .load()
         .selectExpr("CAST(timestamp AS DOUBLE) AS produced", "CAST(value AS STRING) AS value", "partition", "offset")

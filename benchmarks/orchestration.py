@@ -30,6 +30,7 @@ from confluent_kafka import Producer
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.servers.web_token import headers
 
 TOPIC = "bronze.crypto"
 DEFINITIONS = "from financelake_assets.definitions import defs; defs.get_repository_def()"
@@ -71,6 +72,7 @@ def main() -> None:
     definitions = [script(DEFINITIONS) for _ in range(arguments.rounds)]
     try:
         subprocess.run([*command, "up", "--detach"], check=True, stdout=subprocess.DEVNULL)
+        settings = settings.with_own_secrets()
         ensure_topics(settings)
         arrivals = [arrival(settings) for _ in range(arguments.rounds)]
         pairs = [(script(WARM), script(OWN)) for _ in range(arguments.rounds)]
@@ -111,7 +113,7 @@ def newest(settings: Settings) -> float:
     """When the topic's asset was materialised last, in seconds since the epoch; 0 before the first time."""
     asked = json.dumps({"query": NEWEST}).encode()
     request = urllib.request.Request(  # noqa: S310  # this machine's own
-        f"{settings.dagster_url}/graphql", asked, {"content-type": "application/json"}
+        f"{settings.dagster_url}/graphql", asked, {"content-type": "application/json", **headers(settings)}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)["data"]["assetOrError"]

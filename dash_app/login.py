@@ -1,7 +1,8 @@
-"""Who may see the page: everybody on this machine; from elsewhere only people who know the login.
+"""Who may see the page: who has the lake's token; from elsewhere only people who know the login.
 
-Enters: settings. Leaves: a Flask server that asks for name and password on every request, where they are set, and
-answers only to its own names: a web page elsewhere cannot read it by pointing a name of its own at this machine.
+Enters: settings. Leaves: a Flask server that asks for name and password on every request, where they are set, or else
+for the token that ``up`` makes. It answers only to its own names: a web page elsewhere cannot read it by pointing a
+name of its own at this machine.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from flask_httpauth import HTTPBasicAuth
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.servers import web_token
+from financelake_assets.servers.web_token import WebToken
 
 _OPEN_PATHS = ("/health",)
-"""What answers without a login: probes have none, and it tells nothing but table versions."""
+"""What answers without login or token: probes have none, and it tells nothing but table versions."""
 
 _MOST_FAILURES = 10
 _PAUSE_SECONDS = 60.0
@@ -80,6 +83,9 @@ def require_login(server: Flask, settings: Settings) -> None:
             "FINANCELAKE_DASHBOARD__LOGIN=name:password, or leave FINANCELAKE_HOST at 127.0.0.1."
         )
     if login is None:
+        key = web_token.of(settings)
+        if key is not None:
+            _require_key(server, key)
         return
     expected = login.get_secret_value().encode()
     attempts = Attempts(time.monotonic)
@@ -105,6 +111,20 @@ def require_login(server: Flask, settings: Settings) -> None:
         if wait > 0:
             return "Too many wrong logins. Try again later.\n", 429, {"Retry-After": str(math.ceil(wait))}
         return guarded()
+
+
+def _require_key(server: Flask, key: WebToken) -> None:
+    """Let in who shows the lake's token: a browser once, in an address, and by its cookie from then on."""
+
+    @server.before_request
+    def guard() -> ResponseReturnValue | None:
+        query = request.query_string.decode("latin-1")
+        if request.method in ("GET", "HEAD") and key.offered(query):
+            return "", 303, key.exchange(request.path, query)
+        cookies, shown = request.headers.get("Cookie"), request.headers.get("Authorization")
+        if request.path in _OPEN_PATHS or key.admits(cookies, shown):
+            return None
+        return f"{web_token.REFUSAL}\n", 401, {"WWW-Authenticate": "Bearer", "Content-Type": "text/plain"}
 
 
 def is_loopback(host: str) -> bool:

@@ -50,7 +50,7 @@ fi
 certificate kafka.pem broker kafka-1 kafka-2 kafka-3 "$@"
 certificate proxy.pem proxy proxy "$@"
 
-for name in kafka-admin kafka-lake spark-token spark-cluster postgres; do
+for name in kafka-admin kafka-lake spark-token spark-cluster postgres web-token; do
   password "$name"
 done
 [ -s dagster-postgres ] || echo "postgresql://financelake:$(cat postgres)@postgres/financelake" >dagster-postgres

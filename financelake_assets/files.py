@@ -5,16 +5,36 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
+from filelock import FileLock, Timeout
+
+from financelake_assets.errors import FinanceLakeError
+
+LOCK_SECONDS = 600.0
+"""How long one process waits for another's turn: longer than any turn takes, and not for ever."""
+
+
+class LockTimeoutError(FinanceLakeError, TimeoutError):
+    """A lock was held for so long that its holder has probably stopped."""
+
 
 log = structlog.get_logger(__name__)
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str, *, private: bool = False) -> None:
     """Write a file so that a reader, or a machine that loses power, sees the old text or the new one, never a part.
+
+    An earlier one is replaced and never written into: it may be open to others, or be a link of theirs.
+
+    Args:
+        file: its place; missing folders are made.
+        text: what it is to hold.
+        private: nobody but the file's owner may read it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; the old text is still there.
@@ -22,7 +42,8 @@ def write_whole(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        with partial.open("w") as opened:
+        mode = 0o600 if private else 0o666  # less what the umask takes
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as opened:
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())
@@ -46,3 +67,29 @@ def read_json(file: Path) -> dict[str, Any] | None:
         log.warning("a state file is damaged and counts as absent", file=str(file), error=str(error))
         return None
     return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def locked(file: Path, seconds: float | None = None) -> Iterator[None]:
+    """Hold a lock between processes, which ends with its holder.
+
+    Args:
+        file: the lock; its folder exists.
+        seconds: how long to wait for it; ``LOCK_SECONDS`` by default.
+
+    Raises:
+        LockTimeoutError: another process has held it all the time.
+    """
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    lock = FileLock(file, timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockTimeoutError(
+            f"another process has held the lock {file} for {seconds:g} s.",
+            remedy="It does not go on: look which one it is (`fuser` on the file names it), and end it.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -19,11 +19,11 @@ class AccessError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Login:
-    """What it takes to log in."""
+    """What it takes to log in; ``ca_file`` where the broker speaks TLS."""
 
     username: str
     password: str
-    ca_file: Path
+    ca_file: Path | None
 
 
 def login(kafka: KafkaSettings) -> Login:
@@ -32,13 +32,18 @@ def login(kafka: KafkaSettings) -> Login:
     Raises:
         AccessError: something is missing.
     """
-    values = {"username": kafka.username, "password": kafka.password, "ca_file": kafka.ca_file}
+    values = {
+        "username": kafka.username,
+        "password": kafka.password,
+        **({"ca_file": kafka.ca_file} if kafka.tls else {}),
+    }
     missing = [f"FINANCELAKE_KAFKA__{name.upper()}" for name, value in values.items() if value is None]
-    if kafka.username is None or kafka.password is None or kafka.ca_file is None:
+    if kafka.username is None or kafka.password is None or missing:
         raise AccessError(f"FINANCELAKE_KAFKA__SECURITY is {kafka.security}, which needs {' and '.join(missing)}.")
-    if not kafka.ca_file.is_file():
-        raise AccessError(f"FINANCELAKE_KAFKA__CA_FILE names {kafka.ca_file}, which is no file.")
-    return Login(kafka.username, kafka.password.get_secret_value(), kafka.ca_file)
+    ca_file = kafka.ca_file if kafka.tls else None
+    if ca_file is not None and not ca_file.is_file():
+        raise AccessError(f"FINANCELAKE_KAFKA__CA_FILE names {ca_file}, which is no file.")
+    return Login(kafka.username, kafka.password.get_secret_value(), ca_file)
 
 
 def client_options(settings: Settings) -> dict[str, str]:
@@ -51,7 +56,7 @@ def client_options(settings: Settings) -> dict[str, str]:
         "sasl.mechanism": settings.kafka.sasl_mechanism,
         "sasl.username": who.username,
         "sasl.password": who.password,
-        "ssl.ca.location": str(who.ca_file),
+        **({} if who.ca_file is None else {"ssl.ca.location": str(who.ca_file)}),
     }
 
 
@@ -64,8 +69,11 @@ def spark_options(settings: Settings) -> dict[str, str]:
         "kafka.security.protocol": settings.kafka.security,
         "kafka.sasl.mechanism": settings.kafka.sasl_mechanism,
         "kafka.sasl.jaas.config": _jaas(settings.kafka.sasl_mechanism, who),
-        "kafka.ssl.truststore.type": "PEM",
-        "kafka.ssl.truststore.location": str(who.ca_file),
+        **(
+            {}
+            if who.ca_file is None
+            else {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": str(who.ca_file)}
+        ),
     }
 
 

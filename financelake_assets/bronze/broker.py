@@ -29,7 +29,10 @@ _DENIED = (
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 )
-_LOGIN_WANTED = " If it takes connections and then ends them, it wants a login: see FINANCELAKE_KAFKA__SECURITY."
+_LOGIN_WANTED = (
+    " If it takes connections and then ends them, it wants a login: that of a lake on this machine is in the folder "
+    "`secrets` of its data folder, for its owner alone; for another broker see FINANCELAKE_KAFKA__SECURITY."
+)
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ def up(
     ran_before = Supervisor(settings).alive()
     try:
         with downloads(err) as progress:
-            lake.up(settings, say, progress)
+            settings = lake.up(settings, say, progress)
         _welcome(settings, detach or ran_before)
         if not detach and not ran_before:
             lake.await_end(settings)
@@ -70,15 +70,20 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 
 
 def _welcome(settings: Settings, detached: bool) -> None:
+    from financelake_assets.servers.web_token import opening
+
     err.print()
-    out.print(f"FinanceLake Pro  {settings.dashboard_url}")
-    out.print(f"Dagster          {settings.dagster_url}")
+    page = settings.dashboard_url if settings.dashboard.login else opening(settings.dashboard_url, settings)
+    out.print(f"FinanceLake Pro  {page}")
+    out.print(f"Dagster          {opening(settings.dagster_url, settings)}")
     out.print(f"Data folder      {settings.data_dir}")
     if settings.feed.provider == "replay":
         err.print("\nReal market history is being [bold]replayed[/bold]; the first model is trained within minutes.")
     stop = (
         "`financelake down` stops the lake" if detached else "Ctrl-C, or `financelake down` elsewhere, stops the lake"
     )
+    if settings.web_token is not None:
+        err.print("These addresses hold the lake's token, for you alone. Your browser needs it once.")
     err.print(f"Next: `financelake status`. {stop}.")
 
 

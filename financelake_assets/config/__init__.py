@@ -1,21 +1,25 @@
 """The one typed settings tree of a lake.
 
 Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
-``FINANCELAKE_KAFKA__PORT=19092``), and files of those names in ``FINANCELAKE_SECRETS_DIR``. Leaves: a validated, frozen
-``Settings``. Everything that a lake writes lies under ``data_dir``, its tables in an object store where ``store`` names
-one; every port is shifted by ``port_offset``, so that two lakes run side by side.
+``FINANCELAKE_KAFKA__PORT=19092``), files of those names in ``FINANCELAKE_SECRETS_DIR``, and the secrets that ``up`` has
+made for this lake (``own_secrets.py``). Leaves: a validated, frozen ``Settings``. Everything that a lake writes lies
+under ``data_dir``, its tables in an object store where ``store`` names one; every port is shifted by ``port_offset``,
+so that two lakes run side by side.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
+import uuid
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -32,6 +36,7 @@ from financelake_assets.config.market import (
     SignalSettings,
     SilverSettings,
 )
+from financelake_assets.config.own_secrets import OwnSecrets
 from financelake_assets.config.platform import (
     AlertSettings,
     DagsterSettings,
@@ -67,7 +72,7 @@ __all__ = [
 ]
 
 STREAMS_SESSION_ID = "5d1f0c1e-7a51-4b0e-9c1c-f1a9ce1a4e00"
-"""The fixed Spark Connect session that owns the continuous queries, so that any client finds them again."""
+"""The Spark Connect session that owns the continuous queries on a server without a token: any client finds it again."""
 
 SECRETS_DIR = "FINANCELAKE_SECRETS_DIR"
 """Names a folder of files, each called like the variable whose value it holds, as Docker mounts secrets."""
@@ -88,6 +93,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="json: one object a line, of Python and Dagster")
     universe_file: Path | None = Field(
         None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
+    )
+    web_token: SecretStr | None = Field(
+        None,
+        description="what a browser shows once to FinanceLake Pro and to Dagster's page; `up` makes one; empty is none",
     )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
@@ -118,6 +127,11 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("web_token", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
     @field_validator("universe_file")
     @classmethod
     def _absolute_where_given(cls, value: Path | None) -> Path | None:
@@ -133,12 +147,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the files of the secrets' folder."""
-        del settings_cls, dotenv_settings
+        """Arguments, then the environment, the files of the secrets' folder, and the lake's own secrets."""
+        del dotenv_settings
         files = NestedSecretsSettingsSource(
             file_secret_settings, os.environ.get(SECRETS_DIR), secrets_dir_missing="error"
         )
-        return init_settings, env_settings, files
+        own = OwnSecrets(settings_cls, settings_cls.model_fields["data_dir"].default)
+        return init_settings, env_settings, files, own
+
+    def with_own_secrets(self) -> Self:
+        """These settings with the secrets that ``up`` has made since they were read."""
+        return type(self)(**self.model_dump(exclude_unset=True))
 
     def without_secrets(self) -> str:
         """JSON for a process elsewhere, which needs the settings and must not be sent the secrets."""
@@ -172,8 +191,16 @@ class Settings(BaseSettings):
 
     @property
     def streams_remote(self) -> str:
-        """Spark Connect URL of the fixed session that owns the continuous queries."""
-        return f"{self.spark_remote}{_separator(self.spark_remote)}session_id={STREAMS_SESSION_ID}"
+        """Spark Connect URL of the one session that owns the continuous queries. Holds the token: not for messages."""
+        return f"{self.spark_remote}{_separator(self.spark_remote)}session_id={self.streams_session_id}"
+
+    @property
+    def streams_session_id(self) -> str:
+        """The id of that session: the same for every client that knows the token, and unknown to all others."""
+        if self.spark.token is None:
+            return STREAMS_SESSION_ID
+        digest = hmac.digest(self.spark.token.get_secret_value().encode(), b"the streams' session", hashlib.sha256)
+        return str(uuid.UUID(bytes=digest[:16], version=4))
 
     @property
     def dagster_url(self) -> str:

@@ -19,11 +19,13 @@ class KafkaSettings(Group):
     heap: str = Field("512m", pattern=r"^\d+[mg]$", description="Java heap of the own broker")
     partitions: int = Field(2, ge=1, description="partitions of each bronze topic")
     replication: int = Field(1, ge=1, description="replicas of each bronze topic")
-    security: Literal["PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="SASL_SSL: clients log in with username and password over TLS"
+    security: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="SASL_…: clients log in with username and password, over TLS or not; `up` chooses SASL_PLAINTEXT "
+        "for its own broker where nothing is set, and makes the passwords",
     )
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
-        "SCRAM-SHA-512", description="how they log in; the own broker knows the first"
+        "SCRAM-SHA-512", description="how they log in; the own broker knows the first over TLS, and else PLAIN"
     )
     username: str | None = Field(None, description="of this lake on the broker")
     password: SecretStr | None = Field(None, description="of that user")
@@ -38,13 +40,18 @@ class KafkaSettings(Group):
         None, description="PEM of the own broker's private key, its certificate and the authority's; for SASL_SSL"
     )
     admin_password: SecretStr | None = Field(
-        None, description="of the user admin, made with the own broker; for SASL_SSL"
+        None, description="of the user admin, made with the own broker; for SASL_…"
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="where the own broker shows its JMX figures to Prometheus; unset is nowhere"
     )
     retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
     retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
+
+    @property
+    def tls(self) -> bool:
+        """Whether clients speak TLS to the broker."""
+        return self.security == "SASL_SSL"
 
 
 class SparkSettings(Group):
@@ -54,7 +61,10 @@ class SparkSettings(Group):
     remote: str | None = Field(None, description="an existing sc://host:port; no own server is started")
     master: str = Field("local[*]", description="spark.master of the own server")
     driver_host: str | None = Field(None, description="name under which executors reach the own server; default: host")
-    token: SecretStr | None = Field(None, description="a client of the Connect server must know it")
+    token: SecretStr | None = Field(
+        None,
+        description="a client of the Connect server must know it; `up` makes one for its own server; empty is none",
+    )
     ca_file: Path | None = Field(
         None, description="PEM of the authority behind a remote with use_ssl=true; unset is the public ones"
     )
@@ -73,6 +83,11 @@ class SparkSettings(Group):
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+
+    @field_validator("token", "cluster_secret", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None  # said on purpose: no token, also where `up` has made one
 
 
 class StreamSettings(Group):
@@ -141,8 +156,10 @@ class DagsterSettings(Group):
     """Dagster's webserver and code location."""
 
     port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver")
-    code_port: int = Field(4266, ge=1, le=65535, description="port of the code location's gRPC server")
-    code_host: str | None = Field(None, description="where the code location is, if not on this host")
+    code_port: int = Field(4266, ge=1, le=65535, description="port of the code location, with code_host")
+    code_host: str | None = Field(
+        None, description="where the code location is, if not on this host; unset is a Unix socket, for its owner alone"
+    )
     postgres: SecretStr | None = Field(
         None, description="postgresql://user:password@host/database for runs and events; unset is SQLite files"
     )

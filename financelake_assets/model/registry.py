@@ -19,13 +19,13 @@ import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
-from filelock import FileLock
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.files import locked
 from financelake_assets.model import artifacts, forest, metrics
 from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
@@ -218,7 +218,7 @@ def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
 @contextmanager
 def _writing(settings: Settings) -> Iterator[None]:
     settings.models_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.models_dir / ".registry.lock"):
+    with locked(settings.models_dir / ".registry.lock"):
         yield
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import deployment, preflight
-from financelake_assets.servers import jars, kafka_access
+from financelake_assets.servers import jars, kafka_access, own_secrets
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import Process
 from financelake_assets.supervision.supervisor import Supervisor, folder, log_file, mark_unwanted, mark_wanted, wanted
@@ -40,13 +40,16 @@ def _alone(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> None:
+def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> Settings:
     """Start what does not run, and return when all is well.
 
     Args:
         settings: the lake.
         say: called with each step that is done.
         progress: shows downloads.
+
+    Returns:
+        The settings with the secrets of this lake, which the first start makes.
 
     Raises:
         FinanceLakeError: something is missing or did not become well; what did start goes on under the supervisor.
@@ -56,12 +59,22 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
         supervisor = Supervisor(settings)
         if supervisor.alive():
             say("the lake's supervisor is running already")
+            settings = settings.with_own_secrets()  # what runs goes on with those that it has
         else:
+            settings = _with_secrets(settings, say)
             _check(settings, say, progress)
             _remember_universe(settings, say)
             supervisor.start()
         mark_wanted(settings)
         _start(settings, supervisor, say)
+    return settings
+
+
+def _with_secrets(settings: Settings, say: Say) -> Settings:
+    """The lake's own secrets, made where they are missing."""
+    if own_secrets.make(settings.data_dir):
+        say(f"made secrets that only you can read, in {settings.data_dir / 'secrets'}")
+    return settings.with_own_secrets()
 
 
 def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None:
@@ -100,7 +113,7 @@ def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
         for process in stage:
             supervisor.start_process(process.name)
         _await_well(settings, supervisor, stage, deadline, say)
-        if number == 0 and settings.kafka.bootstrap is None and settings.kafka.security != "PLAINTEXT":
+        if number == 0 and settings.kafka.bootstrap is None and settings.kafka.tls:
             kafka_access.grant(settings)
             say(f"the user {settings.kafka.username} may read and write the lake's topics")
 

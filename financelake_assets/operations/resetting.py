@@ -12,7 +12,7 @@ from financelake_assets.supervision import leftovers
 from financelake_assets.supervision.supervisor import Supervisor
 
 # only what a lake writes is ever deleted, whatever folder the settings name
-FOLDERS = ("delta", "checkpoints", "models", "kafka", "spark", "dagster", "logs", "run")
+FOLDERS = ("delta", "checkpoints", "models", "kafka", "spark", "dagster", "logs", "run", "secrets")
 
 
 def contents(settings: Settings) -> list[str]:

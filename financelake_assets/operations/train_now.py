@@ -15,6 +15,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
 from financelake_assets.operations.decisions import TRAIN_JOB
+from financelake_assets.servers import web_token
 from financelake_assets.supervision import probes
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
@@ -32,7 +33,8 @@ def train_now(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     problem = probes.http(f"{settings.dagster_url}/server_info")
     if problem:
         raise FinanceLakeError(f"Dagster {problem}.", remedy="Start the lake with `financelake up`.")
-    client = DagsterGraphQLClient(settings.host, port_number=settings.dagster.port + settings.port_offset)
+    port = settings.dagster.port + settings.port_offset
+    client = DagsterGraphQLClient(settings.host, port_number=port, headers=web_token.headers(settings))
     try:
         run = client.submit_job_execution(TRAIN_JOB)
     except DagsterGraphQLClientError as error:

@@ -1,7 +1,9 @@
 """Dagster's three processes: the code location's gRPC server, the webserver and the daemon.
 
 Enters: settings. Leaves: command lines whose DAGSTER_HOME is ``<data_dir>/dagster``, with the instance settings of the
-repository's ``dagster.yaml`` and a workspace that points at this lake's code location.
+repository's ``dagster.yaml`` and a workspace that points at this lake's code location. That runs code for whoever
+reaches it and asks nobody who he is; so where all three are on this machine, it listens on a Unix socket of their
+owner's.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import yaml
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import write_whole
+from financelake_assets.servers import sockets
 from financelake_assets.servers.command import PYTHON, Command
 
 _PACKAGE = Path(__file__).parents[1]
@@ -35,19 +38,35 @@ def prepare(settings: Settings) -> None:
     if settings.dagster.postgres is not None:
         instance += yaml.safe_dump({"storage": {"postgres": {"postgres_url": {"env": _POSTGRES_VARIABLE}}}})
     write_whole(folder / "dagster.yaml", instance)
-    host = settings.dagster.code_host or settings.host
-    server = {"host": host, "port": _code_port(settings), "location_name": LOCATION}
+    if settings.dagster.code_host is None:
+        sockets.prepare(settings)
+        place: dict[str, object] = {"socket": str(code_socket(settings))}
+    else:
+        place = {"host": settings.dagster.code_host, "port": code_port(settings)}
+    server = {**place, "location_name": LOCATION}
     write_whole(folder / "workspace.yaml", yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
 
 def code_server(settings: Settings) -> Command:
     """The code location, which also launches the runs."""
-    where = ("--host", settings.host, "--port", str(_code_port(settings)))
+    where: tuple[str, ...] = ("--host", settings.host, "--port", str(code_port(settings)))
+    if settings.dagster.code_host is None:
+        where = ("--socket", str(code_socket(settings)))
     return _command(
         settings,
         *("dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION),
         *_log_format(settings),
     )
+
+
+def code_socket(settings: Settings) -> Path:
+    """Where the code location listens when the webserver and the daemon are on the same machine."""
+    return sockets.path(settings, "dagster-code")
+
+
+def code_port(settings: Settings) -> int:
+    """Where it listens when they are elsewhere, that is where ``dagster.code_host`` is set."""
+    return settings.dagster.code_port + settings.port_offset
 
 
 def webserver(settings: Settings) -> Command:
@@ -80,10 +99,6 @@ def _command(settings: Settings, module: str, *arguments: str) -> Command:
         address = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", postgres.get_secret_value())
         env[_POSTGRES_VARIABLE] = address
     return Command((*PYTHON, "-m", module, *arguments), cwd=folder, env=env)
-
-
-def _code_port(settings: Settings) -> int:
-    return settings.dagster.code_port + settings.port_offset
 
 
 def _instance_settings() -> Path:

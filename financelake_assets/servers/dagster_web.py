@@ -15,14 +15,16 @@ from starlette.applications import Starlette
 
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.servers import web_token
 from financelake_assets.servers.web_guard import WebGuard
+from financelake_assets.servers.web_token import WebToken
 
 PRIVATE = "create_app_from_workspace_process_context"
 """The function of ``dagster_webserver.cli`` that makes the ASGI application."""
 
 
-def install(hosts: tuple[str, ...]) -> None:
-    """Have Dagster's webserver make its application with the guard around it.
+def install(hosts: tuple[str, ...], key: WebToken | None = None) -> None:
+    """Have Dagster's webserver make its application with the guard around it, which asks for the key if there is one.
 
     Raises:
         FinanceLakeError: this release of Dagster makes its application in another way.
@@ -36,7 +38,7 @@ def install(hosts: tuple[str, ...]) -> None:
 
     def guarded(*arguments: Any, **named: Any) -> Starlette:
         app = make(*arguments, **named)
-        app.add_middleware(WebGuard, hosts=hosts)
+        app.add_middleware(WebGuard, hosts=hosts, key=key)
         return app
 
     setattr(cli, PRIVATE, guarded)
@@ -45,7 +47,7 @@ def install(hosts: tuple[str, ...]) -> None:
 def main() -> None:
     """Serve Dagster's page, guarded."""
     settings = get_settings()
-    install((settings.host, *settings.dagster.hosts))
+    install((settings.host, *settings.dagster.hosts), web_token.of(settings))
     cli.main()
 
 

@@ -4,7 +4,10 @@ Enters: settings and a class path. Leaves: ``<data_dir>/kafka`` formatted exactl
 broker. A folder whose formatting was cut short is completed with the same cluster id; message data is never removed.
 
 With ``kafka.security=SASL_SSL`` clients log in over TLS and may do what was granted to them (``kafka_access.py``), and
-brokers know each other by certificates of the lake's authority with the common name ``broker``.
+brokers know each other by certificates of the lake's authority with the common name ``broker``. With
+``SASL_PLAINTEXT``, which is for a broker on loopback, clients and the broker itself log in with passwords that are in
+its configuration: so a folder that was formatted without them needs nothing more, and a new password holds from the
+next start on.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ rules:
 
 _FIRST_USERS = "first-users.args"
 _PASSWORD = r"[A-Za-z0-9._~-]{12,}"  # noqa: S105  # what one may be made of
+_USER = r"[A-Za-z0-9_-]+"
 
 _LOG4J2 = """\
 status = error
@@ -84,7 +88,7 @@ def server_properties(settings: Settings) -> str:
         "node.id": kafka.node_id,
         "controller.quorum.voters": kafka.voters or f"{kafka.node_id}@{_reachable(settings, kafka.controller_port)}",
         "controller.listener.names": "CONTROLLER",
-        **(_plain(settings) if kafka.security == "PLAINTEXT" else _secured(settings)),
+        **_LISTENERS[kafka.security](settings),
         "log.dirs": folder(settings) / "data",
         "auto.create.topics.enable": "false",
         "num.partitions": kafka.partitions,
@@ -120,6 +124,28 @@ def _plain(settings: Settings) -> dict[str, object]:
     }
 
 
+def _with_passwords(settings: Settings) -> dict[str, object]:
+    """Clients log in by name and password, and so does the broker to its controller, whose port is as open."""
+    kafka = settings.kafka
+    users = {ADMIN: kafka.admin_password, kafka.username: kafka.password}
+    known = {name: secret.get_secret_value() for name, secret in users.items() if secret is not None}
+    module = f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{ADMIN}"'
+    itself = f'{module} password="{known[ADMIN]}" user_{ADMIN}="{known[ADMIN]}"'
+    others = "".join(f' user_{name}="{secret}"' for name, secret in known.items() if name != ADMIN)
+    port = settings.kafka.port
+    return {
+        "listeners": f"CLIENT://{_bracketed(settings.host)}:{port + settings.port_offset},{_controller(settings)}",
+        "advertised.listeners": f"CLIENT://{_reachable(settings, port)}",
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.client.plain.sasl.jaas.config": f"{itself}{others};",
+        "listener.name.controller.plain.sasl.jaas.config": f"{itself};",
+    }
+
+
 def _secured(settings: Settings) -> dict[str, object]:
     """Clients by SCRAM over TLS, brokers and controllers by certificate; nobody may do what was not granted."""
     kafka = settings.kafka
@@ -144,6 +170,9 @@ def _secured(settings: Settings) -> dict[str, object]:
     }
 
 
+_LISTENERS = {"PLAINTEXT": _plain, "SASL_PLAINTEXT": _with_passwords, "SASL_SSL": _secured}
+
+
 def _controller(settings: Settings) -> str:
     return f"CONTROLLER://{_reachable(settings, settings.kafka.controller_port)}"
 
@@ -165,7 +194,7 @@ def prepare(settings: Settings, java: Java, class_path: Sequence[Path]) -> None:
     _check(settings.kafka)
     home = folder(settings)
     (home / "data").mkdir(parents=True, exist_ok=True)
-    (home / "server.properties").write_text(server_properties(settings))
+    write_whole(home / "server.properties", server_properties(settings), private=True)
     (home / "log4j2.properties").write_text(_LOG4J2)
     cluster = _cluster_id(home, settings.kafka)
     found = formatted_for(home / "data", settings.kafka.node_id)
@@ -211,31 +240,41 @@ def _check(kafka: KafkaSettings) -> None:
     """What a secured broker needs is there, before a JVM says it in its own words."""
     if kafka.security == "PLAINTEXT":
         return
-    needed = {"KEYSTORE_FILE": kafka.keystore_file, "CA_FILE": kafka.ca_file, "ADMIN_PASSWORD": kafka.admin_password}
+    needed: dict[str, object] = {"ADMIN_PASSWORD": kafka.admin_password}
+    if kafka.tls:
+        needed |= {"KEYSTORE_FILE": kafka.keystore_file, "CA_FILE": kafka.ca_file}
+    else:
+        needed |= {"USERNAME": kafka.username, "PASSWORD": kafka.password}
     missing = [f"FINANCELAKE_KAFKA__{name}" for name, value in needed.items() if value is None]
     if missing:
         raise FinanceLakeError(
             f"A broker with FINANCELAKE_KAFKA__SECURITY={kafka.security} needs {' and '.join(missing)}.",
-            remedy="`docker/secrets.sh FOLDER` makes certificates and passwords; see docs/deployment.md.",
+            remedy="`docker/secrets.sh FOLDER` makes certificates and passwords; see docs/deployment.md. For a broker "
+            "on loopback `financelake up` makes the passwords.",
         )
     for name, value in needed.items():
         if isinstance(value, Path) and not value.is_file():
             raise FinanceLakeError(f"FINANCELAKE_KAFKA__{name} names {value}, which is no file.", remedy="Correct it.")
-    if kafka.admin_password and not re.fullmatch(_PASSWORD, kafka.admin_password.get_secret_value()):
-        raise FinanceLakeError(
-            "FINANCELAKE_KAFKA__ADMIN_PASSWORD has a character that Kafka's StorageTool cannot take.",
-            remedy="Use 12 or more letters, digits and -._~",
-        )
+    plain = {"ADMIN_PASSWORD": kafka.admin_password}
+    if not kafka.tls:
+        plain |= {"PASSWORD": kafka.password}
+    for name, secret in plain.items():
+        if secret and not re.fullmatch(_PASSWORD, secret.get_secret_value()):
+            raise FinanceLakeError(
+                f"FINANCELAKE_KAFKA__{name} has a character that Kafka's own files cannot take, or is too short.",
+                remedy="Use 12 or more letters, digits and -._~",
+            )
+    if not kafka.tls and not re.fullmatch(_USER, kafka.username or ""):
+        raise FinanceLakeError("FINANCELAKE_KAFKA__USERNAME is no plain name.", remedy="Use letters, digits and -_")
 
 
 def _first_users(home: Path, kafka: KafkaSettings) -> list[str]:
     """The administrator as arguments for the formatting, by a file that nobody else can read."""
-    if kafka.security == "PLAINTEXT" or kafka.admin_password is None:
+    if not kafka.tls or kafka.admin_password is None:
         return []
     file = home / _FIRST_USERS
-    file.unlink(missing_ok=True)  # an earlier one may be open to others, or be a link of theirs
-    file.touch(mode=0o600, exist_ok=False)
-    file.write_text(f"--add-scram\nSCRAM-SHA-512=[name={ADMIN},password={kafka.admin_password.get_secret_value()}]\n")
+    first = f"--add-scram\nSCRAM-SHA-512=[name={ADMIN},password={kafka.admin_password.get_secret_value()}]\n"
+    write_whole(file, first, private=True)
     return [f"@{file}"]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from financelake_assets.config import Settings
+from financelake_assets.files import write_whole
 from financelake_assets.servers.command import Command, joined
 from financelake_assets.servers.java import MODULE, Java
 from financelake_assets.storage.store import spark_options
@@ -173,9 +174,7 @@ def write_log_configuration(home: Path) -> None:
 def properties_file(home: Path, values: Mapping[str, str]) -> Path:
     """Settings in a file that only its owner reads: a command line is everybody's."""
     file = home / "spark.properties"
-    file.unlink(missing_ok=True)  # an earlier one may be open to others, or be a link of theirs
-    file.touch(mode=0o600, exist_ok=False)
-    file.write_text("".join(f"{key} {value}\n" for key, value in values.items()))
+    write_whole(file, "".join(f"{key} {value}\n" for key, value in values.items()), private=True)
     return file
 
 

@@ -1,9 +1,9 @@
 """Which requests reach a web server that has no login: those of its own pages and of programs, never another page's.
 
-Enters: any ASGI application and the names under which it may be asked for. Leaves: the same application, which refuses
-what a foreign page in the user's browser can send: a name that was rebound to this address, another origin, a mutation
-by GET, by form or as plain text, a foreign WebSocket. A program sends neither ``Origin`` nor ``Sec-Fetch-Site``, and is
-let through: this is no login.
+Enters: any ASGI application, the names under which it may be asked for, and the key that visitors must have. Leaves:
+the same application, which refuses what a foreign page in the user's browser can send: a name that was rebound to this
+address, another origin, a mutation by GET, by form or as plain text, a foreign WebSocket. A program sends neither
+``Origin`` nor ``Sec-Fetch-Site``; so where there is a key, it must show that, as everybody must (``web_token.py``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from financelake_assets.servers import web_token
+from financelake_assets.servers.web_token import WebToken
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names of this machine that nobody else can claim."""
+
+OPEN_PATHS = ("/server_info",)
+"""What answers without the key: probes have none, and it tells nothing but versions."""
 
 _READING = ("GET", "HEAD")
 _POLICY_VIOLATION = 1008  # of RFC 6455: the close code of a refused WebSocket
@@ -30,10 +36,12 @@ class WebGuard:
     Args:
         app: the application behind the guard.
         hosts: names and addresses, without ports, under which it may be asked for besides ``LOOPBACK``.
+        key: what a visitor must show; ``None`` lets everybody in who reaches the server.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = (), key: WebToken | None = None) -> None:
         self._app = app
+        self._key = key
         self._hosts = frozenset(name.lower().strip("[]") for name in (*LOOPBACK, *hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +50,10 @@ class WebGuard:
             await self._app(scope, receive, send)
             return
         refusal = self.refusal(scope)
-        if refusal is None:
+        if refusal is None and self._key is not None and _shows(scope, self._key):
+            exchanged = self._key.exchange(scope["path"], scope["query_string"].decode("latin-1"))
+            await Response(status_code=303, headers=exchanged)(scope, receive, send)
+        elif refusal is None:
             await self._app(scope, receive, _without_frames(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
@@ -53,7 +64,12 @@ class WebGuard:
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """HTTP status and reason of a refusal; ``None`` for what may pass."""
         headers = Headers(scope=scope)
-        return self._foreign_host(headers) or _foreign_page(scope, headers) or _odd_request(scope, headers)
+        return (
+            self._foreign_host(headers)
+            or _foreign_page(scope, headers)
+            or _odd_request(scope, headers)
+            or self._without_key(scope, headers)
+        )
 
     def _foreign_host(self, headers: Headers) -> tuple[int, str] | None:
         asked = headers.getlist("host")
@@ -63,6 +79,18 @@ class WebGuard:
             f"this server is not known as {', '.join(asked)[:200]!r}. "
             "FINANCELAKE_DAGSTER__HOSTS lists the names under which it may be asked for."
         )
+
+    def _without_key(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        if self._key is None or scope["path"] in OPEN_PATHS or _shows(scope, self._key):
+            return None
+        cookies = "; ".join(headers.getlist("cookie"))
+        return None if self._key.admits(cookies, headers.get("authorization")) else (401, web_token.REFUSAL)
+
+
+def _shows(scope: Scope, key: WebToken) -> bool:
+    """Whether a person opens an address with the token in it, which then gets a cookie in its place."""
+    reading = scope["type"] == "http" and scope["method"] in _READING
+    return reading and key.offered(scope["query_string"].decode("latin-1"))
 
 
 def _name(host: str) -> str | None:

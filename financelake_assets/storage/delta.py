@@ -19,10 +19,10 @@ from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from financelake_assets.config import Settings
+from financelake_assets.files import locked
 from financelake_assets.storage.store import delta_options
 
 _ATTEMPTS = 8
@@ -183,10 +183,14 @@ class TableSpec:
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:
-        """A lock for writers that rewrite this table. Without it, one of two writers has to begin again."""
+        """A lock for writers that rewrite this table. Without it, one of two writers has to begin again.
+
+        Raises:
+            LockTimeoutError: another writer does not end.
+        """
         folder = settings.run_dir
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"table-{self.layer}-{self.name}.lock"):
+        with locked(folder / f"table-{self.layer}-{self.name}.lock"):
             yield
 
     def facts(self, settings: Settings) -> TableFacts | None:

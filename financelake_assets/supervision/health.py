@@ -14,7 +14,7 @@ from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.servers import dagster
-from financelake_assets.supervision import probes
+from financelake_assets.supervision import probes, processes
 
 _SILENT = timedelta(seconds=30)
 """The feed says every two seconds what it does, also while it waits."""
@@ -23,7 +23,7 @@ _SILENT = timedelta(seconds=30)
 def broker(settings: Settings) -> str | None:
     """The broker answers its protocol, over TLS where that is what it speaks."""
     kafka = settings.kafka
-    ca_file = None if kafka.security == "PLAINTEXT" else kafka.ca_file
+    ca_file = kafka.ca_file if kafka.tls else None
     return probes.kafka(settings.host, kafka.port + settings.port_offset, ca_file)
 
 
@@ -41,7 +41,7 @@ def spark_page(settings: Settings) -> str | None:
 
 def code_location(settings: Settings) -> str | None:
     """Dagster's code location speaks HTTP/2."""
-    return probes.grpc(settings.host, settings.dagster.code_port + settings.port_offset)
+    return processes.code_location(settings)
 
 
 def webserver(settings: Settings) -> str | None:

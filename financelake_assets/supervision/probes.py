@@ -17,6 +17,7 @@ from pathlib import Path
 Probe = Callable[[], str | None]
 
 TIMEOUT = 5.0
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 0x04, 0, 0)  # with an empty SETTINGS frame
 
 
 def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
@@ -34,8 +35,21 @@ def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
 
 def grpc(host: str, port: int) -> str | None:
     """Open an HTTP/2 connection, as gRPC does, and wait for the server's SETTINGS frame."""
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 0x04, 0, 0)  # an empty SETTINGS frame
-    answer = _exchange(host, port, hello, 9)
+    return _settings_frame(_exchange(host, port, _HTTP2_HELLO, 9))
+
+
+def grpc_socket(path: Path) -> str | None:
+    """As ``grpc``, of a server on a Unix socket."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+            return _settings_frame(_answer(connection, _HTTP2_HELLO, 9) or f"closes connections at {path}")
+    except OSError as error:
+        return f"does not answer at {path}: {error}"
+
+
+def _settings_frame(answer: bytes | str) -> str | None:
     if isinstance(answer, str):
         return answer
     return None if answer[3] == 0x04 else "does not speak HTTP/2"
@@ -57,15 +71,20 @@ def _exchange(host: str, port: int, sent: bytes, expected: int, ca_file: Path | 
     """Send bytes, return the first ``expected`` bytes of the answer, or the reason why there are none."""
     try:
         with _connection(host, port, ca_file) as connection:
-            connection.sendall(sent)
-            received = b""
-            while len(received) < expected:
-                part = connection.recv(expected - len(received))
-                if not part:
-                    return f"closes connections at {host}:{port}"
-                received += part
+            return _answer(connection, sent, expected) or f"closes connections at {host}:{port}"
     except OSError as error:
         return f"does not answer at {host}:{port}: {error}"
+
+
+def _answer(connection: socket.socket, sent: bytes, expected: int) -> bytes | None:
+    """The first bytes of the answer; ``None`` where the connection ends before they have come."""
+    connection.sendall(sent)
+    received = b""
+    while len(received) < expected:
+        part = connection.recv(expected - len(received))
+        if not part:
+            return None
+        received += part
     return received
 
 

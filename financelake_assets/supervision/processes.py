@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from financelake_assets.config import Settings
+from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes
 from financelake_assets.supervision.probes import Probe
 
@@ -59,15 +60,21 @@ def of_lake(settings: Settings) -> dict[str, Process]:
     """
     offset, host = settings.port_offset, settings.host
     kafka_port = settings.kafka.port + offset
-    code_port = settings.dagster.code_port + offset
-    ca_file = None if settings.kafka.security == "PLAINTEXT" else settings.kafka.ca_file
+    ca_file = settings.kafka.ca_file if settings.kafka.tls else None
     web_port, page_port = settings.dagster.port + offset, settings.dashboard.port + offset
     all_of_them = [
         Process("broker", "Kafka broker", 0, lambda: probes.kafka(host, kafka_port, ca_file), 30, kafka_port),
         Process(
             "spark", "Spark Connect server", 0, lambda: probes.grpc(host, settings.spark_port), 20, settings.spark_port
         ),
-        Process("dagster-code", "Dagster code location", 0, lambda: probes.grpc(host, code_port), 10, code_port),
+        Process(
+            "dagster-code",
+            "Dagster code location",
+            0,
+            lambda: code_location(settings),
+            10,
+            code_location_port(settings),
+        ),
         Process(
             "dashboard", "FinanceLake Pro", 0, lambda: probes.http(f"{settings.dashboard_url}/health"), 5, page_port
         ),
@@ -89,6 +96,17 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         "feed": settings.feed.provider == "none",
     }
     return {process.name: process for process in all_of_them if not someone_elses.get(process.name, False)}
+
+
+def code_location(settings: Settings) -> str | None:
+    """Probe Dagster's code location where it listens: on a Unix socket, or on a port for webservers elsewhere."""
+    port = code_location_port(settings)
+    return probes.grpc_socket(dagster.code_socket(settings)) if port is None else probes.grpc(settings.host, port)
+
+
+def code_location_port(settings: Settings) -> int | None:
+    """The code location's port; ``None`` where it has a Unix socket."""
+    return None if settings.dagster.code_host is None else dagster.code_port(settings)
 
 
 def stages(processes: Mapping[str, Process]) -> list[list[Process]]:

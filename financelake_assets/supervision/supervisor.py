@@ -6,28 +6,27 @@ told is in ``supervisord.conf`` beside the socket; what each process printed is 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import os
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.servers import sockets
 from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON, lake_environment
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import ProcessState
 
-_LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and supervisord adds its process id for a moment
 _SETTLED_SECONDS = 5
+_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 90.0  # it answers when the process has ended, at the latest when it has been killed
 _QUICK_RESTARTS = 8
 _NAME = "supervisor"
 
@@ -43,12 +42,8 @@ def log_file(settings: Settings, name: str) -> Path:
 
 
 def socket_path(settings: Settings) -> Path:
-    """The supervisor's socket; in the system's temporary folder where the data folder's path is too long for one."""
-    path = folder(settings) / "supervisor.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        return path
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"financelake-{os.getuid()}-{digest}.sock"
+    """The supervisor's socket."""
+    return sockets.path(settings, "supervisor")
 
 
 def configuration(settings: Settings) -> str:
@@ -92,6 +87,28 @@ def configuration(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket. The supervisor's own client waits for ever for one that was stopped."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002  # there is only one
+        return _Connection(self._path, self._seconds)
+
+
 class Supervisor:
     """A client of this lake's supervisord."""
 
@@ -114,7 +131,7 @@ class Supervisor:
         """
         settings = self._settings
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
-        folder(settings).mkdir(parents=True, exist_ok=True)
+        sockets.prepare(settings)
         file = folder(settings) / "supervisord.conf"
         file.write_text(configuration(settings))
         log = log_file(settings, "supervisord")
@@ -183,7 +200,7 @@ class Supervisor:
         path = socket_path(self._settings)
         if not path.exists():
             raise FileNotFoundError(path)
-        transport = SupervisorTransport(None, None, f"unix://{path}")
+        transport = _Transport(path, _STOP_SECONDS if method == "stopProcess" else _ANSWER_SECONDS)
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
 

@@ -142,6 +142,21 @@ def test_only_the_proxy_is_reachable_and_only_from_this_machine(profile: str):
     assert compose(profile)["networks"]["inside"]["internal"] is True
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_sends_alerts_and_asks_providers_has_a_way_out_and_is_not_published(profile: str):
+    """Their inner network leads nowhere: alerts and live feeds would wait for ever."""
+    ways_out = {name for name, service in services(profile).items() if "egress" in service["networks"]}
+    assert ways_out == {"dagster-code", "feed"}
+    assert "egress" in compose(profile)["services"]["cli"]["networks"], "`run --rm cli ingest` asks providers too"
+    assert not (compose(profile)["networks"]["egress"] or {}).get("internal")
+    for name in ways_out:
+        service = services(profile)[name]
+        assert "inside" in service["networks"]
+        assert "ports" not in service
+    code = environment(services(profile)["dagster-code"])
+    assert code["FINANCELAKE_HOST"] == "0.0.0.0", "or it listens on one of its networks by chance"  # noqa: S104
+
+
 def test_with_a_store_what_reads_tables_is_told_of_it_and_nothing_else_is():
     added = yaml.safe_load((DOCKER / "compose.store.yaml").read_text())
     declared = compose("cluster")

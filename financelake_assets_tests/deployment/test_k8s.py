@@ -12,7 +12,7 @@ from confluent_kafka.admin import AclBinding
 
 from financelake_assets.bronze.topics import declared
 from financelake_assets.config import Settings
-from financelake_assets.servers import kafka_access
+from financelake_assets.servers import dagster_web, kafka_access, web_guard
 from financelake_assets.supervision import health, launch
 from financelake_assets_tests.deployment.composed import DOCKER
 from financelake_assets_tests.deployment.test_compose import setting
@@ -60,6 +60,43 @@ def test_dagsters_values_make_a_pod_that_fits_the_schema():
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "run"}, "spec": spec}
     kubernetes_validate.validate(pod, KUBERNETES, strict=True)
     assert deployment["port"] == Settings().dagster.code_port
+
+
+def test_the_chart_starts_the_webserver_behind_the_guard_with_a_token():
+    """The chart runs ``dagster-webserver -h 0.0.0.0 -p PORT -w …`` by its name, in the image that its values say."""
+    values = documents("dagster-values.yaml")[0]["dagsterWebserver"]
+    (lakes,) = documents("dagster-values.yaml")[0]["dagster-user-deployments"]["deployments"]
+    assert values["image"] == lakes["image"]
+    script = (DOCKER / "dagster-webserver").read_text().splitlines()[-1]
+    assert script == f'exec /app/.venv/bin/python -P -m {dagster_web.__name__} "$@"'
+    image = (DOCKER / "Dockerfile").read_text()
+    assert "docker/dagster-webserver /app/bin/dagster-webserver" in image
+    assert "PATH=/app/bin:/app/.venv/bin:$PATH" in image, "before the script that Dagster brings"
+    assert "--extra k8s" in image, "its instance launches runs as pods"
+    items = values["volumes"][0]["secret"]["items"]
+    assert [item["path"] for item in items] == ["FINANCELAKE_WEB_TOKEN"]
+    assert "SecretStr" in str(setting("FINANCELAKE_WEB_TOKEN"))
+    assert f" {items[0]['key']};" in (DOCKER / "secrets.sh").read_text()
+    asked = values["readinessProbe"]["httpGet"]
+    assert asked["path"] in web_guard.OPEN_PATHS
+    assert asked["port"] == values["service"]["port"]
+    assert {header["name"]: header["value"] for header in asked["httpHeaders"]}["Host"] in web_guard.LOOPBACK
+    container = {
+        "name": "dagster",
+        "image": "financelake:0.1.0",
+        "readinessProbe": values["readinessProbe"],
+        **{key: values[key] for key in ("env", "securityContext", "resources", "volumeMounts")},
+    }
+    spec = {"containers": [container], "volumes": values["volumes"], "securityContext": values["podSecurityContext"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "webserver"}, "spec": spec}
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def test_who_is_no_part_of_dagster_does_not_reach_its_code_location():
+    (deployment,) = documents("dagster-values.yaml")[0]["dagster-user-deployments"]["deployments"]
+    policies = {one["metadata"]["name"]: one["spec"] for one in LAKE if one["kind"] == "NetworkPolicy"}
+    labels = policies["dagster-code"]["podSelector"]["matchLabels"]
+    assert labels == {"component": "user-deployments", "deployment": deployment["name"]}
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=name_of)

@@ -17,6 +17,7 @@ import pytest
 
 from financelake_assets.config import Settings
 from financelake_assets.operations.status import status as lake_status
+from financelake_assets.servers.web_token import opening
 from financelake_assets_tests.shared_servers import laptop
 
 Status = dict[str, Any]
@@ -26,7 +27,7 @@ class CommandLine:
     """``financelake`` for one lake."""
 
     def __init__(self, settings: Settings, **variables: str) -> None:
-        self.settings = settings
+        self._settings = settings
         # a new process for each look would take the lake's cores from it, and a client of its Spark server in this
         # one would stay pyspark's active session for the tests that follow
         self._eyes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
@@ -41,6 +42,11 @@ class CommandLine:
             "FINANCELAKE_DASHBOARD__PORT": str(settings.dashboard.port),
             **variables,
         }
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings, with the secrets that its first ``up`` has made."""
+        return self._settings.with_own_secrets()
 
     def __call__(self, *arguments: str, seconds: float = 400) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "financelake_assets.cli", *arguments]
@@ -89,7 +95,7 @@ def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine
     try:
         done = lake("up", "--detach")
         assert done.returncode == 0, done.stderr
-        assert settings.dashboard_url in done.stdout
+        assert opening(settings.dashboard_url, lake.settings) in done.stdout
         yield lake
     finally:
         lake.close()

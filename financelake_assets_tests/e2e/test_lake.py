@@ -22,6 +22,7 @@ from dagster_graphql import DagsterGraphQLClient
 
 from financelake_assets.bronze.broker import client_config
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.servers import web_token
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets.storage.delta import retried
 from financelake_assets.supervision import leftovers, processes
@@ -145,7 +146,7 @@ def test_a_back_fill_of_a_past_month_repairs_what_a_check_found_missing(whole_la
 def checked(lake: CommandLine, job: str, asset: str, check: str) -> str:
     """Run a job of checks from outside, as the page does; what Dagster then says of one of them."""
     settings = lake.settings
-    client = DagsterGraphQLClient(settings.host, port_number=settings.dagster.port)
+    client = DagsterGraphQLClient(settings.host, port_number=settings.dagster.port, headers=web_token.headers(settings))
     run = client.submit_job_execution(job)
     assert ended(lambda: client.get_run_status(run).value) == "SUCCESS"
     path = json.dumps(asset.split("/"))
@@ -283,7 +284,7 @@ def graphql(lake: CommandLine, query: str) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310  # http of our own address
         f"{lake.settings.dagster_url}/graphql",
         json.dumps({"query": query}).encode(),
-        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", **web_token.headers(lake.settings)},
     )
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
         return json.load(response)["data"]

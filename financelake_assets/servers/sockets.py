@@ -1,0 +1,51 @@
+"""Unix sockets of a lake, in a folder that nobody but their owner enters: who cannot enter it cannot connect.
+
+Enters: settings and a name. Leaves: the socket's path, in the system's folder for temporary files where the data
+folder's path is too long for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
+
+_LONGEST_PATH = 100
+"""Bytes. The kernel's limit is 107, and supervisord adds its process id for a moment."""
+_LONGEST_NAME = 24
+
+
+def folder(settings: Settings) -> Path:
+    """Where a lake's sockets are. It need not exist."""
+    place = settings.run_dir / "sockets"
+    if len(os.fsencode(place)) + 1 + _LONGEST_NAME <= _LONGEST_PATH:
+        return place
+    digest = hashlib.sha256(os.fsencode(settings.run_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"financelake-{os.getuid()}-{digest}"
+
+
+def path(settings: Settings, name: str) -> Path:
+    """The socket called ``name``."""
+    return folder(settings) / f"{name}.sock"
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folder, and close one that is open.
+
+    Raises:
+        FinanceLakeError: it is a link, or another user's, who could answer in the place of the lake's processes.
+    """
+    place = folder(settings)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise FinanceLakeError(
+            f"The folder of the lake's sockets, {place}, is a link or belongs to another user.",
+            remedy="Have it deleted, or choose a FINANCELAKE_DATA_DIR with a shorter path.",
+        )
+    place.chmod(0o700)

@@ -1,0 +1,185 @@
+"""Each door of a laptop's lake, tried by another user of the machine, who reaches its ports and none of its files.
+
+Each server runs with the secrets that ``up`` makes, and each client takes them by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from financelake_assets.bronze.access import spark_options
+from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.producer import BronzeProducer
+from financelake_assets.bronze.reading import read
+from financelake_assets.bronze.topics import ensure_topics, watermarks
+from financelake_assets.config import STREAMS_SESSION_ID, Settings, own_secrets
+from financelake_assets.servers import dagster, kafka
+from financelake_assets.servers import own_secrets as made
+from financelake_assets.silver.query import source_options
+from financelake_assets.spark_sessions import SparkUnavailableError, job_session, streams_session
+from financelake_assets.supervision import processes
+from financelake_assets_tests import shared_servers
+
+pytestmark = pytest.mark.integration
+
+NOBODY = 65534
+
+
+def as_another_user(attempt: Callable[[], object]) -> str:
+    """The name of the error that another user's attempt ends with; empty where it succeeds. Needs root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        try:
+            attempt()
+        except BaseException as error:
+            os.write(writing, type(error).__name__.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return said.read()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A lake with secrets, in a data folder that is open to others, as one of an earlier release may be."""
+    data_dir = Path(tempfile.mkdtemp(prefix="financelake-doors-"))
+    data_dir.chmod(0o755)
+    ports = shared_servers.laptop(data_dir)
+    made.make(data_dir)
+    yield ports.with_own_secrets()
+    shutil.rmtree(data_dir)
+
+
+def stranger(lake: Settings) -> Settings:
+    """The settings of a user who knows the ports and nothing else."""
+    given = lake.model_dump(include={"data_dir": True, "kafka": {"port"}, "spark": {"port"}})
+    return Settings.model_validate({**given, "data_dir": lake.data_dir / "elsewhere"})
+
+
+@pytest.fixture(scope="module")
+def broker(own: Settings) -> Iterator[int]:
+    with shared_servers.broker(own) as pid:
+        ensure_topics(own)
+        yield pid
+
+
+def test_kafka_serves_the_lake_which_says_nothing_of_a_password(own: Settings, broker: int):
+    with BronzeProducer(own, give_up_seconds=30) as producer:
+        producer.send("bronze.crypto", "BTC-USD", "{}", [])
+        producer.flush()
+    marks = watermarks(own)["bronze.crypto"]
+    spans = {("bronze.crypto", partition): span for partition, span in marks.items()}
+    assert [message.value() for message in read(own, spans)] == [b"{}"]
+
+
+@pytest.mark.parametrize("port", ["port", "controller_port"])
+def test_kafka_and_its_controller_serve_nobody_else(own: Settings, broker: int, port: str):
+    address = f"127.0.0.1:{getattr(own.kafka, port)}"
+    plain = {"bootstrap.servers": address, "log_level": 0}
+    wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "lake"}
+    for config in (plain, {**plain, **wrong, "sasl.password": "guessed"}):
+        with pytest.raises(KafkaException):
+            AdminClient(config).list_topics(timeout=3)
+    producer = Producer({**plain, "message.timeout.ms": 3_000})
+    refused: list[Any] = []
+    producer.produce("bronze.crypto", b"forged", on_delivery=lambda error, _: refused.append(error))
+    producer.flush(10)
+    assert refused[0] is not None
+
+
+def test_a_stranger_is_told_where_the_login_is(own: Settings, broker: int):
+    with pytest.raises(BrokerUnavailableError, match="`secrets`"):
+        watermarks(stranger(own))
+
+
+def test_a_broker_that_was_formatted_without_passwords_takes_them(own: Settings, tmp_path: Path):
+    """An update needs no new broker, and a password that was made again holds from the next start on."""
+    lake = shared_servers.laptop(tmp_path / "lake")
+    with shared_servers.broker(lake):
+        ensure_topics(lake)
+    for _ in range(2):
+        made.make(lake.data_dir)
+        closed = lake.with_own_secrets()
+        with shared_servers.broker(closed):
+            assert watermarks(closed)["bronze.crypto"]
+            with pytest.raises(BrokerUnavailableError):
+                watermarks(lake)
+        for name in own_secrets.NAMES:
+            (own_secrets.folder(lake.data_dir) / name).unlink()
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_file_that_others_read(own: Settings, broker: int):
+    known = [(own_secrets.folder(own.data_dir) / name).read_text().strip() for name in own_secrets.NAMES]
+    argv = " ".join(psutil.Process(broker).cmdline())
+    assert not [secret for secret in known if secret in argv]
+    files = [file for file in own.data_dir.rglob("*") if file.is_file()]
+    telling = [file for file in files if any(secret.encode() in file.read_bytes() for secret in known)]
+    assert kafka.folder(own) / "server.properties" in telling
+    assert not [file for file in telling if stat.S_IMODE(file.stat().st_mode) & 0o077]
+    assert "password" not in str(source_options(stranger(own)))
+    assert spark_options(own)["kafka.sasl.jaas.config"]
+
+
+def test_spark_serves_the_lake_alone_and_shows_no_password_of_kafkas(own: Settings, broker: int):
+    with shared_servers.spark_server(own) as pid:
+        session = job_session(own)
+        rows = session.read.format("kafka").options(**source_options(own)).load()
+        assert rows.count() >= 1, "Spark's own source logs in"
+        shown = rows._explain_string(extended=True)
+        assert own.kafka.password is not None
+        assert own.kafka.password.get_secret_value() not in shown
+        session.stop()
+        with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
+            job_session(stranger(own))
+        with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
+            streams_session(stranger(own))
+        assert STREAMS_SESSION_ID not in own.streams_remote
+        assert_listens_only_behind_a_secret(own, pid)
+    log = (own.data_dir / "logs" / "spark.log").read_text()
+    known = [(own_secrets.folder(own.data_dir) / name).read_text().strip() for name in own_secrets.NAMES]
+    assert not [secret for secret in known if secret in log]
+
+
+def assert_listens_only_behind_a_secret(lake: Settings, pid: int) -> None:
+    """The driver's own ports take Java objects; without ``spark.authenticate`` they would take anybody's."""
+    process = psutil.Process(pid)
+    ports = {each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
+    assert ports - {lake.spark_port}, "the driver has ports of its own"
+    properties = (lake.data_dir / "spark" / "spark.properties").read_text()
+    assert "spark.authenticate true" in properties
+
+
+def test_dagsters_code_location_is_on_no_port_and_only_its_owner_enters_its_socket(own: Settings):
+    dagster.prepare(own)
+    log = own.data_dir / "logs" / "dagster-code.log"
+    probe = lambda: processes.code_location(own)  # noqa: E731
+    with shared_servers.running(dagster.code_server(own), own, log, probe) as pid:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        connections = [each for process in family for each in process.net_connections("tcp")]
+        assert not [each for each in connections if each.status == psutil.CONN_LISTEN]
+
+        def connect() -> None:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(str(dagster.code_socket(own)))
+
+        connect()
+        assert as_another_user(connect) == "PermissionError"
