@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     universe_file: Path | None = Field(
         None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
     )
+    formats_file: Path | None = Field(
+        None, description="YAML of what was settled about files, by their shape; default: <data_dir>/formats.yaml"
+    )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
     streams: StreamSettings = StreamSettings()
@@ -118,7 +121,7 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("universe_file")
+    @field_validator("universe_file", "formats_file")
     @classmethod
     def _absolute_where_given(cls, value: Path | None) -> Path | None:
         # relative to where the command was given, not to where a process of the lake happens to run
@@ -198,6 +201,11 @@ class Settings(BaseSettings):
     def checkpoint(self, query: str) -> str:
         """Checkpoint folder of the continuous query ``query``."""
         return str(self.data_dir / "checkpoints" / query)
+
+    @property
+    def formats_path(self) -> Path:
+        """The file of what was settled about users' files."""
+        return self.formats_file or self.data_dir / "formats.yaml"
 
     @property
     def run_dir(self) -> Path:

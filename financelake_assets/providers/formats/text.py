@@ -224,8 +224,8 @@ def _with_one_more(cells: list[str], data: Sequence[Sequence[str]]) -> list[str]
         return ["", *cells]
     raise UnsureError(
         f"has {len(cells)} names and {len(data[0])} cells in each row, such as {','.join(data[0])[:80]!r}. Is the "
-        "comma the decimal sign as well as the separator? Write the file again with another separator, or name all columns "
-        "with --columns",
+        "comma the decimal sign as well as the separator? Write the file again with another separator, or name all "
+        "columns with --columns",
         "--columns",
     )
 
