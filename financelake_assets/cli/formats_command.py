@@ -1,7 +1,8 @@
 """``financelake ingest FILE --dry-run`` and ``financelake formats``: what a file is taken for, before it is published.
 
 Enters: a request for the user's own files. Leaves: what is in them on stdout, questions on stderr, and exit code 0 only
-when nothing has to be asked. No broker, no Spark and no data folder is touched. At a terminal the questions are asked.
+when nothing has to be asked. No broker and no Spark is touched. At a terminal the questions are asked, and what is
+answered is remembered for files of that shape.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ import re
 import shlex
 import sys
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers.base import CLOCK, COLUMNS, ProviderError
 from financelake_assets.providers.request import IngestRequest
+
+if TYPE_CHECKING:
+    from financelake_assets.providers.files import FileProvider
+    from financelake_assets.providers.formats.questions import Question
 
 err = Console(stderr=True, highlight=False)
 
@@ -29,7 +35,9 @@ _ANSWERS = {
     "--timezone": "timezone",
     "--decimal": "decimal",
     "--scale": "scale",
+    "--columns": "header",
 }
+_MAP = "--map "
 
 
 def is_pair(text: str) -> bool:
@@ -57,17 +65,41 @@ def mapping(pairs: list[str]) -> dict[str, str]:
 
 
 def formats(
+    forget: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Remove a remembered format.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List the formats of files that are known by name; `financelake ingest FILE --format NAME` forces one."""
-    from financelake_assets.cli.console import out, print_json
-    from financelake_assets.providers.formats.known import FORMATS
+    """List the formats of files that are known by name, and those that were settled and remembered.
 
+    `financelake ingest FILE --format NAME` forces a known one. A remembered one is used by itself for files of its
+    shape; it is in <data_dir>/formats.yaml, or in the file that FINANCELAKE_FORMATS_FILE names, which a team can share.
+    """
+    from financelake_assets.cli.console import out, print_json
+    from financelake_assets.config import get_settings
+    from financelake_assets.providers.formats.known import FORMATS
+    from financelake_assets.providers.formats.remembered import Remembered
+
+    remembered = Remembered(get_settings().formats_path)
+    if forget is not None:
+        remembered.forget(forget)
+        err.print(f"{forget} is forgotten", markup=False)
+        return
+    entries = remembered.entries()
     if as_json:
-        print_json([{"name": one.name, "title": one.title, "header": bool(one.header)} for one in FORMATS])
+        known = [{"name": one.name, "title": one.title, "header": bool(one.header)} for one in FORMATS]
+        settled = [
+            {"name": one.name, "title": one.shown(), "header": bool(one.shape.columns), "settled": one.settled}
+            for one in entries
+        ]
+        print_json([*known, *settled])
         return
     for one in FORMATS:
         out.print(f"{one.name:20} {one.title}", markup=False)
+    for entry in entries:
+        columns = ", ".join(entry.shape.columns) or f"{len(entry.shape.cells)} columns without names"
+        told = f"remembered on {entry.on} for {entry.file}: {columns}: {entry.shown()}"
+        out.print(f"{entry.name:20} {told}", markup=False, soft_wrap=True)
 
 
 def dry_run_of(request: IngestRequest, as_json: bool) -> None:
@@ -82,7 +114,8 @@ def dry_run_of(request: IngestRequest, as_json: bool) -> None:
     if request.provider != "csv":
         raise typer.BadParameter("only files can be looked at; leave --provider out", param_hint="--dry-run")
     try:
-        answered, seen = _asked(request) if not as_json and sys.stdin.isatty() else (request, looked(request))
+        asking = not as_json and sys.stdin.isatty()
+        answered, seen = _asked(request) if asking else (request, looked(request))
     except ProviderError as error:
         if as_json:
             print_json({**_empty(), "questions": [str(error)]})
@@ -95,17 +128,33 @@ def dry_run_of(request: IngestRequest, as_json: bool) -> None:
             for one in value if isinstance(value, list) and name in ("notes", "questions") else [value]:
                 out.print(f"{name:10} {', '.join(one) if isinstance(one, list) else one}", markup=False)
         if not seen["questions"]:
+            if asking:
+                remember(answered)
             err.print("Nothing was published. Next, the same without --dry-run:")
             err.print(f"  financelake ingest {_options(answered)}", markup=False, soft_wrap=True)
     if seen["questions"]:
         raise typer.Exit(1)
 
 
+def remember(request: IngestRequest) -> None:
+    """Remember what a request says of files that would be refused without it, and say so."""
+    if request.provider != "csv" or request.path is None:
+        return
+    for entry in _provider(request).settle():
+        err.print(f"remembered for files of this shape: {entry.shown()} (`financelake formats`)", markup=False)
+
+
+def _provider(request: IngestRequest, gaps: bool = False) -> FileProvider:
+    from financelake_assets.config import get_settings
+    from financelake_assets.providers.files import FileProvider
+    from financelake_assets.providers.formats.remembered import Remembered
+
+    return FileProvider(request, Remembered(get_settings().formats_path), gaps=gaps)
+
+
 def looked(request: IngestRequest) -> dict[str, Any]:
     """What is in the files of a request, as ``--dry-run --json`` prints it."""
-    from financelake_assets.providers.files import FileProvider
-
-    provider = FileProvider(request)
+    provider = _provider(request, gaps=True)
     shown = _empty()
     kinds, intervals, symbols, spans = set(), set(), set(), []
     if provider.left_out:
@@ -149,25 +198,38 @@ def _iso(time: datetime) -> str:
 
 def _asked(request: IngestRequest) -> tuple[IngestRequest, dict[str, Any]]:
     """Ask what is not sure until it is, or until an answer is left empty."""
-    from financelake_assets.providers.files import FileProvider
-
     while True:
         open_questions = [
             question
-            for one in FileProvider(request).look()
+            for one in _provider(request).look()
             for question in one.questions
-            if question.option in _ANSWERS
+            if question.option in _ANSWERS or question.option.startswith(_MAP)
         ]
         if not open_questions:
             break
         question = open_questions[0]
         err.print(str(question), markup=False)
-        answer = typer.prompt(question.option, default="", show_default=False, err=True)
+        if question.choices:
+            err.print(f"  one of: {', '.join(question.choices)}", markup=False)
+        answer = typer.prompt(question.option, default="", show_default=False, err=True).strip()
         if not answer:
             break
-        fields = {**request.model_dump(exclude_unset=True), _ANSWERS[question.option]: answer}
-        request = IngestRequest.model_validate(fields)
+        try:
+            request = IngestRequest.model_validate(_with_answer(request, question, answer))
+        except ValidationError as error:
+            err.print(f"{answer!r} cannot be: {error.errors()[0]['msg']}", markup=False)
     return request, looked(request)
+
+
+def _with_answer(request: IngestRequest, question: Question, answer: str) -> dict[str, Any]:
+    """The fields of a request with an answer; that of ``--map close=`` is a column."""
+    fields = request.model_dump(exclude_unset=True)
+    if question.option == "--columns":
+        return {**fields, "header": tuple(one.strip() for one in answer.split(","))}
+    if question.option.startswith(_MAP):
+        field = question.option.removeprefix(_MAP).rstrip("=")
+        return {**fields, "columns": {**request.columns, field: answer}}
+    return {**fields, _ANSWERS[question.option]: answer}
 
 
 def _options(request: IngestRequest) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from financelake_assets.cli.formats_command import dry_run_of, is_pair, mapping
+from financelake_assets.cli.formats_command import dry_run_of, is_pair, mapping, remember
 from financelake_assets.config import get_settings
 
 err = Console(stderr=True, highlight=False)
@@ -81,7 +81,8 @@ def ingest(
     from financelake_assets.bronze.ingest import IngestProgress
     from financelake_assets.bronze.ingest import ingest as publish
     from financelake_assets.bronze.producer import Stopped
-    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember, requests
+    from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, requests
+    from financelake_assets.bronze.universe_file import remember as make_known
     from financelake_assets.cli.console import out, print_json
     from financelake_assets.providers.request import IngestRequest
 
@@ -131,7 +132,7 @@ def ingest(
             from_file = requests(entries, provider, live)
             if universe is not None and not from_file:
                 raise UniverseFileError(f"{listed} has no symbol of {provider}")
-            remember(get_settings(), entries)
+            make_known(get_settings(), entries)
             asked = [{**given, "live": False, **fields} for fields in from_file] or asked
         wanted = [IngestRequest.model_validate(fields) for fields in asked]
         with _progress() as bar:
@@ -144,6 +145,7 @@ def ingest(
 
             for request in wanted:
                 results.append(publish(request, get_settings(), show, stopping=interrupted))
+                remember(request)
                 if interrupted():
                     break
     except ValidationError as error:

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         None,
         description="what a browser shows once to FinanceLake Pro and to Dagster's page; `up` makes one; empty is none",
     )
+    formats_file: Path | None = Field(
+        None, description="YAML of what was settled about files, by their shape; default: <data_dir>/formats.yaml"
+    )
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
     streams: StreamSettings = StreamSettings()
@@ -132,7 +135,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
 
-    @field_validator("universe_file")
+    @field_validator("universe_file", "formats_file")
     @classmethod
     def _absolute_where_given(cls, value: Path | None) -> Path | None:
         # relative to where the command was given, not to where a process of the lake happens to run
@@ -225,6 +228,11 @@ class Settings(BaseSettings):
     def checkpoint(self, query: str) -> str:
         """Checkpoint folder of the continuous query ``query``."""
         return str(self.data_dir / "checkpoints" / query)
+
+    @property
+    def formats_path(self) -> Path:
+        """The file of what was settled about users' files."""
+        return self.formats_file or self.data_dir / "formats.yaml"
 
     @property
     def run_dir(self) -> Path:

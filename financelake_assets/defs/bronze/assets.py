@@ -114,7 +114,12 @@ class HistoryConfig(dg.Config):
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: list[str] = Field([], description="only these symbols; needed for yfinance")
     columns: dict[str, str] = Field({}, description="csv: field → the file's column")
-    timezone: str = Field("UTC", description="csv: the zone of times that name none")
+    timezone: str | None = Field(None, description="csv: the zone of times that name none; UTC where nothing tells it")
+    time_format: str | None = Field(None, description="csv: strptime format of the times, where the guess is wrong")
+    decimal: str | None = Field(None, description="csv: the decimal sign, where the file leaves it open")
+    thousands: str | None = Field(None, description="csv: the thousands' separator")
+    scale: float | None = Field(None, description="csv: what prices are multiplied with")
+    format: str | None = Field(None, description="csv: one of `financelake formats`")
 
 
 @dg.asset(
@@ -136,15 +141,26 @@ def bronze_history(
     refuse_path(config.path, lake.settings)
     totals = {"rows": 0, "published": 0, "known": 0, "odd": 0, "dead": 0}
     symbols: set[str] = set()
+    refused: dict[str, None] = {}
     newest = YEARS.get_partition_keys()[-1]
     for key in context.partition_keys:
         # a partition is a load of its own, so that any back-fill knows what another one has published
         result = ingest(history_request(config, key, newest), lake.settings)
         for note in result.notes:
             context.log.info(note)
+        for one in result.refused:
+            context.log.error(f"refused: {one}")
         context.log.info(f"{key}: {result.published} published, {result.known} known before")
         totals = {name: count + getattr(result, name) for name, count in totals.items()}
         symbols |= result.symbols
+        refused |= dict.fromkeys(result.refused)
+    if refused:
+        raise dg.Failure(
+            f"{len(refused)} files were refused and are not published; {totals['published']} rows of others are. "
+            + "; ".join(refused),
+            metadata={**totals, "symbols": sorted(symbols), "refused": list(refused)},
+            allow_retries=False,
+        )
     return dg.MaterializeResult(metadata={**totals, "symbols": sorted(symbols)})
 
 
@@ -172,7 +188,8 @@ def history_request(config: HistoryConfig, partition: str, newest: str) -> Inges
     asset_class, year = partition.split("|")
     return IngestRequest.model_validate(
         {
-            **config.model_dump(),
+            # what is not said is left out: a zone that is said, even UTC, overrules what a file says of its own
+            **config.model_dump(exclude_none=True),
             "only_class": asset_class,
             "start": datetime(int(year), 1, 1, tzinfo=UTC),
             "end": None if year == newest else datetime(int(year) + 1, 1, 1, tzinfo=UTC),

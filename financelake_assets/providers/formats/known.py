@@ -6,16 +6,20 @@ columns. It says what columns cannot: a zone, a scale, an asset class. To add on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from financelake_assets.config import AssetClass
-from financelake_assets.providers.formats.names import bare
 
 _N = r"-?\d+(\.\d+)?([eE][-+]?\d+)?"
+_I = r"-?\d+(\.0*)?"
 _S = r"1?\d{9}"
 _MS = r"\d{12,13}|\d{16}"
+_DAY = r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|(?:19|20)\d{6}"
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?|\d{6}|\d{4}"
+_TIME = r"(\d{4}[-/.]\d{2}[-/.]\d{2}|\d{2}[-/.]\d{2}[-/.]\d{4})[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?"
+_SYMBOL = r"[\^@]?[A-Z0-9][A-Z0-9.=&!_\-]*[A-Z][A-Z0-9.=&!_\-]*|[A-Z]|\d{3,6}\.[A-Z]{1,3}"
+_PER = r"\d{1,4}|[DWMdwm]"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Format:
 
     ``header``: names that a header of it has, without case and punctuation. ``columns`` and ``shapes``: names for a
     file without a header, and a regular expression for each. ``fields``: field → column, where the name is not enough.
-    ``only``: as many columns as that, and no more. ``scale`` is applied to prices that are whole numbers.
+    ``only``: as many columns as that, and no more. ``scale`` is applied to prices that are whole numbers. ``file`` and
+    ``path``: regular expressions that the file's name, and its path, begin with or hold. A field is named ``-``
+    where a column of that name is something else.
     """
 
     name: str
@@ -34,6 +40,7 @@ class Format:
     shapes: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     only: int | None = None
+    path: str = ""
     angle: bool = False
     asset_class: AssetClass | None = None
     interval: str | None = None
@@ -50,6 +57,21 @@ def _header(names: str) -> frozenset[str]:
 
 def _klines(name: str, title: str, columns: str, shapes: Sequence[str]) -> Format:
     return Format(name, title, columns=tuple(columns.split()), shapes=tuple(shapes), asset_class="crypto", decimal=".")
+
+
+def _no_header(name: str, title: str, columns: str, begin: Sequence[str]) -> Format:
+    """Prices in plain text without names: after ``begin`` open, high, low, close, perhaps a volume."""
+    named = tuple(columns.split())
+    numbers = [_I if one in ("volume", "openint") else _N for one in named[len(begin) :]]
+    return Format(name, title, columns=named, shapes=(*begin, *numbers), decimal=".")
+
+
+def _exchange(name: str, title: str, columns: str, time: str) -> Format:
+    """Arrays as an exchange's API gives them: a time, then numbers."""
+    named = tuple(columns.split())
+    return Format(
+        name, title, columns=named, shapes=(time, *[_N] * (len(named) - 1)), asset_class="crypto", decimal="."
+    )
 
 
 _KLINES = (
@@ -143,14 +165,15 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "finam",
-        "Finam's exports",
-        header=_header("ticker per date time close vol"),
+        "Finam's exports of ticks",
+        header=_header("ticker per date time last vol"),
         angle=True,
         decimal=".",
     ),
     Format(
         "histdata",
         "HistData's ASCII bars of a minute, in EST without summer time",
+        file=r"DAT_(?:ASCII|NT)_",
         columns=("datetime", "open", "high", "low", "close", "volume"),
         shapes=(r"\d{8} \d{6}", _N, _N, _N, _N, r"\d+"),
         timezone="Etc/GMT+5",
@@ -198,6 +221,16 @@ FORMATS: tuple[Format, ...] = (
         decimal=".",
     ),
     Format(
+        "lean-daily",
+        "QuantConnect Lean's days and hours: prices times 10,000, in New York",
+        columns=("time", "open", "high", "low", "close", "volume"),
+        shapes=(r"\d{8} \d{2}:\d{2}", r"\d+", r"\d+", r"\d+", r"\d+", r"\d+"),
+        path=r"equity/[a-z]+/(?:daily|hour)/",
+        timezone="America/New_York",
+        scale=1e-4,
+        decimal=".",
+    ),
+    Format(
         "nasdaq",
         "nasdaq.com's historical quotes",
         header=_header("date closelast volume open high low"),
@@ -225,42 +258,133 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "bitcoincharts",
         "Kaggle's minutes of bitcoin",
+        fields={"volume": "Volume_(BTC)"},
         header=_header("timestamp open high low close volumebtc volumecurrency weightedprice"),
         asset_class="crypto",
         decimal=".",
     ),
     Format("fred", "FRED", header=_header("observationdate"), only=2, decimal="."),
+    Format(
+        "finam",
+        "Finam's exports, with a header or without",
+        header=_header("date time open high low close vol"),
+        columns=("ticker", "per", "date", "time", "open", "high", "low", "close", "vol"),
+        shapes=(_SYMBOL, _PER, _DAY + r"|\d{6}", _CLOCK + r"|0", _N, _N, _N, _N, _I),
+        angle=True,
+        decimal=".",
+    ),
+    Format(
+        "stooq",
+        "Stooq's text files without a header",
+        columns=("ticker", "per", "date", "time", "open", "high", "low", "close", "vol", "openint"),
+        shapes=(_SYMBOL, _PER, _DAY, _CLOCK + r"|0", _N, _N, _N, _N, _N, _I),
+        decimal=".",
+    ),
+    Format(
+        "metastock",
+        "MetaStock's ASCII files: Stooq, bossa.pl",
+        header=_header("ticker dtyyyymmdd open high low close vol"),
+        columns=("ticker", "date", "open", "high", "low", "close", "volume", "openint"),
+        shapes=(_SYMBOL, _DAY, _N, _N, _N, _N, _I, _I),
+        angle=True,
+        decimal=".",
+    ),
+    _no_header("metastock", "MetaStock's ASCII files", "ticker date open high low close volume", (_SYMBOL, _DAY)),
+    _no_header("text-daily", "Kibot, FirstRateData, NinjaTrader: days", "date open high low close volume", (_DAY,)),
+    _no_header("text-daily", "The same without a volume", "date open high low close", (_DAY,)),
+    _no_header(
+        "text-bars",
+        "Kibot, MetaTrader, cTrader: bars with date and clock apart",
+        "date time open high low close volume",
+        (_DAY, _CLOCK),
+    ),
+    _no_header("text-bars", "The same without a volume", "date time open high low close", (_DAY, _CLOCK)),
+    _no_header("text-bars", "FirstRateData: bars with one time", "time open high low close volume", (_TIME,)),
+    _no_header("text-bars", "The same without a volume", "time open high low close", (_TIME,)),
+    _no_header("ninjatrader", "NinjaTrader: bars", "datetime open high low close volume", (r"\d{8} \d{4}(\d{2})?",)),
+    _exchange("kraken-api", "Kraken's API: OHLC", "time open high low close vwap volume count", _S),
+    _exchange("okx", "OKX: candles", "time open high low close volume vol_ccy vol_quote confirm", _MS),
+    _exchange("bybit", "Bybit, Bitget: candles", "time open high low close volume turnover", _MS),
+    _exchange("kucoin", "KuCoin: candles", "time open close high low volume turnover", _S),
+    _exchange("bitfinex", "Bitfinex: candles", "time open close high low volume", _MS),
+    _exchange("coinbase", "Coinbase: candles", "time low high open close volume", rf"{_S}|{_MS}"),
+    _exchange("coingecko", "CoinGecko: OHLC", "time open high low close", _MS),
+    _exchange(
+        "ohlcv", "Arrays of time in seconds, open, high, low, close, volume", "time open high low close volume", _S
+    ),
+    Format(
+        "coingecko",
+        "CoinGecko's download of prices; its total volume is money",
+        header=_header("snappedat price marketcap totalvolume"),
+        fields={"volume": "-"},
+        asset_class="crypto",
+        decimal=".",
+    ),
+    Format(
+        "coinmarketcap",
+        "CoinMarketCap's download; the time is that of the open",
+        header=_header("timeopen timeclose open high low close volume marketcap timestamp"),
+        fields={"event_time": "timeOpen", "symbol": "-"},
+        asset_class="crypto",
+        decimal=".",
+    ),
+    Format(
+        "huobi",
+        "HTX (Huobi): candles; its vol is money",
+        header=_header("id open close low high amount vol count"),
+        fields={"event_time": "id", "volume": "amount"},
+        asset_class="crypto",
+        decimal=".",
+    ),
+    Format(
+        "nse-bhavcopy",
+        "NSE's and BSE's bhavcopy",
+        header=_header("symbol series open high low close tottrdqty timestamp"),
+        interval="1d",
+        asset_class="stock",
+        decimal=".",
+    ),
+    Format(
+        "nse-bhavcopy",
+        "NSE's bhavcopy with deliveries",
+        header=_header("symbol series date1 prevclose closeprice ttltrdqnty"),
+        fields={"close": "CLOSE_PRICE"},
+        interval="1d",
+        asset_class="stock",
+        decimal=".",
+    ),
+    Format(
+        "nse-bhavcopy",
+        "NSE's and BSE's bhavcopy since 2024 (UDiFF)",
+        header=_header("traddt tckrsymb opnpric hghpric lwpric clspric ttltradgvol"),
+        fields={"event_time": "TradDt", "symbol": "TckrSymb"},
+        interval="1d",
+        asset_class="stock",
+        decimal=".",
+    ),
+    Format(
+        "polygon-trades",
+        "Polygon's flat files of trades",
+        header=_header("ticker siptimestamp participanttimestamp price size sequencenumber"),
+        fields={"event_time": "sip_timestamp", "trade_id": "sequence_number"},
+        interval="tick",
+        decimal=".",
+    ),
+    Format(
+        "databento-trades",
+        "Databento's trades; prices are whole numbers of 1e-9",
+        header=_header("tsrecv tsevent rtype publisherid instrumentid action side depth price size sequence"),
+        fields={"event_time": "ts_event", "trade_id": "sequence"},
+        only=14,
+        interval="tick",
+        scale=1e-9,
+        decimal=".",
+    ),
+    Format(
+        "refinitiv",
+        "Refinitiv's tick history: bars",
+        header=_header("ric domain datetime gmtoffset type open high low last volume"),
+        fields={"symbol": "#RIC", "event_time": "Date-Time"},
+        decimal=".",
+    ),
 )
-
-
-def named(name: str) -> list[Format]:
-    """The declarations of a format; a source with and without a header has several."""
-    return [one for one in FORMATS if one.name == name]
-
-
-def by_header(names: Sequence[str]) -> Format | None:
-    """The format that has these columns."""
-    keys = {bare(name) for name in names}
-    angle = any(name.startswith("<") for name in names)
-    for one in FORMATS:
-        if one.header and one.header <= keys and one.only in (None, len(names)) and (angle or not one.angle):
-            return one
-    return None
-
-
-def by_shape(rows: Sequence[Sequence[str]], file: str) -> Format | None:
-    """The format whose columns have the shapes of these rows of a file without a header."""
-    for one in FORMATS:
-        if one.columns and _fits(one, rows, file):
-            return one
-    return None
-
-
-def _fits(one: Format, rows: Sequence[Sequence[str]], file: str) -> bool:
-    if one.file and not re.match(one.file, file):
-        return False
-    shapes = [re.compile(shape) for shape in one.shapes]
-    return bool(rows) and all(
-        len(row) == len(shapes) and all(shape.fullmatch(cell.strip()) for shape, cell in zip(shapes, row, strict=True))
-        for row in rows
-    )

@@ -33,6 +33,7 @@ class NumberFormat:
 
     decimal: str = "."
     scale: float = 1.0
+    volume_scale: float = 1.0
     told: bool = False
     """Whether there was something to find out, or the user said it."""
 
@@ -42,6 +43,8 @@ class NumberFormat:
         parts = [f"decimal {self.decimal!r}"] if self.told else []
         if self.scale != 1.0:
             parts.append(f"prices times {self.scale:g}")
+        if self.volume_scale != 1.0:
+            parts.append(f"volume times {self.volume_scale:g}")
         return ", ".join(parts)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from financelake_assets.providers.formats import symbols, times
+from financelake_assets.providers.formats import symbols
 from financelake_assets.providers.formats.numbers import NumberFormat
+from financelake_assets.providers.formats.time_formats import TimeFormat
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Reading:
 
     format: str
     columns: Mapping[str, str]
-    time: times.TimeFormat | None
+    time: TimeFormat | None
     zone: str
     zone_told: bool
     numbers: NumberFormat
@@ -23,11 +24,12 @@ class Reading:
     asset_class: str | None
     interval: str | None
     descending: bool = False
-    clock: bool = False
+    unused: tuple[str, ...] = field(default=(), repr=False)
+    notice: tuple[str, ...] = field(default=(), repr=False)
 
     def notes(self, label: str) -> tuple[str, ...]:
         """What was found out, for the user to check."""
-        mapping = ", ".join(f"{field}={column}" for field, column in self.columns.items())
+        mapping = ", ".join(f"{name}={column}" for name, column in self.columns.items())
         written = "typed" if self.time is None else self.time.pattern
         in_zone = f" in {self.zone}" if self.time is not None and not self.time.zoned else ""
         fixed = ", ".join(
@@ -40,7 +42,13 @@ class Reading:
             )
             if value
         )
-        return (f"{label}: columns {mapping}", f"{label}: times {written}{in_zone}; {fixed}")
+        unused = (f"{label}: not read: {', '.join(self.unused)}",) if self.unused else ()
+        return (
+            f"{label}: columns {mapping}",
+            f"{label}: times {written}{in_zone}; {fixed}",
+            *unused,
+            *(f"{label}: {one}" for one in self.notice),
+        )
 
     def _guessed_class(self) -> str:
         return f"{symbols.guess_class(self.symbol)} (by its symbol)" if self.symbol else "by each symbol"

@@ -15,10 +15,13 @@ import polars as pl
 from financelake_assets.intervals import TICK
 from financelake_assets.providers.bar_intervals import of_code
 from financelake_assets.providers.base import CLOCK, COLUMNS, EVENTS, NUMBERS, PRICES, OddRow, typed
-from financelake_assets.providers.formats import symbols, times
+from financelake_assets.providers.formats import symbols, zones
+from financelake_assets.providers.formats import time_formats as times
+from financelake_assets.providers.formats import time_parsing as parsing
 from financelake_assets.providers.formats.numbers import absent, parse
 from financelake_assets.providers.formats.plan import Reading
-from financelake_assets.providers.formats.tables import Table, is_footer
+from financelake_assets.providers.formats.tables import Table
+from financelake_assets.providers.formats.text import is_footer
 
 _TEXTS = ("symbol", "asset_class", "interval", "trade_id")
 
@@ -85,8 +88,9 @@ class RowReader:
 
     def _absent(self, batch: pl.DataFrame, field: str, column: str) -> pl.Series:
         missing = absent(batch[column])
-        if field in EVENTS:  # written as zero where there is none
-            missing |= parse(batch[column], self._reading.numbers).fill_null(1.0) == 0.0
+        if field in EVENTS:  # written as zero, or a split as one, where there is none
+            value = parse(batch[column], self._reading.numbers)
+            missing |= value.is_in([0.0, 1.0] if field == "split" else [0.0]).fill_null(False)
         return missing
 
     def _odd_rows(self, rows: pl.DataFrame, batch: pl.DataFrame) -> Iterator[OddRow]:
@@ -144,6 +148,10 @@ class RowReader:
             numbers = numbers.set(none, None) * style.scale
             # a product such as 4742500000000 * 1e-9 has digits of noise behind it
             numbers = numbers.round(12)
+        if field == "volume" and style.volume_scale != 1.0:
+            numbers = numbers * style.volume_scale
+        if field == "split":
+            numbers = _ratios(values, numbers).replace(1.0, None)
         if field in EVENTS:
             numbers = numbers.replace(0.0, None)
         return numbers.alias(field)
@@ -171,31 +179,33 @@ class RowReader:
             naive = (passed * 1_000).cast(pl.Duration("us")) + pl.Series([day], dtype=pl.Datetime("us"))
             return self._localised(naive, batch), naive
         if form.pattern in times.NUMERIC and CLOCK not in reading.columns:
-            naive = times.parse_numbers(values, form)
+            naive = parsing.parse_numbers(values, form)
             if form.pattern in (times.EXCEL, times.DOTNET):
                 return self._localised(naive, batch), naive
             utc = naive.dt.replace_time_zone("UTC")
             return utc, self._local(utc)
         texts = self._written(batch, values)
         if form.zone == "offset":
-            utc = times.parse_offset(texts, form).dt.replace_time_zone("UTC")
-            naive = times.parse_naive(texts, form)
+            utc = parsing.parse_offset(texts, form).dt.replace_time_zone("UTC")
+            naive = parsing.parse_naive(texts, form)
             same = bool((utc.dt.replace_time_zone(None) == naive).all())
             return utc, (self._local(utc) if same else naive)
-        naive = times.parse_naive(texts, form)
+        naive = parsing.parse_naive(texts, form)
         if form.zone == "name":
-            return self._by_name(naive, times.zone_names(texts), batch), naive
+            return self._by_name(naive, zones.zone_names(texts), batch), naive
         return self._localised(naive, batch), naive
 
     def _written(self, batch: pl.DataFrame, values: pl.Series) -> pl.Series:
-        texts = values.dt.to_string("%Y-%m-%d") if values.dtype == pl.Date else times.tidy(values)
+        texts = values.dt.to_string("%Y-%m-%d") if values.dtype == pl.Date else parsing.tidy(values)
         clock = self._reading.columns.get(CLOCK)
         if clock is None:
             return texts
+        if self._reading.time is not None and self._reading.time.clock == times.HOURS:
+            return texts + " " + parsing.hour_texts(batch[clock])
         clocks = (
             batch[clock].dt.to_string("%H:%M:%S%.f")
             if batch.schema[clock] == pl.Time
-            else times.clock_texts(batch[clock])
+            else parsing.clock_texts(batch[clock])
         )
         return texts + " " + clocks
 
@@ -206,7 +216,7 @@ class RowReader:
     def _by_name(self, naive: pl.Series, named: pl.Series, batch: pl.DataFrame) -> pl.Series:
         utc = pl.Series(naive.name, [None] * len(naive), pl.Datetime("us", "UTC"))
         for name in named.drop_nulls().unique():
-            zone = times.zone_of(name)
+            zone = zones.zone_of(name)
             if zone is not None:
                 of_zone = self._localised(naive.set(named.ne_missing(name), None), batch, zone)
                 utc = utc.zip_with((named != name).fill_null(True), of_zone)
@@ -248,3 +258,12 @@ class RowReader:
                 later.append(place)
         chosen = pl.Series([False]).new_from_index(0, len(first)).scatter(later, True) if later else None
         return first if chosen is None else second.zip_with(chosen, first)
+
+
+def _ratios(values: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Splits that are written as 4:1 or 4/1: four new shares for an old one."""
+    if values.dtype != pl.String:
+        return numbers
+    parts = values.str.extract_groups(r"^\s*(?<new>\d+(?:\.\d+)?)\s*[:/]\s*(?<old>\d+(?:\.\d+)?)\s*$").struct
+    ratio = parts.field("new").cast(pl.Float64) / parts.field("old").cast(pl.Float64)
+    return numbers.zip_with(ratio.is_null(), ratio)

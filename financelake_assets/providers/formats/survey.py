@@ -6,27 +6,21 @@ Memory does not grow with rows whose times go one way in each symbol; others lea
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from financelake_assets.intervals import TICK
-from financelake_assets.providers.base import NUMBERS, SYMBOL
+from financelake_assets.providers.base import SYMBOL
+from financelake_assets.providers.formats import keys
+from financelake_assets.providers.formats.gaps import Gaps
 from financelake_assets.providers.formats.plan import Reading
 from financelake_assets.providers.formats.rows import Piece, RowReader
 from financelake_assets.providers.formats.tables import Table
 
 FIRST_ROWS = 10_000
 MOST_ODD = 0.01
-_KEY = ("symbol", "interval", "event_time", "trade_id")
-_VALUES = ("open", "high", "low", "close", "volume")
 _OHLC = ("open", "high", "low", "close")
-_BUCKETS = 64
 _FACTORS = (100.0, 1e3, 1e4, 1e6, 1e9)
 _NEAR = 0.1
 _EARLY = 1973
@@ -43,17 +37,29 @@ class Survey:
     early: int = 0
     symbols: set[str] = field(default_factory=set)
     intervals: set[str] = field(default_factory=set)
-    first: datetime | None = None
-    last: datetime | None = None
+    spans: dict[tuple[str, str], tuple[datetime, datetime]] = field(default_factory=dict)
     repeated: int = 0
     priceless: int = 0
     twisted: int = 0
+    whole: int = 0
     example: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def first(self) -> datetime | None:
+        """The first time of all."""
+        return min((one for one, _ in self.spans.values()), default=None)
 
-def survey(table: Table, reading: Reading, *, accept_odd: bool = False, sure: bool = False) -> Survey:
+    @property
+    def last(self) -> datetime | None:
+        """The last time of all."""
+        return max((one for _, one in self.spans.values()), default=None)
+
+
+def survey(
+    table: Table, reading: Reading, *, accept_odd: bool = False, sure: bool = False, gaps: Gaps | None = None
+) -> Survey:
     """Look through a file.
 
     Args:
@@ -61,24 +67,27 @@ def survey(table: Table, reading: Reading, *, accept_odd: bool = False, sure: bo
         reading: how it is read.
         accept_odd: do not mind rows with values that are none.
         sure: the user said how numbers are written, so that a jump of the price is meant.
+        gaps: collects times, to note what is missing by the calendar.
 
     Raises:
         ProviderError: the file cannot be read to its end.
     """
     found = Survey()
     reader = RowReader(reading, table)
-    order, jumps = _Order(), _Jumps()
+    order, jumps = keys.Order(), _Jumps()
     for piece in reader.pieces():
         _count(found, piece)
         order.add(piece.rows)
         jumps.add(piece.rows)
-    keys = None if order.kept else _keys_of(table, reading)
+        if gaps is not None:
+            gaps.add(piece.rows)
+    shared = keys.Shared() if order.kept else keys.within(table, reading)
     label = table.source.label
-    if keys is not None:
-        found.repeated = keys[0]
-        if keys[1]:
-            found.problems.append(_collision(table, reading, keys[1], keys[2]))
+    found.repeated = shared.repeated
+    if shared.collisions:
+        found.problems.append(keys.collision(table, reading, shared))
     _judge(found, label, accept_odd)
+    found.notes += [f"{label}: {one}" for one in (gaps.notes() if gaps is not None else ())]
     if jumps.example and not sure:
         found.problems.append(
             f"{label}: the price goes {jumps.example}, as if rows were written in two ways; say how with --decimal, "
@@ -109,13 +118,16 @@ def _count(found: Survey, piece: Piece) -> None:
         return
     found.symbols |= set(rows["symbol"].drop_nulls().unique())
     found.intervals |= set(rows["interval"].drop_nulls().unique())
-    times = rows["event_time"].drop_nulls()
-    if len(times):
-        first, last = times.min(), times.max()
-        found.first = first if found.first is None else min(found.first, first)  # type: ignore[assignment,type-var]
-        found.last = last if found.last is None else max(found.last, last)  # type: ignore[assignment,type-var]
+    timed = rows.select("symbol", "interval", "event_time").drop_nulls("event_time")
+    first, last = pl.col("event_time").min().alias("first"), pl.col("event_time").max().alias("last")
+    for symbol, interval, begin, end in timed.group_by("symbol", "interval").agg(first, last).iter_rows():
+        span = found.spans.get((symbol, interval), (begin, end))
+        found.spans[symbol, interval] = (min(span[0], begin), max(span[1], end))
     found.priceless += int(rows["close"].is_null().sum())
-    found.twisted += int((rows["high"] < rows["low"]).sum())
+    bars = rows.select(*_OHLC).drop_nulls().filter((pl.min_horizontal(*_OHLC) > 0) & (pl.col("high") != pl.col("low")))
+    high, low = pl.max_horizontal("open", "low", "close"), pl.min_horizontal("open", "high", "close")
+    found.whole += bars.height
+    found.twisted += bars.filter((pl.col("high") < high) | (pl.col("low") > low)).height
 
 
 def _judge(found: Survey, label: str, accept_odd: bool) -> None:
@@ -136,9 +148,9 @@ def _judge(found: Survey, label: str, accept_odd: bool) -> None:
     good = found.messages - found.odd
     if good and found.priceless == good and not accept_odd:
         found.problems.append(f"{label}: no row has a price; say which column does with --map close=COLUMN")
-    if good and found.twisted > good / 2:
+    if found.twisted > found.whole / 2:
         found.problems.append(
-            f"{label}: high is below low in {found.twisted} of {good} rows; "
+            f"{label}: high is not the highest price, or low not the lowest, in {found.twisted} of {found.whole} rows; "
             "say which columns they are with --map or --columns"
         )
     if not good and not found.odd:
@@ -162,102 +174,6 @@ def _judge_epochs(found: Survey, label: str, reading: Reading) -> None:
             f"be read in several units: say which with "
             f"--time-format {reading.time.pattern if reading.time else 'epoch_s'}"
         )
-
-
-# -- rows that share a key ------------------------------------------------------------------------------
-
-
-class _Order:
-    """Whether the times of each series go one way: then no two rows share a key."""
-
-    def __init__(self) -> None:
-        self.kept = True
-        self._ways: dict[tuple[str, str], tuple[datetime, int]] = {}
-
-    def add(self, rows: pl.DataFrame) -> None:
-        if not self.kept or rows.height == 0:
-            return
-        runs = rows.select("symbol", "interval").with_columns(
-            run=pl.struct(pl.col("symbol"), pl.col("interval")).rle_id()
-        )
-        starts = runs["run"].unique(maintain_order=True)
-        if len(starts) > 200 or rows["event_time"].null_count() or (rows["interval"] == TICK).any():
-            # trades that are told apart by their place cannot share a key; others are looked at one by one
-            self.kept = False
-            return
-        for part in rows.select("symbol", "interval", "event_time").with_columns(runs["run"]).partition_by("run"):
-            self._add_run((part["symbol"][0], part["interval"][0]), part["event_time"])
-
-    def _add_run(self, series: tuple[str, str], times: pl.Series) -> None:
-        before = self._ways.get(series)
-        steps = times.diff().dt.total_microseconds().drop_nulls()
-        way = before[1] if before else 0
-        signs = set(np.sign(steps.to_numpy()).tolist())
-        if before is not None:
-            signs.add(float(np.sign((times[0] - before[0]).total_seconds())))
-        signs |= {float(way)} if way else set()
-        if len(signs) > 1 or 0.0 in signs:
-            self.kept = False
-            return
-        self._ways[series] = (times[-1], int(signs.pop()) if signs else way)
-
-
-def _keys_of(table: Table, reading: Reading) -> tuple[int, int, int]:
-    """Rows that are there twice, rows that share a key with other values, and the hash of one such key."""
-    with tempfile.TemporaryDirectory(prefix="financelake-") as folder:
-        files = [(Path(folder) / f"{at}").open("wb") for at in range(_BUCKETS)]
-        for key, value in _hashes(table, reading):
-            bucket = key % _BUCKETS
-            for at in np.unique(bucket):
-                of = bucket == at
-                files[int(at)].write(np.stack([key[of], value[of]], axis=1).tobytes())
-        repeated = collisions = example = 0
-        for file in files:
-            file.close()
-            pairs = np.fromfile(file.name, dtype=np.uint64).reshape(-1, 2)
-            pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-            same_key = pairs[1:, 0] == pairs[:-1, 0]
-            same_value = pairs[1:, 1] == pairs[:-1, 1]
-            repeated += int((same_key & same_value).sum())
-            other = same_key & ~same_value
-            if other.any():
-                collisions += int(other.sum())
-                example = int(pairs[1:, 0][other][0])
-    return repeated, collisions, example
-
-
-def _hashes(table: Table, reading: Reading) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for piece in RowReader(reading, table).pieces():
-        rows = piece.rows.drop_nulls(["symbol", "event_time"])
-        if rows.height:
-            yield _hash(rows, _KEY), _hash(rows.with_columns(pl.col(NUMBERS).fill_nan(None)), _VALUES)
-
-
-def _hash(rows: pl.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
-    only = rows.select(columns)
-    if "trade_id" in columns:
-        only = only.with_columns(trade_id=pl.when(pl.col("interval") == TICK).then(pl.col("trade_id")))
-    return only.hash_rows(seed=1).to_numpy()
-
-
-def _collision(table: Table, reading: Reading, count: int, key: int) -> str:
-    shown: list[str] = []
-    what = ""
-    for piece in RowReader(reading, table).pieces():
-        rows = piece.rows.drop_nulls(["symbol", "event_time"])
-        hits = rows.filter(pl.Series(_hash(rows, _KEY) == np.uint64(key))) if rows.height else rows
-        for row in hits.iter_rows(named=True):
-            what = f"{row['symbol']} {row['interval']} at {row['event_time']:%Y-%m-%dT%H:%M:%SZ}"
-            shown.append(f"close {row['close']:g}" if row["close"] is not None else "no close")
-    unused = [one for one in table.names if one not in reading.columns.values()]
-    look = f" Columns not used: {', '.join(unused)}." if unused else ""
-    return (
-        f"{table.source.label}: {count} rows share symbol, interval and time with another row of other values, "
-        f"for example {what} ({'; '.join(shown[:3])}): one would overwrite the other. Symbol is "
-        f"{reading.columns.get('symbol') or reading.symbol}, time is {reading.columns['event_time']}.{look} Is a "
-        "symbol or a clock in a column of its own (--map symbol=COLUMN, --map time_of_day=COLUMN)? Corrections of "
-        "earlier rows belong into a file of their own: a later load corrects an earlier one"
-    )
 
 
 # -- magnitudes -----------------------------------------------------------------------------------------

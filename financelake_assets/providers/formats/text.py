@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from financelake_assets.providers.base import ProviderError
 from financelake_assets.providers.formats import names as naming
 from financelake_assets.providers.formats.questions import UnsureError
+from financelake_assets.providers.formats.series_names import split_names
 
 SAMPLE_BYTES = 256 * 1024
 _MOST_LINES = 200
@@ -59,6 +60,7 @@ class Dialect:
     skip: int
     layout: Layout
     quoted: bool
+    preamble: tuple[str, ...] = ()
 
 
 def sniff(start: bytes, whole: bool, given: Sequence[str] = ()) -> Dialect:
@@ -79,8 +81,8 @@ def sniff(start: bytes, whole: bool, given: Sequence[str] = ()) -> Dialect:
     found = _cut(start.decode(encoding, errors="replace").lstrip("\ufeff"), whole, given)
     if encoding == "utf-8" and "\ufffd" in "".join(found[0].names):
         encoding, found = _legacy(start, whole, given)
-    layout, delimiter, skip, quoted = found
-    return Dialect(encoding, delimiter, skip, layout, quoted)
+    layout, delimiter, above, quoted = found
+    return Dialect(encoding, delimiter, layout.first, layout, quoted, above)
 
 
 def _encoding(start: bytes) -> str:
@@ -97,7 +99,7 @@ def _encoding(start: bytes) -> str:
     return "utf-8"
 
 
-def _legacy(start: bytes, whole: bool, given: Sequence[str]) -> tuple[str, tuple[Layout, str, int, bool]]:
+def _legacy(start: bytes, whole: bool, given: Sequence[str]) -> tuple[str, tuple[Layout, str, tuple[str, ...], bool]]:
     """Names that are not UTF-8: the encoding in which most of them are known words."""
     tried = []
     for encoding in _LEGACY:
@@ -107,7 +109,7 @@ def _legacy(start: bytes, whole: bool, given: Sequence[str]) -> tuple[str, tuple
     return encoding, found
 
 
-def _cut(text: str, whole: bool, given: Sequence[str]) -> tuple[Layout, str, int, bool]:
+def _cut(text: str, whole: bool, given: Sequence[str]) -> tuple[Layout, str, tuple[str, ...], bool]:
     lines = re.split(r"\r\n|\n|\r", text)
     if not whole:
         lines = lines[:-1]
@@ -118,7 +120,7 @@ def _cut(text: str, whole: bool, given: Sequence[str]) -> tuple[Layout, str, int
     rows = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
     layout = find_layout(rows, given)
     quoted = any(line.lstrip().startswith('"') or f'{delimiter}"' in line for line in lines[layout.first :])
-    return layout, delimiter, layout.first, quoted
+    return layout, delimiter, tuple(lines[: layout.first]), quoted
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -171,7 +173,8 @@ def find_layout(rows: Sequence[Sequence[str]], given: Sequence[str] = ()) -> Lay
         names = tuple(f"column {at}" for at in range(1, width + 1))
         return Layout(names, first, header=False)
     best = max(heads, key=lambda at: (naming.how_many_known(rows[at]), at))
-    return _named(rows[best], [rows[at] for at in heads if at != best], first, width)
+    data = [row for row in rows[first : first + 50] if len(row) == width]
+    return _named(rows[best], [rows[at] for at in heads if at != best], first, data)
 
 
 def _heads(rows: Sequence[Sequence[str]], first: int, width: int) -> list[int]:
@@ -189,11 +192,12 @@ def _heads(rows: Sequence[Sequence[str]], first: int, width: int) -> list[int]:
     return found
 
 
-def _named(names: Sequence[str], others: Sequence[Sequence[str]], first: int, width: int) -> Layout:
+def _named(names: Sequence[str], others: Sequence[Sequence[str]], first: int, data: Sequence[Sequence[str]]) -> Layout:
+    width = len(data[0])
     cells = [name.strip().lstrip("\ufeff").strip() for name in names]
     cells[0] = cells[0].lstrip("#").strip()
-    if len(cells) == width - 1:  # a separator ends each row, or the index in front has no name
-        cells = ["", *cells] if naming.bare(cells[0]) in ("open", "close", "price") else [*cells, ""]
+    if len(cells) == width - 1:
+        cells = _with_one_more(cells, data)
     elif len(cells) == width + 1:
         cells = cells[:-1]
     series = _series(cells, [list(row) for row in others if len(row) == width])
@@ -201,8 +205,29 @@ def _named(names: Sequence[str], others: Sequence[Sequence[str]], first: int, wi
         index = next((row[0] for row in others if row[0].strip() and not any(row[1:])), "")
         cells[0] = index.strip() or "Date"
         return Layout(tuple(cells), first, series=series)
+    if split := split_names(cells):
+        return Layout(split[0], first, series=split[1])
     repeated = tuple(name for name, count in Counter(cells).items() if count > 1 and name)
     return Layout(_different(cells), first, repeated=repeated)
+
+
+def _with_one_more(cells: list[str], data: Sequence[Sequence[str]]) -> list[str]:
+    """Names for rows that have one cell more: a separator ends each row, or the index in front has no name.
+
+    Raises:
+        UnsureError: neither is so; a decimal comma may have cut a number in two.
+    """
+    if not any(row[-1].strip() for row in data):
+        return [*cells, ""]
+    dates = [sum(bool(_DATE.fullmatch(row[at].strip())) for row in data) for at in (0, 1)]
+    if naming.bare(cells[0]) in ("open", "close", "price") or (dates[1] > dates[0] and naming.known(cells[0])):
+        return ["", *cells]
+    raise UnsureError(
+        f"has {len(cells)} names and {len(data[0])} cells in each row, such as {','.join(data[0])[:80]!r}. Is the "
+        "comma the decimal sign as well as the separator? Write the file again with another separator, or name all "
+        "columns with --columns",
+        "--columns",
+    )
 
 
 def _different(cells: Sequence[str]) -> tuple[str, ...]:
@@ -226,3 +251,10 @@ def _series(cells: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str,
         if told or index_row or len(set(cells[1:])) < len(cells) - 1:
             return ("", *symbols)
     return ()
+
+
+def is_footer(line: str, delimiter: str, width: int) -> bool:
+    """Whether a line with the wrong number of cells is a remark of the source rather than a broken row."""
+    cells = next(csv.reader([line], delimiter=delimiter), [])
+    digits = sum(1 for cell in cells if any(letter.isdigit() for letter in cell))
+    return len(cells) < width and digits <= 1
