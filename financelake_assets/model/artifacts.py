@@ -1,6 +1,6 @@
 """Model artifacts on disk: written whole or not at all, and read only if every byte is what was written.
 
-Enters: a fitted pipeline and a version. Leaves: ``<models_dir>/<version>`` with a manifest of SHA-256 sums, whose own
+Input: a fitted pipeline and a version. Output: ``<models_dir>/<version>`` with a manifest of SHA-256 sums, whose own
 sum the registry keeps. Loading a model runs what its files say, so files that nobody vouches for are not loaded.
 """
 

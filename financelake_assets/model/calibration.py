@@ -1,6 +1,6 @@
 """Calibration: how far to believe the forests, and how wide their errors are, from predictions made out of sample.
 
-Enters: raw predictions and what happened, in units of the expected move, with symbol and asset class. Leaves: a
+Input: raw predictions and what happened, in units of the expected move, with symbol and asset class. Output: a
 ``Calibration``: how much of a predicted return and of a predicted direction to keep (between none, which is the naive
 forecast or a coin, and all) and how the errors left are distributed, in units of the size of the move that was
 predicted. Each is per symbol where a symbol has enough of its own, else per class, else pooled.

@@ -1,6 +1,6 @@
 """The model card: what a version is and how good it is, in Markdown, with its weaknesses.
 
-Enters: a record and its metrics. Leaves: text.
+Input: a record and its metrics. Output: text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Drift: whether recent bars are like those that the champion learnt from, as pure functions of frames and numbers.
 
-Enters: the features that a version learnt from, and those of recent bars; the scorecard. Leaves: the population
+Input: the features that a version learnt from, and those of recent bars; the scorecard. Output: the population
 stability index of each feature, the share of bars beyond all that was learnt, live skill, and what follows from them.
 """
 

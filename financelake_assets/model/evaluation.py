@@ -1,6 +1,6 @@
 """Evaluation: out-of-sample predictions to the rows of gold.model_metrics, and the verdict in words.
 
-Enters: one row a bar and fold, predicted without having been seen. Leaves: metrics per fold, symbol, asset class and
+Input: one row a bar and fold, predicted without having been seen. Output: metrics per fold, symbol, asset class and
 over all, each beside the naive forecast's. Fold 0 is the holdout: the latest part of each symbol, which nothing was
 chosen on; the verdict rests on it.
 """

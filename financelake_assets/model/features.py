@@ -1,6 +1,6 @@
 """Features: what the forest sees of a bar, one definition for training and scoring.
 
-Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``, ``log_return``,
+Input: bars with the columns of silver.bars. Output: the same rows with the columns of ``FEATURES``, ``log_return``,
 ``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar and the ``LOOKBACK`` bars before it
 alone, to the last bit, so rows that come later, or lie further back, change nothing. All are free of the price's and
 volume's scale. Scoring takes them of a few bars in this process; training has Spark take them of every series.

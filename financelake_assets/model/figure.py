@@ -1,6 +1,6 @@
 """The model card's figure: skill by symbol, the reliability curve, and the importance of each input.
 
-Enters: a record and its metrics. Leaves: a PNG, as Markdown that needs no file beside it.
+Input: a record and its metrics. Output: a PNG, as Markdown that needs no file beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A saved pipeline evaluated in this process: what Spark learnt, without a Spark job for every few bars.
 
-Enters: the files of a pipeline as MLlib saves it (``pipeline.fit``). Leaves: the forests' raw predictions, the
+Input: the files of a pipeline as MLlib saves it (``pipeline.fit``). Output: the forests' raw predictions, the
 same numbers as ``PipelineModel.transform`` gives, which a test compares row by row. The trees are walked by treelite's
 reference interpreter, a few at a time; the weekday's effect is a look-up.
 """

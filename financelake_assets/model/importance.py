@@ -1,6 +1,6 @@
 """Permutation importance: how much worse a forest predicts when one input is shuffled among the bars.
 
-Enters: a fitted pipeline and bars that it has not learnt from. Leaves: a number for each input; around 0 means that the
+Input: a fitted pipeline and bars that it has not learnt from. Output: a number for each input; around 0 means that the
 forest does without it there. Impurity, the other measure, tells what trees split on, also where that was noise.
 """
 

@@ -1,6 +1,6 @@
 """Labels: the return after a bar, and the targets that the forests learn from it.
 
-Enters: the result of ``features_of``. Leaves: the same rows with what happened over the horizon; null where the
+Input: the result of ``features_of``. Output: the same rows with what happened over the horizon; null where the
 horizon is not over yet, or a price on the way was not positive.
 """
 

@@ -1,6 +1,6 @@
 """Metrics of a forecast, each beside its naive baseline, as pure functions of arrays.
 
-Enters: what was predicted and what happened. Leaves: numbers; NaN where a number has no meaning. The naive forecast
+Input: what was predicted and what happened. Output: numbers; NaN where a number has no meaning. The naive forecast
 is the last price, that is, a return of zero. Sources are named where a formula is.
 """
 

@@ -1,6 +1,6 @@
 """The pipeline: labelled bars → the fitted stages that predict return, rise and size, and what they predict.
 
-Enters: rows with features and labels. Leaves: MLlib's ``PipelineModel`` and its predictions on this side. Which rows
+Input: rows with features and labels. Output: MLlib's ``PipelineModel`` and its predictions on this side. Which rows
 are learnt from, and how far the predictions are believed, is the training's business.
 """
 

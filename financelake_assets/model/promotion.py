@@ -1,6 +1,6 @@
 """Promotion: whether a newly trained version replaces the champion, and why, from bars that neither has seen.
 
-Enters: the champion's record and what ``train`` found. Leaves: a decision with its reason. Both are judged on the same
+Input: the champion's record and what ``train`` found. Output: a decision with its reason. Both are judged on the same
 bars: those behind all that the champion learnt from, which the challenger's walk-forward predicted out of sample.
 """
 

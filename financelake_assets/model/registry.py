@@ -1,6 +1,6 @@
 """The model registry: versions in gold.models, their metrics in gold.model_metrics, their files in the models folder.
 
-Enters: what ``train`` found. Leaves: a ``ModelRecord``, and at any time at most one champion: the version that was
+Input: what ``train`` found. Output: a ``ModelRecord``, and at any time at most one champion: the version that was
 promoted last. A version is visible only when its files and metrics are complete. Of two writers on one machine the
 second waits; a reader never does.
 """

@@ -1,6 +1,6 @@
 """Walk-forward splits: which bars a fold may learn from and which it is judged on, in order of time.
 
-Enters: when bars start and when their labels are known. Leaves: folds. No fold learns from a label that was not known
+Input: when bars start and when their labels are known. Output: folds. No fold learns from a label that was not known
 an embargo before its first tested bar: labels that overlap the test are purged, for all symbols alike.
 """
 

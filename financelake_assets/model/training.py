@@ -1,6 +1,6 @@
 """Training: bars → a fitted pipeline, its calibration, and how it did out of sample.
 
-Enters: whole series of silver bars. Leaves: a ``Trained`` that the registry can save. The forest is judged by a
+Input: whole series of silver bars. Output: a ``Trained`` that the registry can save. The forest is judged by a
 walk-forward first and then fitted once more on everything, so that no metric comes from a row that was learnt. The
 same bars, settings and seed give the same forest.
 """

@@ -1,6 +1,6 @@
 """Rolling statistics over the last bars of several series, as pure functions of arrays.
 
-Enters: values of all series one after the other, not-a-number where there is none. Leaves: one number a row. Every sum
+Input: values of all series one after the other, not-a-number where there is none. Output: one number a row. Every sum
 runs over its window's own values from the newest to the oldest, so it is the same to the last bit however much history
 lies before the window; a running sum would carry the rounding of everything it ever saw.
 """

@@ -1,6 +1,6 @@
 """New rows of a table, commit by commit, from Delta's log.
 
-Enters: a table's commits. Leaves: of each commit, the rows that it brought or changed: those of the files that it added
+Input: a table's commits. Output: of each commit, the rows that it brought or changed: those of the files that it added
 without those of the files that it removed. So a correction gives the corrected row alone, and a commit that only
 merges small files gives none.
 """

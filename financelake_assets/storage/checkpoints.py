@@ -1,6 +1,6 @@
 """What a streaming checkpoint says of its progress, read from its files without Spark.
 
-Enters: a checkpoint folder. Leaves: what is committed, and what is being worked on. These files are Structured
+Input: a checkpoint folder. Output: what is committed, and what is being worked on. These files are Structured
 Streaming's own record, so the answer holds while the server is down too.
 """
 

@@ -1,6 +1,6 @@
 """Delta tables as the lake declares them: one ``TableSpec`` each, created and inspected without Spark.
 
-Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables and cheap facts about them
+Input: specs from ``silver/schema.py`` and ``gold/schema.py``. Output: tables and cheap facts about them
 (rows, version, newest event). Creation is idempotent and safe when several processes race for it.
 """
 

@@ -1,6 +1,6 @@
 """Maintenance of Delta tables: small files merged, replaced ones deleted after a while, the log kept short.
 
-Enters: table specs and settings. Leaves: the same rows in fewer files, and what was found and done. Runs beside the
+Input: table specs and settings. Output: the same rows in fewer files, and what was found and done. Runs beside the
 live queries: a reader keeps the files of its version until their retention is over, and of two who rewrite the same
 file one begins again. It never touches a table's totals and offsets, which live in the log and its checkpoints.
 """

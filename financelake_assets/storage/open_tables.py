@@ -1,6 +1,6 @@
 """Tables that a query writes to, kept open: rows in and out with delta-rs, a few dozen milliseconds each.
 
-Enters: polars rows with the columns of a ``TableSpec``. Leaves: each key once, as it was first written. An insert is
+Input: polars rows with the columns of a ``TableSpec``. Output: each key once, as it was first written. An insert is
 idempotent, and safe beside another writer: who loses the race for a commit looks again at what is there.
 """
 

@@ -1,6 +1,6 @@
 """Where the Delta tables are, the data folder or a bucket of an S3-compatible store, as each reader wants to be told.
 
-Enters: settings. Leaves: the options of delta-rs and polars, those of Spark, and the objects themselves for who looks
+Input: settings. Output: the options of delta-rs and polars, those of Spark, and the objects themselves for who looks
 at files. A commit is a put that the store refuses where the version exists (``If-None-Match``); a store that
 does not refuse loses commits, so ``refuse_careless`` tries it out before a lake uses one.
 """

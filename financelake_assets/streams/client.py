@@ -1,6 +1,6 @@
 """The continuous queries: started, found again, stopped and described.
 
-Enters: settings and a query's name. Leaves: a query that runs in the Spark Connect server's fixed session, whoever
+Input: settings and a query's name. Output: a query that runs in the Spark Connect server's fixed session, whoever
 started it. Starting is idempotent: a query that runs is adopted, one that does not goes on from its checkpoint.
 """
 

@@ -1,6 +1,6 @@
 """Keeping the continuous queries running: started when they do not run, started again when they hang.
 
-Enters: the client of the queries' session, and a query's name. Leaves: a query that runs, or why it does not yet.
+Input: the client of the queries' session, and a query's name. Output: a query that runs, or why it does not yet.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Progress of the continuous queries: Spark's reports, kept as rows of operations/stream_progress.
 
-Enters: the reports that Spark keeps of each running query. Leaves: one row a micro-batch that had input, each once,
+Input: the reports that Spark keeps of each running query. Output: one row a micro-batch that had input, each once,
 for a week. What Spark forgets between two looks (its newest 200 reports are kept) is missing, and its id tells so.
 """
 
