@@ -1,8 +1,8 @@
 """Signals: when a prediction becomes BUY or SELL, and why it does not, as a pure function of frames.
 
 Input: scored bars. Output: one signal for each. It is HOLD unless the expected move is larger than the costs of
-entering and leaving and its direction is probable enough. Every HOLD has a reason, and a bar that cannot be judged gets a HOLD.
-A signal depends only on its bar and the few bars before it, so a stream and a back-test give the same signals.
+entering and leaving and its direction is probable enough. Every HOLD has a reason, and a bar that cannot be judged gets
+a HOLD. A signal depends only on its bar and the few bars before it, so a stream and a back-test give the same signals.
 """
 
 from __future__ import annotations
