@@ -56,7 +56,7 @@ def refuse_other_table(checkpoint: Path, bars: DeltaTable) -> None:
     if batch is not None and source_offsets(checkpoint, batch).get("table") != str(bars.metadata().id):
         raise CheckpointError(
             f"The checkpoint {checkpoint} belongs to another table than {bars.table_uri}, or to an earlier release. "
-            "Delete it to continue after the champion's training data; bars that were scored do not change."
+            "Remove it to continue after the champion's training data; bars that were scored do not change."
         )
 
 
