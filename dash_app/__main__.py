@@ -1,6 +1,6 @@
 """``python -m dash_app``: serve FinanceLake Pro for the lake of this environment.
 
-Enters: the settings of the environment. Leaves: a web server that answers until it is told to stop; ``/health`` answers
+Input: the settings of the environment. Output: a web server that answers until it is told to stop; ``/health`` answers
 before any table exists.
 """
 

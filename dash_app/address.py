@@ -1,6 +1,6 @@
 """The address bar: what a visitor looks at, so that a view can be shared, reloaded and gone back to.
 
-Enters: a path and a query string from anyone. Leaves: an ``Address`` with only allowed values; whatever else was in the
+Input: a path and a query string from anyone. Output: an ``Address`` with only allowed values; whatever else was in the
 URL is forgotten. Whether the symbol exists is asked of the snapshot, later.
 """
 

@@ -1,6 +1,6 @@
 """What happens when something changes: thin functions between the browser and the views.
 
-Enters: the address, the stamp of the lake's state that the browser saw, and what it already shows. Leaves: only what
+Input: the address, the stamp of the lake's state that the browser saw, and what it already shows. Output: only what
 is new.
 """
 

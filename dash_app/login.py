@@ -1,6 +1,6 @@
 """Who may see the page: who has the lake's token; from elsewhere only people who know the login.
 
-Enters: settings. Leaves: a Flask server that asks for name and password on every request, where they are set, or else
+Input: settings. Output: a Flask server that asks for name and password on every request, where they are set, or else
 for the token that ``up`` makes. It answers only to its own names: a web page elsewhere cannot read it by pointing a
 name of its own at this machine.
 """

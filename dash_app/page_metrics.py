@@ -1,6 +1,6 @@
 """Figures of the page for Prometheus, at ``/metrics``: how long answers take, and how old what they show is.
 
-Enters: a Flask server and the reader behind it. Leaves: a route behind the page's own login. Routes are named as they
+Input: a Flask server and the reader behind it. Output: a route behind the page's own login. Routes are named as they
 are declared, so that no visitor can make a new name.
 """
 

@@ -1,6 +1,6 @@
 """What a browser already shows, so that only what changed is sent.
 
-Enters: the pieces of a view and the digests of those that the browser has. Leaves: for each piece the new value, a
+Input: the pieces of a view and the digests of those that the browser has. Output: for each piece the new value, a
 patch, or nothing. The last figures sent are remembered for all visitors together, bounded.
 """
 

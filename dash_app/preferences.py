@@ -1,6 +1,6 @@
 """How a visitor wants times and numbers written: a time zone and a number format, kept in two cookies.
 
-Enters: cookies from anyone. Leaves: the ``Preferences`` of the request that is being answered, with only allowed
+Input: cookies from anyone. Output: the ``Preferences`` of the request that is being answered, with only allowed
 values; what else is in a cookie is forgotten. Outside of a request they are the defaults: UTC, and ``1,234.56``.
 """
 

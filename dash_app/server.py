@@ -1,6 +1,6 @@
 """The web application: Dash on Flask with security headers, health, and a pulse that open pages listen to.
 
-Enters: settings. Leaves: an application for any WSGI server. Its Content-Security-Policy allows no inline scripts
+Input: settings. Output: an application for any WSGI server. Its Content-Security-Policy allows no inline scripts
 but Dash's own (by hash), and no answer shows a stack trace.
 """
 

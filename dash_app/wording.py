@@ -1,6 +1,6 @@
 """Numbers, times and reasons in words, as a reader sees them.
 
-Enters: values from the tables. Leaves: short plain English, with times and numbers as the visitor wants them
+Input: values from the tables. Output: short plain English, with times and numbers as the visitor wants them
 (``preferences.py``). What is not known is a dash, never a zero.
 """
 

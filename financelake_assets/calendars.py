@@ -1,7 +1,7 @@
 """When markets trade: gaps and staleness are judged by a calendar, not by the clock.
 
-Enters: a calendar's name (of exchange_calendars: ``XNYS``, ``XLON`` …, ``CMES`` for CME Globex, ``24/7`` for what never
-closes), bars' intervals, times. Leaves: plain answers. Pure but for the building of a calendar, which takes a second
+Input: a calendar's name (of exchange_calendars: ``XNYS``, ``XLON`` …, ``CMES`` for CME Globex, ``24/7`` for what never
+closes), bars' intervals, times. Output: plain answers. Pure but for the building of a calendar, which takes a second
 and is kept. Outside the years that a calendar knows it claims nothing: all time is trading time and no bar is missing.
 """
 

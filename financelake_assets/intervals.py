@@ -1,6 +1,6 @@
 """What a bar is of: the closed list of intervals, the other spellings that people use, and how long each lasts.
 
-Enters: what a producer, a file or a user wrote. Leaves: the canonical name, or nothing. The list is closed, because
+Input: what a producer, a file or a user wrote. Output: the canonical name, or nothing. The list is closed, because
 each interval is a series of its own for the model and the page: ``60m`` and ``1h`` must be one, and what has no
 calendar length (``1mo``) or would be invented (``999w``) is no interval.
 """

@@ -1,6 +1,6 @@
 """How a lake's Python processes log: a line for people, or one JSON object a line for programs.
 
-Enters: the setting ``log_format``. Leaves: structlog's and Python's own loggers, which libraries use, set up alike.
+Input: the setting ``log_format``. Output: structlog's and Python's own loggers, which libraries use, set up alike.
 Values that a logger is given are fields of the object, so that no program has to take a sentence apart.
 """
 

@@ -1,6 +1,6 @@
 """Spark Connect clients: one that shares the streams' fixed session, and a wait that avoids gRPC's back-off.
 
-Enters: settings. Leaves: sessions. Nobody calls ``stop()`` on the streams' session: that would close it on the server
+Input: settings. Output: sessions. Nobody calls ``stop()`` on the streams' session: that would close it on the server
 and end its queries. A client that merely exits leaves them as they are.
 """
 

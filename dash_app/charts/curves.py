@@ -1,6 +1,6 @@
 """Charts of the portfolio and of the model's honesty, as plain dictionaries for Plotly's JavaScript. Pure.
 
-Enters: an ``AccountView`` or rows of gold/calibration, and a palette. Leaves: a figure.
+Input: an ``AccountView`` or rows of gold/calibration, and a palette. Output: a figure.
 """
 
 from __future__ import annotations

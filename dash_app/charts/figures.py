@@ -1,6 +1,6 @@
 """Charts as plain dictionaries, the form in which Plotly's JavaScript takes them.
 
-Enters: a ``Series`` and a palette. Leaves: a figure. Pure: no Dash, no clock, no files. They are dictionaries
+Input: a ``Series`` and a palette. Output: a figure. Pure: no Dash, no clock, no files. They are dictionaries
 because building Plotly's Python objects takes longer than everything else that a request does.
 """
 

@@ -1,6 +1,6 @@
 """How long the continuous queries' batches take, from the files of their checkpoints alone.
 
-Enters: settings. Leaves: one ``Stream`` a query. Structured Streaming writes a batch's offsets when it plans it and its
+Input: settings. Output: one ``Stream`` a query. Structured Streaming writes a batch's offsets when it plans it and its
 commit when it is done: the time between the two files is what the batch took, and the newest commit is when the query
 last got something done. So the answer holds while Spark is down or busy.
 """

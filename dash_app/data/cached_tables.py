@@ -1,6 +1,6 @@
 """Delta tables in memory: read once per version, grouped by symbol and interval, bounded.
 
-Enters: a table's spec and the lake's settings. Leaves: an immutable ``TableView`` that all page visitors share. A new
+Input: a table's spec and the lake's settings. Output: an immutable ``TableView`` that all page visitors share. A new
 version that only added files costs reading those files; any other change costs reading the table again. A table that is
 absent, empty, damaged or too new is a state that can be shown, never an exception in a page's way.
 """

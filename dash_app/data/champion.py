@@ -1,6 +1,6 @@
 """The model in use and how good it is, from the registry's tables.
 
-Enters: a ``Snapshot``. Leaves: the champion's record and its out-of-sample figures, each beside those of the naive
+Input: a ``Snapshot``. Output: the champion's record and its out-of-sample figures, each beside those of the naive
 forecast, which says that the next close is the last one.
 """
 

@@ -1,6 +1,6 @@
 """How long data take through the lake, and what was refused, from a snapshot.
 
-Enters: a ``Snapshot``. Leaves: delays between the stages over the newest bars, counts of refused messages, and how a
+Input: a ``Snapshot``. Output: delays between the stages over the newest bars, counts of refused messages, and how a
 symbol's predictions turned out. Pure.
 """
 

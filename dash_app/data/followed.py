@@ -1,6 +1,6 @@
 """A Delta table that is looked at again and again: opened once, and told of new commits after that.
 
-Enters: a table's spec and the lake's settings. Leaves: the table as it is now. Opening one reads every commit since the
+Input: a table's spec and the lake's settings. Output: the table as it is now. Opening one reads every commit since the
 last checkpoint of its log, each a request where the table is in an object store.
 """
 

@@ -1,6 +1,6 @@
 """Technical indicators of one series, as pure polars expressions over its closes, oldest first.
 
-Enters: bars. Leaves: the same with a column for each line. A bar looks at itself and at what came before, and has no
+Input: bars. Output: the same with a column for each line. A bar looks at itself and at what came before, and has no
 value until the whole window lies behind it. They are for the eye: the model has features of its own.
 """
 

@@ -1,6 +1,6 @@
 """The lake's tables from outside: rows, versions, sizes, ages, and how fast they grow.
 
-Enters: settings. Leaves: one ``TableSize`` a table that exists, and what waits on the topics. It reads Delta's logs and
+Input: settings. Output: one ``TableSize`` a table that exists, and what waits on the topics. It reads Delta's logs and
 the checkpoint's files alone, every few seconds; the broker is asked beside it.
 """
 

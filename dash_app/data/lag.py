@@ -1,6 +1,6 @@
 """How many messages wait on each topic for silver.
 
-Enters: what the silver query has committed, from its checkpoint, and what the broker holds. Leaves: one ``TopicLag`` a
+Input: what the silver query has committed, from its checkpoint, and what the broker holds. Output: one ``TopicLag`` a
 topic. The broker is asked in a thread of its own: one that is away takes seconds to say so, and must not hold up pages.
 """
 

@@ -1,6 +1,6 @@
 """What the page knows of the lake: the newest versions of its tables, read by one background thread.
 
-Enters: settings. Leaves: a ``Snapshot`` that never changes once made, so that everything on a page is of one moment and
+Input: settings. Output: a ``Snapshot`` that never changes once made, so that everything on a page is of one moment and
 all visitors share one copy. No request waits for a disk, no request waits for Spark.
 """
 

@@ -1,6 +1,6 @@
 """What the market view shows, from a snapshot: the watch list's rows and one symbol's series.
 
-Enters: a ``Snapshot`` and what the visitor chose. Leaves: plain rows and frames, ready to be drawn, without Dash.
+Input: a ``Snapshot`` and what the visitor chose. Output: plain rows and frames, ready to be drawn, without Dash.
 """
 
 from __future__ import annotations

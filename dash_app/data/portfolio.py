@@ -1,6 +1,6 @@
 """The paper portfolio's accounts from a snapshot: curves, statistics, positions and trades of one of them.
 
-Enters: a ``Snapshot`` and the account that a visitor chose. Leaves: an ``AccountView`` of plain frames and rows,
+Input: a ``Snapshot`` and the account that a visitor chose. Output: an ``AccountView`` of plain frames and rows,
 without Dash. Nothing is computed again: what gold has written is what is shown.
 """
 

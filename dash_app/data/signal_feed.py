@@ -1,6 +1,6 @@
 """The signals of all symbols as one feed, newest first, and the same as a file.
 
-Enters: a ``Snapshot``. Leaves: rows for the grid, and CSV that a spreadsheet opens without running anything in it.
+Input: a ``Snapshot``. Output: rows for the grid, and CSV that a spreadsheet opens without running anything in it.
 """
 
 from __future__ import annotations

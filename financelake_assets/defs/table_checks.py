@@ -1,6 +1,6 @@
 """Asset checks: one declaration each, run one by one or together, and those that every declared table has.
 
-Enters: settings. Leaves: Dagster's results. Nothing here needs Spark: tables are read with delta-rs and polars.
+Input: settings. Output: Dagster's results. Nothing here needs Spark: tables are read with delta-rs and polars.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

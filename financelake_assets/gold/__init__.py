@@ -1,1 +1,1 @@
-"""Gold: predictions, signals and how good they turned out, as Delta tables."""
+"""Gold: predictions, signals and their outcomes, as Delta tables."""

@@ -1,9 +1,9 @@
-"""Back-fill of gold: past bars without a prediction or signal get one, from a model that did not learn from them.
+"""Back-fill of gold: score past bars that lack a prediction or a signal, with a model that was not trained on them.
 
-Enters: a period of event time. Leaves: the rows of gold.predictions, gold.signals and gold.scorecard that are missing
-there, after a loss or for bars that came while no query ran. What is there is never rewritten, and doing it again
-changes nothing. ``as_of`` of such a row is when it was made, which may be after its outcome: that it is out of sample
-rests on the model not having seen the bar, as for every prediction.
+Input: a period of event time. Output: the missing rows of gold.predictions, gold.signals and gold.scorecard, for
+example after a loss or for bars that arrived while no query ran. It never rewrites existing rows, and a second call
+changes nothing. ``as_of`` of such a row is the time of the back-fill, which may be after the outcome. As for every
+prediction, it is out of sample because the model was not trained on the bar.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from financelake_assets.storage.open_tables import OpenTables
 
 @dataclass(frozen=True)
 class Repaired:
-    """How many rows were missing and are there now."""
+    """How many missing rows a back-fill has added."""
 
     predictions: int = 0
     signals: int = 0
@@ -39,15 +39,15 @@ class Repaired:
 
 
 def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
-    """Score the bars from ``start`` to before ``end`` that lack a prediction or a signal, and what has matured.
+    """Score the bars from ``start`` to before ``end`` that lack a prediction or a signal, and their outcomes.
 
     Args:
         settings: the lake.
-        start: first event time.
+        start: the first event time.
         end: event times before this.
 
     Raises:
-        ArtifactError: the files of a model are not what was registered.
+        ArtifactError: the files of a model differ from the registered hashes.
     """
     tables = OpenTables(settings)
     known = calendars(tables.scan(UNIVERSE).collect())
@@ -65,7 +65,7 @@ def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
 def _by_version(
     tables: OpenTables, start: datetime, end: datetime
 ) -> Iterator[tuple[ModelRecord, pl.DataFrame, pl.DataFrame]]:
-    """Each promoted version with the bars that matter, and the keys of those that it has to score."""
+    """Yield each promoted version with the bars that its features need, and the keys of the bars to score."""
     inside = pl.col("event_time").is_between(start, end, closed="left")
     state = _state(tables, inside)
     left = tables.scan(BARS).filter(inside).select(*BAR_KEY, "processed_at").collect()
@@ -83,7 +83,7 @@ def _by_version(
 
 
 def _state(tables: OpenTables, inside: pl.Expr) -> pl.DataFrame:
-    """What gold has of each bar: by which version, and whether that is all there can be."""
+    """Which version scored each bar, and whether the bar has both a prediction and a signal."""
     by = [*BAR_KEY, "model_version"]
     signals = tables.scan(SIGNALS).filter(inside).select(*by, "reason", signal_there=pl.lit(True))
     made = tables.scan(PREDICTIONS).filter(inside).select(*by, prediction_there=pl.lit(True))
@@ -94,22 +94,22 @@ def _state(tables: OpenTables, inside: pl.Expr) -> pl.DataFrame:
 
 
 def _promoted(versions: Sequence[ModelRecord]) -> list[ModelRecord]:
-    """The versions that were ever in use, the last promoted first."""
+    """All versions that were ever champion, the latest promotion first."""
     used = [(version.promoted_at, version) for version in versions if version.promoted_at is not None]
     return [version for _, version in sorted(used, key=lambda pair: pair[0], reverse=True)]
 
 
 def knew_until(tables: OpenTables, record: ModelRecord) -> datetime:
-    """The latest time at which a bar was written that the version may have learnt from."""
+    """The latest time at which silver wrote a bar that may be in the version's training data."""
     for commit in tables.newest(BARS).history():
         if commit["version"] == record.silver_version:
             return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
-    # the log no longer says; by then it had read what it learnt from
+    # the log no longer has this version; the training had read its data by the time of the record
     return record.trained_at
 
 
 def _bars_around(tables: OpenTables, record: ModelRecord, wanted: pl.DataFrame, end: datetime) -> pl.DataFrame:
-    """The wanted bars with those before them that matter, and the one after, which tells that they are over."""
+    """The wanted bars, the earlier bars that their features need, and the bar after, which shows that they are over."""
     first = wanted["event_time"].min()
     since = first - time_before(record.interval, scoring.bars_before(tables.settings))  # type: ignore[operator]
     series = wanted.select(SERIES).unique()

@@ -1,7 +1,7 @@
-"""Monitoring of the champion: the edge between the pure measures of drift and the tables.
+"""Monitoring of the champion: computes drift from the tables and stores the result.
 
-Enters: the champion, its predictions, silver and the scorecard. Leaves: a row of gold.drift, and what it means in
-words. Judged are the bars that the champion scored when they were new, so never one that it learnt from.
+Input: the champion, its predictions, silver and the scorecard. Output: a row of gold.drift, and a verdict in words. It
+uses only bars that the champion scored when they were new, so none of its training data.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _MOST_BARS = 2_000
 
 @dataclass(frozen=True)
 class ModelHealth:
-    """What was found of the champion."""
+    """Drift and live skill of the champion."""
 
     drift: Drift
     live: LiveSkill
 
     @property
     def verdict(self) -> str | None:
-        """Why another model is wanted, in words; ``None`` when it is not."""
+        """The reason why the lake needs another model; ``None`` when it needs none."""
         if self.drift.significant:
             worst = ", ".join(self.drift.drifted[:3]) or "none by itself"
             return (
                 f"drift: {self.drift.share:.0%} of the features have shifted ({worst}), "
-                f"{self.drift.outliers:.0%} of the bars are beyond what was learnt"
+                f"{self.drift.outliers:.0%} of the bars are outside the training data"
             )
         if self.live.worse:
             return f"live skill {self.live.skill:+.4f} is below the naive forecast's, over {self.live.rows} predictions"
@@ -52,7 +52,7 @@ class ModelHealth:
 
 
 def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> ModelHealth:
-    """Measure drift and live skill of a version, from the newest bars that it scored."""
+    """Measure drift and live skill of a version on the newest bars that it scored."""
     scored = _of_version(PREDICTIONS, settings, record)
     keys = scored.sort("as_of").tail(_MOST_BARS).select(*BARS.key)
     return ModelHealth(
@@ -62,7 +62,7 @@ def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> Mod
 
 
 def write(settings: Settings, record: ModelRecord, health: ModelHealth) -> None:
-    """Append what was found to gold.drift."""
+    """Append the result to gold.drift."""
     live = health.live
     row = {
         "model_version": record.model_version,
@@ -82,7 +82,7 @@ def write(settings: Settings, record: ModelRecord, health: ModelHealth) -> None:
 
 
 def last_verdict(settings: Settings, record: ModelRecord) -> str | None:
-    """What the last check of a version said; ``None`` when all was well, or there was none yet."""
+    """The verdict of the last check of a version; ``None`` when it found no drift, or there was no check yet."""
     rows = _of_version(DRIFT, settings, record).sort("checked_at")
     return None if rows.is_empty() else rows["retrain"][-1]
 

@@ -1,8 +1,8 @@
 """Scoring: bars with features → the rows of gold.predictions.
 
-Enters: bars with features and the columns that stamp a prediction; a loaded model and its record. Leaves: one row for
-each bar that can be scored; the others (warm-up, prices that are not positive or never change) are left out. The
-forests are those that Spark learnt; calibration is the training's own function.
+Input: bars with features and the columns that identify a prediction; a loaded model and its record. Output: one row for
+each bar that can be scored, without the others (warm-up, prices that are not positive or never change). The forests are
+those that Spark trained; the calibration function is the same as in training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
     Args:
         stamped: the result of ``features_of`` with horizon, model_version, as_of and the bars' lineage.
         forest: of ``record``.
-        record: the version's calibration and coverage.
+        record: has the version's calibration and coverage.
 
     Returns:
         The columns of gold.predictions; ``lower`` and ``upper`` are prices, the ends of the interval.
@@ -34,7 +34,7 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
     stated = raw.with_columns(
         coverage=pl.lit(record.coverage), expected_move=pl.col("bar_volatility") * pl.col("horizon").sqrt()
     )
-    # the bar's own low and high give way to those of the predicted return
+    # replace the bar's own low and high by the interval of the prediction
     made = calibrated(stated, record.calibration)
     return made.with_columns(
         predicted_close=pl.col("close") * pl.col("predicted_return").exp(),

@@ -1,11 +1,11 @@
 """The gold query: changed silver bars → predictions, signals and scorecard, continuously.
 
-Enters: silver's commits. Leaves: one prediction and one signal per bar and model version, written when the bar was
-finished and never rewritten, and the outcomes of those whose horizon is over. Every write is idempotent, so a replay
-of a micro-batch changes nothing. A bar is only scored by a model that did not learn from it: every prediction is out
-of sample. A new champion is taken up by the first batch that lies behind what it learnt from. Spark follows
-silver, keeps the place and restarts what failed; the rest happens beside it, because every Spark job costs more than
-all of that together.
+Input: silver's commits. Output: one prediction and one signal for each bar and model version, written when the bar is
+finished and never rewritten, and the outcomes of predictions whose horizon has passed. Every write is idempotent, so a
+repeated micro-batch changes nothing. No model scores a bar that it was trained on: every prediction is out of sample. A
+new champion takes over at the first batch after its training data. Spark follows silver, stores the position and
+restarts failed batches. The rest runs outside Spark, because one Spark job takes longer than all other steps
+together.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ class NoChampionError(FinanceLakeError, LookupError):
 
 
 def waits_for(settings: Settings) -> str | None:
-    """What the query still needs before it can start; ``None`` when it can."""
+    """What the query waits for before it can start; ``None`` when it can start."""
     champion = registry.champion(settings)
     if champion is None:
         return "a champion model: none is trained yet"
     if champion.outdated:
-        return f"a champion of this release: {champion.model_version} is of an earlier one, a training is due"
+        return f"a champion of this release: {champion.model_version} is of an earlier release; a training is due"
     silver = BARS.open(settings)
     if silver is None or silver.version() <= champion.silver_version:
-        return f"a bar that {champion.model_version} did not learn from"
+        return f"a bar that is later than the training data of {champion.model_version}"
     return None
 
 
 def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
-    """Start the gold query from its checkpoint, or behind the champion's training data when it has none.
+    """Start the gold query from its checkpoint or, without one, after the champion's training data.
 
     Raises:
         NoChampionError: no model, or nothing to score yet; the message says which.
-        CheckpointError: the checkpoint is damaged or of another table.
+        CheckpointError: the checkpoint is damaged or belongs to another table.
     """
     lacking = waits_for(settings)
     champion = registry.champion(settings)
@@ -84,18 +84,18 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     commits = (
         spark.readStream.format(SilverVersions.name())
         .option(source.LAKE, settings.without_secrets())
-        .option(source.FIRST_VERSION, first_version)  # the checkpoint's own place goes before this
+        .option(source.FIRST_VERSION, first_version)  # used only without a checkpoint
         .load()
     )
     return start_query(commits, QUERY, settings, batch_writer(settings, first_version))
 
 
 def batch_writer(settings: Settings, first_version: int) -> WriteBatch:
-    """The function that Spark calls with each micro-batch, for this lake. Its worker keeps what the next one needs.
+    """Make the function that Spark calls with each micro-batch. Its worker process keeps caches for the next batch.
 
     Args:
         settings: the lake.
-        first_version: Delta version of silver that an empty checkpoint begins with.
+        first_version: the Delta version of silver with which an empty checkpoint begins.
     """
     plain = settings.without_secrets()
     checkpoint = Path(settings.checkpoint(QUERY))
@@ -110,7 +110,7 @@ def batch_writer(settings: Settings, first_version: int) -> WriteBatch:
 
 
 class Scorer:
-    """Scores sets of silver changes. What it keeps between them saves time and changes nothing."""
+    """Scores sets of silver changes. Its caches only save time; they never change a result."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -120,14 +120,14 @@ class Scorer:
         self._versions: tuple[int, list[ModelRecord]] | None = None
 
     def write_batch(self, committed: feed.Versions) -> None:
-        """Score the bars that silver's commits changed, and record the outcomes that they bring. Again changes nothing.
+        """Score the bars that silver's commits changed, and record the outcomes. A second call changes nothing.
 
         Args:
             committed: versions of silver.
 
         Raises:
-            NoChampionError: the registry is empty, though the query was started with a champion.
-            ArtifactError: the files of the model are not what was registered.
+            NoChampionError: the registry is empty, though the query started with a champion.
+            ArtifactError: the files of the model differ from the registered hashes.
         """
         changed = feed.changes(self._tables.newest(BARS), committed)
         if changed.is_empty():
@@ -177,16 +177,16 @@ class Scorer:
 
 
 def _of_models(changed: pl.DataFrame, versions: Sequence[ModelRecord]) -> pl.DataFrame:
-    """The bars of intervals that some version predicts; no other bar can have a prediction or be the outcome of one."""
+    """The bars of intervals that some version predicts; other bars have no predictions and no outcomes."""
     return changed.filter(pl.col("interval").is_in({version.interval for version in versions} & BAR_LENGTHS.keys()))
 
 
 def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelRecord | None:
-    """The last promoted version that did not learn from a commit of silver; ``None`` when all of them did.
+    """The last promoted version that was not trained on a commit of silver; ``None`` when all versions were.
 
     Args:
         versions: the registered versions.
-        commit_version: Delta version of silver that brought the bars.
+        commit_version: the Delta version of silver that wrote the bars.
 
     Raises:
         NoChampionError: no version was ever promoted.
@@ -196,5 +196,5 @@ def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelReco
         key=lambda version: version.promoted_at or version.trained_at,
     )
     if not promoted:
-        raise NoChampionError("the champion model is gone; train one or roll back to an earlier version")
+        raise NoChampionError("the champion model is missing; train a model or roll back to an earlier version")
     return next((version for version in reversed(promoted) if version.silver_version < commit_version), None)

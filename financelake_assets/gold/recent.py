@@ -1,8 +1,8 @@
 """The newest bars of every series in memory, so that scoring a new bar reads no table.
 
-Enters: changed bars, whole. Leaves: those bars with the ones before them that scoring looks at. Only a series that is
-new here, or a change further back than what is kept, is read from silver. Nothing depends on what is kept: an empty
-memory gives the same rows.
+Input: complete changed bars. Output: those bars with the earlier bars that scoring needs. It reads from silver only a
+series that is new, or a change that is older than the bars in memory. The result never depends on what is in memory: an
+empty memory gives the same rows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _Series = tuple[str, str]
 
 
 class RecentBars:
-    """The bars that lie closely before what changes next."""
+    """The bars shortly before the next changes."""
 
     def __init__(self, tables: OpenTables, extra_bars: int) -> None:
-        """Start with nothing.
+        """Start with an empty memory.
 
         Args:
-            tables: where bars are read that are not in memory.
-            extra_bars: how many bars before a changed one are looked at, on top of those that its features need.
+            tables: the source of bars that are not in memory.
+            extra_bars: how many bars before a changed one are needed, in addition to those for its features.
         """
         self._tables = tables
         self._extra = extra_bars
@@ -38,14 +38,14 @@ class RecentBars:
         self._known_from: dict[_Series, datetime] = {}
 
     def with_changes(self, changed: pl.DataFrame) -> pl.DataFrame:
-        """Take changed bars in.
+        """Add changed bars.
 
         Args:
             changed: rows of silver.bars, each key once.
 
         Returns:
-            All bars of their series that are in memory or were read, by series and time: the changed ones, at least
-            those before them that matter, and those after them.
+            All bars of their series that are in memory or were read, by series and time: the changed bars, at least
+            the earlier bars that they need, and the later ones.
         """
         changed = changed.select(_COLUMNS)
         absent = self._absent(changed)
@@ -59,7 +59,7 @@ class RecentBars:
         return bars.join(changed.select(SERIES).unique(), on=SERIES, how="semi", maintain_order="left")
 
     def _absent(self, changed: pl.DataFrame) -> list[tuple[str, str, datetime]]:
-        """The series of which not all that matters is in memory, each with its first changed bar."""
+        """The series for which memory lacks needed bars, each with its first changed bar."""
         firsts = changed.group_by(SERIES).agg(first=pl.col("event_time").min())
         before = self._bars.join(firsts, on=SERIES).filter(pl.col("event_time") < pl.col("first"))
         counted = firsts.join(before.group_by(SERIES).len(), on=SERIES, how="left").fill_null(0)
@@ -80,7 +80,7 @@ class RecentBars:
         return rows.select(_COLUMNS).collect()
 
     def _forget(self, bars: pl.DataFrame) -> None:
-        """Note for series that were cut from when on they are whole."""
+        """For each series whose old bars were dropped, record from when on it is complete."""
         kept = {(row[0], row[1]): row[2] for row in _firsts(self._bars)}
         for symbol, interval, first in _firsts(bars):
             if kept[symbol, interval] > first:
@@ -88,7 +88,7 @@ class RecentBars:
 
 
 def time_before(interval: str, extra_bars: int) -> timedelta:
-    """How far in time before a bar those may lie that its features need, and so many more bars."""
+    """How long before a bar its needed bars may begin: those for its features and ``extra_bars`` more."""
     return reach(interval) + bar_length(interval) * 2 * extra_bars
 
 

@@ -1,7 +1,7 @@
-"""Recording outcomes: the edge between the scorecard's pure functions and the tables.
+"""Recording outcomes: connects the scorecard's pure functions to the tables.
 
-Enters: changed silver bars with those around them. Leaves: gold.scorecard with every prediction scored once whose
-horizon is over, and gold.corrections. Doing it again changes nothing.
+Input: changed silver bars with the bars around them. Output: one row of gold.scorecard for every prediction whose
+horizon has passed, and rows of gold.corrections. A second call changes nothing.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What may have brought an outcome.
+    """The bars that may have completed or changed an outcome.
 
-    ``bars``: rows of silver.bars, whole stretches of the series of the ``changed`` keys: from ``longest_horizon`` bars
+    ``bars``: rows of silver.bars without gaps, for the series of the ``changed`` keys: from ``longest_horizon`` bars
     before the first of them, or from the series' beginning, to the newest. ``longest_horizon``: of all predictions.
     """
 
@@ -44,7 +44,7 @@ class Outcomes:
 
 
 def record(tables: OpenTables, outcomes: Outcomes) -> Recorded:
-    """Score what has matured by a set of changed bars, and record which known outcomes they changed."""
+    """Score the predictions that changed bars completed, and record known outcomes that they changed."""
     touched = _touched(outcomes)
     near = _near(touched)
     made = tables.scan(PREDICTIONS).filter(near).collect().join(touched, on=_BAR_KEY, how="semi")
@@ -64,7 +64,7 @@ def record(tables: OpenTables, outcomes: Outcomes) -> Recorded:
 
 
 def _touched(outcomes: Outcomes) -> pl.DataFrame:
-    """Keys of the bars whose predictions a changed bar may have decided: it, and those up to a horizon before it."""
+    """Keys of predictions whose outcome may depend on a changed bar: that bar's, and those up to a horizon before."""
     marked = outcomes.bars.select(_BAR_KEY).join(
         outcomes.changed.select(_BAR_KEY).with_columns(_changed=pl.lit(1, pl.Int8)), on=_BAR_KEY, how="left"
     )
@@ -74,7 +74,7 @@ def _touched(outcomes: Outcomes) -> pl.DataFrame:
 
 
 def _near(keys: pl.DataFrame) -> pl.Expr:
-    """True for rows of these series between the first and the last of these times, so that files can be skipped."""
+    """True for rows of these series between the first and the last of these times, so that reads can skip files."""
     first, last = keys["event_time"].min(), keys["event_time"].max()
     return pl.col("event_time").is_between(pl.lit(first), pl.lit(last)) & pl.col("symbol").is_in(
         keys["symbol"].unique().to_list()
@@ -82,7 +82,7 @@ def _near(keys: pl.DataFrame) -> pl.Expr:
 
 
 def unscored(settings: Settings, bars_version: int) -> pl.DataFrame:
-    """The predictions that had matured in a version of silver.bars and are not in the scorecard.
+    """The predictions that had an outcome by a version of silver.bars and are not in the scorecard.
 
     Args:
         settings: the lake.

@@ -1,7 +1,7 @@
 """The report that Dagster shows: charts of equity and calibration, and a table of the newest signals.
 
-Enters: rows of gold.equity, gold.calibration and gold.latest. Leaves: figures and a table as Markdown. Pure; what the
-figures show is what the tables say.
+Input: rows of gold.equity, gold.calibration and gold.latest. Output: figures, and a table as Markdown. Pure: the
+figures show only what the tables contain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def equity_figure(equity: pl.DataFrame) -> Figure:
 
 
 def calibration_figure(calibration: pl.DataFrame) -> Figure:
-    """Stated confidence against the share of right directions, and strength against the mean move, over all classes.
+    """Stated confidence against the hit rate, and strength against the mean move, over all classes.
 
     Args:
         calibration: rows of gold.calibration, at least one.
@@ -50,7 +50,7 @@ def calibration_figure(calibration: pl.DataFrame) -> Figure:
     confidence = whole.filter(pl.col("measure") == "confidence")
     for low, high, stated in confidence.select("hit_rate_low", "hit_rate_high", "stated").iter_rows():
         left.plot([stated] * 2, [low, high], color=_GREY, linewidth=1)
-    _points(left, confidence, "hit_rate", "stated confidence", "share that came true")
+    _points(left, confidence, "hit_rate", "stated confidence", "hit rate")
     left.axline((0.5, 0.5), slope=1, color=_GREY, linestyle="--", linewidth=1)
     strength = whole.filter(pl.col("measure") == "strength")
     _points(right, strength, "mean_move", "strength", "mean move, in standard deviations")
@@ -59,7 +59,7 @@ def calibration_figure(calibration: pl.DataFrame) -> Figure:
 
 
 def newest_signals(latest: pl.DataFrame) -> pl.DataFrame:
-    """The newest signals, what a glance needs of them."""
+    """The newest signals, with the columns for a short overview."""
     shown = ("symbol", "interval", "event_time", "signal", "reason", "confidence", "close", "predicted_close", "as_of")
     return latest.sort("as_of", descending=True).head(_SHOWN).select(shown)
 

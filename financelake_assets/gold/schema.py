@@ -21,18 +21,18 @@ _FORECAST = {
     "probability": "probability_up >= 0 AND probability_up <= 1",
     "volatility_not_negative": "volatility >= 0",
 }
-"""What holds of every forecast. A signal must not wait for these to be judged: a check in Dagster looks after them."""
+"""Rules for every forecast. Delta does not check them, so that signals are fast; a check in Dagster does."""
 
 _BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume")
 _FORECAST_COLUMNS = ("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up")
 OUTCOME = BARS.columns("close", "adj_close")
-"""What tells how a prediction turned out."""
+"""The columns from which the outcome of a prediction is computed."""
 
 PREDICTIONS = TableSpec(
     layer="gold",
     name="predictions",
     key=_KEY,
-    description="What the champion model expected of the next bars, made when the bar was first seen.",
+    description="The champion model's predictions for the next bars, made when each bar was first seen.",
     schema=columns(
         {
             **_BAR,
@@ -62,7 +62,7 @@ SIGNALS = TableSpec(
     layer="gold",
     name="signals",
     key=_KEY,
-    description="BUY, SELL or HOLD for every prediction, with the reason for abstaining and the costs assumed.",
+    description="BUY, SELL or HOLD for every prediction, with the reason for a HOLD and the assumed costs.",
     schema=columns(
         {
             **_BAR,
@@ -97,7 +97,7 @@ SCORECARD = TableSpec(
     layer="gold",
     name="scorecard",
     key=_KEY,
-    description="Every prediction whose horizon is over, against what happened and naive; never rewritten.",
+    description="The outcome of every prediction whose horizon has passed, beside the naive forecast; never rewritten.",
     schema=columns(
         {
             **_BAR,
@@ -161,7 +161,7 @@ CORRECTIONS = TableSpec(
     layer="gold",
     name="corrections",
     key=(*_KEY, "base_offset", "offset"),
-    description="Outcomes in the scorecard that a late correction of a bar changed, with what was known before.",
+    description="Outcomes in the scorecard that a late correction of a bar changed, with the earlier outcome.",
     schema=columns(
         {
             "symbol": pa.string(),
@@ -235,8 +235,8 @@ SUMMARY = TableSpec(
     name="scorecard_summary",
     key=("symbol", "interval", "horizon", "model_version"),
     description=(
-        "How good the live predictions were, beside naive: by symbol, class (*stock) and ALL, and by model version and "
-        "ALL. Returns are the mean of BUY and SELL, before and after costs."
+        "How good the live predictions were, beside the naive forecast: by symbol, class (*stock) and ALL, and by "
+        "model version and ALL. Returns are the mean of BUY and SELL, before and after costs."
     ),
     schema=columns(
         {
@@ -277,7 +277,7 @@ DAILY = TableSpec(
     layer="gold",
     name="scorecard_daily",
     key=("date", "asset_class", "interval"),
-    description="What matured on each day of the bars' own time, beside naive, by asset class and interval.",
+    description="Outcomes by day of the target bars, beside the naive forecast, by asset class and interval.",
     schema=columns(
         {
             "date": TIMESTAMP,
@@ -309,8 +309,8 @@ CALIBRATION = TableSpec(
     name="calibration",
     key=("measure", "asset_class", "low"),
     description=(
-        "Whether what was stated came true: confidence against the share of right directions, strength against the "
-        "mean move in the predicted direction, in standard deviations; by bin, class and ALL."
+        "Calibration of the signals: confidence against the hit rate, and strength against the mean move in the "
+        "predicted direction, in standard deviations; by bin, class and ALL."
     ),
     schema=columns(
         {

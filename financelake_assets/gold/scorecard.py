@@ -1,8 +1,8 @@
 """The scorecard: the outcome of each prediction beside the naive forecast, as pure functions of frames.
 
-Enters: predictions, their signals, and silver's bars. Leaves: one row for each prediction whose horizon is over, with
-the outcome as it was known then, and one row for each later correction of a bar that changed such an outcome. Both are
-only ever added to. The naive forecast is the last price, that is, a return of zero.
+Input: predictions, their signals, and silver's bars. Output: one row for each prediction whose horizon has passed, with
+the outcome at that time, and one row for each later correction of a bar that changed such an outcome. Both tables only
+grow. The naive forecast is the last price, which means a return of zero.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from financelake_assets.intervals import SERIES
 KEY = list(SCORECARD.key)
 _OUTCOME = ("target_time", "realised_close", "realised_return")
 VERSIONS = ("base_offset", "offset")
-"""The messages that an outcome's two bars came from: they tell one outcome of a prediction from a corrected one."""
+"""The messages of an outcome's two bars: they distinguish an outcome from a corrected outcome."""
 
 
 def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
-    """What happened over the horizon after each bar.
+    """The outcome over the horizon after each bar.
 
     Args:
-        bars: rows of silver.bars, whole stretches of each series.
+        bars: rows of silver.bars, each series without gaps in what was read.
         horizon: how many bars ahead.
 
     Returns:
-        symbol, interval, event_time and, of those bars whose horizon is over: target_time, realised_close (that bar's
-        close as published), realised_return (log return, between adjusted closes where there are any; null where a
-        price on the way was not positive), base_offset, topic, partition and offset (of the message behind the
-        target bar). A bar that is built from trades is over when the next one has begun.
+        symbol, interval, event_time and, for bars whose horizon has passed: target_time, realised_close (the close of
+        the target bar as published), realised_return (log return, between adjusted closes where there are any; null
+        if a price in between was not positive), base_offset, topic, partition and offset (of the target bar's
+        message). A bar that is built from trades is over when the next one has begun.
     """
     ordered = bars.sort(*SERIES, "event_time").with_columns(
         pl.coalesce(_log_return("adj_close"), _log_return("close")).alias("_return")
@@ -65,13 +65,13 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
 
 
 def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame, scored_at: datetime) -> pl.DataFrame:
-    """Score every prediction whose horizon is over in ``bars``.
+    """Score every prediction whose horizon has passed in ``bars``.
 
     Args:
         predictions: rows of gold.predictions.
         signals: the rows of gold.signals with the same keys.
         bars: rows of silver.bars from the first prediction on.
-        scored_at: the time of this judgement.
+        scored_at: the time of the call.
 
     Returns:
         Rows of gold.scorecard.
@@ -89,7 +89,7 @@ def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame,
     return (
         pl.concat(scored)
         .with_columns(naive_close=pl.col("close"), scored_at=pl.lit(scored_at))
-        # splits and dividends do not belong to the forecast: the close that holders of the bar's close ended with
+        # predictions ignore splits and dividends: use the close that a holder since the bar's close has
         .with_columns(
             comparable_close=pl.coalesce(naive * pl.col("realised_return").exp(), realised),
             _rise=pl.coalesce(pl.col("realised_return").exp() - 1, realised / naive - 1),
@@ -111,16 +111,16 @@ def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame,
 def corrections(
     scorecard: pl.DataFrame, recorded: pl.DataFrame, outcome: pl.DataFrame, corrected_at: datetime
 ) -> pl.DataFrame:
-    """Find the scored predictions whose outcome is another one now.
+    """Find the scored predictions whose outcome has changed.
 
     Args:
         scorecard: rows of gold.scorecard.
-        recorded: the rows of gold.corrections that there are for them.
-        outcome: what ``mature`` says of the same predictions now.
-        corrected_at: the time of this judgement.
+        recorded: the existing rows of gold.corrections for them.
+        outcome: the result of ``mature`` for the same predictions now.
+        corrected_at: the time of the call.
 
     Returns:
-        New rows of gold.corrections, with the outcome that was known before as ``previous_…``.
+        New rows of gold.corrections, with the earlier outcome as ``previous_…``.
     """
     known = pl.concat([scorecard.select(*KEY, *VERSIONS, *_OUTCOME), recorded.select(*KEY, *VERSIONS, *_OUTCOME)]).sort(
         *KEY, *VERSIONS
@@ -139,7 +139,7 @@ def corrections(
 
 
 def _log_return(name: str) -> pl.Expr:
-    """Log return since the bar before; null where one of the two prices is absent or not positive."""
+    """Log return since the previous bar; null if one of the two prices is absent or not positive."""
     price = pl.when(pl.col(name) > 0).then(pl.col(name))
     return (price / price.shift(1).over(SERIES)).log()
 
@@ -151,6 +151,6 @@ def _side() -> pl.Expr:
 
 
 def _hit() -> pl.Expr:
-    """Whether the predicted direction came true; null where nothing moved or nothing was predicted."""
+    """Whether the predicted direction was right; null if the price did not move or there was no prediction."""
     rise, predicted = pl.col("_rise"), pl.col("predicted_return")
     return pl.when((rise != 0) & (predicted != 0)).then((rise > 0) == (predicted > 0))

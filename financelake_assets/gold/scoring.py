@@ -1,8 +1,8 @@
-"""Scoring: bars with those before them → rows of gold.predictions and gold.signals.
+"""Scoring: bars with the bars before them → rows of gold.predictions and gold.signals.
 
-Enters: bars of whole stretches of series, which of them are wanted, and a loaded forest. Leaves: one row for each
-wanted bar, with the prediction null where the bar could not be scored. The live query, a re-score of history and a
-back-test all come through here.
+Input: bars without gaps for each series, the keys of the wanted bars, and a loaded forest. Output: one row for each
+wanted bar; its prediction is null if the bar could not be scored. The live query, the back-fill of history and a
+back-test all use this function.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _NAMES = list(dict.fromkeys((*schema.PREDICTIONS.schema.names, *schema.SIGNALS.s
 
 
 def bars_before(settings: Settings) -> int:
-    """How many bars before a wanted one its signal looks at, on top of those that its features need."""
-    return settings.signals.settle_bars + 2  # the surprise is that of the volatility expected one bar before
+    """How many bars before a wanted one its signal needs, in addition to those for its features."""
+    return settings.signals.settle_bars + 2  # the surprise uses the volatility that was expected one bar before
 
 
 def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """Which bars can be scored now that some have changed.
+    """The bars that can be scored after some bars have changed.
 
-    A bar that is built from trades grows until the next one begins; only then is it what a model learns from.
+    A bar that is built from trades grows until the next one begins. Only then does it look like the training data.
 
     Args:
-        bars: rows of silver.bars, whole stretches of series.
-        changed: symbol, interval and event_time of the bars among them that changed.
+        bars: rows of silver.bars, without gaps for each series.
+        changed: symbol, interval and event_time of the changed bars.
 
     Returns:
-        Keys: the changed bars that are finished, and those before them that their beginning finished.
+        Keys: the changed bars that are finished, and the bars that ended when a changed bar began.
     """
     touched = bars.sort(*SERIES, "event_time").join(
         changed.select(BAR_KEY).with_columns(_changed=pl.lit(True)), on=BAR_KEY, how="left", maintain_order="left"
@@ -64,19 +64,19 @@ def score_bars(
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
 ) -> pl.DataFrame:
-    """Predictions and signals of bars.
+    """Compute predictions and signals of bars.
 
     Args:
         settings: the rules for signals and the model's greatest age.
-        bars: rows of silver.bars of the record's interval: the wanted ones and those before them that matter.
+        bars: rows of silver.bars of the record's interval: the wanted ones and the earlier ones that they need.
         wanted: symbol, interval and event_time.
         forest: of ``record``.
         record: the version.
-        calendars: of symbols that have one of their own.
-        now: when this is decided, ``as_of`` of the rows.
+        calendars: by symbol, for symbols that have their own.
+        now: the time of the decision, ``as_of`` of the rows.
 
     Returns:
-        One row a wanted bar with the columns of gold.predictions and gold.signals.
+        One row for each wanted bar, with the columns of gold.predictions and gold.signals.
     """
     expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
     near = pl.col("_wanted").reverse().rolling_max(settings.signals.settle_bars + 1, min_samples=1).reverse()
@@ -94,7 +94,7 @@ def score_bars(
             how="left",
             maintain_order="left",
         )
-        # the few bars before a wanted one count for its signal too, see ``decide``
+        # the signal of a wanted bar also depends on the few bars before it, see ``decide``
         .filter(near.over(SERIES).is_not_null())
     )
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")

@@ -1,6 +1,6 @@
-"""Whether the market of a bar is open, so that a signal on the bar can be traded.
+"""Whether the market is open at a bar, so that somebody can trade on its signal.
 
-Enters: bars, and the calendars of their symbols. Leaves: the bars with ``market_open``. Pure.
+Input: bars, and the calendars of their symbols. Output: the bars with ``market_open``. Pure.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from financelake_assets.calendars import TradingCalendar, calendar_of
 
 
 def with_market_open(bars: pl.DataFrame, calendars: Mapping[str, TradingCalendar]) -> pl.DataFrame:
-    """Bars with ``market_open``: whether the symbol's market trades at the bar's start, or on its day.
+    """Add ``market_open``: whether the symbol's market trades at the bar's start or, for daily bars, on its day.
 
     Args:
         bars: symbol, asset_class, interval and event_time.
-        calendars: by symbol; a symbol that has none there has that of its class.
+        calendars: by symbol; other symbols use the calendar of their class.
     """
     trading = [
         (calendars.get(symbol) or calendar_of(asset_class)).trades_during(interval, start)

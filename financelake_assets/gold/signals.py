@@ -1,8 +1,8 @@
 """Signals: when a prediction becomes BUY or SELL, and why it does not, as a pure function of frames.
 
-Enters: scored bars. Leaves: one signal for each, HOLD unless the expected move beats the costs of entering and leaving
-and its direction is probable enough. Every HOLD says why, and whatever cannot be judged is a HOLD. A signal depends on
-its own bar and the few bars before it alone, so a stream and a back-test give the same ones.
+Input: scored bars. Output: one signal for each. It is HOLD unless the expected move is larger than the costs of
+entering and leaving and its direction is probable enough. Every HOLD has a reason, and a bar that cannot be judged gets
+a HOLD. A signal depends only on its bar and the few bars before it, so a stream and a back-test give the same signals.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
 
     Args:
         scored: bars with symbol, interval, event_time, asset_class, market_open (whether the symbol's market trades
-            then), surprise (the bar's own move in the standard deviations expected before it), predicted_return (log
-            return over the horizon; null where the bar could not be scored), volatility (standard deviation of that
-            return) and probability_up. Before each bar whose signal counts there must be ``settings.settle_bars`` bars
-            of its series.
+            then), surprise (the bar's own move in units of the expected standard deviation), predicted_return (log
+            return over the horizon; null if the bar could not be scored), volatility (standard deviation of that
+            return) and probability_up. Each bar whose signal is used needs ``settings.settle_bars`` earlier bars of
+            its series.
         settings: costs and thresholds.
-        model_expired: whether the model is too old to act on.
+        model_expired: whether the model is too old to use.
 
     Returns:
         ``scored`` by series and time with signal, strength (expected move in standard deviations), confidence
-        (probability of the predicted direction), reason (of a HOLD, else null) and cost_bps (one way).
+        (probability of the predicted direction), reason (of a HOLD, otherwise null) and cost_bps (one way).
     """
     up = pl.col("predicted_return") > 0
     reason = pl.col("reason")
@@ -58,7 +58,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
 
 
 def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
-    """The first reason to abstain that the bar itself gives; null when there is none."""
+    """The first reason for a HOLD that the bar itself gives; null if there is none."""
     rise = (pl.col("predicted_return").exp() - 1).abs()
     verdicts: list[tuple[pl.Expr, HoldReason]] = [
         (pl.lit(model_expired), HoldReason.MODEL_EXPIRED),
@@ -68,7 +68,7 @@ def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
         (rise * 10_000 <= 2 * pl.col("cost_bps"), HoldReason.BELOW_COSTS),
         (pl.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
     ]
-    # a condition that is null could not be judged, and then the answer is to abstain
+    # a condition is null if a value is unknown; then the signal must be HOLD
     return reduce(
         lambda rest, verdict: pl.when(verdict[0].fill_null(True)).then(pl.lit(verdict[1].value)).otherwise(rest),
         reversed(verdicts),
@@ -82,7 +82,7 @@ def _known(*names: str) -> pl.Expr:
 
 
 def _opposed(settings: SignalSettings) -> pl.Expr:
-    """Whether a bar shortly before was due for the opposite signal: against flicker, and without a memory."""
+    """Whether one of the last few bars had the opposite signal. This avoids flicker without keeping state."""
     if settings.settle_bars == 0:
         return pl.lit(False)
     due = pl.col("_due")

@@ -1,7 +1,7 @@
-"""Silver's change feed as the gold query follows it, read without a Spark job.
+"""Silver's change feed for the gold query, read without a Spark job.
 
-Enters: a micro-batch of the query's checkpoint. Leaves: the versions of silver that it covers, and the bars that they
-changed. Spark plans each batch (``source.py``) and writes its offsets down before it begins.
+Input: a micro-batch of the query's checkpoint. Output: the versions of silver that it covers, and the bars that they
+changed. Spark plans each batch (``source.py``) and stores its offsets before the batch begins.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ COMMIT = "_commit_version"
 
 
 class Versions(NamedTuple):
-    """Delta versions of silver, ``first`` to ``last`` included; none where ``last`` is before ``first``."""
+    """Delta versions of silver, ``first`` to ``last`` inclusive; empty if ``last`` is before ``first``."""
 
     first: int
     last: int
 
 
 def versions_of(checkpoint: Path, batch: int, first_version: int) -> Versions:
-    """Which versions of silver a micro-batch covers.
+    """The versions of silver that a micro-batch covers.
 
     Args:
-        checkpoint: of the query.
-        batch: its id.
-        first_version: where the query's first batch begins.
+        checkpoint: the query's checkpoint folder.
+        batch: the id of the micro-batch.
+        first_version: the first version of the query's first batch.
 
     Raises:
         CheckpointError: the checkpoint is damaged.
@@ -47,24 +47,24 @@ def consumed_version(checkpoint: Path) -> int:
 
 
 def refuse_other_table(checkpoint: Path, bars: DeltaTable) -> None:
-    """Make sure that a checkpoint is of this table.
+    """Make sure that a checkpoint belongs to this table.
 
     Raises:
-        CheckpointError: it is of another one, or of an earlier release; the message says what to do.
+        CheckpointError: it belongs to another table or an earlier release; the message says what to do.
     """
     batch = committed_batch(checkpoint)
     if batch is not None and source_offsets(checkpoint, batch).get("table") != str(bars.metadata().id):
         raise CheckpointError(
-            f"The checkpoint {checkpoint} is of another table than {bars.table_uri}, or of an earlier release. Remove "
-            "it to go on behind what the champion learnt from; bars that were scored stay as they are."
+            f"The checkpoint {checkpoint} belongs to another table than {bars.table_uri}, or to an earlier release. "
+            "Remove it to continue after the champion's training data; bars that were scored do not change."
         )
 
 
 def changes(bars: DeltaTable, committed: Versions) -> pl.DataFrame:
-    """The bars that some versions inserted or updated, each time as that version left it.
+    """The bars that some versions inserted or updated, once for each version, with the values of that version.
 
     Args:
-        bars: silver.bars, as new as the versions.
+        bars: silver.bars, opened at the last of the versions or later.
         committed: the versions.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Silver's versions as a source of Structured Streaming, so that gold hears of a commit within milliseconds.
+"""Silver's versions as a source of Structured Streaming, so that gold sees a commit within milliseconds.
 
-Enters: the log of silver.bars. Leaves: micro-batches of versions, whose place Spark keeps in the query's checkpoint.
-Delta's own source asks Spark for a job to plan a batch and for another to read it; both together took longer than all
-of gold's own work. This one reads the log with delta-rs, and the batch reads its few rows the same way (``feed.py``).
+Input: the log of silver.bars. Output: micro-batches of versions; Spark stores the position in the query's checkpoint.
+Delta's own source needs one Spark job to plan a batch and another to read it; both together took longer than all of
+gold's own work. This source reads the log with delta-rs, and so does the batch (``silver_changes.py``).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.checkpoints import CheckpointError
 
 LAKE, FIRST_VERSION = "lake", "first_version"
-"""Options: the lake's settings as JSON, and the version that a query without a checkpoint begins with."""
+"""Options: the lake's settings as JSON, and the first version for a query without a checkpoint."""
 
 MOST_VERSIONS = 500
-"""So many at most in one micro-batch, when a query that was away catches up."""
+"""The largest number of versions in one micro-batch, for a query that catches up."""
 
-_WAIT_SECONDS = 0.5  # Spark asks again at once, so the wait is where a query without work rests
+_WAIT_SECONDS = 0.5  # Spark asks again at once, so a query without work waits here
 _LOOK_SECONDS = 0.02
-_LOOK_STORE_SECONDS = 0.5  # each look there is a request, which costs money
+_LOOK_STORE_SECONDS = 0.5  # in a store each check is a request, which costs money
 
 Offset = dict[str, Any]
-"""``version`` is the first that is not read yet, of the ``table`` with this id."""
+"""``version`` is the first version that is not read yet, of the table with the id ``table``."""
 
 
 class SilverVersions(DataSource):
@@ -40,7 +40,7 @@ class SilverVersions(DataSource):
 
     @classmethod
     def name(cls) -> str:
-        """What ``readStream.format`` calls it."""
+        """The name for ``readStream.format``."""
         return "silver_versions"
 
     def schema(self) -> str:
@@ -48,12 +48,12 @@ class SilverVersions(DataSource):
         return "version BIGINT"
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: ARG002, N802  # Spark's signature
-        """The reader that Spark keeps in a process of its own while the query runs."""
+        """The reader, which Spark keeps in a separate process while the query runs."""
         return VersionsReader(Settings.sent(self.options[LAKE]), int(self.options[FIRST_VERSION]))
 
 
 class VersionsReader(DataSourceStreamReader):
-    """Follows the log of silver.bars. Spark copies it to its process before its first use, when nothing is open."""
+    """Follows the log of silver.bars. Spark copies it to its process before the first use, so nothing is open yet."""
 
     def __init__(self, settings: Settings, first_version: int) -> None:
         self._settings, self._first = settings, first_version
@@ -64,32 +64,32 @@ class VersionsReader(DataSourceStreamReader):
         return BARS.ensure(self._settings)
 
     def initialOffset(self) -> Offset:  # noqa: N802
-        """Where a query without a checkpoint begins."""
+        """The offset at which a query without a checkpoint begins."""
         return self._offset(self._first)
 
     def latestOffset(self, start: Offset, limit: ReadLimit) -> Offset:  # noqa: ARG002, N802
-        """Behind the newest version; waits a moment for one when there is none after ``start``.
+        """The offset after the newest version; waits a moment if there is none after ``start``.
 
         Raises:
-            CheckpointError: ``start`` is of another table than this one.
+            CheckpointError: ``start`` belongs to another table.
         """
         if start["table"] != self._table_id():
-            raise CheckpointError(f"the gold query's checkpoint is of another table than {self._table.table_uri}")
+            raise CheckpointError(f"the gold query's checkpoint belongs to another table than {self._table.table_uri}")
         deadline = time.monotonic() + _WAIT_SECONDS
         while (end := self._end()) <= start["version"] and time.monotonic() < deadline:
             time.sleep(self._look_seconds)
         return self._offset(max(start["version"], min(end, start["version"] + MOST_VERSIONS)))
 
     def reportLatestOffset(self) -> Offset:  # noqa: N802
-        """What Spark's progress reports show as available."""
+        """The newest offset that Spark's progress reports show."""
         return self._offset(self._end())
 
     def partitions(self, start: Offset, end: Offset) -> Sequence[InputPartition]:
-        """All versions in one."""
+        """One partition with all versions."""
         return [InputPartition((start["version"], end["version"]))]
 
     def read(self, partition: InputPartition) -> Iterator[tuple[int]]:
-        """The versions, if a query asks for its rows; the gold query does not."""
+        """The versions, for a query that reads its rows; the gold query does not."""
         return ((version,) for version in range(*partition.value))
 
     def _end(self) -> int:

@@ -1,8 +1,7 @@
 """Brings the paper portfolio and the summary tables up to date.
 
-Enters: a lake. Leaves: gold.equity and gold.trades with the steps that are complete, and the
-summaries as of now. Doing it again changes nothing. It runs beside the gold query, not in it: a signal never waits for
-a sum.
+Input: a lake. Output: gold.equity and gold.trades with all complete steps, and the current summaries. A second call
+changes nothing. It runs beside the gold query, so a signal never waits for a summary.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Taken:
 
 
 class Standing:
-    """Keeps the derived tables up to date. What it keeps between calls saves reading and changes nothing."""
+    """Keeps the derived tables up to date. Its caches only save reads; they never change a result."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,10 +40,10 @@ class Standing:
         self._made_of: dict[str, int] = {}
 
     def refresh(self) -> Taken:
-        """Take the paper portfolio on, and make again what is made of tables that have moved.
+        """Move the paper portfolio forward, and write each table again whose inputs have changed.
 
         Raises:
-            CommitFailedError: others advanced the same account again and again.
+            CommitFailedError: other writers committed to the same account at each retry.
         """
         steps = self._portfolio.advance()
         written: list[TableSpec] = [EQUITY, TRADES] if steps else []
@@ -60,7 +59,7 @@ class Standing:
         return Taken(steps, tuple(written))
 
     def _version(self, table: TableSpec) -> int | None:
-        """A table's version now; ``None`` while it does not exist."""
+        """A table's current version; ``None`` if it does not exist yet."""
         if table.open(self._settings) is None:
             return None
         return int(self._tables.newest(table).version())

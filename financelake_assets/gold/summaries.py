@@ -1,8 +1,8 @@
-"""Summaries of gold, small enough that a page reads kilobytes: pure functions of frames.
+"""Summaries of gold, so small that a page reads only kilobytes, as pure functions of frames.
 
-Enters: rows of gold.scorecard, gold.signals and gold.predictions. Leaves: the newest signal of each series, how good
-the predictions were by group and by day, and whether stated probabilities came true. Predictions whose price ended
-without a comparable return are counted, and left out of what needs one.
+Input: rows of gold.scorecard, gold.signals and gold.predictions. Output: the newest signal of each series, how good the
+predictions were by group and by day, and the calibration of stated probabilities. A prediction whose realised price
+has no comparable return is counted, but left out of statistics that need a return.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def latest(known: pl.DataFrame, signals: pl.DataFrame, predictions: pl.DataFrame
     """Rows of gold.latest: the newest signal of each symbol and interval.
 
     Args:
-        known: rows of gold.latest as they were.
-        signals: rows of gold.signals that are new since.
-        predictions: at least the rows of gold.predictions with their keys.
+        known: the existing rows of gold.latest.
+        signals: the new rows of gold.signals.
+        predictions: at least the rows of gold.predictions with the same keys.
     """
     names = ("predicted_return", "predicted_close", "lower", "upper", "coverage", "volatility", "probability_up")
     key = ["symbol", "interval", "event_time", "horizon", "model_version"]
@@ -40,7 +40,7 @@ def latest(known: pl.DataFrame, signals: pl.DataFrame, predictions: pl.DataFrame
 def summary(scorecard: pl.DataFrame) -> pl.DataFrame:
     """Rows of gold.scorecard_summary: by symbol, class (``*stock``) and ALL, by interval, horizon, and model version.
 
-    The version ``ALL`` is that of all versions together, each prediction counted as it was made.
+    The version ``ALL`` covers all versions together, each prediction by the version that made it.
     """
     rows = [
         {"symbol": name, "asset_class": asset_class, "interval": interval, "horizon": horizon, "model_version": version}
@@ -51,7 +51,7 @@ def summary(scorecard: pl.DataFrame) -> pl.DataFrame:
 
 
 def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
-    """Rows of gold.scorecard_daily: what matured on each day of the bars' own time, by class and interval."""
+    """Rows of gold.scorecard_daily: the outcomes of each day of the bars' own time, by class and interval."""
     acted = pl.col("signal") != "HOLD"
     return (
         scorecard.group_by("asset_class", "interval", date=pl.col("target_time").dt.truncate("1d"))
@@ -71,11 +71,11 @@ def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
 
 
 def calibration(scorecard: pl.DataFrame) -> pl.DataFrame:
-    """Rows of gold.calibration: how often the predicted direction came true, by stated probability, and by strength.
+    """Rows of gold.calibration: the hit rate by stated probability, and the mean move by strength.
 
-    ``confidence`` bins are twentieths and should equal the share that came true: below a half the forest of the
-    direction contradicts that of the return; ``strength`` bins are
-    the expected move in standard deviations, whose mean move in the predicted direction should equal it.
+    ``confidence`` bins have a width of 0.05, and each should equal its hit rate; below 0.5 the forest of the direction
+    contradicts that of the return. ``strength`` bins are the expected move in standard deviations, and each should
+    equal the mean move in the predicted direction.
     """
     side = pl.when(pl.col("predicted_return") > 0).then(1.0).otherwise(-1.0)
     probability = pl.when(side > 0).then(pl.col("probability_up")).otherwise(1 - pl.col("probability_up"))
@@ -162,5 +162,5 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
 def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:
     empty = table.empty
     complete = [{name: row.get(name) for name in empty.columns} for row in rows]
-    # a number without a meaning is null in a table
+    # NaN (no meaning) is null in a table
     return pl.DataFrame(complete, schema=empty.schema).with_columns(pl.col(pl.Float64).fill_nan(None)).sort(table.key)

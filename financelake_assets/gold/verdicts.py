@@ -1,4 +1,4 @@
-"""What a signal can say, and why it abstains: the closed lists that the whole lake uses."""
+"""The closed lists of signals and of reasons for a HOLD."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Signal(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """Why a signal abstains, in the order in which it is judged."""
+    """Why a signal is HOLD, in the order in which the reasons are checked."""
 
     MODEL_EXPIRED = "model_expired"
     INSUFFICIENT_HISTORY = "insufficient_history"

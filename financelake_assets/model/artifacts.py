@@ -1,7 +1,7 @@
-"""Model artifacts on disk: written whole or not at all, and read only if every byte is what was written.
+"""Model files on disk: written completely or not at all, and read only if every byte is as it was written.
 
-Enters: a fitted pipeline and a version. Leaves: ``<models_dir>/<version>`` with a manifest of SHA-256 sums, whose own
-sum the registry keeps. Loading a model runs what its files say, so files that nobody vouches for are not loaded.
+Input: a fitted pipeline and a version. Output: ``<models_dir>/<version>`` with a manifest of SHA-256 sums. The registry
+stores the manifest's own sum. Loading a model runs code that its files define, so unverified files are not loaded.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
 class ArtifactError(FinanceLakeError, ValueError):
-    """A model's files are absent, changed, or not where the registry's models lie."""
+    """A model's files are missing, changed, or outside the registry's models folder."""
 
 
 def write(spark: SparkSession, model: PipelineModel, models_dir: Path, version: str) -> str:
-    """Save a fitted pipeline and give its manifest's SHA-256.
+    """Save a fitted pipeline and return the SHA-256 of its manifest.
 
     The Spark server writes the files, so it must see ``models_dir`` under the same path.
     """
@@ -64,7 +64,7 @@ def verify(models_dir: Path, version: str, manifest_sha256: str) -> None:
     try:
         manifest = (folder / _MANIFEST).read_bytes()
     except FileNotFoundError as error:
-        raise ArtifactError(f"model {version} has no files in {models_dir}; train one or roll back") from error
+        raise ArtifactError(f"model {version} has no files in {models_dir}; train a model or roll back") from error
     if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
         raise ArtifactError(f"the manifest of model {version} is not the one that was registered")
     known, found = json.loads(manifest), _sums(folder)
@@ -74,10 +74,10 @@ def verify(models_dir: Path, version: str, manifest_sha256: str) -> None:
 
 
 def folder_of(models_dir: Path, version: str) -> Path:
-    """Where a version's files lie.
+    """The folder of a version's files.
 
     Raises:
-        ArtifactError: the version is not a name that the registry gives, so it could lead elsewhere.
+        ArtifactError: the version is not a name that the registry gives, so the path could lead elsewhere.
     """
     if not _VERSION.fullmatch(version):
         raise ArtifactError(f"{version!r} is not a model version")
@@ -85,7 +85,7 @@ def folder_of(models_dir: Path, version: str) -> Path:
 
 
 def pipeline_of(models_dir: Path, version: str) -> Path:
-    """Where MLlib's files of a version lie; see ``folder_of``."""
+    """The folder of MLlib's files of a version; see ``folder_of``."""
     return folder_of(models_dir, version) / "pipeline"
 
 

@@ -1,9 +1,9 @@
-"""Calibration: how far to believe the forests, and how wide their errors are, from predictions made out of sample.
+"""Calibration: how far to trust the forests, and how wide their errors are, from out-of-sample predictions.
 
-Enters: raw predictions and what happened, in units of the expected move, with symbol and asset class. Leaves: a
-``Calibration``: how much of a predicted return and of a predicted direction to keep (between none, which is the naive
-forecast or a coin, and all) and how the errors left are distributed, in units of the size of the move that was
-predicted. Each is per symbol where a symbol has enough of its own, else per class, else pooled.
+Input: raw predictions and actual moves, in units of the expected move, with symbol and asset class. Output: a
+``Calibration``: which share of a predicted return and of a predicted direction to keep (from 0, which is the naive
+forecast or a coin, to 1), and the distribution of the remaining errors, in units of the predicted size of the move.
+Each is fitted by symbol if the symbol has enough rows, otherwise by class, otherwise over all symbols.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Texts = NDArray[np.str_]
 T = TypeVar("T")
 
 POOLED = "*"
-_ENOUGH = 250  # errors of one symbol for a distribution of its own
-_PRIOR_ROWS = 500  # as many rows as the pooled shrinkage counts against a symbol's own
+_ENOUGH = 250  # errors that a symbol needs for its own distribution
+_PRIOR_ROWS = 500  # the pooled shrinkage counts as this many rows of the symbol
 
 
 @dataclass(frozen=True)
 class OutOfSample:
-    """Predictions of rows that were not learnt, and what happened; all of one length.
+    """Out-of-sample predictions and actual moves; all arrays have the same length.
 
-    ``raw``: the predicted return; ``label``: what it was asked for, cut off at extremes; ``actual``: what happened, not
-    cut off; all in expected moves. ``up``: the predicted probability of a rise, ``rose`` whether it did. ``size``: the
-    predicted size of the move, in expected moves, above zero.
+    ``raw``: the predicted return; ``label``: its target, with extreme moves cut off; ``actual``: the actual move, not
+    cut off; all in expected moves. ``up``: the predicted probability of a rise; ``rose``: whether it rose. ``size``:
+    the predicted size of the move, in expected moves, above zero.
     """
 
     symbol: Texts
@@ -51,7 +51,7 @@ class OutOfSample:
 class Errors:
     """Errors out of sample in units of the predicted size of the move.
 
-    ``count``: how many; ``low`` and ``high``: the interval's ends; ``spread``: by what to multiply a predicted size for
+    ``count``: how many; ``low`` and ``high``: the ends of the interval; ``spread``: the factor from a predicted size to
     the standard deviation of the move.
     """
 
@@ -63,10 +63,10 @@ class Errors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What to keep, and errors, by group: a symbol, an asset class as ``*stock``, or ``*`` for all.
+    """Shrinkage and errors by group: a symbol, an asset class as ``*stock``, or ``*`` for all.
 
-    ``shrinkage`` is of returns, ``direction`` of how far a probability is from a half; that of a release that had no
-    forest for the direction is empty.
+    ``shrinkage`` applies to returns, ``direction`` to the distance of a probability from 0.5; it is empty for a version
+    of a release without the direction forest.
     """
 
     shrinkage: dict[str, float] = field(default_factory=lambda: {POOLED: 0.0})
@@ -74,11 +74,11 @@ class Calibration:
     errors: dict[str, Errors] = field(default_factory=dict)
 
     def shrinkage_of(self, symbol: str, asset_class: str) -> float:
-        """Which part of a predicted return to keep."""
+        """Which share of a predicted return to keep."""
         return _narrowest(self.shrinkage, symbol, asset_class)
 
     def direction_of(self, symbol: str, asset_class: str) -> float:
-        """Which part of a probability's distance from a half to keep."""
+        """Which share of a probability's distance from 0.5 to keep."""
         return _narrowest(self.direction, symbol, asset_class)
 
     def errors_of(self, symbol: str, asset_class: str) -> Errors:
@@ -86,13 +86,13 @@ class Calibration:
         return _narrowest(self.errors, symbol, asset_class)
 
     def dump(self) -> tuple[str, str]:
-        """What to keep, and the errors, as JSON."""
+        """The shrinkage and the errors, each as JSON."""
         kept = {"return": self.shrinkage, "direction": self.direction}
         return json.dumps(kept), json.dumps({group: asdict(errors) for group, errors in self.errors.items()})
 
     @classmethod
     def parse(cls, shrinkage: str, errors: str) -> Calibration:
-        """The inverse of ``dump``; reads what earlier releases wrote too."""
+        """The inverse of ``dump``; also reads the format of earlier releases."""
         kept = json.loads(shrinkage)
         if "return" not in kept:
             kept = {"return": kept, "direction": {}}
@@ -113,10 +113,10 @@ def _narrowest(by_group: dict[str, T], symbol: str, asset_class: str) -> T:
 
 
 def calibrate(rows: OutOfSample, coverage: float) -> Calibration:
-    """Fit what to keep, and the error distributions.
+    """Fit the shrinkage and the error distributions.
 
     Args:
-        rows: predictions and what happened.
+        rows: out-of-sample predictions and actual moves.
         coverage: nominal coverage of the interval.
     """
     if len(rows.raw) == 0:
@@ -130,7 +130,7 @@ def calibrate(rows: OutOfSample, coverage: float) -> Calibration:
 
 
 def _shrinkage(symbol: Texts, raw: Floats, label: Floats) -> dict[str, float]:
-    """Least squares of the label on the prediction through the origin, a symbol's own drawn towards the pooled one."""
+    """Least squares of the label on the prediction through the origin; a symbol's value is shrunk to the pooled one."""
     power = float(np.mean(raw**2))
     if power == 0.0:
         return {POOLED: 0.0}
@@ -161,20 +161,20 @@ def _groups(symbol: Texts, asset_class: Texts) -> Iterator[tuple[str, NDArray[np
 
 
 def _errors(left: Floats, moves: Floats, coverage: float) -> Errors:
-    """Split conformal ends (Vovk et al. 2005) of errors scaled by what was predicted (Lei et al. 2018), and the spread.
+    """Split conformal interval (Vovk et al. 2005) of errors scaled by the prediction (Lei et al. 2018), and the spread.
 
-    A half of the miscoverage lies on either side. The spread is the one whose QLIKE is least: the moves' root mean
-    square.
+    Half of the miscoverage is on each side. The spread is the one with the least QLIKE: the root mean square of the
+    moves.
     """
     ordered = np.sort(left)
     count = len(ordered)
-    tail = int(np.floor((count + 1) * (1 - coverage) / 2))  # so many errors may lie outside, on either side
+    tail = int(np.floor((count + 1) * (1 - coverage) / 2))  # this many errors may lie outside on each side
     low, high = (ordered[tail - 1], ordered[count - tail]) if tail else (ordered[0], ordered[-1])
     return Errors(count, float(low), float(high), float(np.sqrt(np.mean(moves**2))))
 
 
 def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
-    """Turn raw predictions into returns with an interval, a probability of up, and a volatility.
+    """Turn raw predictions into returns with an interval, a probability of a rise, and a volatility.
 
     Args:
         scored: symbol, asset_class, expected_move and the forests' outputs.
@@ -203,4 +203,4 @@ def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
 
 
 _SMALLEST_SIZE = 0.05
-"""No move is predicted to be smaller than this many expected ones: nothing could be measured in units of zero."""
+"""The smallest predicted move, in expected moves: errors cannot be measured in units of zero."""

@@ -1,6 +1,6 @@
-"""The model card: what a version is and how good it is, in Markdown, with its weaknesses.
+"""The model card: a description of a version and of its quality, with its weaknesses, in Markdown.
 
-Enters: a record and its metrics. Leaves: text.
+Input: a record and its metrics. Output: text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from financelake_assets.model.record import ModelRecord
 
 _MEANING = {
-    Verdict.EDGE: "On the holdout it predicts better than repeating the last price, beyond chance.",
-    Verdict.NO_EDGE: "On the holdout it is not better than repeating the last price, beyond chance.",
-    Verdict.NOT_ENOUGH_DATA: "The holdout is too short to tell it from repeating the last price.",
+    Verdict.EDGE: "On the holdout it is significantly better than the naive forecast, which repeats the last price.",
+    Verdict.NO_EDGE: "On the holdout it is not significantly better than the naive forecast, the last price.",
+    Verdict.NOT_ENOUGH_DATA: "The holdout is too short to compare it with the naive forecast, the last price.",
 }
 _COLUMNS = (
     ("rows", "d", "rows"),
@@ -32,7 +32,7 @@ _COLUMNS = (
     ("mase", ".3f", "MASE"),
     ("mase_naive", ".3f", "naive MASE"),
     ("ic_t", "+.2f", "IC t"),
-    ("delayed_ic", "+.3f", "IC a bar later"),
+    ("delayed_ic", "+.3f", "IC one bar later"),
     ("delayed_ic_t", "+.2f", "its t"),
     ("brier", ".4f", "Brier"),
     ("brier_naive", ".4f", "a coin's"),
@@ -57,24 +57,24 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             f"**Verdict: {record.verdict.value}.** {_MEANING[record.verdict]}",
             f"{record.status.value.capitalize()}: {record.status_reason}.",
             f"A forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}, for the log return "
-            f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two of "
-            "half as many for the probability that it is above zero and for the size of the move, the volatility.",
-            f"Learnt from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
+            f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two "
+            "forests with half as many trees: one for the probability of a rise, one for the size of the move.",
+            f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
-            "## The holdout: the latest part of each symbol, predicted before it was learnt",
+            "## The holdout: the latest part of each symbol, predicted out of sample",
             _table([row for row in metrics if row["fold"] == HOLDOUT]),
-            "R² of the price is near one for any forecast that stays close to the last price, so it says nothing "
-            "without the naive one beside it. Skill is `1 - MSE/MSE_naive`, with its 95 % interval. The IC a bar later "
-            "is with the return that begins at the next bar's close: what is left for a trade that follows the "
-            "prediction. QLIKE is the loss of the volatility, less is better, beside that of the one realised lately.",
+            "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
+            "the naive R². Skill is `1 - MSE/MSE_naive`, with its 95 % interval. The IC one bar later uses the return "
+            "that begins at the next bar's close, which is all that a trade after the prediction can earn. QLIKE is "
+            "the loss of the predicted volatility (less is better), beside that of the recent realised volatility.",
             "## All symbols, fold by fold",
             _table([row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL], first="fold"),
-            "## What it looks at most",
-            "By impurity: what its trees split on. By permutation: by how much its squared error on unseen bars grows "
-            "when the input is shuffled; around zero, the split was on noise.",
+            "## The most important inputs",
+            "Impurity: how much the trees split on the input. Permutation: how much the squared error on unseen bars "
+            "grows when the input is shuffled; around zero, the trees split on noise.",
             _importance(record),
-            "## Whether its probabilities are honest",
-            "On the holdout, in groups of about equally many bars: the probability of up that was stated, and how "
+            "## Calibration of its probabilities",
+            "On the holdout, in groups with about the same number of bars: the stated probability of a rise, and how "
             "often the price rose, with the 95 % interval.",
             _reliability(record),
             "## Parameters",
@@ -85,8 +85,8 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
 
 def _trials(record: ModelRecord) -> str:
     if record.trials is None:
-        return "how many variants were tried is not recorded."
-    return f"its settings were the choice among {record.trials} variants, compared inside the training period."
+        return "the number of variants that were tried is not recorded."
+    return f"its settings were chosen among {record.trials} variants, compared inside the training period."
 
 
 def _importance(record: ModelRecord) -> str:
@@ -99,7 +99,7 @@ def _importance(record: ModelRecord) -> str:
 
 
 def _reliability(record: ModelRecord) -> str:
-    lines = ["| bars | stated | happened | from | to |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| bars | stated | rose | from | to |", "| --- | --- | --- | --- | --- |"]
     lines += [
         f"| {one['rows']} | {one['predicted']:.3f} | {one['observed']:.3f} | {one['low']:.3f} | {one['high']:.3f} |"
         for one in record.reliability

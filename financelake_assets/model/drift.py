@@ -1,7 +1,7 @@
-"""Drift: whether recent bars are like those that the champion learnt from, as pure functions of frames and numbers.
+"""Drift: whether recent bars differ from the champion's training data, as pure functions of frames and numbers.
 
-Enters: the features that a version learnt from, and those of recent bars; the scorecard. Leaves: the population
-stability index of each feature, the share of bars beyond all that was learnt, live skill, and what follows from them.
+Input: the features of a version's training data, and those of recent bars; the scorecard. Output: the population
+stability index of each feature, the share of bars outside the training data, live skill, and whether the model drifted.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from financelake_assets.model import metrics
 from financelake_assets.model.features import FEATURES
 
 LEAST_ROWS = 200
-"""Fewer recent bars than this say nothing: the index of two equal distributions is about (bins - 1) / rows."""
+"""With fewer recent bars there is no verdict: the index of two equal distributions is about (bins - 1) / rows."""
 
 LARGE_PSI = 0.25
 """The usual limit of a large shift (Siddiqi 2006)."""
 
 MOST_DRIFTED = 0.25
-"""Share of the features with a large shift from which the model is taken for drifted."""
+"""If at least this share of the features has a large shift, the model has drifted."""
 
 MOST_OUTLIERS = 0.1
 
 _BINS = 10
 _FLOOR = 1e-4  # a share of 0 has no logarithm
-# the calendar and what kind of bar it is move by themselves: no month is like the year
+# calendar features and the kind of bar change by themselves: no month is like the year
 _NOT_JUDGED = ("weekday_", "season_", "hour_", "is_", "has_", "bars_missed")
 JUDGED = tuple(name for name in FEATURES if not name.startswith(_NOT_JUDGED))
-"""The features whose drift counts."""
+"""The features whose drift is measured."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How a feature was distributed: inner edges of its bins, the share in each, and the least and greatest value."""
+    """Distribution of a feature: inner edges of its bins, the share in each bin, and the minimum and maximum."""
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
@@ -46,17 +46,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class Reference:
-    """The distributions of the judged features among the bars that a version learnt from."""
+    """The distributions of the measured features in a version's training data."""
 
     features: dict[str, Spread] = field(default_factory=dict)
 
     def dump(self) -> str:
-        """As JSON."""
+        """The reference as JSON."""
         return json.dumps({name: spread.__dict__ for name, spread in self.features.items()})
 
     @classmethod
     def parse(cls, text: str | None) -> Reference:
-        """The inverse of ``dump``; nothing for a version that kept none."""
+        """The inverse of ``dump``; empty for a version without a reference."""
         stored = json.loads(text or "{}")
         return cls(
             {
@@ -68,7 +68,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Drift:
-    """What recent bars are like: ``psi`` of each judged feature, ``outliers`` the share of bars beyond the learnt."""
+    """Drift of recent bars: ``psi`` by measured feature, ``outliers`` the share of bars outside the training data."""
 
     rows: int
     psi: dict[str, float]
@@ -81,25 +81,25 @@ class Drift:
 
     @property
     def share(self) -> float:
-        """Share of the judged features with a large shift."""
+        """Share of the measured features with a large shift."""
         return len(self.drifted) / len(self.psi) if self.psi else 0.0
 
     @property
     def significant(self) -> bool:
-        """Whether the model is taken for drifted."""
+        """Whether the model has drifted."""
         return self.rows >= LEAST_ROWS and (self.share > MOST_DRIFTED or self.outliers > MOST_OUTLIERS)
 
 
 def reference_of(learnt: pl.DataFrame) -> Reference:
-    """Summarise the features of the bars that a version learns from."""
+    """Summarise the features of a version's training data."""
     return Reference({name: _spread(learnt[name].to_numpy()) for name in JUDGED})
 
 
 def measure(reference: Reference, recent: pl.DataFrame) -> Drift:
-    """Compare recent bars with what was learnt.
+    """Compare recent bars with the training data.
 
     Args:
-        reference: of the version; features that it does not know are left out.
+        reference: of the version; features that it does not have are left out.
         recent: the features of recent scorable bars.
     """
     if recent.is_empty() or not reference.features:
@@ -114,7 +114,7 @@ def measure(reference: Reference, recent: pl.DataFrame) -> Drift:
 
 @dataclass(frozen=True)
 class LiveSkill:
-    """Skill over the naive forecast of predictions whose horizon is over, with its 95 % interval."""
+    """Skill over the naive forecast for predictions whose horizon has passed, with its 95 % interval."""
 
     rows: int
     skill: float
@@ -122,12 +122,12 @@ class LiveSkill:
 
     @property
     def worse(self) -> bool:
-        """Whether the forecasts are worse than naive beyond chance."""
+        """Whether the forecasts are significantly worse than the naive forecast."""
         return self.rows >= LEAST_ROWS and self.interval.high < 0
 
 
 def live_skill(scorecard: pl.DataFrame) -> LiveSkill:
-    """Judge the rows of one version in gold.scorecard, in units of the expected move."""
+    """Compute the skill of one version's rows of gold.scorecard, in units of the expected move."""
     known = scorecard.filter(
         pl.col("realised_return").is_not_null(), pl.col("predicted_return").is_not_null(), pl.col("volatility") > 0
     )

@@ -1,8 +1,8 @@
 """Evaluation: out-of-sample predictions to the rows of gold.model_metrics, and the verdict in words.
 
-Enters: one row a bar and fold, predicted without having been seen. Leaves: metrics per fold, symbol, asset class and
-over all, each beside the naive forecast's. Fold 0 is the holdout: the latest part of each symbol, which nothing was
-chosen on; the verdict rests on it.
+Input: one row for each bar and fold, predicted out of sample. Output: metrics by fold, symbol, asset class and over
+all, each beside that of the naive forecast. Fold 0 is the holdout: the latest part of each symbol, which no choice
+used. The verdict depends on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DELAYED = ("predicted_return", "delayed_return")
 
 
 class Verdict(StrEnum):
-    """Whether the model predicts returns better than the naive forecast, from the skill's 95 % interval."""
+    """Whether the model predicts returns better than the naive forecast, by the skill's 95 % interval."""
 
     EDGE = "edge"
     NO_EDGE = "no edge"
@@ -35,12 +35,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """Out-of-sample rows, and what a row needs to be judged.
+    """Out-of-sample rows, and the settings for their evaluation.
 
     ``rows`` has symbol, asset_class, event_time, fold, held_out, price, realised_return, predicted_return,
     delayed_return, expected_move, low and high (ends of the interval of the return), probability_up, volatility,
-    training_mean (of the symbol's
-    returns that the fold learnt from) and training_naive (mean absolute change of price in them).
+    training_mean (mean of the symbol's returns in the fold's training data) and training_naive (their mean absolute
+    change of price).
     """
 
     rows: pl.DataFrame
@@ -49,7 +49,7 @@ class Judged:
 
 
 def verdict(rows: int, interval: metrics.Interval) -> Verdict:
-    """The verdict on a skill by its interval."""
+    """The verdict on a skill, from its interval."""
     if rows < _LEAST_ROWS or math.isnan(interval.low):
         return Verdict.NOT_ENOUGH_DATA
     return Verdict.EDGE if interval.low > 0 else Verdict.NO_EDGE
@@ -58,8 +58,8 @@ def verdict(rows: int, interval: metrics.Interval) -> Verdict:
 def evaluate(judged: Judged) -> list[dict[str, Any]]:
     """Metrics of every fold, and of the holdout as fold 0, by symbol, asset class (``*stock``) and over all.
 
-    Price metrics of several symbols are the mean of the symbols' own, weighted by rows: a sum over prices of different
-    size would tell of the most expensive symbol alone.
+    A price metric of several symbols is the mean of the symbols' metrics, weighted by rows: in a sum over prices of
+    different size, the most expensive symbol would dominate.
     """
     found = []
     for fold, rows in _folds(judged.rows):
@@ -128,12 +128,12 @@ def _several(rows: pl.DataFrame, single: list[dict[str, Any]], judged: Judged) -
 
 
 def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
-    """What can be said of returns, of one symbol or of several."""
+    """Metrics of returns, for one symbol or several."""
     actual, predicted, move = (_array(rows, name) for name in ("realised_return", "predicted_return", "expected_move"))
     low, high = _array(rows, "low"), _array(rows, "high")
     direction = metrics.direction(actual, predicted)
     ic, rank_ic = (f(predicted / move, actual / move) for f in (metrics.correlation, metrics.rank_correlation))
-    independent = len(rows) / judged.horizon  # labels of neighbouring bars overlap
+    independent = len(rows) / judged.horizon  # labels of adjacent bars overlap
     later = rows.drop_nulls("delayed_return")
     delayed_ic = metrics.correlation(*(_array(later, name) / _array(later, "expected_move") for name in _DELAYED))
     return {

@@ -1,4 +1,4 @@
-"""Features and labels of every series of a Spark DataFrame: the edge between Spark and the pure functions."""
+"""Features and labels of every series of a Spark DataFrame: applies the pure functions in Spark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from financelake_assets.model.features import ADDED, features_of
 
 
 def with_features(bars: DataFrame) -> DataFrame:
-    """``features_of`` every series of a Spark frame."""
+    """Apply ``features_of`` to every series of a Spark frame."""
     return by_series(bars, features_of, ADDED)
 
 
@@ -25,7 +25,7 @@ def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame],
     Args:
         bars: rows with the columns of ``SERIES``.
         function: adds columns to the rows of a series.
-        added: what it adds.
+        added: the schema of the added columns.
     """
 
     def of_series(rows: pa.Table) -> pa.Table:

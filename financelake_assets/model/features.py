@@ -1,9 +1,9 @@
-"""Features: what the forest sees of a bar, one definition for training and scoring.
+"""Features: the inputs of the forest for each bar, with one definition for training and scoring.
 
-Enters: bars with the columns of silver.bars. Leaves: the same rows with the columns of ``FEATURES``, ``log_return``,
-``price``, ``bar_volatility`` and ``scorable``. A row's features depend on that bar and the ``LOOKBACK`` bars before it
-alone, to the last bit, so rows that come later, or lie further back, change nothing. All are free of the price's and
-volume's scale. Scoring takes them of a few bars in this process; training has Spark take them of every series.
+Input: bars with the columns of silver.bars. Output: the same rows with the columns of ``FEATURES``, ``log_return``,
+``price``, ``bar_volatility`` and ``scorable``. A row's features depend only on that bar and the ``LOOKBACK`` bars
+before it, to the last bit, so no later or older row changes them. All are independent of the scale of price and volume.
+Scoring computes them for a few bars in this process; in training, Spark computes them for every series.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from financelake_assets.intervals import SERIES, bar_length
 from financelake_assets.model.windows import Floats, Windows
 
 LOOKBACK = 60
-"""How many bars before a bar its features may look."""
+"""How many bars before a bar its features may use."""
 
 
 _MOMENTUM = (1, 2, 5, 10, 20, 60)
-_LEAST_SHARE = 0.9  # of a window's values that must be there
-_LEAST_VOLATILITY = 1e-6  # below this a price is constant and its moves are float noise
-# closed markets: five trading days take seven, and holidays more; too much costs little, too little costs features
+_LEAST_SHARE = 0.9  # of a window's values must be known
+_LEAST_VOLATILITY = 1e-6  # below this a price is constant and its moves are rounding errors
+# closed markets: five trading days take seven days, and holidays add more; too long is cheap, too short loses features
 _CALENDAR_SLACK = 2
 _LONGEST_CLOSURE = timedelta(days=14)
 _MICROSECOND = timedelta(microseconds=1)
@@ -67,25 +67,25 @@ FEATURES: tuple[str, ...] = (
     "has_volume",
     *(f"is_{asset_class}" for asset_class in ASSET_CLASSES),
 )
-"""The model's inputs that are numbers, in the order in which it takes them."""
+"""The numeric inputs of the model, in their order."""
 
 SYMBOL_WEEKDAY = "symbol_weekday"
-"""Symbol and weekday of a bar as one number (a CRC-32), for a pipeline to learn what such bars are followed by."""
+"""Symbol and weekday of a bar as one number (a CRC-32): the category of the weekday effect."""
 
 
 def features_of(bars: pl.DataFrame) -> pl.DataFrame:
-    """Add the features to bars; of several series each is taken by itself.
+    """Add the features to bars; each series is processed by itself.
 
     Args:
-        bars: unique by symbol, interval and event_time; asset_class, open, high, low, close, adj_close, volume and
-            imputed are read, everything else is passed through.
+        bars: unique by symbol, interval and event_time; reads asset_class, open, high, low, close, adj_close, volume
+            and imputed, and passes all other columns through.
 
     Returns:
-        The same rows and columns by series and time, and: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the
-        close, adjusted where the provider adjusts; ``log_return`` since the bar before; ``bar_volatility``, the
-        standard deviation expected of the next bar's log return; ``scorable``, false while there is too little
-        history, where a price is not positive or never changes, or where the bars have too long a gap. Of rows that
-        are not scorable the features may be null.
+        The same rows and columns by series and time, with: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the
+        close, adjusted if the provider adjusts; ``log_return`` since the previous bar; ``bar_volatility``, the
+        expected standard deviation of the next bar's log return; ``scorable``, false if there is too little history,
+        if a price is not positive or never changes, or if there is too long a gap. Features of rows that are not
+        scorable may be null.
     """
     rolled = _rolled(_returns(_prices(bars.sort(*SERIES, "event_time"))))
     scaled = rolled.with_columns(bar_volatility=pl.when(_volatility() > _LEAST_VOLATILITY).then(_volatility()))
@@ -96,7 +96,7 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def reach(interval: str) -> timedelta:
-    """How far before a bar its features may look in calendar time; a bar with a longer gap behind it is not scored."""
+    """How far back in calendar time a bar's features may reach; a bar with a longer gap before it is not scored."""
     return bar_length(interval) * LOOKBACK * _CALENDAR_SLACK + _LONGEST_CLOSURE
 
 
@@ -118,7 +118,7 @@ def _before(name: str, bars: int = 1) -> pl.Expr:
 
 
 def _positive(name: str) -> pl.Expr:
-    # not a number is greater than zero to polars
+    # in polars NaN is greater than zero
     known = pl.col(name).fill_nan(None)
     return pl.when(known > 0).then(known)
 
@@ -133,7 +133,7 @@ def _prices(bars: pl.DataFrame) -> pl.DataFrame:
         _adjusted=adjusted,
         _high=pl.when(has_range).then((_positive("high") / close).log()),
         _low=pl.when(has_range).then((_positive("low") / close).log()),
-        # a close-only bar's open is its close, so there is no gap to see
+        # a bar with only a close has open = close, so it has no gap
         _body=pl.when(has_range).then((close / _positive("open")).log()),
         _volume=volume,
         _turnover=volume * close,
@@ -141,7 +141,7 @@ def _prices(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _returns(priced: pl.DataFrame) -> pl.DataFrame:
-    """Log returns, between two adjusted closes or two raw ones: a mixture would invent a move."""
+    """Log returns between two adjusted closes or two raw ones: a mixture would create a false move."""
     adjusted = (pl.col("_adjusted") / _before("_adjusted")).log()
     raw = (pl.col("_close") / _before("_close")).log()
     returned = priced.with_columns(
@@ -165,7 +165,7 @@ def _returns(priced: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rolled(returned: pl.DataFrame) -> pl.DataFrame:
-    """The rolling sums and means that features are made of."""
+    """The rolling sums and means for the features."""
     last = Windows(returned.select(pl.int_range(pl.len()).over(SERIES)).to_series().to_numpy())
 
     def values(name: str) -> Floats:
@@ -224,12 +224,12 @@ def _scorable() -> pl.Expr:
 
 
 def _micros_of(length: Callable[[str], timedelta]) -> pl.Expr:
-    """A length that depends on the row's interval, in microseconds."""
+    """The length for the row's interval, in microseconds."""
     return _of_text(pl.col("interval"), lambda name: length(name) // _MICROSECOND, pl.Int64)
 
 
 def _of_text(text: pl.Expr, function: Callable[[str], int], kind: type[pl.DataType]) -> pl.Expr:
-    """A function of a text that takes few values, called once for each."""
+    """Apply a function to a text column with few distinct values, once for each value."""
     return text.map_batches(
         lambda found: found.replace_strict({one: function(one) for one in found.unique()}, return_dtype=kind),
         return_dtype=kind,
@@ -241,7 +241,7 @@ def _symbol_and_weekday() -> pl.Expr:
 
 
 def _crc31(text: str) -> int:
-    # 31 bits: encoders take integers of 32 bits that are not negative
+    # 31 bits: encoders take non-negative 32-bit integers
     return zlib.crc32(text.encode()) >> 1
 
 
@@ -249,7 +249,7 @@ def _crc31(text: str) -> int:
 
 
 def _ratio(numerator: pl.Expr, denominator: pl.Expr, condition: pl.Expr | None = None) -> pl.Expr:
-    """A quotient, or the neutral 0 where it has no meaning or its parts are not known."""
+    """A quotient, or the neutral 0 if it is undefined or its parts are unknown."""
     sensible = denominator > 0 if condition is None else (denominator > 0) & condition
     return pl.when(sensible).then(numerator / denominator).fill_null(0.0)
 
@@ -261,7 +261,7 @@ def _log_ratio(numerator: pl.Expr, denominator: pl.Expr, condition: pl.Expr | No
 
 
 def _trend() -> dict[str, pl.Expr]:
-    """Where the price came from: moves over several horizons, in standard deviations of such a move."""
+    """Past moves over several horizons, in standard deviations of such a move."""
     sigma = pl.col("bar_volatility")
     return {
         **{f"momentum_{bars}": pl.col(f"_sum_{bars}") / (sigma * math.sqrt(bars)) for bars in _MOMENTUM},
@@ -272,9 +272,9 @@ def _trend() -> dict[str, pl.Expr]:
 
 
 def _shape() -> dict[str, pl.Expr]:
-    """Form of the recent moves, and the position of the price among recent prices.
+    """Shape of the recent moves, and the position of the price among recent prices.
 
-    Levels are compared in logs, where all of a window's prices are adjusted or none is; otherwise they are neutral.
+    Levels are compared as logarithms, if all or none of a window's prices are adjusted; otherwise they are neutral.
     RSI is Cutler's, over 14 bars; MACD and Bollinger use simple means, which have a finite memory.
     """
     sigma, level = pl.col("bar_volatility"), pl.col("_level")
@@ -299,7 +299,7 @@ def _comparable() -> pl.Expr:
 
 
 def _ranges() -> dict[str, pl.Expr]:
-    """What open, high and low add to the close; neutral where a provider has the close alone."""
+    """What open, high and low add to the close; neutral if a provider gives only the close."""
     sigma, variance = pl.col("bar_volatility"), pl.col("_variance_20")
     width = pl.col("_high") - pl.col("_low")
     enough = pl.col("_ranges_20") >= _LEAST_SHARE * 20
@@ -319,7 +319,7 @@ def _ranges() -> dict[str, pl.Expr]:
 
 
 def _volumes() -> dict[str, pl.Expr]:
-    """Volume and turnover against their own past; neutral where there is none."""
+    """Volume and turnover relative to their own past; neutral without volume."""
     month = pl.col("_volumes_20") >= _LEAST_SHARE * 20
     quarter = pl.col("_volumes_60") >= _LEAST_SHARE * 60
     return {
@@ -331,7 +331,7 @@ def _volumes() -> dict[str, pl.Expr]:
 
 
 def _calendar() -> dict[str, pl.Expr]:
-    """Weekday, season and hour on circles; the bars that fit between the last two, as a log; the asset class."""
+    """Weekday, season and hour as angles; the number of bars since the last bar, as a log; the asset class."""
     moment = pl.col("event_time").dt
     circles = {
         "weekday": (moment.weekday().cast(pl.Float64) - 1) / 7,

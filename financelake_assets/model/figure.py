@@ -1,6 +1,6 @@
 """The model card's figure: skill by symbol, the reliability curve, and the importance of each input.
 
-Enters: a record and its metrics. Leaves: a PNG, as Markdown that needs no file beside it.
+Input: a record and its metrics. Output: a PNG inside Markdown, without a separate file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def figure_markdown(trained: Trained, record: ModelRecord) -> str:
 
 
 def as_markdown(png: bytes, title: str) -> str:
-    """A picture as Markdown that needs no file beside it."""
+    """A picture inside Markdown, without a separate file."""
     return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
@@ -44,7 +44,7 @@ def figure_png(metrics: list[dict[str, Any]], record: ModelRecord) -> bytes:
         metrics: the version's rows of gold.model_metrics.
         record: the version.
     """
-    # without pyplot there is no state that threads would share
+    # pyplot has global state, which threads would share
     figure = Figure(figsize=(13, 4.2), layout="constrained", dpi=80)
     left, middle, right = figure.subplots(1, 3)
     _skill(left, [row for row in metrics if row["fold"] == HOLDOUT])
@@ -58,7 +58,7 @@ def _skill(axes: Axes, rows: list[dict[str, Any]]) -> None:
     known = [row for row in rows if row["skill_low"] is not None and np.isfinite(row["skill_low"])]
     place = range(len(known))
     skill = np.array([row["skill"] for row in known])
-    # the bootstrap's interval need not lie around the estimate
+    # the bootstrap interval need not contain the estimate
     ends = [
         np.maximum(0, skill - np.array([row["skill_low"] for row in known])),
         np.maximum(0, np.array([row["skill_high"] for row in known]) - skill),
@@ -75,7 +75,7 @@ def _reliability(axes: Axes, bins: list[dict[str, float]]) -> None:
         axes.plot([one["predicted"]] * 2, [one["low"], one["high"]], color=_GREY, linewidth=1)
     axes.plot(stated, happened, "o-", color=_BLUE)
     axes.axline((0.5, 0.5), slope=1, color=_GREY, linestyle="--", linewidth=1)
-    axes.set_xlabel("stated probability of up")
+    axes.set_xlabel("stated probability of a rise")
     axes.set_ylabel("share that rose")
     axes.set_title("reliability, holdout")
 

@@ -1,8 +1,8 @@
-"""A saved pipeline evaluated in this process: what Spark learnt, without a Spark job for every few bars.
+"""A saved pipeline, evaluated in this process without a Spark job.
 
-Enters: the files of a pipeline as MLlib saves it (``pipeline.fit``). Leaves: the forests' raw predictions, the
-same numbers as ``PipelineModel.transform`` gives, which a test compares row by row. The trees are walked by treelite's
-reference interpreter, a few at a time; the weekday's effect is a look-up.
+Input: the files of a pipeline as MLlib saves it (``pipeline.fit``). Output: the forests' raw predictions, the same
+numbers as those of ``PipelineModel.transform``; a test compares them row by row. treelite's reference interpreter
+evaluates the trees, a few at a time; the weekday effect is a look-up.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from treelite.model_builder import Metadata, ModelBuilder, PostProcessorFunc, Tr
 from financelake_assets.model.features import SYMBOL_WEEKDAY
 from financelake_assets.model.outputs import OUTPUTS, RETURNS, WEEKDAY_EFFECT
 
-_UNSEEN = 2_147_483_647.0  # how MLlib's encoder names every category that it has not learnt
-_THREADS = 2  # as many as the smallest machine has; a batch of the stream needs one
+_UNSEEN = 2_147_483_647.0  # MLlib's code for every category that was not in the training data
+_THREADS = 2  # the smallest machine has two cores; a batch of the stream needs one
 _TREES_A_PART, _ROWS_A_BLOCK = 8, 8_192
-"""What a core's cache holds while it walks. All of 100 trees at once take three times as long (docs/benchmarks.md)."""
+"""Trees and rows that fit in a core's cache. All 100 trees at once take three times as long (docs/benchmarks.md)."""
 _STAGES = (
     "TargetEncoderModel",
     "SQLTransformer",
@@ -40,20 +40,20 @@ _STAGES = (
 class Trees:
     """The trees of several forests.
 
-    ``parts``: a few trees each, in their order; ``forests``: the forest that each tree belongs to, by its number.
+    ``parts``: a few trees each, in their order; ``forests``: the index of the forest of each tree.
     """
 
     parts: tuple[treelite.Model, ...]
     forests: tuple[int, ...]
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The mean of each forest's trees.
+        """The mean prediction of each forest's trees.
 
         Args:
-            rows: one row each, C-contiguous float64, without missing values.
+            rows: C-contiguous float64, without missing values.
 
         Returns:
-            A column a forest.
+            One column for each forest.
         """
         sizes = np.bincount(self.forests)
         sums = np.zeros((len(rows), len(sizes)))
@@ -62,7 +62,7 @@ class Trees:
             forests = iter(self.forests)
             for part in self.parts:
                 said = treelite.gtil.predict_per_tree(part, rows[block], nthread=_THREADS)
-                for tree in range(said.shape[1]):  # one after the other, as MLlib adds them: the same to the last bit
+                for tree in range(said.shape[1]):  # add in MLlib's order: the sum is the same to the last bit
                     sums[block, next(forests)] += said[:, tree, 0]
         return sums / sizes
 
@@ -71,8 +71,8 @@ class Trees:
 class Forest:
     """The evaluated parts of a pipeline.
 
-    ``effects``: the weekday's effect by category, that of an unknown one beside it; ``inputs``: the columns that the
-    trees see, in their order; ``trees``: of all forests, with ``OUTPUTS`` as targets.
+    ``effects``: the weekday effect by category, and that of an unknown category; ``inputs``: the columns of the trees,
+    in their order; ``trees``: of all forests, with ``OUTPUTS`` as targets.
     """
 
     effects: dict[int, float]
@@ -81,13 +81,13 @@ class Forest:
     trees: Trees
 
     def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The forests' own predictions.
+        """The forests' raw predictions.
 
         Args:
             rows: the features, and the category of symbol and weekday.
 
         Returns:
-            ``OUTPUTS`` of each row; null where an input is missing.
+            ``OUTPUTS`` of each row; null if an input is missing.
         """
         effect = pl.col(SYMBOL_WEEKDAY).cast(pl.Int64).replace_strict(self.effects, default=self.unknown_effect)
         inputs = rows.lazy().with_columns(effect.cast(pl.Float64).alias(WEEKDAY_EFFECT)).select(self.inputs).collect()
@@ -102,7 +102,7 @@ def read(pipeline: Path) -> Forest:
     """Read a pipeline's files.
 
     Args:
-        pipeline: the folder that MLlib saved it in.
+        pipeline: the folder in which MLlib saved it.
 
     Raises:
         ValueError: the pipeline has other stages than ``pipeline.fit`` makes.
@@ -110,7 +110,9 @@ def read(pipeline: Path) -> Forest:
     stages = sorted((pipeline / "stages").iterdir(), key=lambda stage: int(stage.name.split("_")[0]))
     found = tuple(_metadata(stage)["class"].rsplit(".", 1)[-1] for stage in stages)
     if found != _STAGES:
-        raise ValueError(f"the pipeline in {pipeline} has the stages {list(found)}, not {list(_STAGES)}; train")
+        raise ValueError(
+            f"the pipeline in {pipeline} has the stages {list(found)}, not {list(_STAGES)}; train a new model"
+        )
     effects = _effects(stages[0])
     unknown = effects.pop(int(_UNSEEN))
     inputs = tuple(_metadata(stages[2])["paramMap"]["inputCols"])
@@ -123,9 +125,9 @@ def _metadata(stage: Path) -> dict[str, Any]:
 
 
 def _effects(encoder: Path) -> dict[int, float]:
-    """The mean label of each category, drawn towards that of all by how few rows it has.
+    """The mean label of each category, shrunk to the mean of all categories by its number of rows.
 
-    As Spark's ``TargetEncoder`` does with a continuous target: ``w = n / (n + smoothing)``.
+    Same formula as Spark's ``TargetEncoder`` with a continuous target: ``w = n / (n + smoothing)``.
     """
     (learnt,) = pl.read_parquet(encoder / "data" / "*.parquet").to_dicts()
     smoothing = float(_metadata(encoder)["paramMap"]["smoothing"])
@@ -139,9 +141,9 @@ def read_trees(forests: list[Path], inputs: int) -> Trees:
     """The trees of fitted random forests.
 
     Args:
-        forests: the folders that MLlib saved the fitted stages in; a classifier of two classes predicts the
+        forests: the folders in which MLlib saved the fitted stages; a classifier of two classes predicts the
             probability of the second.
-        inputs: how many columns they were fitted on, all of them numbers.
+        inputs: the number of columns in training, all numeric.
     """
     found = [(number, tree) for number, forest in enumerate(forests) for tree in _trees(forest)]
     parts = (found[at : at + _TREES_A_PART] for at in range(0, len(found), _TREES_A_PART))
@@ -175,11 +177,11 @@ def _part(trees: list[pl.DataFrame], inputs: int) -> treelite.Model:
 
 
 def _trees(forest: Path) -> Iterator[pl.DataFrame]:
-    """The nodes of each tree, with what a leaf says as ``value``."""
+    """The nodes of each tree, with the prediction of a leaf as ``value``."""
     nodes = pl.read_parquet(forest / "data" / "*.parquet").unnest("nodeData").sort("treeID", "id")
     value = pl.col("prediction")
     if _metadata(forest)["class"].endswith("ClassificationModel"):
-        # how many learnt rows of each class are in the leaf; where none rose there is one class
+        # the number of training rows of each class in the leaf; if no price rose there is only one class
         votes = pl.col("impurityStats")
         value = votes.list.get(1, null_on_oob=True).fill_null(0.0) / votes.list.sum()
     yield from nodes.with_columns(value=value).partition_by("treeID", maintain_order=True)
@@ -191,7 +193,7 @@ def _add(builder: ModelBuilder, node: Mapping[str, Any]) -> None:
         builder.leaf(node["value"])
     else:
         split = node["split"]
-        (threshold,) = split["leftCategoriesOrThreshold"]  # every input is a number
+        (threshold,) = split["leftCategoriesOrThreshold"]  # every input is numeric
         builder.numerical_test(
             split["featureIndex"],
             threshold,

@@ -1,7 +1,7 @@
 """Permutation importance: how much worse a forest predicts when one input is shuffled among the bars.
 
-Enters: a fitted pipeline and bars that it has not learnt from. Leaves: a number for each input; around 0 means that the
-forest does without it there. Impurity, the other measure, tells what trees split on, also where that was noise.
+Input: a fitted pipeline and bars that are not in its training data. Output: a number for each input; around 0 means
+that the forest does not need it. The other measure, impurity, shows what trees split on, even if they split on noise.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _PARTITIONS = 2
 
 
 def permutation_importance(model: PipelineModel, tested: DataFrame, prediction: str, seed: int) -> dict[str, float]:
-    """The rise of the mean squared error when an input is shuffled, as a share of it (Breiman 2001).
+    """The relative rise of the mean squared error when an input is shuffled (Breiman 2001).
 
     Args:
         model: the fitted pipeline; its session is the active one.
-        tested: ``label`` and the inputs, of rows that the model did not learn from.
+        tested: ``label`` and the inputs, of rows that are not in the training data.
         prediction: the column that the model adds.
-        seed: of the choice of rows and of the shuffling.
+        seed: of the choice of rows and of the shuffle.
     """
     rows = pl.DataFrame(pl.from_arrow(tested.toArrow()))
     rows = rows.sample(min(len(rows), _MOST_ROWS), seed=seed)
     names = [name for name in rows.columns if name != "label"]
-    # all inputs in one pass of the forest: a pass for each would mostly wait for jobs to be scheduled
+    # all inputs in one pass of the forest: separate passes would mostly wait for Spark to schedule jobs
     shuffled = pl.concat(
         [
             rows.with_columns(pl.lit("").alias("_shuffled")),
@@ -36,7 +36,7 @@ def permutation_importance(model: PipelineModel, tested: DataFrame, prediction: 
             ),
         ]
     )
-    # a local relation would be scored by the optimizer, row by row on one core
+    # the optimizer would score a local relation itself, row by row on one core
     spread = tested.sparkSession.createDataFrame(shuffled.to_arrow()).repartition(_PARTITIONS)
     scored = model.transform(spread)
     made = pl.DataFrame(pl.from_arrow(scored.select("_shuffled", "label", prediction).toArrow()))

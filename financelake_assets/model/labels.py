@@ -1,7 +1,7 @@
-"""Labels: the return after a bar, and the targets that the forests learn from it.
+"""Labels: the return after a bar, and the targets of the forests.
 
-Enters: the result of ``features_of``. Leaves: the same rows with what happened over the horizon; null where the
-horizon is not over yet, or a price on the way was not positive.
+Input: the result of ``features_of``. Output: the same rows with the outcome over the horizon; null if the horizon has
+not passed yet, or if a price in between was not positive.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LABEL = "label"
 UP = "up"
 SIZE = "size"
 LARGEST_LABEL = 4.0
-"""Moves beyond so many standard deviations count as this many in training: a forest averages, and one crash in a leaf
-would speak for all of it. Nothing is cut when predictions are judged."""
+"""Training cuts larger moves off at this many standard deviations: a forest averages, and one crash would dominate its
+leaf. Evaluation does not cut moves off."""
 
 LABELS = pa.schema(
     {
@@ -36,18 +36,18 @@ LABELS = pa.schema(
 
 
 def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
-    """Add what happened over the horizon.
+    """Add the outcome over the horizon.
 
     Args:
         featured: the result of ``features_of``, whole series of bars.
         horizon: how many bars ahead.
 
     Returns:
-        The same rows, and: ``target_time``, when the bar at the horizon starts; ``realised_return``, the log return
-        from this bar's close to that bar's; ``expected_move``, the standard deviation expected of it; ``label``, the
-        return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 where the return is above zero,
-        else 0; ``size``, the label without its sign; ``delayed_return``, the log return over as many bars that begin
-        one bar later, which is what a trade can have that follows a bar's close (null while that bar is not there).
+        The same rows, and: ``target_time``, the start of the bar at the horizon; ``realised_return``, the log return
+        from this bar's close to that bar's close; ``expected_move``, its expected standard deviation; ``label``, the
+        return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 if the return is above zero,
+        otherwise 0; ``size``, the absolute label; ``delayed_return``, the log return over the same number of bars
+        beginning one bar later, which a trade after the bar's close can earn (null until that bar exists).
     """
     ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(

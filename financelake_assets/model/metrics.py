@@ -1,7 +1,7 @@
 """Metrics of a forecast, each beside its naive baseline, as pure functions of arrays.
 
-Enters: what was predicted and what happened. Leaves: numbers; NaN where a number has no meaning. The naive forecast
-is the last price, that is, a return of zero. Sources are named where a formula is.
+Input: predictions and outcomes. Output: numbers; NaN if a metric is undefined. The naive forecast is the last price,
+which means a return of zero. Docstrings name the source of each formula.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def r2(actual: Floats, predicted: Floats) -> float:
 
 
 def skill(error: Floats, naive_error: Floats) -> float:
-    """Skill score ``1 - MSE/MSE_naive`` (Murphy 1988): 0 is as good as naive, below is worse."""
+    """Skill score ``1 - MSE/MSE_naive`` (Murphy 1988): 0 is as good as naive, below 0 is worse."""
     return 1 - _quotient(float(np.sum(error**2)), float(np.sum(naive_error**2)))
 
 
 def skill_interval(error: Floats, naive_error: Floats, period: NDArray[np.datetime64], seed: int = 7) -> Interval:
     """Confidence interval of the skill by the circular block bootstrap (Politis & Romano 1992).
 
-    Rows of one time (several symbols) stay together, and times come in blocks, so that neither dependence across
-    symbols nor over a few bars makes the interval too narrow.
+    Rows of one time (several symbols) stay together, and blocks contain successive times. So dependence across symbols
+    and over a few bars does not make the interval too narrow.
 
     Args:
         error: of the forecast.
@@ -58,7 +58,7 @@ def skill_interval(error: Floats, naive_error: Floats, period: NDArray[np.dateti
     ours, naive = (np.bincount(time, one**2).astype(np.float64) for one in (error, naive_error))
     length = max(1, round(count ** (1 / 3)))
     blocks = math.ceil(count / length)
-    # block sums first: then a repetition is a sum over few starts
+    # compute block sums first: then a repetition only adds the sums of a few blocks
     block_ours, block_naive = (_circular_sums(part, length) for part in (ours, naive))
     starts = np.random.default_rng(seed).integers(0, count, (_REPETITIONS, blocks))
     drawn_ours, drawn_naive = (sums[starts].sum(axis=1) for sums in (block_ours, block_naive))
@@ -70,7 +70,7 @@ def skill_interval(error: Floats, naive_error: Floats, period: NDArray[np.dateti
 
 
 def _circular_sums(values: Floats, length: int) -> Floats:
-    """Sums of ``length`` neighbours from every start on, where the end is followed by the beginning."""
+    """Sums of ``length`` neighbours from every start; after the last value comes the first."""
     running = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[: length - 1]]))])
     return np.asarray(running[length:] - running[:-length], dtype=np.float64)
 
@@ -106,7 +106,7 @@ class Direction:
 
 
 def direction(actual: Floats, predicted: Floats) -> Direction:
-    """How often the sign was right, beside always saying the more frequent sign of the very same rows."""
+    """How often the sign was right, beside a forecast that always gives the more frequent sign of the same rows."""
     called = (actual != 0) & (predicted != 0)
     calls = int(called.sum())
     if calls == 0:
@@ -125,35 +125,35 @@ def correlation(left: Floats, right: Floats) -> float:
 
 
 def rank_correlation(left: Floats, right: Floats) -> float:
-    """Spearman's correlation, ties by their mean rank; the rank IC."""
+    """Spearman's correlation, the rank IC; equal values get their mean rank."""
     return correlation(ranks(left), ranks(right))
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks from 1, ties by their mean."""
+    """Ranks from 1; equal values get their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
 
 
 def t_statistic(found: float, rows: float) -> float:
-    """Student's t of a correlation over so many independent rows."""
+    """Student's t of a correlation over ``rows`` independent rows."""
     if math.isnan(found) or rows <= 2 or abs(found) >= 1:
         return math.nan
     return found * math.sqrt((rows - 2) / (1 - found**2))
 
 
 def qlike(volatility: Floats, returns: Floats) -> float:
-    """Mean quasi-likelihood loss of a forecast of volatility: ``log(s²) + r²/s²``; less is better.
+    """Mean quasi-likelihood loss of a volatility forecast: ``log(s²) + r²/s²``; less is better.
 
-    It ranks forecasts as the unknown true variance would, though a squared return is a noisy measure of it: Patton
-    (2011).
+    It ranks forecasts as the unknown true variance would, although a squared return is a noisy measure of it (Patton
+    2011).
     """
     return float(np.mean(2 * np.log(volatility) + (returns / volatility) ** 2))
 
 
 COIN_BRIER = 0.25
-"""Brier score of a coin, which says 0.5 each time: the naive forecast of whether the price rises, everywhere."""
+"""Brier score of a coin, which always predicts 0.5: the naive forecast of the direction, everywhere in the lake."""
 
 
 def brier(probability: Floats, happened: NDArray[np.bool_]) -> float:
@@ -163,7 +163,7 @@ def brier(probability: Floats, happened: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of about the same predicted probability: how many, its mean, and how often it happened with its interval."""
+    """Rows with about the same predicted probability: count, mean, and how often the price rose, with its interval."""
 
     rows: int
     predicted: float
@@ -173,7 +173,7 @@ class ReliabilityBin:
 
 
 def reliability(probability: Floats, happened: NDArray[np.bool_], bins: int = 10) -> list[ReliabilityBin]:
-    """Reliability curve in bins of about equally many rows (DeGroot & Fienberg 1983); on the diagonal is honest."""
+    """Reliability curve in bins of about equally many rows (DeGroot & Fienberg 1983); the ideal is the diagonal."""
     if not len(probability):
         return []
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)))

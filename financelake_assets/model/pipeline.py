@@ -1,7 +1,7 @@
-"""The pipeline: labelled bars → the fitted stages that predict return, rise and size, and what they predict.
+"""The pipeline: labelled bars → the fitted stages that predict return, rise and size, and their predictions.
 
-Enters: rows with features and labels. Leaves: MLlib's ``PipelineModel`` and its predictions on this side. Which rows
-are learnt from, and how far the predictions are believed, is the training's business.
+Input: rows with features and labels. Output: MLlib's ``PipelineModel``, and its predictions as polars frames. The
+training decides which rows to use and how to calibrate the predictions.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from financelake_assets.spark_sessions import activated
 _UP_VECTOR = "up_probability"
 
 INPUTS = (*FEATURES, WEEKDAY_EFFECT)
-"""What the forests see: the features, and the mean label of the symbol's weekday among the bars that it learns from.
+"""The inputs of the forests: the features, and the mean label of the symbol's weekday in the training data.
 
 At Henry Hub prices fall after Thursdays and rise after Fridays, presumably because Friday's gas is delivered over a
-weekend that burns less. A forest of all symbols cannot tell that from the others' noise by the weekday alone."""
+weekend with less demand. With only the weekday, a forest of all symbols cannot separate this from other symbols' noise.
+"""
 
-_EFFECT_PRIOR_ROWS = 200.0  # bars of the mean of all that count against a symbol's weekday
+_EFFECT_PRIOR_ROWS = 200.0  # the mean of all symbols counts as this many bars of a symbol's weekday
 
 
 def fit(session: SparkSession, learnt: DataFrame, settings: ModelSettings) -> PipelineModel:
-    """Fit the pipeline: the weekday's effect, all inputs as one vector, forests for return, rise and size.
+    """Fit the pipeline: the weekday effect, all inputs as one vector, forests for return, rise and size.
 
-    The forests are fitted side by side on the same vectors: each by itself mostly waits for its next job.
+    The forests are fitted in parallel on the same vectors: a single fit mostly waits for its next Spark job.
 
     Args:
         session: the session of ``learnt``.
@@ -62,8 +63,8 @@ def fit(session: SparkSession, learnt: DataFrame, settings: ModelSettings) -> Pi
 
 
 def _preparation() -> list[Any]:
-    """Stages that make of a labelled row the vector that the forests see."""
-    # a symbol that was not learnt has the mean effect of all
+    """Stages that turn a labelled row into the input vector of the forests."""
+    # a symbol that is not in the training data gets the mean effect of all symbols
     effect = TargetEncoder(
         inputCols=[SYMBOL_WEEKDAY],
         outputCols=["_effect"],
@@ -72,14 +73,14 @@ def _preparation() -> list[Any]:
         handleInvalid="keep",
         smoothing=_EFFECT_PRIOR_ROWS,
     )
-    # the encoder marks its output as categorical, which a forest then takes it for; a sum has no such mark
+    # the encoder marks its output as categorical, and a forest would treat it so; a sum has no such mark
     number = SQLTransformer(statement=f"SELECT *, _effect + 0.0D AS {WEEKDAY_EFFECT} FROM __THIS__")  # noqa: S608
-    # a row with a feature missing cannot be scored; it must not stop the stream either
+    # a row that lacks a feature cannot be scored, but it must not stop the stream
     return [effect, number, VectorAssembler(inputCols=list(INPUTS), outputCol="inputs", handleInvalid="skip")]
 
 
 def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomForestClassifier]:
-    """The forests that make ``OUTPUTS``, in their order."""
+    """The forests that predict ``OUTPUTS``, in their order."""
     common: dict[str, Any] = {
         "featuresCol": "inputs",
         "maxDepth": settings.depth,
@@ -87,7 +88,7 @@ def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomFore
         "subsamplingRate": settings.subsampling_rate,
         "seed": settings.seed,
     }
-    half = (settings.trees + 1) // 2  # was as good, see docs/decisions/0003-model-choices.md
+    half = (settings.trees + 1) // 2  # as good as all trees, see docs/decisions/0003-model-choices.md
     rise = RandomForestClassifier(
         labelCol=UP,
         predictionCol="_rises",
@@ -104,19 +105,19 @@ def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomFore
 
 
 def predictions(model: PipelineModel, rows: DataFrame, *names: str) -> pl.DataFrame:
-    """What a fitted pipeline predicts of rows, on this side: the named columns and the forests' ``OUTPUTS``.
+    """The predictions of a fitted pipeline as a polars frame: the named columns and the forests' ``OUTPUTS``.
 
     Args:
         model: the fitted pipeline; its session is the active one.
         rows: the inputs and the named columns.
         names: columns to keep.
     """
-    # where no bar that was learnt rose, the forest knows one class alone
+    # if no bar of the training data rose, the forest has only one class
     up = F.coalesce(F.get(vector_to_array(F.col(_UP_VECTOR)), F.lit(1)), F.lit(0.0)).alias(RAW_UP)
     return local(model.transform(rows).select(*names, RAW, up, RAW_SIZE))
 
 
 def local(rows: DataFrame) -> pl.DataFrame:
-    """Spark rows on this side; times are UTC without a zone, as numpy has them."""
+    """Spark rows as a polars frame; times are UTC without a zone, as in numpy."""
     found = pl.DataFrame(pl.from_arrow(rows.toArrow()))
     return found.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None))

@@ -1,7 +1,7 @@
-"""Promotion: whether a newly trained version replaces the champion, and why, from bars that neither has seen.
+"""Promotion: whether a newly trained version replaces the champion, and why, on bars that neither was trained on.
 
-Enters: the champion's record and what ``train`` found. Leaves: a decision with its reason. Both are judged on the same
-bars: those behind all that the champion learnt from, which the challenger's walk-forward predicted out of sample.
+Input: the champion's record and the result of ``train``. Output: a decision with its reason. Both are evaluated on the
+same bars: those after the champion's training data, which the challenger's walk-forward predicted out of sample.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LEAST_ROWS = 250
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """Whether to promote, and why or why not."""
+    """Whether to promote the challenger, and the reason."""
 
     promote: bool
     reason: str
@@ -36,24 +36,26 @@ class PromotionDecision:
 def decide(
     current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel]
 ) -> PromotionDecision:
-    """Decide whether what was trained replaces the champion.
+    """Decide whether the new version replaces the champion.
 
     Args:
         current: the champion.
         trained: the challenger.
-        load: gives the champion's pipeline.
+        load: loads the champion's pipeline.
     """
     if current is None:
-        return PromotionDecision(True, "the first version: there is none to compare it with")
+        return PromotionDecision(True, "the first version: there is no other to compare it with")
     if current.outdated:
         return PromotionDecision(
-            True, f"{current.model_version} is of an earlier release, which this one cannot score with"
+            True, f"{current.model_version} is of an earlier release, and this release cannot score with it"
         )
     if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
         return PromotionDecision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
     ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
     if len(ours) < _LEAST_ROWS:
-        return PromotionDecision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
+        return PromotionDecision(
+            False, f"only {len(ours)} bars are outside the training data of both versions; {_LEAST_ROWS} are needed"
+        )
     unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
     raw = predictions(load(current), unseen, *KEY, "expected_move")
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
@@ -63,12 +65,12 @@ def decide(
 def compare(rows: pl.DataFrame, champion: str) -> PromotionDecision:
     """Compare two forecasts of the same bars.
 
-    A challenger wins when it is not worse than the naive forecast and not worse than the champion, judged by squared
-    errors in units of the expected move. Not worse means: not below zero beyond the skill's 95 % interval.
+    A challenger wins when it is not significantly worse than the naive forecast and than the champion, by squared
+    errors in units of the expected move: the skill's 95 % interval must not be entirely below zero.
 
     Args:
         rows: event_time, realised_return, expected_move, predicted_return and champion_return.
-        champion: its version, for the reason.
+        champion: its version, for the text of the reason.
     """
     move = rows["expected_move"].to_numpy()
     actual, ours, theirs = (

@@ -1,4 +1,4 @@
-"""The record of a trained version: what it saw, how it did, and whether its predictions are used."""
+"""The record of a trained version: its training data, its quality, and whether its predictions are used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from financelake_assets.model.schema import MODELS
 
 
 class Status(StrEnum):
-    """What a version is: in use, beaten when it was trained, or in use once."""
+    """State of a version: in use, not promoted when it was trained, or no longer in use."""
 
     CHAMPION = "champion"
     CHALLENGER = "challenger"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """One trained version: what it saw, how it did, and whether its predictions are used."""
+    """One trained version: its training data, its quality, and whether its predictions are used."""
 
     model_version: str
     status: Status
@@ -55,7 +55,7 @@ class ModelRecord:
 
     @property
     def outdated(self) -> bool:
-        """Whether an earlier release made it, with forests that this one cannot score with."""
+        """Whether an earlier release made it, with forests that this release cannot score with."""
         return not self.calibration.direction
 
     def row(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ModelRecord:
                 "features": tuple(json.loads(row["features"])),
                 "parameters": json.loads(row["parameters"]),
                 "importance": json.loads(row["importance"]),
-                # versions of an earlier release have none of these
+                # versions of earlier releases lack these fields
                 "permutation": json.loads(row.get("permutation") or "{}"),
                 "reliability": json.loads(row.get("reliability") or "[]"),
                 "reference": Reference.parse(row.get("reference")),

@@ -1,8 +1,8 @@
 """The model registry: versions in gold.models, their metrics in gold.model_metrics, their files in the models folder.
 
-Enters: what ``train`` found. Leaves: a ``ModelRecord``, and at any time at most one champion: the version that was
-promoted last. A version is visible only when its files and metrics are complete. Of two writers on one machine the
-second waits; a reader never does.
+Input: the result of ``train``. Output: a ``ModelRecord``, and at any time at most one champion: the version that was
+promoted last. A version is visible only when its files and metrics are complete. If two processes of one machine write,
+the second waits; a reader never waits.
 """
 
 from __future__ import annotations
@@ -69,23 +69,23 @@ def get(settings: Settings, version: str) -> ModelRecord:
     if version not in known:
         there = ", ".join(known) or "none"
         raise UnknownVersionError(
-            f"no model {version}; there are {there}.", remedy="`financelake model list` shows them."
+            f"no model {version}; the registry has {there}.", remedy="`financelake model list` shows all versions."
         )
     return known[version]
 
 
 def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
-    """Load a version's pipeline into Spark after checking that its files are what was saved.
+    """Load a version's pipeline into Spark after verifying its files.
 
     Raises:
-        ArtifactError: they are not, or this code makes other features than the version was trained on.
+        ArtifactError: they differ from what was saved, or this code makes other features than the version needs.
     """
     _refuse_other_features(record)
     return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
 
 
 def load_forest(settings: Settings, record: ModelRecord) -> Forest:
-    """Load a version to be scored with beside Spark, after the same checks.
+    """Load a version for scoring outside Spark, after the same checks.
 
     Raises:
         ArtifactError: see ``load``.
@@ -97,38 +97,39 @@ def load_forest(settings: Settings, record: ModelRecord) -> Forest:
 
 def _refuse_other_features(record: ModelRecord) -> None:
     if record.outdated:
-        raise artifacts.ArtifactError(f"model {record.model_version} is of an earlier release; train")
+        raise artifacts.ArtifactError(f"model {record.model_version} is of an earlier release; train a new model")
     unknown = sorted(set(record.features) - set(FEATURES))
     if unknown:
         raise artifacts.ArtifactError(
-            f"model {record.model_version} needs features that this release does not make: {', '.join(unknown)}; train"
+            f"model {record.model_version} needs features that this release does not have: {', '.join(unknown)}; "
+            "train a new model"
         )
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A version fitted again beside the saved one: bars that both predicted, and how many they predict otherwise."""
+    """A version trained again beside the saved one: bars that both predicted, and how many predictions differ."""
 
     bars: int
     differing: int
 
 
 def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> Reproduction:
-    """Fit a version again from its record, and compare with the saved one.
+    """Train a version again from its record, and compare it with the saved one.
 
-    The record names silver as it was then, the parameters and the seed.
+    The record has the Delta version of silver, the parameters and the seed.
 
     Raises:
         ArtifactError: see ``load``.
-        FinanceLakeError: silver's history no longer reaches back to that version.
+        FinanceLakeError: silver's history no longer has that version.
     """
     try:
         BARS.scan(settings, record.silver_version)
     except DeltaError as error:
         raise FinanceLakeError(
-            f"silver/bars no longer has its version {record.silver_version}, which {record.model_version} learnt from: "
-            f"{error}.",
-            remedy="Name a newer version, or keep history for longer (FINANCELAKE_MAINTENANCE__RETENTION_HOURS).",
+            f"silver/bars no longer has its version {record.silver_version}, the training data of "
+            f"{record.model_version}: {error}.",
+            remedy="Name a newer model, or keep history for longer (FINANCELAKE_MAINTENANCE__RETENTION_HOURS).",
         ) from error
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
@@ -139,13 +140,13 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
 
 
 def read_silver(spark: SparkSession, settings: Settings, version: int, interval: str) -> DataFrame:
-    """Silver's bars of an interval as they were at a Delta version."""
+    """Silver's bars of an interval at a Delta version."""
     bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(settings))
     return bars.where(F.col("interval") == interval)
 
 
 def save(settings: Settings, trained: Trained) -> ModelRecord:
-    """Register what was trained: files, then metrics, then the version, as champion or challenger with the reason."""
+    """Register a trained version: files, then metrics, then the version as champion or challenger, with the reason."""
     now = datetime.now(UTC)
     version = f"rf-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
     digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
@@ -161,11 +162,11 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
 
 
 def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
-    """Make a version the champion by hand, which is how to roll back.
+    """Make a version the champion by hand, for example to roll back.
 
     Raises:
         UnknownVersionError: it was never registered.
-        ArtifactError: its files are not what was saved.
+        ArtifactError: its files differ from what was saved.
     """
     with _writing(settings):
         record = get(settings, version)
@@ -177,7 +178,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
             new_values={
                 "status": Status.CHAMPION.value,
                 "status_reason": _quoted(reason),
-                # as a number: delta-rs takes a datetime through a float and now and then loses a microsecond
+                # as a number: delta-rs converts a datetime through a float and sometimes loses a microsecond
                 "promoted_at": pa.scalar(now, pa.timestamp("us", "UTC")).value,
             },
         )
@@ -187,7 +188,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
 
 
 def metadata(record: ModelRecord) -> dict[str, Any]:
-    """What to show of a version, as plain values."""
+    """The facts of a version to show, as plain values."""
     return {
         "model_version": record.model_version,
         "status": f"{record.status}: {record.status_reason}",
@@ -259,7 +260,7 @@ def _reliability(trained: Trained) -> list[dict[str, float]]:
 
 
 def _silver_rows(settings: Settings, version: int) -> int:
-    """All rows of silver at a version, of any interval: what the next training's due date is counted from."""
+    """All rows of silver at a version, of any interval: the next training is due after enough rows more."""
     table = BARS.ensure(settings)
     table.load_as_version(version)
     added = pa.table(table.get_add_actions(flatten=True))
@@ -273,7 +274,7 @@ def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def _known(value: Any) -> Any:
-    """NaN, a number without a meaning, is null in a table; a time is UTC."""
+    """Values for a table: NaN becomes null, and a time is UTC."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, datetime) and value.tzinfo is None:
@@ -289,5 +290,5 @@ def _retire(settings: Settings, version: str, reason: str) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A text as delta-rs wants it, which puts it between quotes as it is."""
+    """Escape a text for delta-rs, which puts it between quotes without escaping."""
     return text.replace("'", "''")

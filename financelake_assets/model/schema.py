@@ -1,4 +1,4 @@
-"""The model's tables: its versions, their metrics, and what the drift checks found."""
+"""The model's tables: its versions, their metrics, and the results of the drift checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODELS = TableSpec(
     layer="gold",
     name="models",
     key=("model_version",),
-    description="The model registry: one row a trained version, with what it saw and whether it is the champion.",
+    description="The model registry: one row for each trained version, with its training data and its status.",
     schema=columns(
         {
             "model_version": pa.string(),
@@ -46,7 +46,7 @@ DRIFT = TableSpec(
     layer="gold",
     name="drift",
     key=("model_version", "checked_at"),
-    description="How far recent bars are from what the champion learnt, and its live skill; one row a check.",
+    description="Drift of recent bars from the champion's training data, and its live skill; one row for each check.",
     schema=columns(
         {
             "model_version": pa.string(),
@@ -73,8 +73,8 @@ MODEL_METRICS = TableSpec(
     name="model_metrics",
     key=("model_version", "fold", "symbol"),
     description=(
-        "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, class (*stock) "
-        "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
+        "Out-of-sample metrics of a version, each beside that of the naive forecast, by fold and symbol, class "
+        "(*stock) or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict depends on it."
     ),
     schema=columns(
         {

@@ -1,7 +1,7 @@
-"""Walk-forward splits: which bars a fold may learn from and which it is judged on, in order of time.
+"""Walk-forward splits: the training bars and the test bars of each fold, in order of time.
 
-Enters: when bars start and when their labels are known. Leaves: folds. No fold learns from a label that was not known
-an embargo before its first tested bar: labels that overlap the test are purged, for all symbols alike.
+Input: the starts of bars and the times at which their labels are known. Output: folds. No fold trains on a label that
+was unknown an embargo before its first test bar: labels that overlap the test are purged, for all symbols alike.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Times = NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Fold:
-    """Learn from labels known before ``learn_before``, judge on bars from ``start`` to before ``end`` (UTC).
+    """Train on labels known before ``learn_before``, test on bars from ``start`` to before ``end`` (UTC).
 
-    Of a sliding window only those known since ``learn_since`` count; ``None`` is an expanding one.
+    A sliding window uses only labels known since ``learn_since``; ``None`` means an expanding window.
     """
 
     number: int
@@ -29,26 +29,26 @@ class Fold:
     learn_since: datetime | None = None
 
     def learns_from(self, target_time: Times) -> NDArray[np.bool_]:
-        """Of labels by their target times, those that the fold may learn from."""
+        """Which labels, by their target times, are training data of the fold."""
         known = target_time < _stamp(self.learn_before)
         return known if self.learn_since is None else known & (target_time >= _stamp(self.learn_since))
 
     def judges(self, event_time: Times) -> NDArray[np.bool_]:
-        """Of bars by their start times, those that the fold is judged on."""
+        """Which bars, by their start times, are test data of the fold."""
         return (event_time >= _stamp(self.start)) & (event_time < _stamp(self.end))
 
 
 def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: timedelta | None = None) -> list[Fold]:
-    """Folds of about equally many bars, in order; the first learns from as many as it is judged on, or fewer.
+    """Folds with about the same number of bars, in order; the first trains on at most as many bars as it tests.
 
     Args:
         event_time: start of every labelled bar of all symbols, UTC, in any order.
-        folds: how many; fewer come out where too many bars share a time.
-        embargo: how long before a test a label must have been known; at least the horizon.
-        window: how far back each fold learns; ``None`` is from the beginning, an expanding window.
+        folds: how many; fewer if too many bars share a time.
+        embargo: how long before a test a label must be known; at least the horizon.
+        window: how far back each fold trains; ``None`` is from the beginning, an expanding window.
 
     Returns:
-        Folds numbered from 1, in order; together they test every bar behind the first part, once.
+        Folds numbered from 1, in order; together they test every bar after the first part, once.
     """
     ordered = np.sort(event_time)
     first = [ordered[len(ordered) * part // (folds + 1)] for part in range(1, folds + 1)] if len(ordered) else []
@@ -63,7 +63,7 @@ def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: time
 
 
 def in_holdout(symbol: NDArray[np.str_], event_time: Times, fraction: float) -> NDArray[np.bool_]:
-    """Of every symbol's bars, the latest ``fraction``: the period that nothing is chosen on."""
+    """The latest ``fraction`` of every symbol's bars: the period that no choice may use."""
     held = np.zeros(len(symbol), dtype=bool)
     for one in np.unique(symbol):
         own = np.flatnonzero(symbol == one)

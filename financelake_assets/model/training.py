@@ -1,8 +1,8 @@
-"""Training: bars → a fitted pipeline, its calibration, and how it did out of sample.
+"""Training: bars → a fitted pipeline, its calibration, and its out-of-sample results.
 
-Enters: whole series of silver bars. Leaves: a ``Trained`` that the registry can save. The forest is judged by a
-walk-forward first and then fitted once more on everything, so that no metric comes from a row that was learnt. The
-same bars, settings and seed give the same forest.
+Input: complete series of silver bars. Output: a ``Trained`` that the registry can save. A walk-forward evaluates the
+forest first; then the forest is fitted once more on all data. So no metric comes from a training row. The same bars,
+settings and seed give the same forest.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from financelake_assets.model.splits import Fold, in_holdout, walk_forward
 from financelake_assets.spark_sessions import activated
 
 KEY = ("symbol", "asset_class", "event_time")
-"""What tells labelled rows apart; they are of one interval."""
+"""The key of labelled rows; all have the same interval."""
 
 _FACTS = (*KEY, "target_time", "price", "realised_return", "delayed_return", "expected_move", LABEL)
 TRIALS = 20
-"""How many variants were compared inside the training period before these settings were chosen; kept with each version.
-See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
+"""How many variants were compared inside the training period to choose these settings; stored with each version.
+See docs/decisions/0003-model-choices.md, also for earlier screening that is not counted."""
 
-_LEAST_FOLDS = 2  # the first only calibrates the others
-_FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
+_LEAST_FOLDS = 2  # the first fold only calibrates the others
+_FITS_AT_ONCE = 2  # the fit of a small forest mostly waits for Spark to schedule its next job
 
 
 class NotEnoughHistoryError(FinanceLakeError, ValueError):
-    """There are too few labelled bars to learn anything from."""
+    """There are too few labelled bars to train on."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted pipeline and all that is known of it, not yet registered.
+    """A fitted pipeline and its results, not yet registered.
 
-    ``judged`` are its predictions out of sample; ``importance`` is by impurity, ``permutation`` by shuffling inputs
-    of the last fold's forest; ``reference`` is how the features were distributed; ``labelled`` are the Spark rows.
+    ``judged`` are its out-of-sample predictions; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
+    of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
     """
 
     session: SparkSession
@@ -83,26 +83,26 @@ def train(
     silver_version: int,
     log: Callable[[str], None],
 ) -> Trained:
-    """Train a version of the random forest and judge it out of sample.
+    """Train a version of the random forest and evaluate it out of sample.
 
-    The walk-forward's fits and the version's own run side by side; none sees another.
+    The walk-forward's fits and the final fit run in parallel and independently.
 
     Args:
         session: the session of ``bars``.
         bars: silver bars of the settings' interval.
         settings: the forest, horizon, folds and holdout.
-        silver_version: Delta version of silver that ``bars`` were read at.
-        log: where progress goes.
+        silver_version: the Delta version of silver from which ``bars`` were read.
+        log: called with each line of progress.
 
     Raises:
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    # a plan of a hundred window expressions would be analysed again by every job of every fit
+    # otherwise every job of every fit would analyse a plan of a hundred window expressions again
     labelled = _labelled(bars, settings).localCheckpoint()
     facts = _facts(labelled)
     if len(facts) < settings.min_rows:
         raise NotEnoughHistoryError(
-            f"{len(facts)} labelled bars of {settings.interval}, {settings.min_rows} are needed"
+            f"{len(facts)} labelled bars of {settings.interval}; {settings.min_rows} are needed"
         )
     log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(INPUTS)} features")
     embargo = bar_length(settings.interval) * settings.horizon
@@ -111,7 +111,7 @@ def train(
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
     latest = _latest(labelled, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        final = workers.submit(_final, session, latest, settings, log)  # the longest first
+        final = workers.submit(_final, session, latest, settings, log)  # first, because it takes longest
         raw, permutation = _walk(session, labelled, folds, settings, workers, log)
         model, importance = final.result()
     scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
@@ -136,11 +136,11 @@ def train(
 
 
 def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
-    """Fit the final pipeline alone: of the same bars, settings and seed it is the one that ``train`` gave.
+    """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
 
     Args:
-        bars: silver bars as they were, of the settings' interval.
-        settings: as they were.
+        bars: silver bars of the settings' interval, as at the training.
+        settings: as at the training.
 
     Returns:
         The pipeline, and the labelled rows.
@@ -154,7 +154,7 @@ def _window(settings: ModelSettings) -> timedelta | None:
 
 
 def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
-    """The rows that the version itself learns from: all, or those of a sliding window before the newest."""
+    """The training rows of the version: all rows, or those of a sliding window before the newest."""
     window = _window(settings)
     if window is None:
         return labelled
@@ -164,17 +164,17 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
 
 def _labelled(bars: DataFrame, settings: ModelSettings) -> DataFrame:
     bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-    horizon, featured, labelled = settings.horizon, features_of, labels_of  # found here, not by the workers
+    horizon, featured, labelled = settings.horizon, features_of, labels_of  # resolved here, not in the workers
     both = pa.schema([*ADDED, *LABELS])
     rows = by_series(bars, lambda series: labelled(featured(series), horizon), both)
     rows = rows.where(F.col("scorable") & F.col(LABEL).isNotNull())
-    # a forest's samples depend on the order of its rows: fix it, whatever order silver's files are in
+    # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
     return rows.select(*_FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
 
 
 def _facts(labelled: DataFrame) -> pl.DataFrame:
-    """What judging needs of the labelled rows, in UTC without a zone."""
+    """The columns of the labelled rows that the evaluation needs, in UTC without a zone."""
     return local(labelled.select(*_FACTS))
 
 
@@ -185,7 +185,7 @@ def _final(
     model = fit(session, latest, settings)
     with activated(session):
         weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
-    log("fitted on all of them" if settings.window_days is None else f"fitted on {settings.window_days} days")
+    log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
     return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
 
 
@@ -197,7 +197,7 @@ def _walk(
     workers: ThreadPoolExecutor,
     log: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, float]]:
-    """Raw predictions for every fold's bars from a forest that has seen none of them; importance in the last fold."""
+    """Raw out-of-sample predictions for every fold's bars, and the importance of the inputs in the last fold."""
     importance: dict[str, float] = {}
 
     def predict(fold: Fold) -> pl.DataFrame:
@@ -215,14 +215,14 @@ def _walk(
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(pl.lit(fold.number, dtype=pl.Int32).alias("fold"))
 
-    # the later folds learn from more bars: the longest first
+    # the later folds have more training bars: start the longest first
     raw = pl.concat(workers.map(predict, reversed(folds)))
-    # what is shuffled is the weekday of which the effect is looked up
+    # shuffle the category of symbol and weekday, from which the effect is looked up
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
 def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> Judged:
-    """Calibrate every fold from the folds before it, as one could have at the time; the first has none before it."""
+    """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold."""
     held_out = in_holdout(
         facts["symbol"].to_numpy().astype(str), facts["event_time"].to_numpy(), settings.holdout_fraction
     )
@@ -239,7 +239,7 @@ def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], setting
 
 
 def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:
-    """Per symbol, the mean return and the mean absolute change of price in the rows that a fold learnt from."""
+    """By symbol, the mean return and the mean absolute change of price in a fold's training rows."""
     change = pl.col("price") * (pl.col("realised_return").exp() - 1)
     return learnt.group_by("symbol").agg(
         pl.col("realised_return").mean().alias("training_mean"), change.abs().mean().alias("training_naive")
@@ -264,7 +264,7 @@ def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:
 
 
 def utc(moment: datetime) -> str:
-    """A literal that Spark reads as the same instant whatever the session's time zone.
+    """A literal that Spark reads as the same instant in every time zone of the session.
 
     Args:
         moment: a time in UTC, with or without its zone.

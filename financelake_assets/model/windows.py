@@ -1,8 +1,8 @@
 """Rolling statistics over the last bars of several series, as pure functions of arrays.
 
-Enters: values of all series one after the other, not-a-number where there is none. Leaves: one number a row. Every sum
-runs over its window's own values from the newest to the oldest, so it is the same to the last bit however much history
-lies before the window; a running sum would carry the rounding of everything it ever saw.
+Input: the values of all series one after the other, with NaN for a missing value. Output: one number for each row.
+Every sum adds its window's own values from the newest to the oldest, so it is the same to the last bit however much
+history comes before the window. A running sum would accumulate the rounding errors of all earlier values.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _Bools = NDArray[np.bool_]
 
 
 class Windows:
-    """Windows that end at each row and do not reach into another series."""
+    """Windows that end at each row and stay within its series."""
 
     def __init__(self, position: NDArray[np.int64]) -> None:
         """Declare the series.
 
         Args:
-            position: of each row in its series, from 0; the rows of a series are next to each other, in order.
+            position: of each row in its series, from 0; the rows of a series are contiguous and in order.
         """
         self._position = position
 
     def total(self, values: Floats, bars: int) -> Floats:
-        """Sum of the known values among the last ``bars`` rows; not a number where none is known."""
+        """Sum of the known values among the last ``bars`` rows; NaN if none is known."""
         return np.where(self.count(values, bars) > 0, self._sum(np.nan_to_num(values, nan=0.0), bars), np.nan)
 
     def count(self, values: Floats, bars: int) -> Floats:
@@ -60,7 +60,7 @@ class Windows:
         return found
 
     def _back(self, values: Floats, rows: int, nothing: float) -> Floats:
-        """Each row's value so many rows before it in its series."""
+        """The value of the row ``rows`` earlier in the same series."""
         shifted = np.full(len(values), nothing)
         if rows < len(values):
             shifted[rows:] = np.where(self._position[rows:] >= rows, values[: len(values) - rows], nothing)

@@ -1,6 +1,6 @@
 """Alerts: what is wrong with a lake, and which alerts were already sent.
 
-Enters: plain facts about the lake, and what was said before. Leaves: what to say now. Each condition is said once,
+Input: plain facts about the lake, and what was said before. Output: what to say now. Each condition is said once,
 again after ``repeat_hours`` while it lasts, and once more when it is over. Pure; ``notifier.py`` sends.
 """
 

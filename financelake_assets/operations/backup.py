@@ -1,6 +1,6 @@
 """``financelake backup`` and ``restore``: the tables and the models of a lake, copied while it runs.
 
-Enters: a lake, or the folder of a backup. Leaves: the other. A backup holds each table as of one version with the
+Input: a lake, or the folder of a backup. Output: the other. A backup holds each table as of one version with the
 history that is still there, the model artifacts, and ``backup.json`` with a sha256 of every file. It holds no topics
 and no checkpoints: a restored lake reads its topics from their beginning, and what its tables have counted is left out.
 

@@ -1,6 +1,6 @@
 """What the sensors decide, as pure functions over plain values; the sensors only fetch, call and act.
 
-Enters: offsets, counts and times. Leaves: what changed and what is due, with the reason in words.
+Input: offsets, counts and times. Output: what changed and what is due, with the reason in words.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checks of servers that this lake uses but does not run, in their own protocols and with this lake's credentials.
 
-Enters: settings that name such servers. Leaves: what each said, or one ``FinanceLakeError`` that names the setting to
+Input: settings that name such servers. Output: what each said, or one ``FinanceLakeError`` that names the setting to
 look at. ``doctor`` shows them; a server that the lake starts itself is not asked.
 """
 

@@ -1,6 +1,6 @@
 """Figures of a lake for Prometheus: ``python -m financelake_assets.operations.exporter`` answers at ``/metrics``.
 
-Enters: topics, checkpoints and the tables' logs, read at every scrape; no Spark is asked. Leaves: gauges. A part that
+Input: topics, checkpoints and the tables' logs, read at every scrape; no Spark is asked. Output: gauges. A part that
 cannot be read is missing and its ``financelake_readable`` is 0, so that a failed read never looks like a zero.
 """
 

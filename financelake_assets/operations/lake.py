@@ -1,6 +1,6 @@
 """Starts and stops a whole lake: checks first, then the processes stage by stage, each waited for until it is well.
 
-Enters: settings. Leaves: a lake that runs under its supervisor, or one ``FinanceLakeError`` that says why not.
+Input: settings. Output: a lake that runs under its supervisor, or one ``FinanceLakeError`` that says why not.
 Starting twice is harmless: what runs is left alone, what does not is started.
 """
 

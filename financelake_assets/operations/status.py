@@ -1,6 +1,6 @@
 """What a lake is doing: processes, topics, streams, tables, ledger and model in one plain dictionary.
 
-Enters: settings. Leaves: the object that ``financelake status --json`` prints. A part that cannot be read says why in
+Input: settings. Output: the object that ``financelake status --json`` prints. A part that cannot be read says why in
 an ``error`` of its own; it never looks like an empty answer.
 """
 

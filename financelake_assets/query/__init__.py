@@ -1,1 +1,1 @@
-"""Questions to a lake: SQL, tables at a version, new rows. Read-only, without Spark and without a running lake."""
+"""Queries on a lake: SQL, tables at a version, new rows. Read-only, without Spark and without a running lake."""

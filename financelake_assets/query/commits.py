@@ -1,4 +1,4 @@
-"""A table's commits: when each was made, and which files it added and removed. Read from Delta's log, one file each."""
+"""A table's commits: when each was made, and which files it added and removed, read from the Delta log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMMIT = re.compile(r"(\d{20})\.json")
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table. ``added`` and ``removed`` are files; with ``changes`` false the rows stayed the same."""
+    """One version of a table. ``added`` and ``removed`` are files; if ``changes`` is false, the rows did not change."""
 
     version: int
     time: datetime
@@ -35,7 +35,7 @@ def versions(spec: TableSpec, settings: Settings) -> list[int]:
 
 
 def commit(spec: TableSpec, settings: Settings, version: int) -> Commit | None:
-    """One commit; ``None`` where the log has none of that version.
+    """One commit; ``None`` if the log does not have that version.
 
     Raises:
         StoreError: the store cannot be read.

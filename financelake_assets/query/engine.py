@@ -1,8 +1,8 @@
 """SQL over the lake's tables with DuckDB: read-only, in bounded memory and time.
 
-A connection lives for one query. It sees views of the tables that the query names and nothing else of the machine: the
-files of those views are the only ones that it may open, nothing can be loaded or attached, and its settings are locked.
-What a statement does is judged before it runs, so a write is refused in words.
+A connection exists for one query. It has views of the tables that the query names, and may open only the files of those
+views. It cannot load or attach anything, and its settings are locked. A statement is checked before it runs, so a write
+gets a clear error.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from financelake_assets.query.versions import AsOf
 from financelake_assets.storage.delta import TableSpec
 
 BATCH = 10_000
-"""Rows that are brought out of the engine at a time."""
+"""Rows in each batch of an answer."""
 
 _PLAIN_READER = 1
-"""Reader protocol whose data files hold just the table's rows: no deletion vectors, no column mapping."""
+"""Reader protocol whose data files contain exactly the table's rows: no deletion vectors, no column mapping."""
 
 Opened = Mapping[str, DeltaTable | None]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gives. ``batches`` is read once; ``versions`` says which version of each table was read."""
+    """The answer to a query. ``batches`` can be read once; ``versions`` has the version of each table that was read."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     versions: Mapping[str, int | None]
-    """``None`` is a table that the lake has not made yet; it has no rows."""
+    """``None`` is a table that the lake has not created yet; it has no rows."""
 
     def table(self) -> pa.Table:
         """All rows at once."""
@@ -51,19 +51,19 @@ class Answer:
 
 @contextmanager
 def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float | None = None) -> Iterator[Answer]:
-    """Run one query; its answer can be read inside the ``with``.
+    """Run one query; its answer can be read only inside the ``with``.
 
     Args:
         settings: the lake.
-        query: one SQL statement in DuckDB's dialect that reads.
-        as_of: a version, if the query names one table, or a time.
-        seconds: after so long it is stopped; the default is ``query.timeout_seconds``.
+        query: one SQL statement in DuckDB's dialect that only reads.
+        as_of: a time, or a version if the query names only one table.
+        seconds: the time limit; the default is ``query.timeout_seconds``.
 
     Raises:
-        ReadOnlyError: it is not a query that reads.
-        UnknownTableError: it names a table that there is not.
-        VersionGoneError: a table is not kept as of then.
-        QueryTimeoutError: it took too long.
+        ReadOnlyError: the statement does not only read.
+        UnknownTableError: it names a table that does not exist.
+        VersionGoneError: a table is not kept at that version or time.
+        QueryTimeoutError: it exceeded the time limit.
         QueryError: DuckDB refuses it; the message is DuckDB's.
     """
     limit = settings.query.timeout_seconds if seconds is None else seconds
@@ -72,8 +72,8 @@ def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float 
             named = tables_of(connection, query)
         if isinstance(versions.parsed(as_of), int) and len(named) > 1:
             raise QueryError(
-                f"The query reads {', '.join(sorted(named))}, and a version is one table's own.",
-                remedy="Give a time: every table is then read as it was at that time.",
+                f"The query reads {', '.join(sorted(named))}; a version is possible only for one table.",
+                remedy="Give a time instead: each table is then read as it was at that time.",
             )
         opened = {name: versions.at(spec, settings, as_of) for name, spec in named.items()}
         _prepare(connection, settings, opened)
@@ -102,7 +102,7 @@ def _connection(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConne
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, opened: Opened) -> None:
-    """Make a view of each table, and shut everything else."""
+    """Make a view of each table, and close everything else."""
     paths = {name: _paths(BY_NAME[name], settings, table) for name, table in opened.items()}
     allowed = [path for found in paths.values() for path in found or ()]
     connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
@@ -115,7 +115,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, opened: 
 
 
 def _paths(spec: TableSpec, settings: Settings, table: DeltaTable | None) -> list[str] | None:
-    """The files that DuckDB can read by itself; ``None`` where delta-rs has to, as from a store."""
+    """The files that DuckDB can read by itself; ``None`` if delta-rs has to read them, as from a store."""
     if table is None:
         return []
     plain = table.protocol().min_reader_version == _PLAIN_READER and not table.metadata().partition_columns
@@ -126,7 +126,7 @@ def _paths(spec: TableSpec, settings: Settings, table: DeltaTable | None) -> lis
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, table: DeltaTable | None, paths: list[str] | None) -> None:
     spec = BY_NAME[name]
-    # with its columns and types even where no file has them yet
+    # declares all columns and types, even if no file has them yet
     schema = spec.schema if table is None else pa.schema(table.schema().to_arrow())
     declared, hidden = f"columns_{spec.layer}_{spec.name}", f"rows_{spec.layer}_{spec.name}"
     connection.register(declared, schema.empty_table())
@@ -136,7 +136,7 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, table: DeltaTable | 
         sources.append(hidden)
     elif paths:
         sources.append(f"read_parquet([{', '.join(map(_quoted, paths))}], union_by_name = true)")
-    # the names are the catalogue's, the paths are quoted
+    # the names are from the catalogue, and the paths are quoted
     rows = " UNION ALL BY NAME ".join(f"FROM {source}" for source in sources)
     connection.execute(f"CREATE VIEW {name} AS {rows}")
 
@@ -147,7 +147,7 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def _limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
-    """Stop what the connection does after a while; the event says whether that happened."""
+    """Interrupt the connection after a while; the event says whether that happened."""
     over = threading.Event()
 
     def stop() -> None:
@@ -161,7 +161,7 @@ def _limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[
         yield over
     finally:
         timer.cancel()
-        timer.join()  # it must not interrupt what is closed
+        timer.join()  # it must not interrupt a closed connection
 
 
 def _batches(reader: pa.RecordBatchReader, over: threading.Event, seconds: float) -> Iterator[pa.RecordBatch]:
@@ -175,7 +175,7 @@ def _batches(reader: pa.RecordBatchReader, over: threading.Event, seconds: float
 def _too_long(seconds: float) -> QueryTimeoutError:
     return QueryTimeoutError(
         f"The query was stopped after {seconds:g} s.",
-        remedy="Ask for less (a symbol, a time range), or raise --timeout or FINANCELAKE_QUERY__TIMEOUT_SECONDS.",
+        remedy="Read less (one symbol, a time range), or raise --timeout or FINANCELAKE_QUERY__TIMEOUT_SECONDS.",
     )
 
 
@@ -188,11 +188,11 @@ def _in_words(over: threading.Event, seconds: float) -> Iterator[None]:
             raise _too_long(seconds) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise QueryError(
-                "The query needs more memory or disk than it may have.",
-                remedy="Ask for less, or set FINANCELAKE_QUERY__MEMORY_MB or FINANCELAKE_QUERY__SPILL_MB.",
+                "The query needs more memory or disk than its limit.",
+                remedy="Read less, or raise FINANCELAKE_QUERY__MEMORY_MB or FINANCELAKE_QUERY__SPILL_MB.",
             ) from error
         if isinstance(error, duckdb.PermissionException):
-            raise ReadOnlyError("A query sees the lake's tables, and no other file or address.") from error
+            raise ReadOnlyError("A query can read the lake's tables, and no other file or address.") from error
         if not isinstance(error, (duckdb.Error, pa.ArrowException)):
             raise
         raise QueryError(str(error).strip()) from error

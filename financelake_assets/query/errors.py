@@ -1,4 +1,4 @@
-"""What can go wrong with a question to the lake, in words for who asked it."""
+"""Errors of queries, with messages for the person who asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from financelake_assets.errors import FinanceLakeError
 
 
 class QueryError(FinanceLakeError, ValueError):
-    """A question that the lake cannot answer; the message says why."""
+    """A query that the lake cannot answer; the message says why."""
 
 
 class ReadOnlyError(QueryError):
@@ -14,7 +14,7 @@ class ReadOnlyError(QueryError):
 
 
 class QueryTimeoutError(QueryError):
-    """A query that took longer than it was given."""
+    """A query that exceeded its time limit."""
 
 
 class UnknownTableError(QueryError):
@@ -22,4 +22,4 @@ class UnknownTableError(QueryError):
 
 
 class VersionGoneError(QueryError):
-    """A version that was never there, or that maintenance cleaned up; the message says what is kept."""
+    """A version that never existed, or that maintenance deleted; the message says which versions are kept."""

@@ -1,8 +1,8 @@
 """New rows of a table, commit by commit, from Delta's log.
 
-Enters: a table's commits. Leaves: of each commit, the rows that it brought or changed: those of the files that it added
-without those of the files that it removed. So a correction gives the corrected row alone, and a commit that only
-merges small files gives none.
+Input: a table's commits. Output: for each commit, the rows that it added or changed: the rows of its added files that
+are not in its removed files. So a correction gives only the corrected row, and a commit that only compacts files gives
+no row.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.store import delta_options
 
 _LOOK_S, _LOOK_STORE_S = 0.2, 1.0
-"""Between two looks for a commit; in a store each is a request."""
+"""Time between two checks for a commit; in a store each check is a request."""
 
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """What one commit brought. ``version`` is the place to go on from."""
+    """The new rows of one commit. Continue after its ``version``."""
 
     version: int
     time: datetime
@@ -37,10 +37,10 @@ class NewRows:
 
 
 def position(spec: TableSpec, settings: Settings, after: int | None) -> int:
-    """The version behind which to begin: the newest one, or the one that is given.
+    """The version after which to begin: the newest one, or the given one.
 
     Raises:
-        VersionGoneError: the commits after it are not all in the log any more, or it is not there yet.
+        VersionGoneError: the log no longer has all commits after it, or the version does not exist yet.
     """
     table = spec.open(settings)
     newest = -1 if table is None else table.version()
@@ -57,7 +57,7 @@ def position(spec: TableSpec, settings: Settings, after: int | None) -> int:
 
 
 def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float | None) -> Iterator[NewRows]:
-    """The new rows of each commit after a version, for ever or until nothing was new for so long."""
+    """The new rows of each commit after a version, without end or until no commit comes for ``idle_seconds``."""
     table: DeltaTable | None = None
     look = _LOOK_S if settings.store.url is None else _LOOK_STORE_S
     last_new = time.monotonic()
@@ -80,7 +80,7 @@ def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float 
 
 
 def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
-    """The rows of a commit that were not there before it.
+    """The rows that a commit added or changed.
 
     Raises:
         VersionGoneError: maintenance deleted files that the commit added or removed.
@@ -108,14 +108,14 @@ def _rows(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[s
         ).collect()
     except FileNotFoundError as error:
         raise VersionGoneError(
-            f"Files of {dotted(spec)} were cleaned up before they were followed.",
-            remedy="Read the table as it is now with lake.table, and follow from there.",
+            f"Maintenance deleted files of {dotted(spec)} before follow read them.",
+            remedy="Read the current table with lake.table, and follow from there.",
         ) from error
 
 
 def _log_gone(spec: TableSpec, settings: Settings, version: int) -> VersionGoneError:
     first = next(iter(commits.versions(spec, settings)), None)
     return VersionGoneError(
-        f"The commit of version {version} of {dotted(spec)} is not in its log any more.",
+        f"The log of {dotted(spec)} no longer has the commit of version {version}.",
         remedy=f"The log begins at version {first}: read the table with lake.table, and follow from there.",
     )

@@ -1,4 +1,4 @@
-"""Names of tables as people write them: ``silver.bars``, and ``silver/bars`` as in paths."""
+"""Names of tables: ``silver.bars``, and ``silver/bars`` as in paths."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BY_NAME = {dotted(spec): spec for spec in TABLES}
 
 
 def known(name: str) -> TableSpec:
-    """The table of a name.
+    """The table with a name.
 
     Raises:
-        UnknownTableError: there is none; the message names the nearest one.
+        UnknownTableError: there is no such table; the message names the nearest one.
     """
     wanted = name.strip().replace('"', "").replace("/", ".").lower()
     if wanted in BY_NAME:

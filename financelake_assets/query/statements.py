@@ -1,4 +1,4 @@
-"""What a statement would do, and which tables it names: judged from its syntax tree, before anything runs."""
+"""What a statement does and which tables it names, from its syntax tree, before it runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from financelake_assets.storage.delta import TableSpec
 
 _EXPLAIN = re.compile(r"\s*explain(\s+analyze)?\b", re.IGNORECASE)
 _OWN = ("information_schema", "pg_catalog")
-"""DuckDB's own catalogue, which says nothing of the machine."""
+"""DuckDB's own catalogue, which reveals nothing about the machine."""
 
 
 def tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, TableSpec]:
     """The tables that a query names, by their names in SQL.
 
     Raises:
-        ReadOnlyError: it is not a query that reads.
-        UnknownTableError: it names a table that there is not.
-        QueryError: it is not one statement, or one that cannot be looked into.
+        ReadOnlyError: the statement does not only read.
+        UnknownTableError: it names a table that does not exist.
+        QueryError: there is more than one statement, or one that cannot be analysed.
         duckdb.Error: it is not SQL.
     """
     tree = json.loads(_serialised(connection, _reading(connection, query)))
     if tree["error"]:
         raise QueryError(
-            f"The query cannot be looked into: {tree['error_message']}",
+            f"The query cannot be analysed: {tree['error_message']}",
             remedy="Write it as SELECT; for PIVOT, as aggregates with FILTER.",
         )
     found = list(_nodes(tree))
@@ -40,18 +40,18 @@ def tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Ta
 
 
 def _reading(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """The query, or what it explains, if that only reads."""
+    """The query, or the query inside an EXPLAIN, if it only reads."""
     statements = connection.extract_statements(query)
     if len(statements) != 1:
         raise QueryError(f"There are {len(statements)} statements.", remedy="Give one query at a time.")
     kind, text = statements[0].type, statements[0].query
-    if kind == duckdb.StatementType.EXPLAIN:  # with ANALYZE it runs what it explains
+    if kind == duckdb.StatementType.EXPLAIN:  # EXPLAIN ANALYZE runs its statement
         text = _EXPLAIN.sub("", text, count=1)
         statements = connection.extract_statements(text) if text != statements[0].query else []
     if [item.type for item in statements] != [duckdb.StatementType.SELECT]:
         raise ReadOnlyError(
-            f"The lake is only read here, and this is of the kind {kind.name}.",
-            remedy="Ask with SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.",
+            f"Queries are read-only, and this is a {kind.name} statement.",
+            remedy="Use SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.",
         )
     return text
 

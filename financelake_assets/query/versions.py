@@ -1,7 +1,7 @@
-"""A table as it was at a version or a time, and what is still kept of it.
+"""A table at a version or a time, and which versions are kept.
 
-delta-rs opens a version whose files are gone, and takes the first version for a time before it. Both would be a wrong
-answer, so they are looked for here first.
+delta-rs opens a version whose files are gone, and for a time before the first version it opens the first version. Both
+would give a wrong answer, so this module checks for them first.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.store import delta_options, names
 
 AsOf = int | datetime | str | None
-"""A version, a time (without a zone it is UTC), either as text, or now."""
+"""A version, a time (UTC if it has no zone), either of them as text, or ``None`` for now."""
 
 
 def parsed(as_of: AsOf) -> int | datetime | None:
-    """A version or a time in UTC; ``None`` is now.
+    """A version, or a time in UTC; ``None`` is now.
 
     Raises:
-        QueryError: it is neither.
+        QueryError: it is neither a version nor a time.
     """
     if isinstance(as_of, str):
         text = as_of.strip()
@@ -43,21 +43,21 @@ def parsed(as_of: AsOf) -> int | datetime | None:
     if isinstance(as_of, datetime):
         return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
     if as_of is not None and as_of < 0:
-        raise QueryError(f"{as_of} is no version.", remedy="Versions begin at 0.")
+        raise QueryError(f"{as_of} is not a version.", remedy="Versions begin at 0.")
     return as_of
 
 
 def at(spec: TableSpec, settings: Settings, as_of: AsOf = None) -> DeltaTable | None:
-    """Open a table as it was; ``None`` where nobody has made it yet and it is asked for as it is now.
+    """Open a table at a version or time; ``None`` for the current state of a table that does not exist yet.
 
     Raises:
-        VersionGoneError: the version or time was never there, or its files were cleaned up.
+        VersionGoneError: the version or time never existed, or its files were deleted.
     """
     wanted, newest = parsed(as_of), spec.open(settings)
     if wanted is None:
         return newest
     if newest is None:
-        raise VersionGoneError(f"{dotted(spec)} has no version yet: the lake has not made the table.")
+        raise VersionGoneError(f"{dotted(spec)} has no version yet: the lake has not created the table.")
     version = wanted if isinstance(wanted, int) else _version_at(spec, settings, wanted)
     if version > newest.version():
         raise VersionGoneError(
@@ -80,9 +80,10 @@ def files(table: DeltaTable) -> set[str]:
 
 
 def kept(spec: TableSpec, settings: Settings) -> tuple[int, int] | None:
-    """The oldest and newest version between which every one can be read; ``None`` without a table.
+    """The oldest and newest version between which every version can be read; ``None`` without a table.
 
-    A commit's undoing needs the files that it removed. So this walks back from the newest until one is missing.
+    A version before a commit needs the files that the commit removed. So this walks back from the newest version until
+    one is missing.
     """
     newest = spec.open(settings)
     if newest is None:
@@ -107,19 +108,19 @@ def _gone(spec: TableSpec, settings: Settings, version: int) -> VersionGoneError
     since = commits.time_of(spec, settings, oldest)
     time = f", from {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return VersionGoneError(
-        f"Version {version} of {dotted(spec)} was cleaned up: maintenance deletes replaced files after "
+        f"Version {version} of {dotted(spec)} is no longer kept: maintenance deletes replaced files after "
         f"{settings.maintenance.retention_hours} hours.",
         remedy=f"Versions {oldest} to {newest} are kept{time}. FINANCELAKE_MAINTENANCE__RETENTION_HOURS keeps more.",
     )
 
 
 def _version_at(spec: TableSpec, settings: Settings, time: datetime) -> int:
-    """The last version that was committed at a time or before it."""
+    """The last version that was committed at or before a time."""
     known = commits.versions(spec, settings)
     first = commits.time_of(spec, settings, known[0]) if known else None
     if first is None or time < first:
         raise VersionGoneError(
-            f"Nothing is kept of {dotted(spec)} at {time:%Y-%m-%d %H:%M:%S} UTC.",
+            f"No version of {dotted(spec)} is kept for {time:%Y-%m-%d %H:%M:%S} UTC.",
             remedy=f"Its log begins at {first:%Y-%m-%d %H:%M:%S} UTC." if first else "Its log is empty.",
         )
     low, high = 0, len(known) - 1

@@ -1,7 +1,7 @@
-"""What a streaming checkpoint says of its progress, read from its files without Spark.
+"""Progress of a streaming query, read from the files of its checkpoint without Spark.
 
-Enters: a checkpoint folder. Leaves: what is committed, and what is being worked on. These files are Structured
-Streaming's own record, so the answer holds while the server is down too.
+Input: a checkpoint folder. Output: the committed micro-batch and the open one. Structured Streaming itself writes these
+files, so the answer is correct even while the server is down.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class CheckpointError(FinanceLakeError, RuntimeError):
 
 
 def committed_batch(checkpoint: Path) -> int | None:
-    """Id of the last committed micro-batch; ``None`` when none was committed yet."""
+    """Id of the last committed micro-batch; ``None`` before the first."""
     return _newest(checkpoint / "commits")
 
 
 def open_batch(checkpoint: Path) -> tuple[int, float] | None:
-    """The micro-batch that was planned and is not committed: its id, and when it was planned (seconds since the epoch).
+    """The micro-batch that is planned and not committed: its id, and the time of its plan (seconds since the epoch).
 
-    A query that was stopped in its midst does it again, so a batch may have been planned by a query before.
+    A query that was stopped during a batch repeats it, so an earlier run of the query may have planned it.
     """
     planned = _newest(checkpoint / "offsets")
     if planned is None or (checkpoint / "commits" / str(planned)).exists():
         return None
-    with suppress(FileNotFoundError):  # somebody removed the checkpoint meanwhile
+    with suppress(FileNotFoundError):  # somebody deleted the checkpoint meanwhile
         return planned, (checkpoint / "offsets" / str(planned)).stat().st_mtime
     return None
 
@@ -41,23 +41,23 @@ def _newest(folder: Path) -> int | None:
 
 
 def source_offsets(checkpoint: Path, batch: int) -> dict[str, Any]:
-    """The first source's end offset of a micro-batch, as the source wrote it.
+    """The first source's end offset of a micro-batch, in the source's own format.
 
     Raises:
-        FileNotFoundError: the batch has been purged, which Spark does after 100 batches.
-        CheckpointError: the file is cut short or holds something else.
+        FileNotFoundError: Spark has deleted the batch's file, which it does after 100 batches.
+        CheckpointError: the file is truncated or has other content.
     """
     file = checkpoint / "offsets" / str(batch)
     try:
-        # a version line, the batch's metadata, then one line a source
+        # a version line, the batch's metadata, then one line for each source
         return dict(json.loads(file.read_text().splitlines()[2]))
     except (IndexError, TypeError, ValueError) as error:
         raise damaged(checkpoint, f"{file} does not hold the offsets of its batch") from error
 
 
 def damaged(checkpoint: Path, what: str) -> CheckpointError:
-    """The error of a checkpoint that does not hold what it should."""
+    """The error for a checkpoint with wrong content."""
     return CheckpointError(
-        f"The checkpoint {checkpoint} is damaged: {what}. Remove the checkpoint to begin again; the tables keep what "
-        "they have."
+        f"The checkpoint {checkpoint} is damaged: {what}. Remove the checkpoint: the query then begins again, and the "
+        "tables keep their rows."
     )

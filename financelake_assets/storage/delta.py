@@ -1,7 +1,7 @@
-"""Delta tables as the lake declares them: one ``TableSpec`` each, created and inspected without Spark.
+"""Delta tables as the lake declares them: one ``TableSpec`` for each, created and inspected without Spark.
 
-Enters: specs from ``silver/schema.py`` and ``gold/schema.py``. Leaves: tables and cheap facts about them
-(rows, version, newest event). Creation is idempotent and safe when several processes race for it.
+Input: the specs in each layer's ``schema.py``. Output: tables, and facts about them that cost little (rows, version,
+newest event). Creation is idempotent and safe if several processes try it at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from financelake_assets.storage.store import delta_options
 
 _ATTEMPTS = 8
 _PROPERTIES = {"delta.checkpointInterval": "20"}
-"""Of every table. Who opens one reads each commit since the last checkpoint, and a stream commits every second."""
+"""Properties of every table. Opening one reads each commit since the last checkpoint, and streams commit often."""
 
 T = TypeVar("T")
 
@@ -35,16 +35,16 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
 Sources = tuple[str, ...]
-"""Columns of tables, each as ``layer/name.column``."""
+"""Columns of tables, each written as ``layer/name.column``."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Which columns the columns of a table are made of.
+    """The source columns of a table's columns.
 
-    ``of`` names single columns; ``same`` are tables from which columns of the same name are taken over, the last one
-    that has the name; ``rest`` is what all other columns are made of. A column that only says when or by what a row
-    was made (``as_of``, ``model_version`` …) has no sources.
+    ``of`` has the sources of single columns; ``same`` has the tables from which columns of the same name are copied
+    (the last table that has the name wins); ``rest`` has the sources of all other columns. A column that only says when
+    or by what a row was made (``as_of``, ``model_version`` …) has no sources.
     """
 
     same: tuple[TableSpec, ...] = ()
@@ -54,11 +54,11 @@ class Lineage:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A Delta table: where it lies, its columns, its unique key, its properties, and the column that tells its age.
+    """A Delta table: its place, its columns, its unique key, its properties, and the column that tells its age.
 
-    ``constraints`` are rules by name that hold for every row; a write that breaks one fails. ``expectations`` are rules
-    that a check in Dagster looks after, where no write may wait for them. To add a column, a constraint or a property,
-    declare it: a table that lacks it gets it when it is next opened to be written.
+    ``constraints`` are named rules for every row; a write that breaks one fails. ``expectations`` are rules that a
+    check in Dagster tests, where a write must not wait for them. To add a column, a constraint or a property, declare
+    it: a table that lacks it gets it when a process next opens it for writing.
     """
 
     layer: str
@@ -73,12 +73,12 @@ class TableSpec:
     lineage: Lineage = field(default_factory=Lineage)
 
     def columns(self, *names: str) -> Sources:
-        """Columns of this table, as sources of another one's."""
+        """Columns of this table, as sources for another table."""
         return tuple(f"{self.full_name}.{name}" for name in names)
 
     @property
     def made_of(self) -> dict[str, Sources]:
-        """The columns that are made of others, each with those."""
+        """The derived columns, each with its sources."""
         found = dict.fromkeys(self.schema.names, self.lineage.rest)
         for source in self.lineage.same:
             found |= {name: source.columns(name) for name in self.schema.names if name in source.schema.names}
@@ -102,7 +102,7 @@ class TableSpec:
 
     @property
     def same_key(self) -> str:
-        """Condition of a merge by key, of source ``s`` into target ``t``."""
+        """The merge condition: source ``s`` and target ``t`` have the same key."""
         return " AND ".join(f"t.`{name}` = s.`{name}`" for name in self.key)
 
     def path(self, settings: Settings) -> str:
@@ -110,11 +110,11 @@ class TableSpec:
         return settings.table(self.layer, self.name)
 
     def ensure(self, settings: Settings) -> DeltaTable:
-        """Open the table, creating it empty where it does not exist and adding what its declaration has gained.
+        """Open the table; create it if it does not exist, and add what is new in its declaration.
 
         Raises:
-            DeltaError: the folder holds something that is not a readable Delta table, or a row that breaks a rule
-                which the declaration has gained.
+            DeltaError: the folder contains something that is not a readable Delta table, or a row that breaks a new
+                rule of the declaration.
         """
         try:
             table = self._opened(settings)
@@ -138,7 +138,7 @@ class TableSpec:
                 storage_options=delta_options(settings),
             )
         except DeltaError:
-            return self._opened(settings)  # another process created it in between
+            return self._opened(settings)  # another process created it meanwhile
 
     def _lacking(self, table: DeltaTable) -> _Lacking:
         present = {field.name for field in table.schema().fields}
@@ -154,7 +154,7 @@ class TableSpec:
         if lacking.properties:
             table.alter.set_table_properties(lacking.properties)
         if lacking.columns:
-            # the rows that are there have nothing in them
+            # in existing rows the new columns are null
             fields = [self.schema.field(name).with_nullable(True) for name in lacking.columns]
             table.alter.add_columns(DeltaSchema.from_arrow(pa.schema(fields)).fields)
         for name, rule in lacking.rules.items():
@@ -166,14 +166,14 @@ class TableSpec:
         return {**_PROPERTIES, **self.properties}
 
     def open(self, settings: Settings) -> DeltaTable | None:
-        """Open the table; ``None`` where it does not exist yet (a broken table still raises)."""
+        """Open the table; ``None`` if it does not exist yet (a broken table still raises)."""
         try:
             return self._opened(settings)
         except TableNotFoundError:
             return None
 
     def scan(self, settings: Settings, version: int | None = None) -> pl.LazyFrame:
-        """The rows as they are now, or were at a version; none where the table does not exist yet."""
+        """The current rows, or those of a version; none if the table does not exist yet."""
         table = self.open(settings)
         if table is None:
             return self.empty.lazy()
@@ -183,7 +183,7 @@ class TableSpec:
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:
-        """A lock for writers that rewrite this table. Without it, one of two writers has to begin again.
+        """A lock for writers that rewrite this table. Without it, one of two writers has to retry.
 
         Raises:
             LockTimeoutError: another writer does not end.
@@ -194,13 +194,13 @@ class TableSpec:
             yield
 
     def facts(self, settings: Settings) -> TableFacts | None:
-        """Rows, version and newest times from the table's log alone; ``None`` where it does not exist yet."""
+        """Rows, version and newest times, from the table's log alone; ``None`` if it does not exist yet."""
         table = self.open(settings)
         if table is None:
             return None
         added = pa.table(table.get_add_actions(flatten=True))
         newest = f"max.{self.time_column}"
-        # some tables are in the order of something else than time
+        # some tables are not ordered by time
         known = newest in added.column_names and pa.types.is_temporal(added[newest].type)
         return TableFacts(
             rows=pc.sum(added["num_records"]).as_py() or 0,
@@ -230,7 +230,7 @@ class _Told(DeltaTable):
 
 
 class _Lacking(NamedTuple):
-    """What is declared and a table does not have."""
+    """What the declaration has and the table lacks."""
 
     columns: list[str]
     rules: dict[str, str]
@@ -239,7 +239,7 @@ class _Lacking(NamedTuple):
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What a table's log says of it: rows, Delta version, and the newest value of its time column (UTC)."""
+    """Facts from a table's log: rows, Delta version, and the newest value of its time column (UTC)."""
 
     rows: int
     version: int
@@ -252,10 +252,10 @@ def columns(fields: Mapping[str, pa.DataType], required: tuple[str, ...] = ()) -
 
 
 def retried(commit: Callable[[], T]) -> T:
-    """Do what ends in a commit, again from its beginning when another writer was faster.
+    """Call a function that ends in a commit; call it again if another writer committed first.
 
     Raises:
-        CommitFailedError: other writers were faster each time.
+        CommitFailedError: another writer committed first at each attempt.
     """
     return Retrying(
         stop=stop_after_attempt(_ATTEMPTS),

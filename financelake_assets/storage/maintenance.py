@@ -1,8 +1,8 @@
-"""Maintenance of Delta tables: small files merged, replaced ones deleted after a while, the log kept short.
+"""Maintenance of Delta tables: compacts small files, deletes replaced files after a while, keeps the log short.
 
-Enters: table specs and settings. Leaves: the same rows in fewer files, and what was found and done. Runs beside the
-live queries: a reader keeps the files of its version until their retention is over, and of two who rewrite the same
-file one begins again. It never touches a table's totals and offsets, which live in the log and its checkpoints.
+Input: table specs and settings. Output: the same rows in fewer files, and a report. It runs beside the live queries: a
+reader keeps the files of its version until their retention has passed, and if two processes rewrite the same file, one
+of them retries. It never changes a table's totals and offsets, which are in the log and its checkpoints.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Condition:
-    """How a table lies on disk. ``small_files`` are below half the target; ``log_files`` are commits not cleaned up."""
+    """State of a table on disk. ``small_files`` are below half the target size; ``log_files`` are uncleaned commits."""
 
     files: int
     small_files: int
@@ -33,7 +33,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run of maintenance found and did to one table."""
+    """What a maintenance run found and did to one table."""
 
     before: Condition
     after: Condition
@@ -41,7 +41,7 @@ class Work:
     deleted_files: int
 
     def metadata(self) -> dict[str, Any]:
-        """As flat names for Dagster."""
+        """The values under flat names for Dagster."""
         return {
             **{f"{name}_before": value for name, value in asdict(self.before).items()},
             **asdict(self.after),
@@ -51,7 +51,7 @@ class Work:
 
 
 def condition(spec: TableSpec, settings: Settings) -> Condition | None:
-    """Look at a table's log, not at its rows; ``None`` where it does not exist yet."""
+    """Inspect a table's log, not its rows; ``None`` if the table does not exist yet."""
     table = spec.open(settings)
     if table is None:
         return None
@@ -68,26 +68,26 @@ def condition(spec: TableSpec, settings: Settings) -> Condition | None:
 
 
 def maintain(spec: TableSpec, settings: Settings) -> Work | None:
-    """Do what is due to one table; ``None`` where it does not exist yet.
+    """Do the due work for one table; ``None`` if it does not exist yet.
 
     Raises:
-        CommitFailedError: somebody who does not take turns rewrote the same files again and again.
+        CommitFailedError: a writer without the lock rewrote the same files at each attempt.
     """
     before = condition(spec, settings)
     if before is None:
         return None
     merged = _compact(spec, settings) if before.small_files >= settings.maintenance.small_files else 0
     table = spec.ensure(settings)
-    # not only what the log names: a killed writer leaves files that no log knows
+    # also deletes files that the log does not name: a killed writer leaves such files
     deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
-    # only what lies behind a checkpoint, and after the table's log retention (30 days unless it says otherwise)
+    # only log files before a checkpoint and older than the table's log retention (30 days by default)
     table.cleanup_metadata()
     after = condition(spec, settings) or before
     return Work(before, after, merged, len(deleted))
 
 
 def _compact(spec: TableSpec, settings: Settings) -> int:
-    """Merge small files; how many are gone. Tried beside the writers first, then with their turn taken."""
+    """Compact small files; return how many fewer there are. The first attempt takes no lock, the next one does."""
 
     def compact() -> int:
         done = spec.ensure(settings).optimize.compact(target_size=_target_bytes(settings), max_concurrent_tasks=2)

@@ -1,7 +1,7 @@
-"""Tables that a query writes to, kept open: rows in and out with delta-rs, a few dozen milliseconds each.
+"""Tables that a query writes to, kept open: delta-rs reads and writes rows in a few dozen milliseconds.
 
-Enters: polars rows with the columns of a ``TableSpec``. Leaves: each key once, as it was first written. An insert is
-idempotent, and safe beside another writer: who loses the race for a commit looks again at what is there.
+Input: polars rows with the columns of a ``TableSpec``. Output: each key once, as first written. An insert is idempotent
+and safe beside another writer: if the other one commits first, it reads the table again and retries.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _INSERTS = "inserts"
 
 
 class OpenTables:
-    """A lake's tables, kept open: looking for new commits costs a fraction of opening a table."""
+    """A lake's tables, kept open: checking for new commits costs far less than opening a table."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._open: dict[str, DeltaTable] = {}
 
     def newest(self, table: TableSpec) -> DeltaTable:
-        """A table as it is now; it is created where it does not exist."""
+        """The current version of a table; creates the table if it does not exist."""
         opened = self._open.get(table.full_name)
         if opened is None:
             opened = self._open[table.full_name] = table.ensure(self.settings)
@@ -32,21 +32,21 @@ class OpenTables:
         return opened
 
     def scan(self, table: TableSpec) -> pl.LazyFrame:
-        """The table's rows as they are now."""
+        """The table's current rows."""
         return pl.scan_delta(self.newest(table))
 
     def insert(self, table: TableSpec, rows: pl.DataFrame) -> int:
-        """Add the rows whose key is not in the table yet; the others change nothing.
+        """Add the rows whose key is not in the table yet; ignore the others.
 
         Args:
-            table: the target; it is created where it does not exist.
+            table: the target; created if it does not exist.
             rows: at least the columns of the table, each key once.
 
         Returns:
             How many rows were new.
 
         Raises:
-            CommitFailedError: others wrote to the table again and again.
+            CommitFailedError: another writer committed first at each attempt.
         """
         if rows.is_empty():
             return 0
@@ -59,7 +59,7 @@ class OpenTables:
             new = rows.join(known, on=key, how="anti")
             if not new.is_empty():
                 source = new.select(table.schema.names).to_arrow().cast(table.schema)
-                # appends conflict with nothing, but two that move one number do: who comes second looks again
+                # appends never conflict, but two writers of the same transaction id do: the second one retries
                 inserts = Transaction(_INSERTS, (opened.transaction_version(_INSERTS) or 0) + 1)
                 properties = CommitProperties(app_transactions=[inserts])
                 write_deltalake(opened, source, mode="append", commit_properties=properties)

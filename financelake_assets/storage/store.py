@@ -1,8 +1,8 @@
-"""Where the Delta tables are, the data folder or a bucket of an S3-compatible store, as each reader wants to be told.
+"""The place of the Delta tables, the data folder or a bucket of an S3-compatible store, in the form each reader needs.
 
-Enters: settings. Leaves: the options of delta-rs and polars, those of Spark, and the objects themselves for who looks
-at files. A commit is a put that the store refuses where the version exists (``If-None-Match``); a store that
-does not refuse loses commits, so ``refuse_careless`` tries it out before a lake uses one.
+Input: settings. Output: the options of delta-rs and polars, those of Spark, and an interface to the files themselves. A
+commit is a put that the store must refuse if the version exists (``If-None-Match``). A store that does not refuse loses
+commits, so ``refuse_careless`` tests a store before a lake uses it.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 LAYERS = ("gold", "operations", "reference", "silver")
-"""The folders of tables, those first whose rows refer to the others'."""
+"""The folders of tables; a folder comes before those that its rows refer to."""
 
 _AMAZONS_CHAIN = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
 _RETRIES = {"retry_timeout": "20s", "connect_timeout": "5s", "timeout": "30s"}
-"""Of one request. A query or sensor that has waited so long is better told, and tries again by itself."""
+"""Time limit of one request. After it, a query or sensor gets an error and retries."""
 _PATIENCE = timedelta(seconds=20)
 
 
 class StoreError(FinanceLakeError, RuntimeError):
-    """The object store cannot hold this lake's tables; the message names what to set."""
+    """The object store cannot be used for this lake's tables; the message names the setting."""
 
 
 def _keys(settings: Settings) -> tuple[str, str] | None:
-    """Access key and secret key; ``None`` where the machine's role or its own variables are to be used."""
+    """Access key and secret key; ``None`` to use the machine's role or the ``AWS_…`` variables."""
     store = settings.store
     if store.access_key is None:
         return None
     if store.secret_key is None:
-        raise StoreError("FINANCELAKE_STORE__ACCESS_KEY is set, which needs FINANCELAKE_STORE__SECRET_KEY.")
+        raise StoreError("FINANCELAKE_STORE__ACCESS_KEY is set, so FINANCELAKE_STORE__SECRET_KEY must be set too.")
     return store.access_key, store.secret_key.get_secret_value()
 
 
 def delta_options(settings: Settings) -> dict[str, str] | None:
-    """Options of delta-rs and polars; ``None`` for tables in a folder.
+    """Options for delta-rs and polars; ``None`` for tables in a folder.
 
     Raises:
         StoreError: a key without its secret.
@@ -64,7 +64,7 @@ def delta_options(settings: Settings) -> dict[str, str] | None:
 
 
 def spark_options(settings: Settings) -> dict[str, str]:
-    """Options of a Spark server whose tasks read tables; none for tables in a folder. Holds the keys.
+    """Options for a Spark server whose tasks read tables; empty for tables in a folder. Contains the keys.
 
     Raises:
         StoreError: a key without its secret.
@@ -80,7 +80,7 @@ def spark_options(settings: Settings) -> dict[str, str]:
     if store.endpoint is not None:
         options |= {f"{prefix}.endpoint": store.endpoint, f"{prefix}.path.style.access": "true"}
     if keys is None:
-        # Hadoop's own list lacks a pod's role
+        # Hadoop's default list lacks a pod's role
         return options | {f"{prefix}.aws.credentials.provider": _AMAZONS_CHAIN}
     return options | {f"{prefix}.access.key": keys[0], f"{prefix}.secret.key": keys[1]}
 
@@ -109,10 +109,10 @@ def objects(settings: Settings) -> ObjectStore:
 
 @contextmanager
 def asked(settings: Settings) -> Iterator[ObjectStore]:
-    """The files under ``Settings.tables``, for work in which what the store says is put into words.
+    """The files under ``Settings.tables``; turns the store's errors into clear messages.
 
     Raises:
-        StoreError: it cannot be reached, or does not let this lake in. The message names the setting.
+        StoreError: the store cannot be reached, or refuses this lake. The message names the setting.
     """
     try:
         yield objects(settings)
@@ -126,26 +126,26 @@ def _in_words(settings: Settings, error: BaseError) -> StoreError:
         return StoreError(f"The tables in {settings.tables} cannot be read: {_first_line(error)}.")
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403 Forbidden" in str(error):
         return StoreError(
-            f"{place} does not let this lake use {url}. Look at FINANCELAKE_STORE__ACCESS_KEY, "
+            f"{place} does not let this lake use {url}. Check FINANCELAKE_STORE__ACCESS_KEY, "
             "FINANCELAKE_STORE__SECRET_KEY and the rights on the bucket."
         )
-    if "404 Not Found" in str(error):  # of a list: that of an object is a FileNotFoundError
+    if "404 Not Found" in str(error):  # from a list; a missing object is a FileNotFoundError
         return _no_bucket(settings)
     return StoreError(
-        f"{place} cannot be used: {_first_line(error)}. Look at FINANCELAKE_STORE__ENDPOINT and "
+        f"{place} cannot be used: {_first_line(error)}. Check FINANCELAKE_STORE__ENDPOINT and "
         "FINANCELAKE_STORE__REGION."
     )
 
 
 def _no_bucket(settings: Settings) -> StoreError:
     return StoreError(
-        f"The object store at {_place(settings)} has no bucket of {settings.store.url}. Make it, or look at "
+        f"The object store at {_place(settings)} has no bucket for {settings.store.url}. Create it, or correct "
         "FINANCELAKE_STORE__URL."
     )
 
 
 def table_names(settings: Settings) -> list[str]:
-    """``layer/name`` of every table that has been begun, layer by layer; raises as ``asked`` does."""
+    """``layer/name`` of every existing table, layer by layer; raises as ``asked`` does."""
     if settings.store.url is None and not Path(settings.tables).is_dir():
         return []
     with asked(settings) as files:
@@ -154,7 +154,7 @@ def table_names(settings: Settings) -> list[str]:
 
 
 def names(settings: Settings, folder: str) -> list[str]:
-    """The files of a folder, such as of ``silver/bars/_delta_log``, by their paths from there on.
+    """The files of a folder, such as ``silver/bars/_delta_log``, as paths relative to it.
 
     Raises:
         StoreError: as ``asked`` does.
@@ -164,10 +164,10 @@ def names(settings: Settings, folder: str) -> list[str]:
 
 
 def refuse_careless(settings: Settings) -> str:
-    """Try out whether tables can be written to the store, and whether it refuses the second put of a name; what it is.
+    """Test whether the store accepts tables and refuses a second put of the same name; returns its description.
 
     Raises:
-        StoreError: it would lose commits, or as ``asked`` does.
+        StoreError: the store would lose commits, or as ``asked`` does.
     """
     name = f"financelake-probe-{uuid.uuid4().hex}"
     with asked(settings) as files:
@@ -182,8 +182,8 @@ def refuse_careless(settings: Settings) -> str:
         except FileNotFoundError as error:
             raise _no_bucket(settings) from error
     raise StoreError(
-        f"The object store at {_place(settings)} took two objects of one name, though it was told to refuse the "
-        "second. Two writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to one with "
+        f"The object store at {_place(settings)} took two objects of one name, although the second put asked it to "
+        "refuse. Two writers would lose each other's commits there: set FINANCELAKE_STORE__ENDPOINT to a store with "
         "conditional puts."
     )
 
@@ -193,7 +193,7 @@ def _place(settings: Settings) -> str:
 
 
 def _plain(endpoint: str | None) -> bool:
-    """Whether it was asked for without TLS."""
+    """Whether the endpoint is without TLS."""
     return endpoint is not None and endpoint.startswith("http://")
 
 

@@ -1,1 +1,1 @@
-"""The continuous Spark queries: started, found again, stopped, and described."""
+"""The continuous Spark queries: how clients start, find, stop and describe them."""

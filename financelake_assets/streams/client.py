@@ -1,7 +1,7 @@
-"""The continuous queries: started, found again, stopped and described.
+"""Client of the continuous queries: starts, finds, stops and describes them.
 
-Enters: settings and a query's name. Leaves: a query that runs in the Spark Connect server's fixed session, whoever
-started it. Starting is idempotent: a query that runs is adopted, one that does not goes on from its checkpoint.
+Input: settings and a query's name. Output: a query that runs in the Spark Connect server's fixed session, whichever
+process started it. Starting is idempotent: a running query is adopted, another one continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from financelake_assets.streams.stalls import _started_file, open_batch_of
 
 @dataclass(frozen=True)
 class ContinuousQuery:
-    """How to start one continuous query, and what it has to wait for."""
+    """How to start one continuous query, and what it waits for."""
 
     name: str
     start: Callable[[SparkSession, Settings], StreamingQuery]
@@ -41,7 +41,7 @@ QUERIES: dict[str, ContinuousQuery] = {
 
 
 class Streams:
-    """A client of the session that owns the continuous queries. Cheap to keep, reconnects by itself."""
+    """A client of the session that owns the continuous queries. It can be kept for long, and reconnects by itself."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -49,7 +49,7 @@ class Streams:
 
     @contextmanager
     def _connected(self) -> Iterator[SparkSession]:
-        """The session; forgotten when using it fails, because a restarted server knows no old client."""
+        """The session; dropped after an error, because a restarted server does not know old clients."""
         if self._session is None:
             self._session = streams_session(self._settings)
         try:
@@ -59,15 +59,15 @@ class Streams:
             raise
 
     def active(self) -> dict[str, StreamingQuery]:
-        """The running queries of this lake by name."""
+        """This lake's running queries by name."""
         with self._connected() as spark:
             return {query.name: query for query in spark.streams.active if query.name in QUERIES}
 
     def ensure(self, name: str) -> bool:
-        """Make sure that the query runs; true when it had to be started.
+        """Make sure that the query runs; true if it had to be started.
 
         Raises:
-            Exception: what Spark said when the query could not be started.
+            Exception: Spark's error, if the query could not be started.
         """
         running = self.active()
         if name in running:
@@ -80,18 +80,18 @@ class Streams:
         return True
 
     def hold(self, name: str) -> bool:
-        """Stop the query and keep it stopped until ``release``; true when it was running."""
+        """Stop the query and keep it stopped until ``release``; true if it was running."""
         _hold_file(self._settings, name).parent.mkdir(parents=True, exist_ok=True)
         _hold_file(self._settings, name).touch()
         return self.stop(name)
 
     def release(self, name: str) -> bool:
-        """Let a held query run again, and start it; true when it had to be started."""
+        """End the hold of a query and start it; true if it had to be started."""
         _hold_file(self._settings, name).unlink(missing_ok=True)
         return self.ensure(name)
 
     def stop(self, name: str) -> bool:
-        """Stop the query after the micro-batch's current step; true when it was running."""
+        """Stop the query after the micro-batch's current step; true if it was running."""
         query = self.active().get(name)
         if query is None:
             return False
@@ -103,7 +103,7 @@ class Streams:
         return [json.loads(report.json) for query in self.active().values() for report in query.recentProgress]
 
     def status(self) -> list[dict[str, Any]]:
-        """One entry a query: name, running, waiting for what, and its last progress."""
+        """One entry for each query: name, whether it runs, what it waits for, and its last progress."""
         running = self.active()
         return [_describe(name, running.get(name), self._settings) for name in QUERIES]
 
@@ -118,7 +118,7 @@ def _hold_file(settings: Settings, name: str) -> Path:
 
 
 def stream_status(settings: Settings) -> list[dict[str, Any]]:
-    """The state of each continuous query, as ``financelake status`` shows it."""
+    """The state of each continuous query, for ``financelake status``."""
     return Streams(settings).status()
 
 
@@ -154,4 +154,4 @@ def _progress(query: StreamingQuery) -> dict[str, Any]:
 # -- a batch that does not end ----------------------------------------------------------------------------
 
 
-# -- failures, kept where `status` finds them -----------------------------------------------------------
+# -- failures, stored for `status` -----------------------------------------------------------------------

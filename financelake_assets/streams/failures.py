@@ -1,4 +1,4 @@
-"""Failures of the continuous queries, kept where ``status`` finds them, and the back-off that follows from them."""
+"""Failures of the continuous queries, stored for ``status``, and the back-off that follows from them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from financelake_assets.config import Settings
 from financelake_assets.files import read_json, write_whole
 
 WELL_AFTER_SECONDS = 60.0
-"""A query that has run this long since its last start counts as well again."""
+"""A query that has run this long since its last start is healthy again."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Consecutive failures of a query, the last one's message and time (seconds since the epoch)."""
+    """Number of consecutive failures of a query, and the last one's message and time (seconds since the epoch)."""
 
     count: int = 0
     error: str | None = None
@@ -28,19 +28,19 @@ class Failure:
 
 
 def last_failure(settings: Settings, name: str) -> Failure:
-    """What is remembered of the query's failures since it last ran well."""
+    """The query's failures since it was last healthy."""
     return Failure(**(read_json(_failure_file(settings, name)) or {}))
 
 
 def record_failure(settings: Settings, name: str, error: str) -> Failure:
-    """Remember one more failure of the query."""
+    """Record one more failure of the query."""
     failure = Failure(last_failure(settings, name).count + 1, error, time.time())
     write_whole(_failure_file(settings, name), json.dumps(failure.__dict__))
     return failure
 
 
 def forget_failures(settings: Settings, name: str) -> None:
-    """The query runs well again."""
+    """Delete the record: the query is healthy again."""
     _failure_file(settings, name).unlink(missing_ok=True)
 
 

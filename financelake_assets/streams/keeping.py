@@ -1,6 +1,6 @@
-"""Keeping the continuous queries running: started when they do not run, started again when they hang.
+"""Keeps the continuous queries running: starts those that do not run, and restarts those that hang.
 
-Enters: the client of the queries' session, and a query's name. Leaves: a query that runs, or why it does not yet.
+Input: the client of the queries' session, and a query's name. Output: a query that runs, or the reason why not yet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from financelake_assets.streams.stalls import open_batch_of, stall
 
 
 def keep_running(streams: Streams, settings: Settings, name: str) -> str:
-    """Start the query unless it runs; after failures, only when the back-off has passed. Says what it found."""
+    """Start the query unless it runs, after a failure only when the back-off has passed; return what happened."""
     if held(settings, name):
         return "was stopped by an operator"
     failure = last_failure(settings, name)
@@ -34,13 +34,13 @@ def keep_running(streams: Streams, settings: Settings, name: str) -> str:
     except Exception as error:
         failure = record_failure(settings, name, str(error))
         return f"could not be started ({failure.count} times): {str(error).splitlines()[0]}"
-    # a start counts as a failure until the query has run for a while: it may fail in its first batch
-    record_failure(settings, name, "the query stopped; the Spark server's log says why")
+    # a start counts as a failure until the query has run for a while, because it may fail in its first batch
+    record_failure(settings, name, "the query stopped; see the Spark server's log for the reason")
     return "started"
 
 
 def _look_after(streams: Streams, settings: Settings, name: str, failure: Failure) -> str:
-    """Of a query that runs: start it again when it hangs, forget its failures when it is well."""
+    """Restart a running query if it hangs; delete the record of its failures if it is healthy."""
     batch = open_batch_of(settings, name)
     hangs = stall(batch, failure.count, settings)
     if hangs:

@@ -1,7 +1,7 @@
-"""Progress of the continuous queries: Spark's reports, kept as rows of operations/stream_progress.
+"""Progress of the continuous queries: Spark's reports, stored as rows of operations/stream_progress.
 
-Enters: the reports that Spark keeps of each running query. Leaves: one row a micro-batch that had input, each once,
-for a week. What Spark forgets between two looks (its newest 200 reports are kept) is missing, and its id tells so.
+Input: the reports that Spark keeps of each running query. Output: one row for each micro-batch with input, once, for a
+week. Spark keeps only its newest 200 reports. Older ones that were not read in time are missing, as their ids show.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PHASES = {
     "wal_commit_ms": "walCommit",
     "commit_ms": "commitOffsets",
 }
-"""Columns and Spark's names of what a micro-batch spends its time on; ``trigger_ms`` is all of it."""
+"""Columns and Spark's names for the phases of a micro-batch; ``trigger_ms`` is the total."""
 
 PROGRESS = TableSpec(
     layer="operations",
     name="stream_progress",
     key=("query", "run_id", "batch_id"),
-    description="One row a micro-batch of the continuous queries: rows, rates, time by phase, state, lag.",
+    description="One row for each micro-batch of the continuous queries: rows, rates, time by phase, state, lag.",
     schema=columns(
         {
             "query": pa.string(),
@@ -57,11 +57,10 @@ PROGRESS = TableSpec(
 
 
 def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """One of Spark's reports as a row; ``None`` of a trigger that had no input.
+    """One of Spark's reports as a row; ``None`` for a trigger without input.
 
-    Rows and rates are null of a query whose source Spark only follows, and whose rows it does not read itself. ``lag``
-    counts the messages that were on the topics when the batch was planned and that it left for the next ones; a source
-    that is no Kafka topic has none.
+    Rows and rates are null if Spark only follows the query's source and does not read its rows. ``lag`` counts the
+    messages that were on the topics when the batch was planned and are not in the batch; only Kafka sources have it.
     """
     sources, counted = report["sources"], rates(report)
     if counted["input_rows"] is None and all(one["startOffset"] == one["endOffset"] for one in sources):
@@ -85,7 +84,7 @@ def row(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def rates(report: Mapping[str, Any]) -> dict[str, float | None]:
-    """The rows of a report and their rates over all its sources; ``None`` where Spark read none."""
+    """The rows of a report and their rates over all its sources; ``None`` if Spark read none."""
     names = {
         "input_rows": "numInputRows",
         "input_rows_per_second": "inputRowsPerSecond",
@@ -96,7 +95,7 @@ def rates(report: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def keep(settings: Settings, reports: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Add the reports that are not in the table yet; the rows that were added."""
+    """Add the reports that are not in the table yet; return the added rows."""
     rows = [found for report in reports if (found := row(report)) is not None]
     if not rows:
         return PROGRESS.empty

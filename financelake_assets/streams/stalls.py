@@ -1,4 +1,4 @@
-"""A micro-batch that does not end: seen by the checkpoint's files, without a call to Spark."""
+"""Detects a micro-batch that does not end, from the checkpoint's files, without a call to Spark."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from financelake_assets.storage.checkpoints import open_batch
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """A micro-batch that is being worked on, and for how long the query has done so."""
+    """A micro-batch in progress, and for how long the query has worked on it."""
 
     id: int
     seconds: float
 
 
 def open_batch_of(settings: Settings, name: str) -> OpenBatch | None:
-    """The micro-batch that a running query works on, by its checkpoint; ``None`` when it waits for data."""
+    """The micro-batch that a running query works on, by its checkpoint; ``None`` if the query waits for data."""
     found = open_batch(Path(settings.checkpoint(name)))
     if found is None:
         return None
     batch, since = found
-    with suppress(FileNotFoundError):  # started by something else than ``Streams.ensure``
+    with suppress(FileNotFoundError):  # not started by ``Streams.ensure``
         since = max(since, _started_file(settings, name).stat().st_mtime)
     return OpenBatch(batch, time.time() - since)
 
 
 def stall(batch: OpenBatch | None, failures: int, settings: Settings) -> str | None:
-    """Why a running query counts as hung, in words; ``None`` while it does not.
+    """The reason why a running query counts as hung; ``None`` if it does not.
 
-    The time that a batch may take doubles with each failure in a row: one that is only long ends at last.
+    The time limit of a batch doubles with each failure in a row, so a batch that only takes long ends at last.
     """
     if batch is None or batch.seconds <= settings.streams.stall_seconds * 2 ** min(failures, 8):
         return None

@@ -1,6 +1,6 @@
 """Health of one process where no supervisor watches it, as in a container: ``python -m …supervision.health NAME``.
 
-Enters: the name that ``launch`` was given, and the same environment. Leaves: exit code 0, or 1 with the reason.
+Input: the name that ``launch`` was given, and the same environment. Output: exit code 0, or 1 with the reason.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Becomes one of the lake's processes: ``python -m financelake_assets.supervision.launch NAME``.
 
-Enters: a name and the environment's settings. Leaves: this process, replaced by the one that the name stands for. What
+Input: a name and the environment's settings. Output: this process, replaced by the one that the name stands for. What
 an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
 start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines. As an
 image's entry point it runs whatever is no such name as it is: Dagster's Helm chart gives command lines.

@@ -1,6 +1,6 @@
 """Health probes: does a process answer its own protocol?
 
-Enters: an address. Leaves: ``None`` when it answers, else the reason why not. An open port is not enough: the kernel
+Input: an address. Output: ``None`` when it answers, else the reason why not. An open port is not enough: the kernel
 accepts connections for a process that hangs.
 """
 

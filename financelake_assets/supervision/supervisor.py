@@ -1,6 +1,6 @@
 """Supervision by supervisord: it starts, restarts with back-off, stops in order, and keeps and rotates the logs.
 
-Enters: settings. Leaves: one supervisord a lake, reached through a Unix socket in ``<data_dir>/run``. What it has been
+Input: settings. Output: one supervisord a lake, reached through a Unix socket in ``<data_dir>/run``. What it has been
 told is in ``supervisord.conf`` beside the socket; what each process printed is in ``<data_dir>/logs``.
 """
 

@@ -1,6 +1,6 @@
 """The watchdog: restarts processes that run but do not answer, those that the supervisor gave up, and the supervisor.
 
-Enters: the supervisor's states and the probes. Leaves: ``<data_dir>/run/health.json`` for ``status`` to read, and
+Input: the supervisor's states and the probes. Output: ``<data_dir>/run/health.json`` for ``status`` to read, and
 restarts whose back-off doubles. It is itself one of the supervised processes; when the supervisor is gone, it becomes
 ``financelake up --detach``, which clears what was left and starts a new one.
 """

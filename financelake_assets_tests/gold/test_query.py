@@ -244,7 +244,7 @@ def test_a_model_of_another_release_or_none_gives_no_signal(spark: SparkSession,
     with pytest.raises(ArtifactError, match="moon_phase"):
         score_changes(gold_lake, first)
     table.update(updates={"promoted_at": "NULL"}, predicate="model_version IS NOT NULL")
-    with pytest.raises(NoChampionError, match="train one or roll back"):
+    with pytest.raises(NoChampionError, match="train a model or roll back"):
         score_changes(gold_lake, first)
     assert content(SIGNALS, gold_lake).is_empty()
 

@@ -172,7 +172,7 @@ def test_a_challenger_without_unseen_bars_stays_one(
 ) -> None:
     second = registry.save(spark_lake, trained)
     assert second.status is Status.CHALLENGER
-    assert "that neither version learnt from" in second.status_reason
+    assert "outside the training data of both versions" in second.status_reason
     assert registry.champion(spark_lake) == registered
 
 
@@ -283,7 +283,7 @@ def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
     old = ModelRecord.parse({**row, "shrinkage": '{"*": 0.5, "A": 0.25}', **flat})
     assert old.calibration.shrinkage_of("A", "stock") == 0.25
     assert (old.outdated, registered.outdated) == (True, False)
-    with pytest.raises(ArtifactError, match="earlier release; train"):
+    with pytest.raises(ArtifactError, match="earlier release; train a new model"):
         registry.load_forest(spark_lake, old)
     decision = decide(old, trained, lambda _: pytest.fail("it must not be loaded"))
     assert decision.promote
@@ -293,7 +293,7 @@ def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
 def test_the_card_has_everything(spark_lake: Settings, registered: ModelRecord) -> None:
     text = registry.card(spark_lake, registered)
     stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
-    assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC a bar later", "momentum_1"))
+    assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC one bar later", "momentum_1"))
     rows = sum(one["rows"] for one in registered.reliability)
     metrics = registry.metrics_of(spark_lake, registered.model_version)
     assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))

@@ -168,7 +168,7 @@ def test_the_same_bars_settings_and_seed_give_the_same_forest(fit: Fit, predicta
 
 
 def test_too_little_history_is_said(fit: Fit) -> None:
-    with pytest.raises(NotEnoughHistoryError, match="38 labelled bars of 1d, 500 are needed"):
+    with pytest.raises(NotEnoughHistoryError, match="38 labelled bars of 1d; 500 are needed"):
         fit(market.bars("A", market.moves(99, 1)))
     with pytest.raises(NotEnoughHistoryError, match="0 labelled bars of 1d"):
         fit(market.bars("A", np.zeros(900)))

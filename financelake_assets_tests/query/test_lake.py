@@ -63,7 +63,7 @@ def test_each_commits_time_gives_its_version(asked_lake: Settings):
 
 
 def test_a_time_before_the_table_is_refused(asked_lake: Settings):
-    with pytest.raises(lake.VersionGoneError, match=r"Nothing is kept") as refused:
+    with pytest.raises(lake.VersionGoneError, match=r"No version of") as refused:
         lake.table("gold.signals", as_of="2020-01-01", settings=asked_lake)
     assert "log begins at" in refused.value.remedy
 
@@ -82,7 +82,7 @@ def test_a_version_that_is_not_there_yet_names_the_newest(asked_lake: Settings):
 
 def test_a_table_that_was_never_made_is_empty_now_and_unknown_as_of(offline_lake: Settings):
     assert lake.table("gold.signals", settings=offline_lake).collect().is_empty()
-    with pytest.raises(lake.VersionGoneError, match="has not made"):
+    with pytest.raises(lake.VersionGoneError, match="has not created"):
         lake.table("gold.signals", as_of=0, settings=offline_lake)
 
 
@@ -94,13 +94,13 @@ def test_a_vacuumed_version_says_what_is_kept(asked_lake: Settings):
     opened(asked_lake).vacuum(0, dry_run=False, enforce_retention_duration=False)
     add(asked_lake, 3)
     newest = opened(asked_lake).version()
-    with pytest.raises(lake.VersionGoneError, match=rf"Version {full} of gold.signals was cleaned up") as refused:
+    with pytest.raises(lake.VersionGoneError, match=rf"Version {full} of gold.signals is no longer kept") as refused:
         lake.table("gold.signals", as_of=full, settings=asked_lake)
     assert f"Versions {merged} to {newest} are kept" in refused.value.remedy
     assert versions.kept(SIGNALS, asked_lake) == (merged, newest)
     for kept in range(merged, newest + 1):
         assert lake.table("gold.signals", as_of=kept, settings=asked_lake).collect().height >= 3
-    with pytest.raises(lake.VersionGoneError, match="cleaned up"):
+    with pytest.raises(lake.VersionGoneError, match="no longer kept"):
         lake.sql("FROM gold.signals", as_of=full, settings=asked_lake)
 
 
@@ -110,7 +110,7 @@ def test_a_version_whose_log_is_gone_says_what_is_kept(asked_lake: Settings):
     log = Path(asked_lake.table("gold", "signals"), "_delta_log")
     for version in range(table.version()):
         (log / f"{version:020}.json").unlink()
-    with pytest.raises(lake.VersionGoneError, match="cleaned up") as refused:
+    with pytest.raises(lake.VersionGoneError, match="no longer kept") as refused:
         lake.table("gold.signals", as_of=1, settings=asked_lake)
     assert f"Versions {table.version()} to {table.version()}" in refused.value.remedy
 
@@ -205,7 +205,7 @@ def test_files_that_were_cleaned_up_before_they_were_followed_are_an_error(asked
     before = opened(asked_lake).version() - 1
     opened(asked_lake).optimize.compact()
     opened(asked_lake).vacuum(0, dry_run=False, enforce_retention_duration=False)
-    with pytest.raises(lake.VersionGoneError, match="were cleaned up"):
+    with pytest.raises(lake.VersionGoneError, match="Maintenance deleted files"):
         list(lake.follow("gold.signals", after=before, idle_seconds=0, settings=asked_lake))
 
 

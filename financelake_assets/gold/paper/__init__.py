@@ -1,1 +1,1 @@
-"""The paper portfolio: what the signals would have earned, beside doing nothing and beside luck."""
+"""The paper portfolio: what the signals would have earned, beside buy-and-hold and beside random directions."""

@@ -1,9 +1,9 @@
 """One paper account: positions, limits, costs and the kill switch, bar by bar, without any I/O.
 
-Enters: what each symbol's price did since its last bar, and the order that waits for it. Leaves: the account after the
-bar, and the trades. Orders given at a bar's close are executed at the next bar's open, or at its close where a provider
-has no open. A position is kept as its market value, which grows with the adjusted return: splits and dividends are no
-loss, and prices may be negative.
+Input: each symbol's price growth since its last bar, and its pending order. Output: the account after the bar, and the
+trades. An order that a signal gives at a bar's close is executed at the next bar's open, or at its close where a
+provider has no open. A position is stored as its market value, which grows with the adjusted return. So splits and
+dividends cause no loss, and prices may be negative.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from financelake_assets.config import PortfolioSettings
 
 _DRIFT = 1.1
-"""A position or the exposure may outgrow its limit by this much before it is cut back: cutting costs."""
+"""How far a position or the exposure may exceed its limit before it is cut back; each cut costs money."""
 
 _DUST = 1e-9
 
@@ -31,7 +31,7 @@ class Leg(StrEnum):
 
 
 class Why(StrEnum):
-    """What caused a trade."""
+    """The cause of a trade."""
 
     SIGNAL = "signal"
     EXPIRED = "expired"
@@ -40,9 +40,9 @@ class Why(StrEnum):
 
 
 class Order(NamedTuple):
-    """What a signal asks for at the next bar.
+    """The order of a signal for the next bar.
 
-    ``side`` is 1, -1 or 0; ``volatility`` the yearly one expected, NaN where unknown; ``horizon`` in bars.
+    ``side`` is 1, -1 or 0; ``volatility`` the expected yearly volatility, NaN if unknown; ``horizon`` is in bars.
     """
 
     side: int
@@ -52,7 +52,7 @@ class Order(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A price's growth from the last bar to the execution, from there to the close, and whether one can open there."""
+    """Growth of a price from the last close to the execution and from there to the close; whether one can open then."""
 
     before: float
     after: float
@@ -60,7 +60,7 @@ class Move(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """One execution: ``value`` is signed, ``profit`` (net of both ways' costs) that of what was closed, else 0."""
+    """One execution: ``value`` is signed; ``profit`` is that of the closed part, net of all its costs, otherwise 0."""
 
     symbol: str
     leg: Leg
@@ -72,9 +72,9 @@ class Trade(NamedTuple):
 
 @dataclass
 class Position:
-    """Market value, what was paid for it, costs of opening it, bars held, and bars until its signal expires.
+    """Market value, value when opened, cost of opening, bars held, and bars until its signal expires.
 
-    ``basis`` tells long from short: at a negative price the value of a long position is negative too.
+    ``basis`` tells long from short, because at a negative price the value of a long position is negative too.
     """
 
     value: float
@@ -86,7 +86,7 @@ class Position:
 
 @dataclass
 class Account:
-    """Cash, positions, the orders that wait, the highest equity, and for how many steps the kill switch still holds."""
+    """Cash, positions, pending orders, peak equity, and for how many more steps the kill switch holds."""
 
     cash: float
     peak: float
@@ -96,29 +96,29 @@ class Account:
 
     @property
     def equity(self) -> float:
-        """What the account is worth."""
+        """Cash plus the value of all positions."""
         return self.cash + sum(position.value for position in self.positions.values())
 
     @property
     def gross(self) -> float:
-        """The sum of all positions, long or short."""
+        """The sum of the absolute values of all positions."""
         return sum(abs(position.value) for position in self.positions.values())
 
     @property
     def net(self) -> float:
-        """Long less short positions."""
+        """Long minus short positions."""
         return sum(position.value for position in self.positions.values())
 
 
 def step(
     account: Account, moves: Mapping[str, Move], orders: Mapping[str, Order], rules: PortfolioSettings
 ) -> list[Trade]:
-    """Take an account through one step of its clock.
+    """Move an account forward by one step.
 
     Args:
         account: changed in place.
-        moves: the symbols that have a bar at this step.
-        orders: what the signals of these bars ask for, to be executed at each symbol's next bar.
+        moves: the price moves of the symbols that have a bar at this step.
+        orders: the orders of these bars' signals, to be executed at each symbol's next bar.
         rules: sizes and limits.
 
     Returns:
@@ -139,7 +139,7 @@ def step(
 
 
 def _watch(account: Account, rules: PortfolioSettings) -> None:
-    """Pull the kill switch, count down while it holds, and start anew from the equity that was left."""
+    """Trip the kill switch, or count down while it holds; afterwards the remaining equity is the new peak."""
     equity = account.equity
     if account.halted:
         account.halted -= 1
@@ -155,7 +155,7 @@ def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSett
     equity = account.equity
     trades: list[Trade] = []
     openings: dict[str, tuple[Order, float]] = {}
-    for symbol in sorted(moves):  # in an order of its own, so that equal inputs give equal sums
+    for symbol in sorted(moves):  # a fixed order, so that equal inputs give equal sums
         order = account.orders.pop(symbol, None)
         if order is None:
             continue
@@ -184,7 +184,7 @@ def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSett
 def _why_close(
     account: Account, position: Position | None, order: Order, equity: float, rules: PortfolioSettings
 ) -> Why | None:
-    """Why a position is closed at this bar; ``None`` when it stays."""
+    """Why a position is closed at this bar; ``None`` when it stays open."""
     if position is None:
         return None
     if account.halted or equity <= 0:
@@ -197,14 +197,14 @@ def _why_close(
 
 
 def _size(order: Order, rules: PortfolioSettings) -> float:
-    """Share of the account for a new position: more where prices move less."""
+    """Share of the account for a new position: larger when the expected volatility is lower."""
     if order.side == 0 or not order.volatility > 0:
         return 0.0
     return min(rules.max_position, rules.target_volatility / order.volatility)
 
 
 def _cut(account: Account, moves: Mapping[str, Move], equity: float, rules: PortfolioSettings) -> list[Trade]:
-    """Cut back positions that outgrew their limit, and all of them where their sum did."""
+    """Cut back positions that exceed their limit, and all positions if their sum exceeds its limit."""
     if equity <= 0:
         return []
     trades = []
@@ -250,12 +250,12 @@ def _reduce(account: Account, symbol: str, share: float, leg: Leg, why: Why, rat
 
 
 def buy_and_hold(account: Account, moves: Mapping[str, Move], joining: Iterable[str], rate: float) -> None:
-    """Take the comparison through a step: each symbol gets an equal share when it joins, then nothing is traded.
+    """Move the buy-and-hold comparison forward by a step: each symbol gets an equal share when it joins, then holds it.
 
     Args:
         account: changed in place.
         moves: the symbols that have a bar at this step.
-        joining: those of them that are bought now; what they get is taken from all others alike.
+        joining: the symbols that are bought now; all other positions are cut by the same share to pay for them.
         rate: cost of a trade as a share of its value.
     """
     for symbol, position in account.positions.items():

@@ -1,9 +1,9 @@
-"""The paper portfolio at its edge: gold.signals and silver.bars → gold.equity and gold.trades, resumable at any point.
+"""The paper portfolio's storage: gold.signals and silver.bars → gold.equity and gold.trades, resumable at any point.
 
-Enters: signals that were given live, in the order of their bars. Leaves: a row of equity for each step and the trades.
-The commit of gold.equity is the only truth: its last row holds the book and the trades of the run, from which the next
-run goes on and from which trades are written again when a run was killed in between. Two runs at once conflict on
-that commit; the second looks again. Live and back-test are this one function, called often or once.
+Input: live signals, in the order of their bars. Output: a row of equity for each step, and the trades. The commit of
+gold.equity is the only source of truth: its last row holds the book and the trades of the run. The next run continues
+from it, and writes the trades again if the last run was killed between its two commits. Two runs at once conflict on
+that commit, and the second one retries. Paper trading and back-test call this same function, often or once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _REMEMBERED_STEPS = 10
 _ACCOUNT = ("asset_class", "interval")
 
 AccountKey = tuple[str, str]
-"""Asset class and interval: each is an account with a clock of its own."""
+"""Asset class and interval: each is an account with its own clock."""
 
 
 @dataclass
 class _Ledger:
-    """An account as its last commit left it: steps taken, the book, the times of the last steps."""
+    """An account as of its last commit: steps taken, the book, the times of the last steps."""
 
     steps: int
     book: Book
@@ -43,7 +43,7 @@ class _Ledger:
 
 
 class PaperPortfolio:
-    """Takes the accounts on to where the signals are. What it keeps between calls saves reading and changes nothing."""
+    """Moves the accounts forward to the newest signals. Its caches only save reads; they never change a result."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,10 +51,10 @@ class PaperPortfolio:
         self._known: dict[AccountKey, _Ledger] = {}
 
     def advance(self) -> int:
-        """Take every account through the steps that are complete; how many steps that were.
+        """Move every account forward by all complete steps; return how many.
 
         Raises:
-            CommitFailedError: others advanced the same account again and again.
+            CommitFailedError: other writers committed to the same account at each retry.
         """
         if SIGNALS.open(self._settings) is None or BARS.open(self._settings) is None:
             return 0
@@ -95,7 +95,7 @@ class PaperPortfolio:
     # -- one account -----------------------------------------------------------------------------------------
 
     def _ledger(self, equity: DeltaTable, account: AccountKey) -> _Ledger:
-        """Where an account stands in a version of gold.equity. It is forgotten, because a run changes it in place."""
+        """The state of an account in a version of gold.equity. Taken out of the cache, because a run changes it."""
         steps = equity.transaction_version(_mark(account)) or 0
         known = self._known.pop(account, None)
         if known is not None and known.steps == steps:
@@ -104,12 +104,12 @@ class PaperPortfolio:
             return _Ledger(0, Book.begin(self._settings.portfolio.capital), [])
         rows = pl.scan_delta(equity).filter(_of(account)).select("event_time", "book").sort("event_time").collect()
         stored = json.loads(rows["book"][-1])
-        # a run that was killed between its two commits left trades to be written
+        # a run that was killed between its two commits left unwritten trades
         self._write_trades(account, [_parsed(trade) for trade in stored["trades"]])
         return _Ledger(steps, Book.parse(stored["book"]), rows["event_time"].tail(_REMEMBERED_STEPS).to_list())
 
     def _run(self, account: AccountKey, ledger: _Ledger) -> Run:
-        """The next steps. The ledger's book is changed in place, and forgotten when the commit fails."""
+        """Take the next steps. This changes the ledger's book in place; it is discarded if the commit fails."""
         signals = self._signals(account, ledger.book.time)
         if signals.is_empty():
             return Run([], [])
@@ -127,7 +127,7 @@ class PaperPortfolio:
         return run(ledger.book, bars, self._settings.portfolio, bars_a_year(*account), until=ready[-1])
 
     def _signals(self, account: AccountKey, after: datetime | None) -> pl.DataFrame:
-        """The signals behind a step, the first that was given for each bar, with the volatility that was expected."""
+        """The signals after a step, the first one for each bar, with the expected volatility."""
         behind = _of(account) if after is None else _of(account) & (pl.col("event_time") > pl.lit(after))
         key = list(SIGNALS.key)
         given = self._tables.scan(SIGNALS).filter(behind).select(*key, "signal", "cost_bps", "as_of").collect()
@@ -136,7 +136,7 @@ class PaperPortfolio:
         return first.join(expected, on=key, how="left")
 
     def _bars(self, signals: pl.DataFrame, marks: dict[str, datetime]) -> list[Bar]:
-        """The bars of signals, and those at which the book was last priced, which bring no order."""
+        """The bars of the signals, and the bars at which the book was last priced, which bring no order."""
         first = min([signals["event_time"].min(), *marks.values()])  # type: ignore[type-var]
         interval, symbols = signals["interval"][0], [*signals["symbol"].unique().to_list(), *marks]
         near = (pl.col("interval") == interval) & pl.col("symbol").is_in(symbols)
@@ -154,7 +154,7 @@ class PaperPortfolio:
             volatility=pl.lit(None, pl.Float64),
         )
         joined = signals.join(bars, on=list(BARS.key))
-        # without an open the close is the price that one gets
+        # without an open, the order is executed at the close
         both = pl.concat([before.select(Bar._fields), joined.select(Bar._fields)])
         return bars_of(both.with_columns(open=pl.coalesce("open", "close")))
 

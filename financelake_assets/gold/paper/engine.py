@@ -1,8 +1,8 @@
-"""The paper portfolio: signals executed bar by bar, the same code for a back-test and for what is live.
+"""The paper portfolio: executes signals bar by bar, with the same code for a back-test and for live signals.
 
-Enters: bars with their signals, and the book as it was left. Leaves: the book, a row of equity a step, and the trades.
-Each asset class and interval is an account of its own whose clock is the bars' own time: replayed markets lie years
-apart, and stocks and coins do not share a calendar. Running it in any number of pieces gives what one run gives.
+Input: bars with their signals, and the book. Output: the book, one row of equity for each step, and the trades. Each
+asset class and interval is an account whose clock is the bars' own time, because replayed markets are years apart, and
+stocks and crypto do not share a calendar. Several short runs give the same result as one long run.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Bar(NamedTuple):
 
 @dataclass
 class Book:
-    """Everything that one account and its two comparisons need to go on: they trade the same bars.
+    """The state of one account and of its two comparisons, which trade the same bars.
 
-    ``control`` trades when the signals do, in directions by lot; ``hold`` buys every symbol once. ``marks`` are the
+    ``control`` trades when the signals do, in random directions; ``hold`` buys every symbol once. ``marks`` are the
     times of the bars at which the symbols were last priced.
     """
 
@@ -58,7 +58,7 @@ class Book:
 
     @classmethod
     def begin(cls, capital: float) -> Book:
-        """An account with nothing but cash."""
+        """A new account with only cash."""
         return cls(Account(capital, capital), Account(capital, capital), Account(capital, capital))
 
     def dump(self) -> str:
@@ -76,7 +76,7 @@ class Book:
 
 
 class Run(NamedTuple):
-    """What a run adds: rows of equity and of trades, without the account's own name."""
+    """The rows that a run adds to equity and trades, without the account's name."""
 
     equity: list[dict[str, Any]]
     trades: list[dict[str, Any]]
@@ -90,15 +90,15 @@ def run(
     until: datetime = LATEST,
     seed: int | None = None,
 ) -> Run:
-    """Take a book through all steps behind it.
+    """Take all steps after the book's last one.
 
     Args:
         book: changed in place.
-        bars: of one account, sorted by event_time and symbol; the bars at the book's marks must be among them.
+        bars: of one account, sorted by event_time and symbol; they must include the bars at the book's marks.
         rules: sizes, limits and costs.
-        bars_a_year: for the yearly volatility.
+        bars_a_year: to convert to yearly volatility.
         until: the last step to take.
-        seed: of the control, instead of the rules' own.
+        seed: of the random control; replaces the seed of the rules.
     """
     prices = {(bar.symbol, bar.event_time): bar for bar in bars}
     done = Run([], [])
@@ -127,12 +127,12 @@ def run(
 
 
 def bars_of(joined: pl.DataFrame) -> list[Bar]:
-    """Bars from a frame with the columns of ``Bar``, in the order that ``run`` takes them."""
+    """Bars from a frame with the columns of ``Bar``, in the order that ``run`` needs."""
     return [Bar(*row) for row in joined.select(Bar._fields).sort("event_time", "symbol").iter_rows()]
 
 
 def bars_a_year(asset_class: str, interval: str) -> float:
-    """How many bars of an interval a year of this market has; sessions are 6.5 h, 23 h and 24 h long.
+    """The number of bars of an interval in a year of this market; sessions have 6.5 h, 23 h and 24 h.
 
     Args:
         asset_class: stock, commodity or crypto.
@@ -149,10 +149,10 @@ def bars_a_year(asset_class: str, interval: str) -> float:
 
 
 def complete_until(newest: Mapping[str, datetime], times: list[datetime], patience: int = 5) -> datetime | None:
-    """The last step at which no symbol's bar is awaited any more.
+    """The last step for which the bars of all symbols have arrived.
 
-    Symbols come over different partitions, so one may be ahead of another. One that is more than ``patience`` steps
-    behind the newest is not waited for: it is no longer traded, or its provider is down.
+    Symbols arrive over different partitions, so one may be ahead of another. This does not wait for a symbol that is
+    more than ``patience`` steps behind the newest: it is no longer traded, or its provider is down.
 
     Args:
         newest: time of each symbol's newest bar with a signal.
@@ -182,11 +182,11 @@ def _steps(bars: list[Bar], after: datetime | None, until: datetime) -> Iterator
 
 
 def _move(before: Bar, now: Bar) -> Move:
-    """What happened to the price since the bar before; the bar itself when there is none."""
+    """The price move since the previous bar; no move if there is no previous bar."""
     if before.adj_close and now.adj_close and before.adj_close > 0 and now.adj_close > 0:
         growth = now.adj_close / before.adj_close
     else:
-        growth = now.close / before.close if before.close != 0 else 1.0  # what was worth nothing stays so
+        growth = now.close / before.close if before.close != 0 else 1.0  # a price of 0 gives no growth rate
     tradable = now.open > 0 and now.close > 0
     after = now.close / now.open if tradable else 1.0
     return Move(growth / after, after, tradable)
@@ -198,7 +198,7 @@ def _order(bar: Bar, bars_a_year: float) -> Order:
 
 
 def _lot(seed: int, bar: Bar) -> int:
-    """1 or -1 by lot; the same for the same seed and bar, whenever it is asked."""
+    """1 or -1 at random; the same seed and bar always give the same side."""
     digest = hashlib.sha256(f"{seed}/{bar.symbol}/{bar.event_time.timestamp()}".encode()).digest()
     return 1 if digest[0] & 1 else -1
 

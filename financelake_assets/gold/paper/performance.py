@@ -1,7 +1,7 @@
-"""How the paper portfolio did: statistics of each account's curves, and what it holds, as pure functions of frames.
+"""Results of the paper portfolio: statistics of each account's curves, and its positions, as pure functions of frames.
 
-Enters: rows of gold.equity and gold.trades, and books. Leaves: rows of gold.portfolio and gold.positions. Each number
-of the signals stands beside that of buy-and-hold and of the control in random directions.
+Input: rows of gold.equity and gold.trades, and books. Output: rows of gold.portfolio and gold.positions. Each statistic
+of the signals is beside that of buy-and-hold and that of the control in random directions.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int) -> pl
     Args:
         equity: rows of gold.equity.
         trades: rows of gold.trades.
-        trials: how many strategies were tried to arrive at this one, for the deflated Sharpe ratio. The variance of
-            the Sharpe ratios of worthless strategies is taken to be that of an estimate from as many returns.
+        trials: how many strategies were tried to find this one, for the deflated Sharpe ratio. The variance of the
+            Sharpe ratios of worthless strategies is assumed to be that of an estimate from the same number of returns.
     """
     rows = []
     for (asset_class, interval), curve_rows in equity.sort("event_time").group_by("asset_class", "interval"):
@@ -44,7 +44,7 @@ def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int) -> pl
 
 
 def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
-    """Rows of gold.positions: what the signals' accounts hold.
+    """Rows of gold.positions: the positions of the signals' accounts.
 
     Args:
         books: by asset class and interval.
@@ -70,18 +70,18 @@ def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
 
 
 def halted(portfolio: pl.DataFrame) -> str | None:
-    """Which accounts the kill switch holds, in words; ``None`` when it holds none.
+    """The accounts that the kill switch holds, in words; ``None`` when it holds none.
 
     Args:
         portfolio: rows of gold.portfolio.
     """
     held = portfolio.filter(pl.col("halted").fill_null(False)).sort("asset_class", "interval")
     found = [
-        f"{row['asset_class']} {row['interval']}, {row['max_drawdown']:.0%} at worst, since before "
+        f"{row['asset_class']} {row['interval']}, largest drawdown {row['max_drawdown']:.0%}, since before "
         f"{row['event_time']:%Y-%m-%d %H:%M}"
         for row in held.iter_rows(named=True)
     ]
-    return f"Every position is closed in: {'; '.join(found)}." if found else None
+    return f"The kill switch closed all positions of: {'; '.join(found)}." if found else None
 
 
 def _curve(rows: pl.DataFrame, name: str, column: str, a_year: float, trials: int) -> dict[str, Any]:
@@ -124,5 +124,5 @@ def _dealings(rows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, Any]:
 def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:
     empty = table.empty
     complete = [{name: row.get(name) for name in empty.columns} for row in rows]
-    # a number without a meaning is null in a table
+    # NaN (no meaning) is null in a table
     return pl.DataFrame(complete, schema=empty.schema).with_columns(pl.col(pl.Float64).fill_nan(None)).sort(table.key)

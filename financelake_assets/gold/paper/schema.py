@@ -1,6 +1,6 @@
 """The paper portfolio's tables.
 
-Rows are only added to equity and trades; positions and portfolio are replaced as a whole.
+Runs only append to equity and trades; they replace positions and portfolio as a whole.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _EXECUTED = (
     *BARS.columns("open"),
     *OUTCOME,
 )
-"""What the account's orders and their fills are made of."""
+"""The columns from which the account's orders and executions are computed."""
 
 EQUITY = TableSpec(
     layer="gold",
     name="equity",
     key=("asset_class", "interval", "event_time"),
     description=(
-        "The paper portfolio's accounts, bar by bar, net of costs, beside buy-and-hold and a control that trades when "
-        "the signals do but in random directions. The last row of each commit holds the book to go on from."
+        "The paper portfolio's accounts, bar by bar, net of costs, beside buy-and-hold and a control that trades at "
+        "the same times in random directions. The last row of each commit holds the book for the next run."
     ),
     schema=columns(
         {
@@ -70,7 +70,7 @@ TRADES = TableSpec(
     layer="gold",
     name="trades",
     key=("asset_class", "interval", "event_time", "number"),
-    description="The paper portfolio's executions: signed value, cost, and the profit net of costs of what was closed.",
+    description="The paper portfolio's executions: signed value, cost, and the profit of the closed part net of costs.",
     schema=columns(
         {
             **_ACCOUNT,
@@ -97,7 +97,7 @@ POSITIONS = TableSpec(
     layer="gold",
     name="positions",
     key=("asset_class", "interval", "symbol"),
-    description="What the paper portfolio holds now; replaced as a whole, its past is the table's history.",
+    description="The paper portfolio's positions now; replaced as a whole, so older ones are in the table's history.",
     schema=columns(
         {
             **_ACCOUNT,
@@ -123,7 +123,7 @@ PORTFOLIO = TableSpec(
     key=("asset_class", "interval", "curve"),
     description=(
         "Statistics of each account of the paper portfolio (curve signals), beside buy_and_hold and random; replaced "
-        "as a whole. Ratios are yearly, at a risk-free rate of zero."
+        "as a whole. Ratios are yearly, with a risk-free rate of zero."
     ),
     schema=columns(
         {

@@ -1,7 +1,7 @@
-"""Statistics of an equity curve and of trades, as pure functions of arrays; NaN where one has no meaning.
+"""Statistics of an equity curve and of trades, as pure functions of arrays; NaN where a statistic is undefined.
 
-Enters: equity at each step, or returns from step to step. Leaves: numbers. The risk-free rate is zero. Sources are
-named where a formula is.
+Input: equity at each step, or returns from step to step. Output: numbers. The risk-free rate is zero. Docstrings name
+the source of each formula.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _NORMAL = NormalDist()
 
 
 def returns(equity: Floats) -> Floats:
-    """Simple returns from step to step; those after the account was ruined are left out."""
+    """Simple returns from step to step, without the steps after the equity reached zero."""
     ruined = np.flatnonzero(equity <= 0)
     alive = equity[: ruined[0] + 1] if len(ruined) else equity
     return np.asarray(alive[1:] / alive[:-1] - 1, dtype=np.float64) if len(alive) > 1 else np.empty(0)
 
 
 def yearly_return(found: Floats, a_year: float) -> float:
-    """Compound growth a year."""
+    """Compound growth per year."""
     if len(found) == 0:
         return math.nan
     grown = float(np.prod(1 + found))
@@ -34,7 +34,7 @@ def yearly_return(found: Floats, a_year: float) -> float:
 
 
 def yearly_volatility(found: Floats, a_year: float) -> float:
-    """Standard deviation of the returns, a year."""
+    """Yearly standard deviation of the returns."""
     return float(np.std(found, ddof=1) * math.sqrt(a_year)) if len(found) > 1 else math.nan
 
 
@@ -46,7 +46,7 @@ def sharpe(found: Floats, a_year: float = 1.0) -> float:
 
 
 def sortino(found: Floats, a_year: float = 1.0) -> float:
-    """Mean over the root mean square of the losses, gains counted as zero (Sortino & Price 1994)."""
+    """Mean over the root mean square of the losses, where gains count as zero (Sortino & Price 1994)."""
     if len(found) < 2:
         return math.nan
     downside = math.sqrt(float(np.mean(np.minimum(found, 0.0) ** 2)))
@@ -54,7 +54,7 @@ def sortino(found: Floats, a_year: float = 1.0) -> float:
 
 
 def max_drawdown(found: Floats) -> float:
-    """The deepest fall from a height that was reached before, as a negative share."""
+    """The largest fall from an earlier peak, as a negative share."""
     if len(found) == 0:
         return math.nan
     curve = np.concatenate([[1.0], np.cumprod(1 + found)])
@@ -62,7 +62,7 @@ def max_drawdown(found: Floats) -> float:
 
 
 def calmar(found: Floats, a_year: float) -> float:
-    """Yearly return over the deepest fall (Young 1991)."""
+    """Yearly return over the maximum drawdown (Young 1991)."""
     return _quotient(yearly_return(found, a_year), -max_drawdown(found))
 
 
@@ -72,7 +72,7 @@ def win_rate(profits: Floats) -> float:
 
 
 def profit_factor(profits: Floats) -> float:
-    """What winners won over what losers lost."""
+    """Total profit of winning trades over total loss of losing trades."""
     return _quotient(float(profits[profits > 0].sum()), -float(profits[profits < 0].sum()))
 
 
@@ -99,7 +99,7 @@ def probabilistic_sharpe(found: Floats, benchmark: float = 0.0) -> float:
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:
-    """The Sharpe ratio per step that the best of so many worthless trials is expected to show.
+    """The expected Sharpe ratio per step of the best of ``trials`` worthless strategies.
 
     Args:
         variance: of the trials' Sharpe ratios, per step.
@@ -112,11 +112,11 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def deflated_sharpe(found: Floats, variance: float, trials: int) -> float:
-    """Probability that the Sharpe ratio is real although it is the best of many (Bailey & López de Prado 2014).
+    """Probability that the Sharpe ratio is real though the strategy is the best of many (Bailey & López de Prado 2014).
 
     Args:
-        found: returns of the strategy that was chosen.
-        variance: of the Sharpe ratios, per step, of all that were tried.
+        found: returns of the chosen strategy.
+        variance: of the Sharpe ratios, per step, of all strategies that were tried.
         trials: how many were tried.
     """
     return probabilistic_sharpe(found, expected_best_sharpe(variance, trials))
