@@ -16,6 +16,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.query import TABLES, source_options, write_batch
+from financelake_assets.silver.sources import StillTheSame
 from financelake_assets.storage.open_tables import OpenTables
 
 Offsets = Mapping[str, Mapping[int, int]]
@@ -54,7 +55,7 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
             .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
             .load()
         )
-        write_batch(tables, messages, step, ids)
+        write_batch(tables, messages, step, ids, StillTheSame(settings, ids))
 
 
 def steps(ranges: Mapping[str, Mapping[int, Range]], most: int) -> Iterator[Ranges]:

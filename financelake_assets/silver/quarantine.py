@@ -22,12 +22,17 @@ from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, t
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
-from financelake_assets.storage.delta import retried
+from financelake_assets.storage.delta import TableSpec, retried
 
 REPLAYED_FROM = "replayed_from"
 """Header of a replayed message: the place of the quarantined one."""
 
 _PLACE = ["topic", "partition", "offset"]
+_WHOLE_PLACE = [*_PLACE, "topic_id"]
+# rows from before topics had ids have none
+_SAME_PLACE = " AND ".join(
+    [*(f"t.`{name}` = s.`{name}`" for name in _PLACE), "t.topic_id IS NOT DISTINCT FROM s.topic_id"]
+)
 _CLOCK_SKEW_MS = 60_000
 
 
@@ -36,27 +41,33 @@ class RepairError(FinanceLakeError, ValueError):
 
 
 class Place(NamedTuple):
-    """Where a message lay on Kafka; as text ``topic/partition/offset``."""
+    """Where a message lay on Kafka; as text ``topic/partition/offset``, with ``@id`` where the topic's id is given.
+
+    The id tells a topic from one that was deleted and made again under its name.
+    """
 
     topic: str
     partition: int
     offset: int
+    topic_id: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Read ``topic/partition/offset``.
+        """Read ``topic/partition/offset`` or ``topic/partition/offset@id``.
 
         Raises:
             RepairError: the text is not a place.
         """
-        topic, _, rest = text.partition("/")
+        place, _, topic_id = text.partition("@")
+        topic, _, rest = place.partition("/")
         partition, _, offset = rest.partition("/")
         if not (topic and partition.isdecimal() and offset.isdecimal()):
             raise RepairError(f"{text!r} is not a place such as bronze.stock/0/17")
-        return cls(topic, int(partition), int(offset))
+        return cls(topic, int(partition), int(offset), topic_id or None)
 
     def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        place = f"{self.topic}/{self.partition}/{self.offset}"
+        return place if self.topic_id is None else f"{place}@{self.topic_id}"
 
 
 @dataclass(frozen=True)
@@ -120,16 +131,24 @@ def rows(settings: Settings, reason: str | None = None, limit: int | None = None
 
 
 def at(settings: Settings, places: Sequence[Place]) -> pl.DataFrame:
-    """The quarantined messages at some places.
+    """The quarantined messages at some places; of a place without a topic's id, the newest that lay there.
 
     Raises:
         RepairError: one is not in quarantine.
     """
-    wanted = pl.DataFrame(places, schema=_place_schema(), orient="row")
-    found = _with_replays(settings).join(wanted.lazy(), on=_PLACE, how="semi").collect()
-    for missing in wanted.join(found, on=_PLACE, how="anti").iter_rows():
+    wanted = pl.DataFrame(places, schema=_place_schema(), orient="row").rename({"topic_id": "wanted_id"})
+    of_topic = pl.col("wanted_id").is_null() | (pl.col("wanted_id") == pl.col("topic_id"))
+    found = (
+        _with_replays(settings)
+        .join(wanted.lazy(), on=_PLACE)
+        .filter(of_topic)
+        .sort("quarantined_at")
+        .unique([*_PLACE, "wanted_id"], keep="last", maintain_order=True)
+        .collect()
+    )
+    for missing in wanted.join(found, on=[*_PLACE, "wanted_id"], how="anti", nulls_equal=True).iter_rows():
         raise RepairError(f"{Place(*missing)} is not in quarantine")
-    return found
+    return found.drop("wanted_id").unique(_WHOLE_PLACE, maintain_order=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ def _claim(settings: Settings, places: Sequence[Place], claim: str) -> None:
     source = rows.select(REPLAYS.schema.names).to_arrow().cast(REPLAYS.schema)
 
     def insert() -> None:
-        REPLAYS.ensure(settings).merge(source, REPLAYS.same_key, "s", "t").when_not_matched_insert_all().execute()
+        REPLAYS.ensure(settings).merge(source, _SAME_PLACE, "s", "t").when_not_matched_insert_all().execute()
 
     retried(insert)
 
@@ -192,7 +211,7 @@ def _confirm(settings: Settings, sent: Mapping[Place, Place]) -> None:
     ).to_arrow()
 
     def update() -> None:
-        merger = REPLAYS.ensure(settings).merge(rows, REPLAYS.same_key, "s", "t")
+        merger = REPLAYS.ensure(settings).merge(rows, _SAME_PLACE, "s", "t")
         merger.when_matched_update({"replayed_as": "s.replayed_as"}).execute()
 
     retried(update)
@@ -233,15 +252,25 @@ def _headers(old: Place, row: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def _with_replays(settings: Settings) -> pl.LazyFrame:
-    return QUARANTINE.scan(settings).join(REPLAYS.scan(settings).select(*_PLACE, "replayed_as"), on=_PLACE, how="left")
+    refused, replays = _completed(QUARANTINE, settings), _completed(REPLAYS, settings)
+    return refused.join(
+        replays.select(*_WHOLE_PLACE, "replayed_as"), on=_WHOLE_PLACE, how="left", nulls_equal=True
+    ).with_columns(shared_place=pl.len().over(_PLACE) > 1)
+
+
+def _completed(table: TableSpec, settings: Settings) -> pl.LazyFrame:
+    """The rows of a table that may have been written before it had all its columns."""
+    rows = table.scan(settings)
+    lacking = set(table.schema.names) - set(rows.collect_schema().names())
+    return rows.with_columns(pl.lit(None, table.empty.schema[name]).alias(name) for name in sorted(lacking))
 
 
 def _place(row: Mapping[str, Any]) -> Place:
-    return Place(row["topic"], row["partition"], row["offset"])
+    return Place(row["topic"], row["partition"], row["offset"], row["topic_id"])
 
 
 def _place_schema() -> dict[str, Any]:
-    return {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64}
+    return {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64, "topic_id": pl.String}
 
 
 def _refuse_cut(messages: pl.DataFrame) -> None:

@@ -9,7 +9,7 @@ retention stops the query loudly; bad input never does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -88,18 +88,26 @@ def batch_writer(settings: Settings, ids: TopicIds, lows: Mapping[str, Mapping[i
     """
     plain = settings.without_secrets()
     checkpoint = Path(settings.checkpoint(QUERY))
-    kept: list[OpenTables] = []
+    kept: list[tuple[OpenTables, sources.StillTheSame]] = []
 
     def write(messages: DataFrame, batch_id: int) -> None:
         if not kept:
-            kept.append(OpenTables(Settings.sent(plain)))
+            here = Settings.sent(plain)
+            kept.append((OpenTables(here), sources.StillTheSame(here, ids)))
+        tables, refuse_others = kept[0]
         ranges = batches.ranges_of(checkpoint, batch_id, lows)
-        count_holes(kept[0], write_batch(kept[0], messages, ranges, ids), ranges, ids)
+        count_holes(tables, write_batch(tables, messages, ranges, ids, refuse_others), ranges, ids)
 
     return write
 
 
-def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: TopicIds) -> pl.DataFrame:
+def write_batch(
+    tables: OpenTables,
+    messages: DataFrame,
+    ranges: Ranges,
+    ids: TopicIds,
+    refuse_others: Callable[[], None] = lambda: None,
+) -> pl.DataFrame:
     """Clean a bounded set of messages and write what they change in silver. Doing it again changes nothing.
 
     Args:
@@ -107,12 +115,14 @@ def write_batch(tables: OpenTables, messages: DataFrame, ranges: Ranges, ids: To
         messages: rows as Spark's Kafka source gives them, headers included.
         ranges: the offsets that they were read from.
         ids: the broker's id of each topic.
+        refuse_others: raises where those are no longer the topics that the messages were read from.
 
     Returns:
         Topic, partition and offset of every message.
     """
     universe, version = batches.universe_for(tables, ranges, ids)
     found = reading.judged(messages, universe, batches.span(ranges))
+    refuse_others()
     write_cleaned(tables, found, ids, version, partial(reading.raw_of, messages))
     return found.select(reading.PLACE)
 
@@ -135,7 +145,7 @@ def write_cleaned(
     """
     good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
     ticks = good.filter(pl.col("interval") == TICK)
-    writing.write(schema.TICKS, tables, ticks, ids, _trades, universe)
+    writing.write(schema.TICKS, tables, ticks, ids, partial(_trades, _made_again(tables, ids)), universe)
     writing.write(schema.BARS, tables, good, ids, lambda table, fresh: _bars(tables, table, fresh), universe)
     for part in reading.turns(bad):
         whole = part if raw_of is None else _with_raw(part, raw_of)
@@ -152,10 +162,22 @@ def _with_raw(bad: pl.DataFrame, raw_of: Callable[[pl.DataFrame], pl.DataFrame])
     )
 
 
-def _trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
-    # without an id of its own no message can name a trade that is known
+def _trades(made_again: Collection[str], table: DeltaTable, ticks: pl.DataFrame) -> Change:
     named = merging.as_trades(ticks.filter(pl.col("trade_id").is_not_null()))
-    return merging.trade_changes(writing.rows_with(table, named.select(schema.TICKS.key)), ticks)
+    known = writing.rows_with(table, named.select(schema.TICKS.key))
+    # without an id of its own no message names a trade that is known, but by a topic before
+    unnamed = ticks.filter(pl.col("trade_id").is_null() & pl.col("topic").is_in(list(made_again)))
+    if not unnamed.is_empty():
+        at_these_times = writing.rows_with(table, unnamed.select("symbol", "event_time").unique())
+        known = pl.concat([known, at_these_times]).unique(schema.TICKS.key)
+    return merging.trade_changes(known, ticks)
+
+
+def _made_again(tables: OpenTables, ids: TopicIds) -> set[str]:
+    """The topics that there may have been others before, under their names."""
+    known = tables.scan(schema.SOURCES).select("topic", "topic_id").unique().collect()
+    seen = {topic: set(found) for topic, found in known.group_by("topic").agg("topic_id").iter_rows()}
+    return {topic for topic, topic_id in ids.items() if seen.get(topic) != {topic_id}}
 
 
 def _bars(tables: OpenTables, table: DeltaTable, good: pl.DataFrame) -> Change:

@@ -79,6 +79,8 @@ def write(
     if messages.is_empty():
         return None
 
+    messages = messages.with_columns(topic_id=pl.col("topic").replace_strict(topic_ids, return_dtype=pl.String))
+
     def attempt() -> Change | None:
         table = tables.newest(spec)
         fresh = not_counted(table, messages, topic_ids)
@@ -157,7 +159,11 @@ def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     """The rows with the table's columns in its order and types; the time of writing is added where it has one."""
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
-    absent = {"raw_size": pl.lit(None, pl.Int64), "raw_sha256": pl.lit(None, pl.String)}
+    absent = {
+        "raw_size": pl.lit(None, pl.Int64),
+        "raw_sha256": pl.lit(None, pl.String),
+        "repeated_on": pl.lit(None, pl.String),
+    }
     stamped = rows.with_columns(now.alias(stamp), **{n: e for n, e in absent.items() if n not in rows.columns})
     return stamped.select(spec.schema.names).to_arrow().cast(spec.schema)
 

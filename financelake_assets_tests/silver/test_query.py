@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from financelake_assets.bronze.topics import delete_topics, ensure_topics, watermarks
+from financelake_assets.bronze.topics import delete_topics, ensure_topics, topic_ids, watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
@@ -138,6 +138,30 @@ def test_a_checkpoint_of_topics_that_were_made_again_is_refused(silver: Settings
     with kafka.running(silver) as running:
         ledger = kafka.drain(silver, running)
     assert (ledger.consumed, ledger.silver, ledger.balanced) == (6, 6, True), "of both topics"
+
+
+def test_a_topic_made_again_beneath_the_running_query_stops_it_before_anything_of_it_is_written(
+    silver: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It is longer than the one before, so Spark would go on in its midst."""
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(3)])
+    with kafka.running(silver) as running:
+        kafka.drain(silver, running)
+    found, ids = kafka.tables(silver), topic_ids(silver)
+    delete_topics(silver)
+    ensure_topics(silver)
+    again = [kafka.bar("AAPL", day, 6.0 + day) for day in range(7)]
+    kafka.produce(silver, again)
+    with monkeypatch.context() as patch:  # as when it happens behind the start
+        patch.setattr("financelake_assets.silver.query.topic_ids", lambda _: ids)
+        with kafka.running(silver) as running:
+            kafka.eventually(lambda: not running.isActive, "the query stopped")
+            assert "bronze.stock was made again" in str(running.exception())
+    assert kafka.tables(silver) == found
+    shutil.rmtree(silver.checkpoint(QUERY))
+    with kafka.running(silver) as running:
+        ledger = kafka.drain(silver, running)
+    assert (ledger.consumed, ledger.silver, ledger.balanced) == (10, 10, True), "of both topics, each once"
 
 
 def test_what_retention_had_deleted_before_silver_began_was_never_in(silver: Settings):

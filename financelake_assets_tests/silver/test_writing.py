@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def test_a_kill_between_two_commits_is_repaired_by_the_replay(offline_lake: Sett
     from financelake_assets.silver import query
 
     tables = OpenTables(offline_lake)
-    writing.write(TICKS, tables, ticks, IDS, query._trades)
+    writing.write(TICKS, tables, ticks, IDS, partial(query._trades, ()))
     if last_table is not TICKS:
         writing.write(BARS, tables, good, IDS, lambda table, fresh: query._bars(tables, table, fresh))
     write(offline_lake, rows)
