@@ -67,8 +67,13 @@ def condition(spec: TableSpec, settings: Settings) -> Condition | None:
     )
 
 
-def maintain(spec: TableSpec, settings: Settings) -> Work | None:
+def maintain(spec: TableSpec, settings: Settings, *, deletes: bool = True) -> Work | None:
     """Do what is due to one table; ``None`` where it does not exist yet.
+
+    Args:
+        spec: the table.
+        settings: the lake.
+        deletes: whether to delete what is old; not when the clock cannot be trusted to say so.
 
     Raises:
         CommitFailedError: somebody who does not take turns rewrote the same files again and again.
@@ -78,10 +83,12 @@ def maintain(spec: TableSpec, settings: Settings) -> Work | None:
         return None
     merged = _compact(spec, settings) if before.small_files >= settings.maintenance.small_files else 0
     table = spec.ensure(settings)
-    # not only what the log names: a killed writer leaves files that no log knows
-    deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
-    # only what lies behind a checkpoint, and after the table's log retention (30 days unless it says otherwise)
-    table.cleanup_metadata()
+    deleted: list[str] = []
+    if deletes:
+        # not only what the log names: a killed writer leaves files that no log knows
+        deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
+        # only what lies behind a checkpoint, and after the table's log retention (30 days unless it says otherwise)
+        table.cleanup_metadata()
     after = condition(spec, settings) or before
     return Work(before, after, merged, len(deleted))
 
