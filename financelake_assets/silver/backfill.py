@@ -6,7 +6,6 @@ counted change nothing in it, so it is safe on any range; it fills a table that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 from pyspark.sql import SparkSession
@@ -15,7 +14,7 @@ from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver.checkpoint import consumed_offsets
-from financelake_assets.silver.query import TABLES, source_options, write_batch
+from financelake_assets.silver.query import TABLES, bounded, write_batch
 from financelake_assets.silver.sources import StillTheSame
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -48,13 +47,7 @@ def backfill(spark: SparkSession, settings: Settings, ranges: Mapping[str, Mappi
         table.ensure(settings)
     ids, tables = topic_ids(settings), OpenTables(settings)
     for step in steps(wanted, settings.spark.max_offsets_per_trigger):
-        messages = (
-            spark.read.format("kafka")
-            .options(**source_options(settings, list(step)))
-            .option("startingOffsets", _json({t: {p: first for p, (first, _) in of.items()} for t, of in step.items()}))
-            .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
-            .load()
-        )
+        messages = bounded(spark, settings, step)
         write_batch(tables, messages, step, ids, StillTheSame(settings, ids))
 
 
@@ -79,7 +72,3 @@ def _refuse_gaps(ranges: Ranges, consumed: Offsets, low: Offsets) -> None:
                 raise GapError(
                     f"{topic}/{partition} is counted up to offset {counted}; a range from {first} leaves a gap"
                 )
-
-
-def _json(offsets: Offsets) -> str:
-    return json.dumps({topic: {str(partition): at for partition, at in of.items()} for topic, of in offsets.items()})

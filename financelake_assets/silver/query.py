@@ -9,13 +9,16 @@ retention stops the query loudly; bad input never does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+import json
+from collections.abc import Callable, Collection, Mapping
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from financelake_assets.bronze.access import spark_options
@@ -23,12 +26,14 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import BRONZE, topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.intervals import TICK
-from financelake_assets.silver import batches, merging, reading, schema, sources, writing
+from financelake_assets.silver import batches, culprits, merging, reading, schema, sources, splitting, writing
 from financelake_assets.silver.batches import Ranges, count_holes
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_other_topics
 from financelake_assets.silver.merging import Change
+from financelake_assets.silver.sizing import offsets_per_batch
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.spark_sessions import WriteBatch, start_query
+from financelake_assets.storage.checkpoints import open_batch
 from financelake_assets.storage.open_tables import OpenTables
 
 __all__ = ["QUERY", "batch_writer", "start", "write_batch"]
@@ -49,32 +54,38 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     """
     ids, marks, known = topic_ids(settings), watermarks(settings), sources.current_ids(settings)
     made_again = {topic for topic, id_ in ids.items() if known.get(topic, id_) != id_}
-    refuse_other_topics(consumed_offsets(settings), marks, made_again, settings.checkpoint(QUERY))
+    consumed = consumed_offsets(settings)
+    refuse_other_topics(consumed, marks, made_again, settings.checkpoint(QUERY))
     sources.register(settings, ids, marks)
+    planned = open_batch(Path(settings.checkpoint(QUERY)))
+    if planned is not None:
+        batch_notes(settings).begin_again(planned[0])
     for table in TABLES:
         table.ensure(settings)
     messages = (
         spark.readStream.format("kafka")
         .options(**source_options(settings))
         .option("startingOffsets", "earliest")
-        .option("maxOffsetsPerTrigger", settings.spark.max_offsets_per_trigger)
+        .option("maxOffsetsPerTrigger", offsets_per_batch(settings, consumed, marks))
         .load()
     )
     lows = {topic: {part: low for part, (low, _) in parts.items()} for topic, parts in marks.items()}
     return start_query(messages, QUERY, settings, batch_writer(settings, ids, lows))
 
 
-def source_options(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, str]:
+def source_options(settings: Settings) -> dict[str, str]:
     """Options of Spark's Kafka source: whatever is lost is an error, and aborted transactions are not read."""
     return {
         "kafka.bootstrap.servers": settings.kafka_bootstrap,
         **spark_options(settings),
-        "subscribe": ",".join(topics),
+        "subscribe": ",".join(BRONZE),
         "failOnDataLoss": "true",
         "includeHeaders": "true",
         "kafka.isolation.level": "read_committed",
         # a reader that goes back to earlier offsets first waits for the answer to what it asked for before
         "kafka.fetch.max.wait.ms": "20",
+        # a reader holds what it polled; 500 of a megabyte, its default, would be half of a small machine's memory
+        "kafka.max.poll.records": "100",
     }
 
 
@@ -95,10 +106,83 @@ def batch_writer(settings: Settings, ids: TopicIds, lows: Mapping[str, Mapping[i
             here = Settings.sent(plain)
             kept.append((OpenTables(here), sources.StillTheSame(here, ids)))
         tables, refuse_others = kept[0]
-        ranges = batches.ranges_of(checkpoint, batch_id, lows)
-        count_holes(tables, write_batch(tables, messages, ranges, ids, refuse_others), ranges, ids)
+        _write_or_split(tables, messages, batch_id, batches.ranges_of(checkpoint, batch_id, lows), ids, refuse_others)
 
     return write
+
+
+def _write_or_split(
+    tables: OpenTables,
+    messages: DataFrame,
+    batch_id: int,
+    ranges: Ranges,
+    ids: TopicIds,
+    refuse_others: Callable[[], None],
+) -> None:
+    """Write a micro-batch, whole or, where it fails or was begun again and again, in parts."""
+    notes = batch_notes(tables.settings)
+    begun = notes.of(batch_id)
+
+    def do(part: Ranges, of: DataFrame) -> None:
+        count_holes(tables, write_batch(tables, of, part, ids, refuse_others), part, ids)
+
+    def refuse(part: Ranges, error: BaseException | None) -> None:
+        refuse_others()
+        universe, version = batches.universe_for(tables, part, ids)
+        found = None if error is None else reading.alone(part_of(messages, part, tables.settings))
+        if error is not None and found is not None and not culprits.is_culprit(error, found, universe):
+            raise error
+        row = culprits.refused(part, found)
+        writing.write(schema.QUARANTINE, tables, row, ids, lambda _, new: Change(new, False, new.height), version)
+
+    if begun.starts < splitting.WHOLE_STARTS:
+        try:
+            do(ranges, messages)
+        except Exception as error:
+            if not culprits.may_be_of_messages(error):
+                raise
+        else:
+            return
+    splitting.in_parts(
+        ranges,
+        begun,
+        notes.write,
+        lambda part: do(part, part_of(messages, part, tables.settings)),
+        refuse,
+        culprits.may_be_of_messages,
+    )
+
+
+def batch_notes(settings: Settings) -> splitting.Notes:
+    """Where the lake remembers how often a micro-batch was begun."""
+    return splitting.Notes(settings.run_dir / f"stream-{QUERY}.batch.json")
+
+
+def part_of(messages: DataFrame, part: Ranges, settings: Settings) -> DataFrame:
+    """The messages of a part of a batch. Others are not even read, where this process can log in to the broker."""
+    if settings.kafka.security != "PLAINTEXT" and settings.kafka.password is None:
+        places = [
+            (F.col("topic") == topic) & (F.col("partition") == partition) & F.col("offset").between(first, end - 1)
+            for topic, of in part.items()
+            for partition, (first, end) in of.items()
+        ]
+        return messages.where(reduce(or_, places, F.lit(False)))
+    return bounded(messages.sparkSession, settings, part)
+
+
+def bounded(spark: SparkSession, settings: Settings, ranges: Ranges) -> DataFrame:
+    """The messages of some offsets, as Spark's Kafka source gives them."""
+    first = {topic: {str(part): at for part, (at, _) in of.items()} for topic, of in ranges.items()}
+    ends = {topic: {str(part): end for part, (_, end) in of.items()} for topic, of in ranges.items()}
+    options = {name: value for name, value in source_options(settings).items() if name != "subscribe"}
+    return (
+        spark.read.format("kafka")
+        .options(**options)
+        .option("assign", json.dumps({topic: sorted(of) for topic, of in ranges.items()}))
+        .option("startingOffsets", json.dumps(first))
+        .option("endingOffsets", json.dumps(ends))
+        .load()
+    )
 
 
 def write_batch(

@@ -95,6 +95,11 @@ def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows).join(places, on=list(PLACE), how="semi")
 
 
+def alone(messages: DataFrame) -> pl.DataFrame:
+    """Messages as they are, with the columns of ``MESSAGES``; for one or two."""
+    return pl.DataFrame(messages.select(*_columns(F.col("value"))).toArrow().cast(MESSAGES))
+
+
 def turns(bad: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Cut refused messages into parts of which the raw bytes that were left out can be fetched at once.
 

@@ -144,7 +144,7 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     if change.rows.is_empty():
         table.create_write_transaction([], "append", table.schema(), commit_properties=properties)
         return
-    rows = _as_declared(spec, change.rows)
+    rows = as_declared(spec, change.rows)
     if not change.replaces:
         write_deltalake(table, rows, mode="append", commit_properties=properties)
         return
@@ -155,7 +155,7 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     merging.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
-def _as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
+def as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     """The rows with the table's columns in its order and types; the time of writing is added where it has one."""
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
