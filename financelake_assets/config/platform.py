@@ -83,6 +83,9 @@ class SparkSettings(Group):
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+    max_bytes_per_trigger: int = Field(
+        256 << 20, ge=1 << 20, description="and on its size, by a sample of what waits when the query starts"
+    )
 
     @field_validator("token", "cluster_secret", mode="before")
     @classmethod

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
+import structlog
 
 from financelake_assets.defs.resources import TablesResource
 from financelake_assets.defs.table_assets import table_key
 from financelake_assets.storage.delta import TableSpec
+
+log = structlog.get_logger(__name__)
 
 SLOT_SECONDS = 900
 _LEAD_SECONDS = 60  # the slot begins this long before the checks, which run every 15 minutes
@@ -87,11 +90,17 @@ def report(
     told: dict[str, Told] = {}
     slot = slot_of(now)
     for table in specs:
-        version = tables.version(table)
-        if version is None:
-            continue
-        event, told[table.full_name] = tell(known.get(table.full_name), version, slot)
-        if event is not None:
-            tags = {"dagster/data_version": version}
-            events.append(event(table_key(table), metadata={**tables.metadata(table), **extra}, tags=tags))
+        before = known.get(table.full_name)
+        try:
+            version = tables.version(table)
+            if version is None:
+                continue
+            event, told[table.full_name] = tell(before, version, slot)
+            if event is not None:
+                tags = {"dagster/data_version": version}
+                events.append(event(table_key(table), metadata={**tables.metadata(table), **extra}, tags=tags))
+        except Exception:  # a damaged table must not hide the others, nor what the sensor does besides
+            log.exception("a table cannot be read, so nothing is reported of it", table=table.full_name)
+            if before is not None:
+                told[table.full_name] = before
     return events, told

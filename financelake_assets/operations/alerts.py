@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from financelake_assets.config import AlertSettings
 
@@ -37,7 +38,8 @@ class LakeFacts:
     silver, and ``silver_idle_seconds`` since it last committed. ``unbalanced``: messages that the ledger cannot account
     for. ``champion_age_days``: ``None`` without one. ``drift``: what the champion's last check found, or ``None``.
     ``failed_checks``: what each check of a table, ``layer/table/check``, is about. ``failed_runs``: job names by run
-    id. ``kill_switch``: why the portfolio was halted, or ``None``.
+    id. ``kill_switch``: why the portfolio was halted, or ``None``. ``clock``: how the clock was set lately, if it was.
+    ``unknown``: which of these could not be found out, and why.
     """
 
     streams: Mapping[str, StreamFacts]
@@ -50,6 +52,8 @@ class LakeFacts:
     broker: str | None = None
     drift: str | None = None
     failed_checks: Mapping[str, str] = field(default_factory=dict)
+    clock: str | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
@@ -82,6 +86,14 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
         )
     if facts.kill_switch:
         found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
+    if facts.clock:
+        found.append(
+            Alert("machine/clock", "The clock was set", f"{facts.clock}: nothing is deleted by age for a while.")
+        )
+    found += [
+        Alert(f"unknown/{name}", f"Nobody knows the lake's {name.replace('_', ' ')}", why)
+        for name, why in facts.unknown.items()
+    ]
     found += [
         Alert(f"check/{name}", f"The check {name} fails", f"It asks for: {what}.")
         for name, what in facts.failed_checks.items()
@@ -105,6 +117,20 @@ class Outbox:
     said: Said
 
 
+Cursor = Mapping[str, Said]
+"""What was said, by channel: ``log``, and the number of each address."""
+
+
+def read_cursor(stored: Mapping[str, Any], channels: Iterable[str]) -> dict[str, Said]:
+    """What was said by each channel, from what an earlier look left; one that is new has said nothing.
+
+    An earlier release remembered one time a condition, for all channels.
+    """
+    if any(isinstance(value, int | float) for value in stored.values()):
+        return {channel: dict(stored) for channel in channels}
+    return {channel: dict(stored.get(channel, {})) for channel in channels}
+
+
 def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSettings) -> Outbox:
     """Decide what to say.
 
@@ -116,7 +142,8 @@ def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSetti
     """
     by_key = {alert.key: alert for alert in active}
     again = settings.repeat_hours * 3600
-    due = tuple(alert for key, alert in by_key.items() if key not in said or now - said[key] >= again)
+    # what was said at a time yet to come was said before the clock was set back
+    due = tuple(alert for key, alert in by_key.items() if not 0 <= now - said.get(key, -again) < again)
     # a failed run does not end; it is only no longer news
     over = tuple(key for key in said if key not in by_key and not key.startswith("run/"))
     remembered = {key: said[key] for key in by_key if key in said} | {alert.key: now for alert in due}

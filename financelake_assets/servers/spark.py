@@ -107,6 +107,8 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
+        # what goes to and from Python at once: ten thousand messages of a megabyte would be more than the machine has
+        "spark.sql.execution.arrow.maxBytesPerBatch": "16m",
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
         "spark.sql.adaptive.streaming.stateless.enabled": "false",  # costs more than small micro-batches gain
         # a query that cannot be stopped is an error, and not a wait without end; a sensor's tick has a minute for all

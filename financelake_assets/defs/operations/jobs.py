@@ -14,8 +14,10 @@ from financelake_assets.defs.run_tags import OPERATORS
 from financelake_assets.defs.silver import assets as silver
 from financelake_assets.defs.silver.checks import BLOCKING
 from financelake_assets.defs.table_assets import table_key
+from financelake_assets.silver import expiry
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.streams import progress
+from financelake_assets.supervision import clock
 
 
 class WhichStreams(dg.Config):
@@ -79,10 +81,20 @@ def restart_streams() -> None:
 
 @dg.op(pool="maintenance", retry_policy=RETRIES)
 def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Merge small files, delete replaced ones after their retention, keep the logs short, forget old progress."""
-    progress.forget_old(lake.settings)
+    """Merge small files, delete replaced ones after their retention, keep the logs short, forget what is too old."""
+    # how old a file or a row is, a clock that was set does not tell
+    was_set = clock.look(lake.settings)
+    trusted = not was_set.moved_within(lake.settings.maintenance.retention_hours * 3600)
+    if trusted:
+        progress.forget_old(lake.settings)
+        refused = expiry.expire(lake.settings)
+        if refused:
+            days = lake.settings.silver.quarantine_days
+            context.log.info(f"{refused} refused messages were in quarantine for more than {days:g} days and are gone")
+    else:
+        context.log.warning(f"the clock was set by {was_set.moved_by:+.0f} s: nothing is deleted by age for a while")
     for table in TABLES:
-        work = maintain(table, lake.settings)
+        work = maintain(table, lake.settings, deletes=trusted)
         if work is not None:
             context.log_event(dg.AssetObservation(table_key(table), metadata=work.metadata()))
 
