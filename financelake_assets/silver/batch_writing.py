@@ -86,7 +86,12 @@ class BatchWriter:
         self._refuse_other_topics()
         universe, version = batches.universe_for(self._tables, part, self._ids)
         found = None if error is None else reading.alone(self._part(messages, part))
-        if error is not None and found is not None and not culprits.is_culprit(error, found, universe):
+        # where there is no message, none is to blame
+        if (
+            error is not None
+            and found is not None
+            and not (found.height and culprits.is_culprit(error, found, universe))
+        ):
             raise error
         committing.write_refused(self._tables, culprits.refused(part, found), self._ids, version)
         return 1
