@@ -85,14 +85,12 @@ class BatchWriter:
         """Refuse the one message of a part; with the error where it fails, without where it ended the process."""
         self._refuse_other_topics()
         universe, version = batches.universe_for(self._tables, part, self._ids)
-        found = None if error is None else reading.alone(self._part(messages, part))
-        # where there is no message, none is to blame
-        if (
-            error is not None
-            and found is not None
-            and not (found.height and culprits.is_culprit(error, found, universe))
-        ):
-            raise error
+        found = None
+        if error is not None:
+            found = reading.alone(self._part(messages, part))
+            # where there is no message, none is to blame
+            if found.is_empty() or not culprits.is_culprit(error, found, universe):
+                raise error
         committing.write_refused(self._tables, culprits.refused(part, found), self._ids, version)
         return 1
 
