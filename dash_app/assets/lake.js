@@ -52,7 +52,11 @@
     window.dash_clientside.set_props("status", { children: text, className: `status ${kind}` });
   };
 
+  let timer = null, asking = false;
   const pulse = async () => {
+    clearTimeout(timer);
+    if (asking) return;
+    asking = true;
     try {
       const answer = await fetch("/pulse", { signal: AbortSignal.timeout(4000), cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
@@ -67,7 +71,8 @@
     }
     say();
     const patience = state.misses ? Math.min(5, state.misses) : 1; // a server that is down is asked less often
-    setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
+    asking = false;
+    if (!document.hidden) timer = setTimeout(pulse, patience * state.every * 1000);
   };
 
   // ages grow without news; only the market view has the list, and that not at once
@@ -84,6 +89,8 @@
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () =>
       window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
+    // a page that nobody looks at asks for nothing, and is up to date as soon as somebody does
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) pulse(); });
     setInterval(say, 1000);
     setInterval(age, 5000);
     return pulse();

@@ -43,11 +43,12 @@ def _show_processes(console: Console, running: dict[str, Any]) -> None:
             name,
             f"[{colour}]{process['state']}[/{colour}]",
             _text(process["pid"]),
-            _text(process["rss_mb"]),
+            _text(process["memory_mb"]),
             _text(process["restarts"]),
             _text(process["problem"]),
         )
     console.print(table)
+    console.print(f"[bold]memory[/bold]  {sum(one['memory_mb'] or 0 for one in running.values())} MiB together")
 
 
 def _show_topics(console: Console, topics: dict[str, Any]) -> None:

@@ -13,8 +13,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import psutil
-
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
@@ -23,7 +21,7 @@ from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
-from financelake_assets.operations import deployment
+from financelake_assets.operations import deployment, footprint
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.storage.delta import TableSpec
@@ -89,7 +87,7 @@ def is_healthy(
 
 
 def process_status(settings: Settings) -> dict[str, Any]:
-    """Each supervised process: state, health, restarts, age and resident memory with its children.
+    """Each supervised process: state, health, restarts, age and memory with its children (shared pages counted once).
 
     Where the processes run in other places, the servers among them that can be asked, and whether they answer.
     """
@@ -112,13 +110,13 @@ def process_status(settings: Settings) -> dict[str, Any]:
             "restarts": health.restarts,
             "pid": state.pid or None,
             "uptime_seconds": round(time.time() - state.started_at) if state.pid else None,
-            "rss_mb": _resident_mb(state.pid) if state.pid else None,
+            "memory_mb": _memory_mb(state.pid) if state.pid else None,
         }
     return described
 
 
 def _server_status(name: str, check: Callable[[Settings], str], settings: Settings) -> dict[str, Any]:
-    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "rss_mb"))
+    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "memory_mb"))
     try:
         check(settings)
     except FinanceLakeError as problem:
@@ -126,19 +124,9 @@ def _server_status(name: str, check: Callable[[Settings], str], settings: Settin
     return {"title": name, "state": "answers", "healthy": True, "problem": None, **unknown}
 
 
-def _resident_mb(pid: int) -> int | None:
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return None
-    total = 0
-    for member in family:
-        try:
-            total += member.memory_info().rss
-        except psutil.Error:
-            continue
-    return round(total / 2**20)
+def _memory_mb(pid: int) -> int | None:
+    members = footprint.family(pid)
+    return round(footprint.memory_bytes(members) / 2**20) if members else None
 
 
 def topic_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
