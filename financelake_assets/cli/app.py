@@ -57,7 +57,7 @@ def up(
             settings = lake.up(settings, say, progress)
         _welcome(settings, detach or ran_before)
         if not detach and not ran_before:
-            lake.await_end(settings)
+            lake.await_end(settings, say)
     except KeyboardInterrupt:
         if ran_before:  # another `up` started it
             raise

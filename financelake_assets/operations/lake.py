@@ -168,16 +168,22 @@ def down(settings: Settings, say: Say) -> bool:
         return ran or bool(ended)
 
 
-def await_end(settings: Settings) -> None:
-    """Return when the lake has been stopped, for instance by ``down`` in another terminal.
+def await_end(settings: Settings, say: Say) -> None:
+    """Return when somebody has stopped the lake, for instance by ``down`` in another terminal.
+
+    Until then announce the first prediction and the first signal of a new lake.
 
     Raises:
         FinanceLakeError: the supervisor is gone though nobody stopped the lake, and nothing brought it back.
     """
-    supervisor = Supervisor(settings)
+    from financelake_assets.operations.firsts import Firsts  # what reads tables takes a second to import
+
+    supervisor, firsts = Supervisor(settings), Firsts(settings)
     seen = time.monotonic()
     while wanted(settings):
         time.sleep(1)
+        for line in firsts.news():
+            say(line)
         if supervisor.alive():
             seen = time.monotonic()
         elif time.monotonic() - seen > _GONE_SECONDS:
