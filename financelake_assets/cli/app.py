@@ -6,6 +6,7 @@ that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not hea
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
 from financelake_assets.cli.tables_command import tables
-from financelake_assets.config import Settings, get_settings
+from financelake_assets.config import Settings, get_settings, settings_file
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.explanations import EXPECTED, explained
 
 UNHEALTHY = 3
@@ -33,6 +35,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="FinanceLake: market feeds to signals you can trust. Start with `financelake up`.",
 )
+
+
+@app.callback()
+def with_settings(
+    file: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings file; default: financelake.toml in this folder, if it is there."),
+    ] = None,
+) -> None:
+    """Name the settings file, for this command and for all that it starts."""
+    if file is not None:
+        os.environ[settings_file.VARIABLE] = str(file.expanduser().absolute())
+        get_settings.cache_clear()
 
 
 @app.command()
@@ -115,15 +130,30 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def config(as_json: Json = False) -> None:
+def config(
+    as_json: Json = False,
+    init: Annotated[bool, typer.Option("--init", help="Write financelake.toml here, every setting commented.")] = False,
+) -> None:
     """Show the effective settings, secrets masked, and the variable that overrides each."""
     from financelake_assets.cli.show import show_settings
 
+    if init:
+        _write_template(Path(settings_file.NAME))
+        return
     settings = get_settings()
     if as_json:
         print_json(settings.model_dump(mode="json"))
     else:
         show_settings(out, settings)
+
+
+def _write_template(file: Path) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(settings_file.template(Settings))
+    except FileExistsError as error:
+        raise FinanceLakeError(f"{file} is there already.", remedy="Edit it, or move it away first.") from error
+    out.print(f"{file} holds every setting, commented. Take the # away in front of what you change.")
 
 
 @app.command()
