@@ -74,7 +74,9 @@ def _with_secrets(settings: Settings, say: Say) -> Settings:
     """The lake's own secrets, made where they are missing."""
     if own_secrets.make(settings.data_dir):
         say(f"made secrets that only you can read, in {settings.data_dir / 'secrets'}")
-    return settings.with_own_secrets()
+    settings = settings.with_own_secrets()
+    own_secrets.write_client_files(settings)
+    return settings
 
 
 def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None:
