@@ -142,7 +142,7 @@ WAITING = Backlog(messages=1, commits=0, seconds=0.0, in_flight=False, failures=
         ({"seconds": 60.0}, True, "1 messages"),
         ({"messages": 0, "seconds": 60.0}, False, "nothing waits"),
         ({"messages": 0, "commits": 3, "seconds": 60.0}, True, "3 commits"),
-        ({"messages": 10**9, "in_flight": True}, False, "a run works on them"),
+        ({"messages": 10**9, "in_flight": True}, False, "a run processes them"),
         ({"messages": 100, "failures": 1, "seconds_since_failure": 59.0}, False, "1 runs failed, the next in 1 s"),
         ({"messages": 100, "failures": 1, "seconds_since_failure": 60.0}, True, "100 messages"),
         ({"messages": 100, "failures": 99, "seconds_since_failure": 7_679.0}, False, "the next in 1 s"),
