@@ -155,8 +155,9 @@ def _known_reason(text: str) -> str:
     from financelake_assets.silver.reasons import Reason
 
     if text not in set(Reason):
-        raise typer.BadParameter(f"{text!r} is not a reason; the reasons are {', '.join(Reason)}",
-        param_hint="--reason")
+        raise typer.BadParameter(
+            f"{text!r} is not a reason; the reasons are {', '.join(Reason)}", param_hint="--reason"
+        )
     return text
 
 

@@ -83,7 +83,7 @@ def test_too_little_memory(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("files", "says"), [([], "is new"), (["bootstrap.checkpoint"], "formatted only in part"), (["meta.properties"], "half")]
+    ("files", "says"), [([], "is new"), (["bootstrap.checkpoint"], "in part"), (["meta.properties"], "in part")]
 )
 def test_the_brokers_folder(tmp_path: Path, files: list[str], says: str):
     data = tmp_path / "kafka" / "data"
