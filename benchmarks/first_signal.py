@@ -1,7 +1,7 @@
-"""From `financelake up` on an empty data folder to the first live signal on the page, and the memory that all takes.
+"""Time from `financelake up` on an empty data folder to the first live signal on the page, and the lake's memory.
 
-Prints JSON: seconds since `up` for each step, and the memory of all the processes of the lake at the end. The lake is a
-new one, on ports of its own (--port-offset). Needs a Chromium, and the jars and packages in their caches.
+Prints JSON: seconds since `up` for each step, and the memory of all processes of the lake at the end. The lake is new,
+with its own ports (--port-offset). Needs Chromium, and the jars and packages in their caches.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def rows(settings: Settings, table: TableSpec) -> int:
 
 
 def shows_a_signal(page: Page, settings: Settings) -> bool:
-    """Whether the open page shows a signal; opens it when the dashboard has come up."""
+    """Whether the open page shows a signal; opens the page when the dashboard is up."""
     try:
         if page.url == "about:blank":
             page.goto(settings.dashboard_url, wait_until="commit")
         return bool(page.evaluate(ON_THE_PAGE))
-    except Error:  # not listening yet, or still on its way to the page
+    except Error:  # not listening yet, or the page is still loading
         return False
 
 

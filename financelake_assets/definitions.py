@@ -43,7 +43,7 @@ defs = dg.Definitions.merge(
             # nothing connects until an asset asks for the session. Its configuration contains the token. If a run's
             # configuration could name another Spark server, that server would execute the run's code
             "spark": fixed(lambda: LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote})),
-            # no asset passes a value to another one; Dagster's default manager would unpickle any folder that a run names
+            # no asset passes a value on; Dagster's default manager would unpickle any folder that a run names
             "io_manager": dg.IOManagerDefinition(lambda _: InMemoryIOManager(), config_schema={}),
         },
     ),

@@ -36,7 +36,7 @@ from financelake_assets.errors import FinanceLakeError
 # pyspark's own policy retries for more than ten minutes after a server has gone; this one for about half a minute
 _RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
 
-# a Python worker of Spark must import its modules within ten seconds, which a busy small machine may not manage at first
+# a Python worker of Spark must import its modules within ten seconds, too short for a busy small machine
 _WORKER_LATE = "Python worker failed to connect back"
 _WORKER_ATTEMPTS = 4
 
