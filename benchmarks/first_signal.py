@@ -1,7 +1,7 @@
-"""Time from `financelake up` on an empty data folder to the first live signal on the page, and the lake's memory.
+"""From `financelake up` on an empty data folder to the first live signal on the page, and the memory that all takes.
 
-Prints JSON: seconds since `up` for each step, and the memory of all processes of the lake at the end. The lake is new,
-with its own ports (--port-offset). Needs Chromium, and the jars and packages in their caches.
+Prints JSON: seconds since `up` for each step, and the memory of all the processes of the lake at the end. The lake is a
+new one, on ports of its own (--port-offset). Needs a Chromium, and the jars and packages in their caches.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def measure(lake: Settings, folder: Path, workers: int, local: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Both kinds of work on one arrangement; medians of the rounds, and the processor time of Spark."""
+    """Both kinds of work on one arrangement; medians of the rounds, and the processor time that Spark took."""
     master_port = arguments.port + 10
     master = f"local[{local}]" if local else f"spark://127.0.0.1:{master_port}"
     spark = {**lake.spark.model_dump(), "master": master, "master_port": master_port, "executor_memory": "1g"}

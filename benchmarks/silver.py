@@ -134,7 +134,7 @@ def fresh_lake(settings: Settings, folder: Path) -> Settings:
 
 
 def silver(spark: SparkSession, lake: Settings, rows: int) -> int:
-    """The whole query, from its start to the commit of the last message; the ledger checks the result."""
+    """The whole query, from its start to the commit of the last message; checked by its ledger."""
     started = query.start(spark, lake)
     while sum(end for ends in consumed_offsets(lake).values() for end in ends.values()) < rows:
         if not started.isActive:
@@ -172,7 +172,7 @@ def noop(spark: SparkSession, lake: Settings) -> int:
 
 
 def python_append(lake: Settings) -> int:
-    """The work of a short Python program: no validation, no deduplication, no ledger."""
+    """What a short Python program would do: no validation, no deduplication, no ledger."""
     ends = {(topic, part): high for topic, of in watermarks(lake).items() for part, (_, high) in of.items()}
     consumer = Consumer({**client_config(lake), "group.id": "peer", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, part, 0) for topic, part in ends])

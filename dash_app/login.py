@@ -1,7 +1,7 @@
-"""Access to the page: everybody on this machine; from other machines only people with the login.
+"""Who may see the page: everybody on this machine; from elsewhere only people who know the login.
 
-Input: settings. Output: a Flask server that asks for name and password on every request, if they are set. It answers
-only to its own host names, so that a foreign web page cannot read it through a host name that points to this machine.
+Input: settings. Output: a Flask server that asks for name and password on every request, where they are set, and
+answers only to its own names: a web page elsewhere cannot read it by pointing a name of its own at this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 
 _OPEN_PATHS = ("/health",)
-"""The paths without a login: probes have none, and these paths reveal only table versions."""
+"""What answers without a login: probes have none, and it tells nothing but table versions."""
 
 _MOST_FAILURES = 10
 _PAUSE_SECONDS = 60.0

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file so that a reader sees either the old or the new text, never a part, even after a power failure.
+    """Write a file so that a reader, or a machine that loses power, sees the old text or the new one, never a part.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; the old text is unchanged.

@@ -66,7 +66,7 @@
       state.misses += 1;
     }
     say();
-    const patience = state.misses ? Math.min(5, state.misses) : 1; // poll a server that is down less often
+    const patience = state.misses ? Math.min(5, state.misses) : 1; // a server that is down is asked less often
     setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
   };
 

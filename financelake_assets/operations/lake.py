@@ -41,7 +41,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> None:
-    """Start the processes that do not run, and return when all are healthy.
+    """Start what does not run, and return when all is well.
 
     Args:
         settings: the lake.
@@ -55,7 +55,7 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> N
     with _alone(settings):
         supervisor = Supervisor(settings)
         if supervisor.alive():
-            say("the lake's supervisor already runs")
+            say("the lake's supervisor is running already")
         else:
             _check(settings, say, progress)
             _remember_universe(settings, say)
@@ -156,7 +156,7 @@ def down(settings: Settings, say: Say) -> bool:
 
 
 def await_end(settings: Settings) -> None:
-    """Return when the lake has been stopped, for example by ``down`` in another terminal.
+    """Return when the lake has been stopped, for instance by ``down`` in another terminal.
 
     Raises:
         FinanceLakeError: the supervisor is gone though nobody stopped the lake, and nothing started it again.

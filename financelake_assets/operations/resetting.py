@@ -11,7 +11,7 @@ from financelake_assets.storage.store import LAYERS, asked, table_names
 from financelake_assets.supervision import leftovers
 from financelake_assets.supervision.supervisor import Supervisor
 
-# delete only what a lake writes, whatever folder the settings name
+# only what a lake writes is ever deleted, whatever folder the settings name
 FOLDERS = ("delta", "checkpoints", "models", "kafka", "spark", "dagster", "logs", "run")
 
 

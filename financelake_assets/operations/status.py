@@ -89,7 +89,7 @@ def is_healthy(
 
 
 def process_status(settings: Settings) -> dict[str, Any]:
-    """Each supervised process: state, health, restarts, age, and resident memory with its children.
+    """Each supervised process: state, health, restarts, age and resident memory with its children.
 
     If the processes run elsewhere: those servers that can be asked, and whether they answer.
     """

@@ -43,7 +43,7 @@ def log_file(settings: Settings, name: str) -> Path:
 
 
 def socket_path(settings: Settings) -> Path:
-    """The supervisor's socket; in the system's temporary folder if the data folder's path is too long for a socket."""
+    """The supervisor's socket; in the system's temporary folder where the data folder's path is too long for one."""
     path = folder(settings) / "supervisor.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path

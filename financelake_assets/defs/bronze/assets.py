@@ -114,7 +114,7 @@ class HistoryConfig(dg.Config):
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: list[str] = Field([], description="only these symbols; needed for yfinance")
     columns: dict[str, str] = Field({}, description="csv: field → the file's column")
-    timezone: str = Field("UTC", description="csv: the time zone of times without one")
+    timezone: str = Field("UTC", description="csv: the zone of times that name none")
 
 
 @dg.asset(
@@ -142,7 +142,7 @@ def bronze_history(
         result = ingest(history_request(config, key, newest), lake.settings)
         for note in result.notes:
             context.log.info(note)
-        context.log.info(f"{key}: {result.published} published, {result.known} were published before")
+        context.log.info(f"{key}: {result.published} published, {result.known} known before")
         totals = {name: count + getattr(result, name) for name, count in totals.items()}
         symbols |= result.symbols
     return dg.MaterializeResult(metadata={**totals, "symbols": sorted(symbols)})
