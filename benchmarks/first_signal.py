@@ -87,12 +87,12 @@ def rows(settings: Settings, table: TableSpec) -> int:
 
 
 def shows_a_signal(page: Page, settings: Settings) -> bool:
-    """Whether the open page shows a signal; opens it when the dashboard has come up."""
+    """Whether the open page shows a signal; opens the page when the dashboard is up."""
     try:
         if page.url == "about:blank":
             page.goto(opening(settings.dashboard_url, settings.with_own_secrets()), wait_until="commit")
         return bool(page.evaluate(ON_THE_PAGE))
-    except Error:  # not listening yet, or still on its way to the page
+    except Error:  # not listening yet, or the page is still loading
         return False
 
 

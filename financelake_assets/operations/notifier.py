@@ -12,14 +12,14 @@ from financelake_assets.operations.alerts import Alert, Outbox
 
 
 class DeliveryFailedError(FinanceLakeError, RuntimeError):
-    """At least one address did not take an alert; it is said again at the next look."""
+    """At least one address did not accept an alert; the next check sends it again."""
 
 
 def send(outbox: Outbox, settings: AlertSettings, log: Callable[[str], None]) -> None:
-    """Say what is in the outbox, in the log and to every address.
+    """Send the contents of the outbox to the log and to every address.
 
     Raises:
-        DeliveryFailedError: an address is wrong or did not take it. No address is named.
+        DeliveryFailedError: an address is wrong or did not accept the alert. The message contains no address.
     """
     messages = [_of(alert) for alert in outbox.alerts] + [("Over", key, "success") for key in outbox.over]
     for title, text, _ in messages:
@@ -29,7 +29,7 @@ def send(outbox: Outbox, settings: AlertSettings, log: Callable[[str], None]) ->
     channel = apprise.Apprise()
     for number, url in enumerate(settings.urls, start=1):
         if not channel.add(url.get_secret_value()):
-            raise DeliveryFailedError(f"alert address {number} is not one that Apprise understands")
+            raise DeliveryFailedError(f"Apprise does not understand alert address {number}")
     failed = [title for title, text, kind in messages if not _notify(channel, title, text, kind)]
     if failed:
         raise DeliveryFailedError(f"not delivered to every address: {'; '.join(failed)}")

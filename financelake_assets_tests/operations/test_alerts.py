@@ -87,7 +87,7 @@ def test_whatever_happens_nothing_is_said_twice_within_the_hour(looks: list[set[
         assert set(said) == present
 
 
-OUT = Outbox((Alert("silver/stale", "Silver stands still", "7 messages wait"),), ("stream/gold",), {})
+OUT = Outbox((Alert("silver/stale", "Silver does not commit", "7 messages wait"),), ("stream/gold",), {})
 
 
 @pytest.fixture
@@ -114,10 +114,10 @@ def test_a_webhook_gets_the_alert_and_its_end(webhook):
     logged: list[str] = []
     send(OUT, AlertSettings.model_validate({"urls": [f"{address}/hook"]}), logged.append)
     assert [(item["title"], item["message"], item["type"]) for item in received] == [
-        ("FinanceLake: Silver stands still", "7 messages wait", "failure"),
+        ("FinanceLake: Silver does not commit", "7 messages wait", "failure"),
         ("FinanceLake: Over", "stream/gold", "success"),
     ]
-    assert logged == ["Silver stands still: 7 messages wait", "Over: stream/gold"]
+    assert logged == ["Silver does not commit: 7 messages wait", "Over: stream/gold"]
 
 
 def test_a_webhook_that_fails_is_an_error_that_does_not_name_its_address(webhook):
@@ -150,7 +150,7 @@ def test_a_mail_arrives():
     finally:
         server.stop()
     assert len(received) == 2
-    assert "Silver stands still" in received[0]
+    assert "Silver does not commit" in received[0]
 
 
 def test_without_addresses_the_log_is_told():

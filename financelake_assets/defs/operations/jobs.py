@@ -1,7 +1,7 @@
 """Operators' jobs: maintenance of the tables; start, stop and restart of the continuous queries.
 
-A query that was stopped here stays stopped, also for the sensors, until it is started here. Its checkpoint is kept, so
-it goes on where it stopped.
+A query that is stopped here stays stopped, also for the sensors, until it is started here. It keeps its checkpoint, so
+it continues where it stopped.
 """
 
 import dagster as dg
@@ -19,7 +19,7 @@ from financelake_assets.streams import progress
 
 
 class WhichStreams(dg.Config):
-    """The queries that a job is about."""
+    """The queries of a job."""
 
     names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
 
@@ -40,7 +40,7 @@ def release_streams(context: dg.OpExecutionContext, config: WhichStreams, stream
 
 @dg.op(pool="streams")
 def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams: ContinuousStreamsResource) -> None:
-    """Stop the queries and start them at once, for instance after a change of settings."""
+    """Stop the queries and start them at once, for example after a change of settings."""
     for name in config.names:
         streams.streams.hold(name)
         streams.streams.release(name)
@@ -53,7 +53,7 @@ def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams:
     description="Stop the continuous queries until they are started here.",
 )
 def stop_streams() -> None:
-    """Stop them."""
+    """Stop the queries."""
     hold_streams()
 
 
@@ -63,7 +63,7 @@ def stop_streams() -> None:
     description="Start the continuous queries from their checkpoints.",
 )
 def start_streams() -> None:
-    """Start them."""
+    """Start the queries."""
     release_streams()
 
 
@@ -73,13 +73,13 @@ def start_streams() -> None:
     description="Restart the continuous queries from their checkpoints.",
 )
 def restart_streams() -> None:
-    """Restart them."""
+    """Restart the queries."""
     cycle_streams()
 
 
 @dg.op(pool="maintenance", retry_policy=RETRIES)
 def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Merge small files, delete replaced ones after their retention, keep the logs short, forget old progress."""
+    """Compact small files, delete replaced files after their retention, clean up the logs, delete old progress."""
     progress.forget_old(lake.settings)
     for table in TABLES:
         work = maintain(table, lake.settings)
@@ -93,7 +93,7 @@ def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
     description="OPTIMIZE, VACUUM and log clean-up of every Delta table.",
 )
 def maintain_tables() -> None:
-    """Maintain them."""
+    """Maintain the tables."""
     maintain_each()
 
 
@@ -102,10 +102,10 @@ CATCH_UP_JOB = "catch_up"
 
 catch_up = dg.define_asset_job(
     CATCH_UP_JOB,
-    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
+    # gold must not use bars that fail silver's blocking checks; all other checks have their schedules
     selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
     | dg.AssetSelection.checks(*BLOCKING),
     executor_def=dg.in_process_executor,
     tags={"dagster/priority": "5"},
-    description="Work off what waits on the topics and in silver.",
+    description="Process what waits on the topics and in silver.",
 )

@@ -1,7 +1,7 @@
-"""Sensors that keep the lake going: arrivals on Kafka, progress of the queries, alerts, and Dagster's own automation.
+"""Sensors of the lake's operation: arrivals on Kafka, progress of the queries, alerts, and Dagster's own automation.
 
-``bronze_offsets`` keeps the silver query running, or has a run work off what waits, where the queries are not
-continuous. ``alerts`` acts on nothing but its cursor and the notifier.
+``bronze_offsets`` keeps the silver query running or, if the queries run on demand, starts a run for the backlog.
+``alerts`` changes only its cursor and sends alerts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _RECENT_SECONDS = 24 * 3600
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
 def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
-    """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
+    """Send what is wrong with the lake to the log, and to the addresses in the settings."""
     from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
@@ -66,13 +66,13 @@ def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: 
     said = json.loads(context.cursor) if context.cursor else {}
     out = alerts.outbox(active, said, time.time(), settings.alerts)
     notifier.send(out, settings.alerts, context.log.warning)
-    summary = f"{len(active)} conditions, {len(out.alerts)} said now, {len(out.over)} over"
+    summary = f"{len(active)} conditions, {len(out.alerts)} sent now, {len(out.over)} over"
     return dg.SensorResult(cursor=json.dumps(dict(out.said)), skip_reason=dg.SkipReason(summary))
 
 
 def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker: str | None) -> alerts.LakeFacts:
     record = registry.champion(settings)
-    # while messages wait, a batch may be half written, and the ledger says nothing
+    # while messages wait, a batch may be partly written, so the ledger is no evidence
     ledger = None if behind or broker else read_ledger(settings)
     return alerts.LakeFacts(
         streams={name: _stream_facts(settings, name) for name in QUERIES},
@@ -98,11 +98,11 @@ def _idle_seconds(settings: Settings) -> float:
     try:
         return time.time() - commits.stat().st_mtime
     except FileNotFoundError:
-        return 0.0  # never started: the bronze_offsets sensor says so
+        return 0.0  # never started: the bronze_offsets sensor reports this
 
 
 def failed_checks(instance: dg.DagsterInstance) -> dict[str, str]:
-    """Checks of tables that failed the last time; not the ledger's, which is looked at here, and no warnings."""
+    """Table checks that failed at their last run, without warnings and without the ledger, which is checked here."""
     grave = {
         check.spec.key: check
         for check in (*SILVER_CHECKS, *GOLD_CHECKS)
@@ -136,14 +136,14 @@ automation = dg.AutomationConditionSensorDefinition(
 def stream_progress(
     lake: LakeResource, tables: TablesResource, streams: ContinuousStreamsResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Keep what Spark reports of each micro-batch, before it forgets it."""
+    """Store Spark's reports of each micro-batch before Spark deletes them."""
     try:
         reports = streams.streams.reports()
-    except Exception as error:  # a server that restarts; what it knew of earlier batches is gone with it
-        return dg.SkipReason(f"the Spark server does not answer, the next tick asks again: {error}")
+    except Exception as error:  # the server is restarting, and its reports of earlier batches are lost
+        return dg.SkipReason(f"the Spark server does not answer, the next tick retries: {error}")
     new = keep(lake.settings, reports)
     if new.is_empty():
-        return dg.SkipReason("no micro-batch since the last look")
+        return dg.SkipReason("no new micro-batch")
     event = dg.AssetMaterialization(
         table_key(PROGRESS),
         metadata={**tables.metadata(PROGRESS), **by_query(new)},
@@ -153,7 +153,7 @@ def stream_progress(
 
 
 def by_query(rows: pl.DataFrame) -> dict[str, Any]:
-    """What happened since the last look, one number a key, so that Dagster can plot it."""
+    """The figures since the last tick, one number for each key, so that Dagster can plot them."""
     found = rows.group_by("query", maintain_order=True).agg(
         pl.len().alias("batches"),
         pl.when(pl.col("input_rows").count() > 0).then(pl.col("input_rows").sum()).alias("rows"),
@@ -185,18 +185,18 @@ def bronze_offsets(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """See what arrived on the topics since the last tick, and have it worked off."""
+    """Find what arrived on the topics since the last tick, and make sure that silver reads it."""
     from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
 
     settings = lake.settings
     try:
         watermarks = topics.watermarks()
     except TopicMissingError as missing:
-        # a lake without a feed of its own, or somebody deleted them
+        # a lake without its own feed, or somebody deleted the topics
         made = [one.topic for one in topics.ensure() if one.created]
         return dg.SkipReason(f"{missing} Made: {', '.join(made)}")
     except BrokerUnavailableError as error:
-        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+        return dg.SkipReason(f"the broker does not answer, the next tick retries: {error}")
     cursor = Cursor.parse(context.cursor)
     arrived = decisions.arrivals(cursor.high, watermarks)
     for note in arrived.notes:
@@ -230,7 +230,7 @@ def bronze_offsets(
 def _worked_off(
     instance: dg.DagsterInstance, settings: Settings, consumed: Offsets, behind: int, since: float | None
 ) -> tuple[list[dg.RunRequest], float | None, str]:
-    """The run that is due for what waits, since when something has waited, and why or why not."""
+    """The due run for the backlog, since when it has waited, and the reason."""
     if held(settings, silver.QUERY):
         return [], since, "query silver was stopped by an operator"
     now = time.time()
@@ -240,5 +240,5 @@ def _worked_off(
     if not decision.due:
         return [], since, decision.why
     place = json.dumps([consumed, waits.commits], sort_keys=True)
-    # the clock begins anew: what this run leaves has waited from now on
+    # the wait begins again now: for messages that this run leaves
     return [backlog.request(settings, place, waits.failures, decision.why)], None, decision.why
