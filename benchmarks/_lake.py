@@ -32,7 +32,7 @@ def spark_session(memory: str = "2g") -> Iterator[SparkSession]:
 
 
 def packaged_bars(session: SparkSession) -> DataFrame:
-    """Every packaged bar as the silver query cleans it; what it would quarantine is left out."""
+    """Every packaged bar as the silver query cleans it, without those that go to quarantine."""
     provider = ReplayProvider()
     (part,) = provider.history()
     sent = [message for chunk in part.chunks for message in encode(chunk)]

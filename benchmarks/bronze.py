@@ -1,12 +1,12 @@
-"""Rows a second from a provider to the broker's acknowledgement, and bytes on disk a message, beside its peers.
+"""Rows per second from a provider to the broker's acknowledgement, and bytes on disk per message, beside other tools.
 
 Three ways to publish the same messages to the same topic of the same broker, in turns:
 
-- *financelake*: typed rows → universe, JSON, headers, position → acknowledged (``bronze.load.Load``), the whole path;
-- *bare loop*: confluent-kafka's ``produce`` in a loop over ready-made keys, values and headers, same client settings;
-- *perf test*: Kafka's own ``kafka-producer-perf-test`` (Java) with the same values, without keys and headers.
+- *financelake*: typed rows → universe, JSON, headers, position → acknowledged (``bronze.load.Load``), the complete
+path; - *bare loop*: confluent-kafka's ``produce`` in a loop over ready-made keys, values and headers, same client
+settings; - *perf test*: Kafka's own ``kafka-producer-perf-test`` (Java) with the same values, without keys and headers.
 
-Prints JSON, with the median of the rounds. Starts a broker of its own in a temporary folder.
+Prints JSON, with the median of the rounds. Starts its own broker in a temporary folder.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(settings: Settings, rows: int, rounds: int) -> dict[str, object]:
-    """All ways in turns, so that a slow minute of the machine hits each of them."""
+    """All ways in turns, so that a slow minute of the machine affects each of them."""
     (part,) = SyntheticProvider(IngestRequest(provider="synthetic", rows=rows)).history()
     chunks = list(part.chunks)
     messages = [message for chunk in chunks for message in encode(chunk)]
@@ -104,7 +104,7 @@ def publish(settings: Settings, name: str, chunks: list[Chunk]) -> float:
 
 
 def bare_loop(settings: Settings, messages: list[Message]) -> float:
-    """The least that a Python producer can do, with the same guarantees of delivery and the same headers."""
+    """The minimum work of a Python producer, with the same delivery guarantees and the same headers."""
     common = headers("synthetic", "round-0")
     begun = time.perf_counter()
     producer = Producer(
@@ -133,7 +133,7 @@ def bare_loop(settings: Settings, messages: list[Message]) -> float:
 
 
 def perf_test(settings: Settings, rows: int, payload: Path) -> float:
-    """Kafka's own tool; its report counts from its first message, without the start of its JVM."""
+    """Kafka's own tool; its report starts with its first message, without the start of its JVM."""
     properties = [
         f"bootstrap.servers={settings.kafka_bootstrap}",
         f"compression.type={COMPRESSION}",

@@ -1,8 +1,8 @@
-"""FinanceLake Pro under load: answer times with many clients on a large gold, memory, and first paint in a browser.
+"""FinanceLake Pro under load: response times with many clients on a large gold, memory, and first paint in a browser.
 
-Writes a lake of its own with real Delta tables (bars, predictions and signals of simulated minutes), serves it as a
-lake does, and lets clients do what open pages do: ask for the pulse every half second and for the
-parts of the market view whenever it changed, while a writer appends bars. Prints JSON. Loopback only; ends by itself.
+Writes a lake with real Delta tables (bars, predictions and signals of simulated minutes), serves it as a lake does, and
+runs clients that act like open pages: they poll the pulse every half second and request the parts of the market view
+after each change, while a writer appends bars. Prints JSON. Uses only loopback, and ends by itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMMITS = 20
 EVERY = 0.5
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = ("watch.rowData", "candles.figure")
-"""Outputs by which the callbacks of the market view are found."""
+"""Outputs that identify the callbacks of the market view."""
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def simulated(first: int, last: int) -> pl.DataFrame:
-    """Bars number ``first`` to ``last`` of every symbol, with what gold says of them."""
+    """Bars number ``first`` to ``last`` of every symbol, with their predictions and signals."""
     count, chance = last - first, np.random.default_rng(first)
     minutes = pl.Series("event_time", [START + timedelta(minutes=number) for number in range(first, last)])
     close = 100 + np.cumsum(chance.normal(0, 0.1, (SYMBOLS, count)), axis=1)
@@ -159,7 +159,7 @@ def loaded(settings: Settings) -> bool:
 
 
 class Client:
-    """An open page: it asks as the browser does, over a connection of its own."""
+    """An open page: it sends the browser's requests, over its own connection."""
 
     def __init__(self, settings: Settings) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", settings.dashboard.port, timeout=60)
@@ -170,7 +170,7 @@ class Client:
         return self._answer()
 
     def ask(self, callback: dict[str, Any], values: dict[str, Any]) -> None:
-        """Call a callback. ``values`` are by ``id.property``; others are null. What it puts in stores joins them."""
+        """Call a callback. ``values`` are by ``id.property``; others are null. The values that it stores are kept."""
         names = [part.split("@")[0] for part in callback["output"].strip(".").split("...")]
         filled = {
             kind: [{**entry, "value": values.get(f"{entry['id']}.{entry['property']}")} for entry in callback[kind]]
@@ -199,7 +199,7 @@ class Client:
 
 
 def load(settings: Settings, clients: int, seconds: float, written: int) -> dict[str, Any]:
-    """All clients at once, while bars are appended; milliseconds of each kind of request."""
+    """All clients at once, while bars are appended; returns milliseconds by kind of request."""
     dependencies = Client(settings).get("/_dash-dependencies")
     callbacks = [next(one for one in dependencies if part in one["output"]) for part in PARTS]
     times: dict[str, list[float]] = {"pulse": [], "refresh": [], "first symbol view": []}
@@ -282,7 +282,7 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def memory(pid: int, name: str) -> int | None:
-    """A process's resident memory in MB, now (VmRSS) or at most (VmHWM); ``None`` where /proc does not tell."""
+    """A process's resident memory in MB, now (VmRSS) or its peak (VmHWM); ``None`` if /proc does not have it."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""How fast a user's own file is read, and in how much memory: beside polars reading it by itself.
+"""Speed and memory of reading a user's own file, beside polars reading it alone.
 
     uv run python benchmarks/files.py --rows 10000000
 
-Writes a file of bars of a minute, then times, each in a process of its own: polars reading it, the look through it
-(``look``), and the rows for the producer encoded as messages (``publish``, without a broker). Prints one JSON object.
+Writes a file of one-minute bars. Then measures, each in a separate process: polars reading the file, the check of the
+file (``look``), and encoding its rows as messages (``publish``, without a broker). Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS = ("polars", "encode", "look", "publish")
 
 
 def write(file: Path, rows: int) -> None:
-    """A CSV of bars of a minute."""
+    """A CSV of one-minute bars."""
     with file.open("w") as out:
         out.write("time,open,high,low,close,volume\n")
         for at in range(rows):
@@ -30,7 +30,7 @@ def write(file: Path, rows: int) -> None:
 
 
 def step(name: str, file: Path) -> dict[str, float]:
-    """One step's rows a second and its largest memory in MB."""
+    """One step's rows per second and its peak memory in MB."""
     import polars as pl
 
     from financelake_assets.bronze.message import encode
@@ -59,7 +59,7 @@ def step(name: str, file: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Write the file, run the steps, print what they took."""
+    """Write the file, run the steps, print their results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--step", nargs=2, metavar=("NAME", "FILE"))

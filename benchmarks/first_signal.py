@@ -1,6 +1,6 @@
-"""From `financelake up` on an empty data folder to the first live signal on the page, and the memory that all takes.
+"""From `financelake up` on an empty data folder to the first prediction and the first live signal on the page.
 
-Prints JSON: seconds since `up` for each step, and the memory of all the processes of the lake at the end. The lake is a
+Prints JSON: seconds since `up` for each step, and the memory of all processes of the lake at the end. The lake is a
 new one, on ports of its own (--port-offset). Needs a Chromium, and the jars and packages in their caches.
 """
 
@@ -20,8 +20,9 @@ from pathlib import Path
 from playwright.sync_api import Error, Page, sync_playwright
 
 from financelake_assets.config import Settings, get_settings
-from financelake_assets.gold.schema import SIGNALS
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.model import registry
+from financelake_assets.operations.footprint import memory_bytes
 from financelake_assets.servers.web_token import opening
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
@@ -44,7 +45,8 @@ def main() -> None:
     lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
     try:
         steps = watch(settings, lake, begun, begun + arguments.limit)
-        print(json.dumps({"seconds": steps, **memory(settings), "cores": os.cpu_count()}, indent=2))
+        taken = round(memory_bytes(leftovers.of_lake(settings)) / 2**30, 2)
+        print(json.dumps({"seconds": steps, "memory_gib": taken, "cores": os.cpu_count()}, indent=2))
     finally:
         lake.wait()
         subprocess.run([*command, "down"], check=True)
@@ -70,6 +72,7 @@ def watch(settings: Settings, lake: subprocess.Popen[bytes], begun: float, deadl
             reach("all_healthy", lambda: lake.poll() == 0)
             reach("first_bar_in_silver", lambda: rows(settings, BARS))
             reach("first_model", lambda: registry.champion(settings))
+            reach("first_prediction_in_gold", lambda: rows(settings, PREDICTIONS))
             reach("first_signal_in_gold", lambda: rows(settings, SIGNALS))
             reach("first_live_signal_on_the_page", lambda: shows_a_signal(page, settings))
             time.sleep(0.2)
@@ -84,23 +87,13 @@ def rows(settings: Settings, table: TableSpec) -> int:
 
 
 def shows_a_signal(page: Page, settings: Settings) -> bool:
-    """Whether the open page shows a signal; opens it when the dashboard has come up."""
+    """Whether the open page shows a signal; opens the page when the dashboard is up."""
     try:
         if page.url == "about:blank":
             page.goto(opening(settings.dashboard_url, settings.with_own_secrets()), wait_until="commit")
         return bool(page.evaluate(ON_THE_PAGE))
-    except Error:  # not listening yet, or still on its way to the page
+    except Error:  # not listening yet, or the page is still loading
         return False
-
-
-def memory(settings: Settings) -> dict[str, float]:
-    """Memory of all processes of the lake in GiB: resident (shared pages counted in each), and proportional."""
-    resident = proportional = 0
-    for process in leftovers.of_lake(settings):
-        info = process.memory_full_info()
-        resident += info.rss
-        proportional += info.pss
-    return {"resident_gib": round(resident / 2**30, 2), "proportional_gib": round(proportional / 2**30, 2)}
 
 
 if __name__ == "__main__":

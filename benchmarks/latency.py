@@ -1,13 +1,14 @@
-"""From a tick's production to its signal in gold, read by a reader outside Spark, with the whole lake running.
+"""Latency from the production of a tick to a readable signal in gold, outside Spark, with the whole lake running.
 
-A new lake (`financelake up`: broker, Spark, Dagster, dashboard; ports shifted by --port-offset) gets made-up 1-minute
-bars, trains its own model on them, and then takes single trades at --rate a second over --symbols symbols. Their event
-times run --speed times as fast as the clock, so that a minute of the market ends, and brings a signal, every 60/speed
-seconds. A minute is over when its symbol's next one begins; latency counts from the production of that trade to the
-moment at which delta-rs reads the signal. Every signal counts, the first as well as the slowest.
+A new lake (`financelake up`: broker, Spark, Dagster, dashboard; with other ports by --port-offset) gets generated
+1-minute bars and trains its model on them. Then it gets single trades at --rate per second over --symbols symbols.
+Event time runs --speed times as fast as the clock, so a minute of the market ends, and gives a signal, every 60/speed
+seconds. A minute ends when the next minute of its symbol begins. Latency is measured from the production of that first
+trade of the next minute to the moment at which delta-rs reads the signal. Every signal counts, the first and the
+slowest too.
 
 The floor is a bare Spark query from the same topic to a Delta table, without parsing, read by the same reader, in the
-same lake when the two queries rest. Prints JSON; all numbers are milliseconds.
+same lake while the two queries are stopped. Prints JSON; all numbers are milliseconds.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def measure(settings: Settings, symbols: list[str], arguments: argparse.Namespac
     time.sleep(arguments.seconds)
     market.stop()
     ended = time.time()
-    time.sleep(8)  # what was produced last must come through as well
+    time.sleep(8)  # the last messages must arrive too
     reader.stop()
     progress = {name: progress_of(query) for name, query in streams.active().items()}
     wanted = {key: at for key, at in market.finished.items() if begun <= at < ended}
@@ -126,7 +127,7 @@ def measure(settings: Settings, symbols: list[str], arguments: argparse.Namespac
 
 
 class Market(threading.Thread):
-    """Produces trades at a steady rate, and remembers when each minute of a symbol was over."""
+    """Produces trades at a steady rate, and records when each minute of a symbol ended."""
 
     def __init__(self, settings: Settings, symbols: list[str], rate: int, speed: float) -> None:
         super().__init__(daemon=True)
@@ -148,7 +149,7 @@ class Market(threading.Thread):
             due = int((time.time() - self.begun) * self._rate)
             for number in range(self.produced, due):
                 symbol = self._symbols[number % len(self._symbols)]
-                # symbols change their minute one after the other, as real ones do
+                # symbols change their minute one after the other, as in a real market
                 shift = 60.0 * (number % len(self._symbols)) / len(self._symbols)
                 event = first + timedelta(seconds=number / self._rate * self._speed + shift)
                 prices[symbol] *= 1 + chance.gauss(0, 0.0003)
@@ -173,7 +174,7 @@ class Market(threading.Thread):
 
 
 class Reader(threading.Thread):
-    """Reads a table's new rows with delta-rs as they come, and remembers when each could be read."""
+    """Reads a table's new rows with delta-rs as they arrive, and records when each became readable."""
 
     def __init__(self, path: str, key: tuple[str, ...] = ("symbol", "event_time")) -> None:
         super().__init__(daemon=True)
@@ -213,19 +214,19 @@ class Reader(threading.Thread):
 
 
 def progress_of(query: Any) -> list[dict[str, float]]:
-    """When the last batches of a query began and how long they took, oldest first."""
+    """Start and duration of the last batches of a query, oldest first."""
     found = [row(json.loads(progress.json)) for progress in query.recentProgress]
     times = ("trigger_ms", *PHASES)
     return [{"began": planned(one), **{name: one[name] for name in times}} for one in found if one]
 
 
 def planned(batch: dict[str, Any]) -> float:
-    """When a batch knew what it had to do; until then gold waits for a commit of silver."""
+    """When a batch's offsets were known; until then gold waits for a commit of silver."""
     return float(batch["at"].timestamp() + batch["latest_offset_ms"] / 1000)
 
 
 def phases(batches: list[dict[str, float]]) -> dict[str, Any]:
-    """The medians of what the batches of a query spent their time on, and how long they took in all."""
+    """Median durations of the phases of a query's batches, and of whole batches."""
     found = pl.DataFrame(batches)
     medians = {name: found[name].median() for name in PHASES}
     return {"batches": found.height, **medians, "trigger_ms": spread(found["trigger_ms"] / 1000)}
@@ -234,7 +235,7 @@ def phases(batches: list[dict[str, float]]) -> dict[str, Any]:
 def stages_of(
     settings: Settings, finished: Moments, reader: Reader, progress: dict[str, list[dict[str, float]]]
 ) -> pl.DataFrame:
-    """Seconds in each stage, one row a signal; each stage begins where the one before ended."""
+    """Seconds in each stage, one row for each signal; each stage begins where the previous one ended."""
     in_silver = silver_commits(settings)
     given = pl.scan_delta(SIGNALS.path(settings)).select("symbol", "event_time", "as_of").collect()
     decided = {(symbol, minute): as_of.timestamp() for symbol, minute, as_of in given.iter_rows()}
@@ -278,13 +279,13 @@ def silver_commits(settings: Settings) -> Moments:
 
 
 def last_before(times: list[float], moment: float) -> float:
-    """The last of some ordered times that is not behind a moment; the moment itself when none is known."""
+    """The last of some ordered times at or before a moment; the moment itself if there is none."""
     place = bisect_right(times, moment)
     return times[place - 1] if place else moment
 
 
 def spread(seconds: pl.Series) -> dict[str, float]:
-    """Median, tail and worst in milliseconds."""
+    """Median, tail and maximum in milliseconds."""
     if seconds.is_empty():
         return {}
     values = 1000 * seconds.to_numpy()
@@ -296,7 +297,7 @@ def spread(seconds: pl.Series) -> dict[str, float]:
 
 
 def floor(settings: Settings, symbols: list[str], arguments: argparse.Namespace) -> dict[str, float]:
-    """Production of a trade to its reading behind a bare query from Kafka to Delta."""
+    """Latency of a trade through a bare query from Kafka to Delta."""
     spark = job_session(settings)
     target = str(settings.data_dir / "floor")
     query = (
@@ -327,7 +328,7 @@ def floor(settings: Settings, symbols: list[str], arguments: argparse.Namespace)
 
 
 def load_history(command: list[str], folder: Path, symbols: list[str]) -> None:
-    """Publish made-up 1-minute bars of every symbol, for a model to learn from."""
+    """Publish generated 1-minute bars of every symbol as training data."""
     chance = np.random.default_rng(3)
     path = folder / "history.parquet"
     pl.concat(bars(symbol, chance) for symbol in symbols).write_parquet(path)
@@ -353,10 +354,10 @@ def bars(symbol: str, chance: np.random.Generator) -> pl.DataFrame:
 
 
 def wait_for(found: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until something is there.
+    """Wait until a function returns something true.
 
     Raises:
-        SystemExit: it did not come.
+        SystemExit: it did not within the time limit.
     """
     deadline = time.monotonic() + seconds
     while not found():

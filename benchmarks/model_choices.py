@@ -1,11 +1,10 @@
-"""Choices of the model compared inside the training period: every variant beside the others, by walk-forward.
+"""Variants of the model compared inside the training period, by walk-forward.
 
-The last 20 % of every symbol are dropped before anything is looked at. The rest is split into five parts of time; each
-but the first is predicted by a forest of the parts before it, and calibrated by the predictions before its own, just
-as in ``model.training``. scikit-learn's forest stands in for MLlib's: same features, trees, depth and share of rows.
-Prints JSON lines: of each variant, skill with its 95 % interval, and the information coefficient's t,
-over all symbols and by symbol; then a direction classifier, a volatility regressor and a label with a delay of one bar
-beside what they would replace.
+The last 20 % of every symbol are dropped first. The rest is split into five parts of time. A forest of the earlier
+parts predicts each part except the first, and earlier predictions calibrate it, as in ``model.training``.
+scikit-learn's forest replaces MLlib's: same features, trees, depth and share of rows. Prints JSON lines: for each
+variant, skill with its 95 % interval, and the information coefficient's t, over all symbols and by symbol. Then a
+direction classifier, a volatility regressor and a label with a delay of one bar, each beside what it would replace.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def variants() -> dict[str, Predict]:
-    """The forests that are compared; see docs/decisions/0003-model-choices.md for what was tried besides."""
+    """The compared forests; see docs/decisions/0003-model-choices.md for other variants that were tried."""
     return {
         "features alone": forest(FEATURES),
         "symbol as a category": with_symbols(forest),
@@ -110,7 +109,7 @@ def forest(inputs: tuple[str, ...], trees: int = 40, depth: int = 5, leaf: int =
 
 
 def encoded(prior: int, **shape: int) -> Predict:
-    """A forest that also sees the mean label of the symbol's weekday, drawn towards the mean of all."""
+    """A forest with the mean label of the symbol's weekday, shrunk to the mean of all symbols, as an input."""
     inner = forest((*FEATURES, "weekday_effect"), **shape)
 
     def predict(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
@@ -134,7 +133,7 @@ def encode(learnt: pl.DataFrame, tested: pl.DataFrame, prior: int) -> tuple[pl.D
 
 
 def with_symbols(make: Callable[[tuple[str, ...]], Predict]) -> Predict:
-    """A forest that sees which symbol a row is of."""
+    """A forest with the symbol as an input."""
 
     def predict(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         symbols = sorted(set(learnt["symbol"]))
@@ -146,7 +145,7 @@ def with_symbols(make: Callable[[tuple[str, ...]], Predict]) -> Predict:
 
 
 def apart(column: str, inner: Predict) -> Predict:
-    """A forest of its own for each value of a column; the naive forecast where there is too little to learn from."""
+    """A separate forest for each value of a column; the naive forecast if there is too little training data."""
 
     def predict(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         made = np.zeros(len(tested))
@@ -160,7 +159,7 @@ def apart(column: str, inner: Predict) -> Predict:
 
 
 def sliding(years: int, inner: Predict) -> Predict:
-    """Learn from the last years before a test alone."""
+    """Train only on the last years before a test."""
 
     def predict(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         since = tested["event_time"].min() - timedelta(days=365 * years)  # type: ignore[operator]
@@ -169,7 +168,7 @@ def sliding(years: int, inner: Predict) -> Predict:
     return predict
 
 
-# -- judging -----------------------------------------------------------------------------------------------
+# -- evaluation --------------------------------------------------------------------------------------------
 
 
 def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFrame:
@@ -179,7 +178,7 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
         learnt = rows.filter(pl.Series(fold.learns_from(rows["target_time"].to_numpy())))
         tested = rows.filter(pl.Series(fold.judges(rows["event_time"].to_numpy())))
         made = pl.Series(outputs.RAW, predict(learnt, tested))
-        # what the forests that are not looked at here would say when they know nothing
+        # neutral values for the outputs of the forests that are not compared here
         silent = [pl.lit(0.5).alias(outputs.RAW_UP), pl.lit(1.0).alias(outputs.RAW_SIZE)]
         parts.append(tested.with_columns(made, *silent, pl.lit(fold.number, dtype=pl.Int32).alias("fold")))
     return pl.concat(parts).sort("event_time", "symbol")
@@ -198,7 +197,7 @@ def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str,
 
 
 def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[str, Any]:
-    """Brier scores of the probability of up: from the regressor's errors of before by symbol, and of a classifier."""
+    """Brier scores of the probability of a rise: from the regressor's earlier errors by symbol, and of a classifier."""
 
     def classify(learnt: pl.DataFrame, tested: pl.DataFrame) -> np.ndarray:
         learnt, tested = encode(learnt, tested, 200)
@@ -232,7 +231,7 @@ def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[st
 
 
 def by_errors(rows: pl.DataFrame) -> pl.DataFrame:
-    """The share of a symbol's errors in earlier folds that would have made of the predicted return a rise."""
+    """The share of a symbol's earlier errors with which the predicted return would be a rise."""
     scaled = rows.with_columns(
         (pl.col("predicted_return") / pl.col("expected_move")).alias("kept"),
         ((pl.col("realised_return") - pl.col("predicted_return")) / pl.col("expected_move")).alias("left"),
@@ -247,16 +246,16 @@ def by_errors(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def delay(rows: pl.DataFrame, folds: list[Fold]) -> dict[str, Any]:
-    """Skill of the return from the next close on: tradable also where there is no other price to trade at."""
+    """Skill for the return from the next close on, which one can trade even if there is no other price."""
     names = ("realised_return", "label", "target_time")
     later = rows.sort("symbol", "event_time").with_columns(pl.col(name).shift(-1).over("symbol") for name in names)
     later = later.drop_nulls(names).sort("event_time", "symbol")
-    # the label is in the expected moves of the bar after; near enough, and the same for every variant
+    # the label is in expected moves of the next bar: a good approximation, and the same for every variant
     return judged(later, folds, encoded(200, depth=SETTINGS.depth))
 
 
 def volatility(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[str, Any]:
-    """How well the size of a move is known: the expected move alone, and corrected by a forest.
+    """How well the size of a move is predicted: by the expected move alone, and corrected by a forest.
 
     QLIKE, ``mean(r²/σ² - log(r²/σ²) - 1)`` without its part that both share, and the width of an 80 % interval.
     """

@@ -1,12 +1,12 @@
-"""Dagster's own costs: loading the definitions, from a message to its report, and a run on the warm Spark server.
+"""Dagster's own costs: to load the definitions, to report a message, and to run on the warm Spark server.
 
 - *definitions*: a new interpreter imports the code location and builds its repository;
-- *arrival*: from a message on a topic to the materialisation of the topic's asset, which the sensor on offsets reports,
-  in a lake that runs. The stream needs no run to work on it; the sensor's interval is 5 s;
+- *arrival*: from a message on a topic to the materialisation of the topic's asset, which the sensor ``bronze_offsets``
+  reports in a running lake. The stream needs no run for this; the sensor's interval is 5 s;
 - *run overhead*: a new process connects to the lake's Spark Connect server and counts ten rows, beside a new process
-  that starts a Spark of its own and does the same, in turns.
+  that starts its own Spark and does the same, in turns.
 
-Prints JSON. The lake is a new one without a feed, on ports of its own (--port-offset).
+Prints JSON. The lake is new, without a feed, with its own ports (--port-offset).
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ def main() -> None:
 
 
 def script(text: str) -> float:
-    """Seconds that a new interpreter takes for a program."""
+    """Seconds that a new interpreter needs for a program."""
     begun = time.monotonic()
     subprocess.run([sys.executable, "-W", "ignore", "-c", text], check=True, stderr=subprocess.DEVNULL)
     return time.monotonic() - begun
 
 
 def arrival(settings: Settings) -> float:
-    """Seconds from a message's acknowledgement to the moment that its topic's materialisation bears."""
+    """Seconds from a message's acknowledgement to the time of its topic's materialisation."""
     before = newest(settings)
     producer = Producer(client_config(settings))
     producer.produce(TOPIC, b"{}", b"BTC-USD")

@@ -1,18 +1,18 @@
-"""R² of the next close on the packaged history: what it says, and what it does not, forecast by forecast.
+"""R² of the next close on the packaged history, of several forecasts: what it means, and what it does not.
 
-Every forecast is of each symbol's last 20 % (the test period), beside repeating the last close:
+Each forecast is tested on each symbol's last 20 % (the test period), beside repeating the last close:
 
 - *levels, random split*: a forest on open, high, low, close and volume; the test rows are drawn at random (leaks);
-- *levels*: the same forest, learnt from the first 80 % in time;
-- *pooled, 32 bins*: one MLlib forest on the same columns of all symbols, learnt from each one's first 80 %;
-- *ours*: the product's own training, walk-forward, each row predicted by a forest that saw only earlier labels;
+- *levels*: the same forest, trained on the first 80 % in time;
+- *pooled, 32 bins*: one MLlib forest on the same columns of all symbols, trained on the first 80 % of each;
+- *ours*: the product's own training, walk-forward: a forest that was trained only on earlier labels predicts each row;
 - *naive*: the last close.
 
 *Skill* is ``1 - MSE/MSE_naive`` of the price, *skill in moves* that of the return in units of the expected move, each
 with its 95 % interval; *5 days' share* is that of the five largest moves in the naive forecast's squared error.
 
-Prints a Markdown table and, with --json, everything as JSON. Starts a Spark server of its own. Nothing here was chosen
-on these rows: the choices are in model_choices.py, which drops them.
+Prints a Markdown table and, with --json, everything as JSON. Starts its own Spark server. No choice used these rows:
+the choices are in model_choices.py, which drops them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def study(session: SparkSession) -> dict[str, dict[str, Any]]:
-    """All forecasts of every symbol, judged on the same rows."""
+    """All forecasts of every symbol, tested on the same rows."""
     bars = packaged_bars(session).localCheckpoint()
     trained = train(session, bars, SETTINGS, 0, lambda text: print(text, file=sys.stderr))
     ours = {row["symbol"]: row for row in trained.metrics if row["fold"] == HOLDOUT}
@@ -109,7 +109,7 @@ def study(session: SparkSession) -> dict[str, dict[str, Any]]:
 
 
 def _in_moves(rows: pl.DataFrame) -> dict[str, float]:
-    """Skill by errors in units of the expected move, where no day outweighs all; and how much five days do by price."""
+    """Skill by errors in expected moves, where no day dominates; and the five largest moves' share of the error."""
     move, actual, made = (_array(rows, name) for name in ("expected_move", "realised_return", "predicted_return"))
     error, naive = (actual - made) / move, actual / move
     interval = skill_interval(error, naive, _array(rows, "event_time"))
@@ -128,7 +128,7 @@ def _levels(bars: pl.DataFrame, judged: pl.DataFrame, labelled: pl.DataFrame) ->
         labelled["symbol"].to_numpy().astype(str), labelled["event_time"].to_numpy(), SETTINGS.holdout_fraction
     )
     marked = labelled.with_columns(pl.Series("held_out", held))
-    # ours and the others must be judged on the very same rows
+    # all forecasts must be tested on exactly the same rows
     both = marked.filter("held_out").join(judged.filter("held_out"), on=list(KEY), how="full")
     if both.null_count().select("symbol", "symbol_right").sum_horizontal().item():
         raise AssertionError("some rows of the test period were not predicted by the walk-forward")
@@ -156,7 +156,7 @@ def _levels_r2(own: pl.DataFrame, *, random: bool) -> float:
 
 
 def _pooled(session: SparkSession, rows: pl.DataFrame) -> pl.DataFrame:
-    """Predictions of one forest of all symbols, with MLlib's default of 32 bins a column."""
+    """Predictions of one forest of all symbols, with MLlib's default of 32 bins per column."""
     frame = session.createDataFrame(rows.to_arrow())
     forest = RandomForestRegressor(
         featuresCol="inputs",

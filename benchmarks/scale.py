@@ -1,9 +1,9 @@
-"""One Spark worker and two, on this machine: rows a second read, and judged and typed, from the same filled topics.
+"""One Spark worker and two, on this machine: rows per second read, and cleaned, from the same filled topics.
 
-Measured: a standalone master with one worker of one core, then with two; everything else (broker, Connect server, this
-program) shares the machine, so on two cores the second worker has no core of its own. Measured beside it, the same work
-in one process (``local[1]`` and ``local[2]``), which says what the cluster itself costs. Computed, and marked so: how
-many cores a rate would take if each gave what one worker gave. Prints JSON.
+Measured: a standalone master with one worker of one core, then with two workers. All other processes (broker, Connect
+server, this program) share the machine, so on two cores the second worker has no core of its own. Beside it: the same
+work in one process (``local[1]`` and ``local[2]``), which shows the cost of the cluster itself. Computed, and marked
+so: how many cores a rate would need if each core had the first worker's rate. Prints JSON.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ def read(spark: SparkSession, lake: Settings) -> None:
 
 
 def judge(spark: SparkSession, lake: Settings) -> None:
-    """Every message as the silver query judges and types it, dropped in Spark."""
+    """Clean every message as the silver query does, and drop it in Spark."""
     messages = spark.read.format("kafka").options(**reading.source_options(lake)).load()
     reading.on_executors(messages, dict(SYMBOLS)).write.format("noop").mode("overwrite").save()
 
 
 def computed(measured: dict[str, Any]) -> dict[str, Any]:
-    """What follows if every further core gave what the one core of the first worker gave. Not measured."""
+    """Extrapolation: every further core has the rate of the first worker's core. Not measured."""
     each = measured["cluster 1 worker"]["read, judged and typed"]
     both = measured["cluster 2 workers"]["read, judged and typed"]
     return {
@@ -133,7 +133,7 @@ def _standalone(lake: Settings, workers: int) -> Iterator[list[int]]:
 
 
 def _processor_seconds(pids: list[int]) -> float:
-    """What these processes and those that they started, executors among them, have used so far."""
+    """Processor time of these processes and their children, executors among them, so far."""
     family = [one for pid in pids for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
     return sum(sum(one.cpu_times()[:2]) for one in family)
 

@@ -1,8 +1,8 @@
-"""Seconds of one fixed batch as silver grows: 100,000 bars folded and committed at each of some table sizes.
+"""Seconds of one fixed batch as silver grows: 100,000 bars merged and committed at each of several table sizes.
 
-The batch holds new bars behind the newest and repetitions of recent ones, as a live stream does. Measured is what
-depends on silver's size: looking up the keys, folding, committing (``write_cleaned``); parsing in Spark sees the batch
-alone. Prints JSON: the median of the rounds at each size, and the ratio of the last to the first.
+The batch contains new bars after the newest, and repetitions of recent ones, like a live stream. It measures only what
+depends on silver's size: key look-up, merge, commit (``write_cleaned``). Parsing in Spark depends only on the batch.
+Prints JSON: the median of the rounds at each size, and the ratio of the last to the first.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def bars(first: int, count: int) -> pl.DataFrame:
-    """Bars number ``first`` and on: every symbol's minute, one minute after the other."""
+    """Bars from number ``first`` on: all symbols' bars of one minute, then those of the next minute."""
     number = np.arange(first, first + count)
     close = np.round(100 + number // SYMBOLS % 1000 * 0.01, 2)
     return pl.DataFrame({"number": number, "close": close}).select(

@@ -1,14 +1,14 @@
-"""Rows a second from filled topics to silver beside its peers, and the latency of a tick at a steady rate.
+"""Rows per second from filled topics to silver beside other readers, and the latency of a tick at a steady rate.
 
 Throughput, each from the same filled topics, in turns. ``start`` are the seconds until the first micro-batch is
 done, ``steady`` is the rate behind it:
 
-- *silver*: the silver query as a lake runs it: parse, judge, type, deduplicate, fold, ledger, three Delta tables;
-- *spark noop*: Spark reads the topics and does nothing with them, the ceiling of any Spark query here;
-- *python append*: confluent-kafka, pyarrow's JSON reader and a delta-rs append: parse and append only, nothing else.
+- *silver*: the silver query as in a lake: parse, check, type, deduplicate, merge, ledger, three Delta tables;
+- *spark noop*: Spark reads the topics and drops the messages: the upper limit of any Spark query here;
+- *python append*: confluent-kafka, pyarrow's JSON reader and a delta-rs append: only parse and append.
 
-Latency: from Kafka's timestamp of a message to the Delta commit of ``silver/bars`` that holds its bar, and what a
-micro-batch spends its time on. Prints JSON. Starts a broker and a Spark server of its own in a temporary folder.
+Latency: from Kafka's timestamp of a message to the Delta commit of ``silver/bars`` that contains its bar, and the
+duration of each phase of a micro-batch. Prints JSON. Starts its own broker and Spark server in a temporary folder.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def throughput(settings: Settings, folder: Path, rows: int, rounds: int, corrections: float) -> dict[str, Any]:
-    """Every way in turns, so that a slow minute of the machine hits each of them."""
+    """Every way in turns, so that a slow minute of the machine affects each of them."""
     ensure_topics(settings)
     produce(settings, bar_messages(rows, corrections))
     spark = job_session(settings)
@@ -133,7 +133,7 @@ class Run(NamedTuple):
 
 
 def fresh_lake(settings: Settings, folder: Path) -> Settings:
-    """An empty lake on the same servers, whose universe holds the symbols."""
+    """An empty lake on the same servers, with the symbols in its universe."""
     lake = settings.model_copy(update={"data_dir": folder})
     Universe(lake, "benchmark").add([Instrument(symbol, kind) for symbol, kind in SYMBOLS.items()])
     return lake
@@ -157,7 +157,7 @@ def silver(spark: SparkSession, lake: Settings, rows: int) -> Run:
 
 
 def steady_of(lake: Settings, begun: float) -> tuple[float, float]:
-    """Rows a second behind the first commit of silver/bars, and the seconds until then; from the table's log."""
+    """Rows per second after the first commit of silver/bars, and the seconds until then; from the table's log."""
     commits: list[tuple[float, int]] = []
     for file in sorted(Path(BARS.path(lake), "_delta_log").glob("*.json")):
         actions = [json.loads(line) for line in file.read_text().splitlines()]
@@ -237,7 +237,7 @@ def latency(settings: Settings, folder: Path, rate: int, seconds: int) -> dict[s
 
 
 def steady(lake: Settings, rate: int, seconds: int) -> pl.DataFrame:
-    """Publish ticks at a rate; where each lies, and when it was produced."""
+    """Publish ticks at a rate; returns the place of each and when it was produced."""
     places: list[tuple[str, int, int, float]] = []
     producer = Producer({**client_config(lake), "linger.ms": 1})
     names = list(SYMBOLS)
@@ -270,7 +270,7 @@ def steady(lake: Settings, rate: int, seconds: int) -> pl.DataFrame:
 
 
 def waits(lake: Settings, sent: pl.DataFrame) -> pl.Series:
-    """Seconds from each message to the commit of silver/bars that counts it, without those of the first ten seconds."""
+    """Seconds from each message to the commit of silver/bars that counts it, without the first ten seconds."""
     commits = []
     for file in sorted(Path(BARS.path(lake), "_delta_log").glob("*.json")):
         for action in map(json.loads, file.read_text().splitlines()):
@@ -306,7 +306,7 @@ def phases(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def bar_messages(rows: int, repeated: float = 0.01) -> Iterator[tuple[str, str, str]]:
-    """Topic, key and JSON of 1-minute bars of all symbols: some repeat or correct the one before, 0.1 % are damaged."""
+    """Topic, key and JSON of 1-minute bars of all symbols: some repeat or correct an earlier one, 0.1 % are damaged."""
     random = np.random.default_rng(7)
     names = list(SYMBOLS)
     for first in range(0, rows, 60_000):

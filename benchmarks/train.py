@@ -1,8 +1,8 @@
-"""Fit and score time of the random forest beside scikit-learn's, on the same made-up rows.
+"""Fit and score time of the random forest beside scikit-learn's, on the same generated rows.
 
-30 columns, 100 trees of depth 8, each on a bootstrap of all rows and a third of the columns a split; 32 bins in MLlib,
-every distinct value in scikit-learn (n_jobs = cores). Quality is R² on rows that neither learnt from. MLlib's forest is
-also saved and scored as gold does it, beside Spark. Prints JSON. Starts a Spark server of its own.
+30 columns, 100 trees of depth 8, each on a bootstrap of all rows and a third of the columns at each split; 32 bins in
+MLlib, every distinct value in scikit-learn (n_jobs = cores). Quality is R² on rows outside the training data. MLlib's
+forest is also saved and scored as in gold, outside Spark. Prints JSON. Starts its own Spark server.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def mllib(session: SparkSession, learnt: pl.DataFrame, tested: pl.DataFrame, fol
         frame = vector.transform(session.read.parquet(str(folder / "learnt.parquet"))).select("inputs", "label")
         frame = frame.repartition(os.cpu_count() or 2).localCheckpoint()
         model, fit = timed(lambda: forest.fit(frame))
-        # the score of every row is needed, but not here
+        # every row must be scored, but the result is not needed here
         _, score = timed(lambda: model.transform(frame).agg(F.sum("prediction")).collect())
         judged = model.transform(vector.transform(session.read.parquet(str(folder / "tested.parquet"))))
         made = pl.DataFrame(pl.from_arrow(judged.select("label", *NAMES, "prediction").toArrow()))
@@ -93,7 +93,7 @@ def mllib(session: SparkSession, learnt: pl.DataFrame, tested: pl.DataFrame, fol
 
 
 def saved(forest: Path, learnt: pl.DataFrame, made: pl.DataFrame) -> dict[str, float]:
-    """The same forest read from its files: its rate, and how far it is from what Spark predicted."""
+    """The same forest read from its files: its rate, and its difference from Spark's predictions."""
     trees = read_trees([forest], COLUMNS)
     inputs, tested = learnt.select(NAMES).to_numpy(order="c"), made.select(NAMES).to_numpy(order="c")
     _, score = timed(lambda: trees.predict(inputs))

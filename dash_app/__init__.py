@@ -1,1 +1,1 @@
-"""FinanceLake Pro: the dashboard, which reads gold with delta-rs and never waits for a JVM."""
+"""FinanceLake Pro: the dashboard, which reads Delta tables with delta-rs and never waits for a JVM."""

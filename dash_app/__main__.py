@@ -1,6 +1,6 @@
 """``python -m dash_app``: serve FinanceLake Pro for the lake of this environment.
 
-Input: the settings of the environment. Output: a web server that answers until it is told to stop; ``/health`` answers
+Input: the settings of the environment. Output: a web server that runs until it is told to stop; ``/health`` answers
 before any table exists.
 """
 
@@ -24,17 +24,17 @@ _THREADS = 8
 
 
 def main() -> int:
-    """Serve until SIGINT or SIGTERM; the exit code is 2 where the settings forbid to start."""
+    """Serve until SIGINT or SIGTERM; return exit code 2 if the settings are invalid."""
     settings = get_settings()
     logs.set_up(settings)
     reader = LakeReader(settings)
     try:
         app = create_app(settings, reader)
     except OpenHostError as error:
-        logging.error("%s", error)  # noqa: TRY400  # a message for a person, not a failure of ours
+        logging.error("%s", error)  # noqa: TRY400  # a message for the user, without a stack trace
         return 2
     signal.signal(signal.SIGTERM, _leave)
-    # imported modules stay, so the garbage collector need not look at them: that takes longer than a request
+    # imported modules stay in memory; the garbage collector need not scan them, which takes longer than a request
     gc.collect()
     gc.freeze()
     reader.start()

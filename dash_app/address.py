@@ -1,7 +1,7 @@
-"""The address bar: what a visitor looks at, so that a view can be shared, reloaded and gone back to.
+"""The address bar: the state of a visitor's page, so that a view can be shared, reloaded and revisited.
 
-Input: a path and a query string from anyone. Output: an ``Address`` with only allowed values; whatever else was in the
-URL is forgotten. Whether the symbol exists is asked of the snapshot, later.
+Input: a path and a query string from anyone. Output: an ``Address`` with only allowed values; everything else in the
+URL is ignored. The snapshot decides later whether the symbol exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 @dataclass(frozen=True)
 class Address:
-    """What a visitor looks at. No symbol or interval means: the page chooses."""
+    """What a visitor looks at. Without a symbol or an interval the page chooses."""
 
     view: View = "market"
     symbol: str | None = None
@@ -57,7 +57,7 @@ class Address:
 
 
 def parse(path: str | None, search: str | None) -> Address | None:
-    """Read an address; ``None`` for a path that is no view."""
+    """Read an address; ``None`` if the path is not a view."""
     name = (path or "/").strip("/") or "market"
     if name not in VIEWS:
         return None

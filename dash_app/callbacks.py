@@ -1,7 +1,7 @@
-"""What happens when something changes: thin functions between the browser and the views.
+"""Callbacks of the page: thin functions between the browser and the views.
 
-Input: the address, the stamp of the lake's state that the browser saw, and what it already shows. Output: only what
-is new.
+Input: the address, the stamp of the newest snapshot that the browser knows, and what it already shows. Output: only
+what has changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
-    """Connect all callbacks of the page to a reader of the lake."""
+    """Register all callbacks of the page with a reader of the lake."""
     _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
     _symbol(app, reader)
@@ -45,12 +45,12 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
 
 
 def _in_browser(app: Dash, function: str, *dependencies: Any, **options: Any) -> None:
-    """Connect a function of ``assets/lake.js``."""
+    """Register a function of ``assets/lake.js``."""
     app.clientside_callback(ClientsideFunction("lake", function), *dependencies, **options)  # type: ignore[no-untyped-call]
 
 
 def _address_changed(seen: Any) -> bool:
-    """Whether controls must follow the address. Not with new data: a choice made meanwhile would be undone."""
+    """Whether controls must follow the address. New data must not change them: that would undo the visitor's choice."""
     return seen is None or any(one["prop_id"].startswith("url.") for one in ctx.triggered)
 
 
@@ -104,8 +104,8 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         State("shown", "data"),
     )
     def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
-        # whole rows, not a transaction: the grid finds what changed by its row ids, and a page that was not ready for a
-        # transaction would lack those rows for ever
+        # complete rows, not a transaction: the grid finds changes by row id, and a page that was not ready for a
+        # transaction would never get its rows
         where = address.parse("/", search) or address.Address()
         snapshot = reader.at(stamp)
         rows = market.watch_rows(snapshot, where.asset_class)
@@ -244,7 +244,7 @@ def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Addre
 
 
 def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, seen: Digests | None) -> None:
-    """Bring the controls to what the address says. Not declared outputs: controls also change the address."""
+    """Set the controls to the address. They are not declared outputs, because controls also change the address."""
     if (seen or {}).get("controls") == _control_mark(snapshot, found, where):
         return
     set_props("shown", {"data": {"symbol": found.symbol, "interval": found.interval, "bars": str(where.bars)}})
@@ -353,7 +353,7 @@ def _portfolio(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
 
 
 def _accounts(snapshot: Snapshot, found: portfolio.AccountView) -> None:
-    """Bring the choice of accounts to what is shown."""
+    """Set the choice of accounts to the shown account."""
     known = [
         {"value": f"{asset_class}/{interval}", "label": portfolio.account_name(asset_class, interval)}
         for asset_class, interval in portfolio.accounts(snapshot)
@@ -362,7 +362,7 @@ def _accounts(snapshot: Snapshot, found: portfolio.AccountView) -> None:
 
 
 def _pages(app: Dash, reader: LakeReader) -> None:
-    """The views that are text and are replaced as a whole, but only when they changed."""
+    """The views that consist of text and are replaced as a whole, but only if they changed."""
 
     @app.callback(
         Output("model-page", "children"),

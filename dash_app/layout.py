@@ -1,4 +1,4 @@
-"""The frame of every view: name, navigation, status, and the stores that callbacks talk through."""
+"""The frame of every view: name, navigation, status, and the stores for callbacks."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LINKS = (
 
 
 BROWSER = "browser"
-"""Stands for the zone that the browser's machine is in."""
+"""Means the time zone of the browser's machine."""
 
 _DARK_SHADES = [
     *("#e8ebf0", "#c3cad5", "#9aa5b4", "#8792a3", "#3b4453"),
     *("#2a313d", "#1b212b", "#151a22", "#10141b", "#0d1117"),
 ]
-"""The components' dark greys, from the ink to the page of ``assets/style.css``."""
+"""The components' dark greys, from the text to the page colour of ``assets/style.css``."""
 
 
 def frame() -> Component:
-    """The page that is sent once; the views come and go inside."""
+    """The page that is sent once; the views are loaded into it."""
     page: Component = dmc.MantineProvider(
         html.Div(
             [
@@ -75,7 +75,7 @@ def frame() -> Component:
 
 
 def _choices() -> Component:
-    """How times and numbers are written; the browser keeps it."""
+    """The choice of time zone and number format; the browser stores it."""
     mine = chosen()
     places = [{"value": BROWSER, "label": "This browser's time zone"}, *sorted(zones())]
     numbers = [{"value": name, "label": example} for name, example in NUMBERS.items()]
@@ -105,7 +105,7 @@ def _choices() -> Component:
 
 
 def navigation(view: str | None) -> list[Component]:
-    """Links to the views, the present one marked."""
+    """Links to the views; the current one is marked."""
     return [
         dcc.Link(label, href=href, className="current" if name == view else "", id=f"to-{name}")
         for name, label, href in LINKS

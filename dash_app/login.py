@@ -39,10 +39,10 @@ class OpenHostError(FinanceLakeError, ValueError):
 class Attempts:
     """Wrong logins by address: after ten within a minute an address waits until the first of them is a minute old.
 
-    Behind a proxy all clients have the proxy's address and wait together: a guesser is slowed down all the same.
+    Behind a proxy all clients share the proxy's address and wait together; this still slows down an attacker.
 
     Args:
-        clock: seconds that never go backwards.
+        clock: seconds that never decrease.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class Attempts:
         self._lock = Lock()
 
     def note_failure(self, address: str | None) -> None:
-        """Remember a wrong login."""
+        """Record a wrong login."""
         with self._lock:
             times = self._failures.setdefault(address or "", deque(maxlen=_MOST_FAILURES))
             times.append(self._clock())
@@ -60,7 +60,7 @@ class Attempts:
                 self._failures.popitem(last=False)
 
     def wait_seconds(self, address: str | None) -> float:
-        """How long an address has to wait; 0 when it may try."""
+        """How many seconds an address must wait; 0 if it may try."""
         with self._lock:
             times = self._failures.get(address or "")
             if times is None or len(times) < _MOST_FAILURES:
@@ -69,18 +69,18 @@ class Attempts:
 
 
 def require_login(server: Flask, settings: Settings) -> None:
-    """Guard a server as its settings demand.
+    """Protect a server as its settings require.
 
     Raises:
-        OpenHostError: the host can be reached from elsewhere and there is no login.
+        OpenHostError: other machines can reach the host, and there is no login.
     """
     login = settings.dashboard.login
     if is_loopback(settings.host):
         server.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
     elif login is None:
         raise OpenHostError(
-            f"the dashboard would be open to everybody who reaches {settings.host}. Set "
-            "FINANCELAKE_DASHBOARD__LOGIN=name:password, or leave FINANCELAKE_HOST at 127.0.0.1."
+            f"the dashboard would be open to everybody who can reach {settings.host}. Set "
+            "FINANCELAKE_DASHBOARD__LOGIN=name:password, or keep FINANCELAKE_HOST at 127.0.0.1."
         )
     if login is None:
         key = web_token.of(settings)
@@ -93,12 +93,12 @@ def require_login(server: Flask, settings: Settings) -> None:
 
     def right(name: str, password: str) -> bool:
         known = hmac.compare_digest(f"{name}:{password}".encode(), expected)
-        if not known and (name or password):  # a browser's first request has no login at all
+        if not known and (name or password):  # a browser's first request has no login
             attempts.note_failure(request.remote_addr)
         return known
 
     def admit() -> None:
-        """Nothing more to do for a visitor who knows the login."""
+        """Nothing to do for a visitor with the login."""
 
     auth.verify_password(right)
     guarded: Callable[[], ResponseReturnValue | None] = auth.login_required(admit)

@@ -1,7 +1,7 @@
-"""Figures of the page for Prometheus, at ``/metrics``: how long answers take, and how old what they show is.
+"""Metrics of the page for Prometheus, at ``/metrics``: response times, and the age of what the page shows.
 
-Input: a Flask server and the reader behind it. Output: a route behind the page's own login. Routes are named as they
-are declared, so that no visitor can make a new name.
+Input: a Flask server and its reader. Output: a route behind the page's login. Metrics use the declared names of routes,
+so that no visitor can create a new name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 def measure(server: Flask, reader: LakeReader) -> None:
-    """Count and time what the server answers from now on."""
+    """Count and time the server's answers from now on."""
     known = CollectorRegistry()
     took = Histogram(
         "financelake_page_request_seconds",

@@ -1,7 +1,7 @@
-"""What a browser already shows, so that only what changed is sent.
+"""The parts that a browser already shows, so that the server sends only changes.
 
 Input: the pieces of a view and the digests of those that the browser has. Output: for each piece the new value, a
-patch, or nothing. The last figures sent are remembered for all visitors together, bounded.
+patch, or nothing. The last figures that were sent are kept for all visitors together, up to a limit.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dash import Patch, no_update
 Digests = dict[str, str]
 
 FIGURE = "figure"
-"""The piece that is plain by itself."""
+"""The name of the only piece of a view with one piece."""
 
 _FEW = 4
-"""So many elements of a list may leave or differ for the rest to be left where it is."""
+"""If more elements of a list leave or differ, the whole list is sent."""
 
 
 def digest(value: Any) -> str:
-    """A short fingerprint of anything that Dash can send."""
+    """A short fingerprint of any value that Dash can send."""
     return _fingerprint(_written(value))
 
 
@@ -37,9 +37,9 @@ def _written(value: Any) -> bytes:
 
 
 class Pieces(dict[str, Any]):
-    """The pieces of a view as plain values, with their digests: both are worked out once for all visitors.
+    """The pieces of a view as plain values, with their digests; both are computed once for all visitors.
 
-    Components become what Dash sends of them, because Dash writes plain values several times as fast.
+    Components are converted to plain values, because Dash serialises plain values several times as fast.
     """
 
     def __init__(self, **pieces: Any) -> None:
@@ -52,14 +52,14 @@ class Pieces(dict[str, Any]):
 
 
 def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, Any], Digests]:
-    """Replace each piece that the browser has by ``no_update``; also gives the digests that it will have then."""
+    """Replace each piece that the browser has by ``no_update``; also return the digests that it will have then."""
     have, whole = seen or {}, pieces if isinstance(pieces, Pieces) else Pieces(**pieces)
     kept = {name: no_update if have.get(name) == whole.digests[name] else value for name, value in whole.items()}
     return kept, dict(whole.digests)
 
 
 class SentFigures:
-    """The newest figures sent, by digest, so that a browser that has one gets a patch. Safe for threads."""
+    """The newest figures that were sent, by digest, so that a browser that has one gets a patch. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._figures: LRUCache[str, dict[str, Any]] = LRUCache(size)
@@ -69,9 +69,9 @@ class SentFigures:
         """What a browser needs to show a figure.
 
         Args:
-            figure: what it shall show.
+            figure: the new figure.
             own: the digest of that figure.
-            had: the digest of the figure that the browser shows; ``None`` where it shows none.
+            had: the digest of the figure that the browser shows; ``None`` if it shows none.
 
         Returns:
             ``no_update``, a patch, or the whole figure.
@@ -83,14 +83,14 @@ class SentFigures:
 
 
 def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
-    """The change from one figure to the next: only the attributes of traces that differ, the layout untouched.
+    """The change from one figure to the next: only the attributes of traces that differ; the layout is unchanged.
 
-    Of a list that moved on, only what left at its front and what differs at its end: a new bar is a new bar, and not
-    every bar again. This needs to be applied exactly once; what the browser has and what it says that it has come with
-    the same answer, so it is.
+    For a list that moved on, only how many elements left at its front and what differs at its end. So a new bar costs
+    one bar, not all bars. A patch must be applied exactly once. The browser's figure and its digest arrive in the same
+    answer, so this holds.
 
     Returns:
-        A patch; or the whole figure where the layout or the kind of traces changed, or nothing is known of before.
+        A patch; or the whole figure if the layout or the kind of traces changed, or if the old figure is unknown.
     """
     if before is None or before["layout"] != after["layout"] or _kinds(before) != _kinds(after):
         return after
@@ -103,7 +103,7 @@ def figure_patch(before: dict[str, Any] | None, after: dict[str, Any]) -> Any:
 
 
 def _change(trace: Any, name: str, old: Any, new: Any) -> None:
-    """Note on a patch of a trace how an attribute becomes another value."""
+    """Add to a patch of a trace how an attribute gets its new value."""
     moved = shift(old, new) if isinstance(old, list) and isinstance(new, list) else None
     if moved is None:
         trace[name] = new
@@ -118,9 +118,9 @@ def _change(trace: Any, name: str, old: Any, new: Any) -> None:
 
 
 def shift(old: list[Any], new: list[Any]) -> tuple[int, int] | None:
-    """How a list moved on: how many elements left at its front, and how many of the others stay before what differs.
+    """How a list moved on: how many elements left at its front, and how many of the others stay unchanged.
 
-    ``None`` where more than a few left or differ, so that the new list is the better message.
+    ``None`` if more than a few left or differ, because sending the new list is then better.
     """
     for dropped in range(_FEW + 1):
         longest = min(len(old) - dropped, len(new))

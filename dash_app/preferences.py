@@ -1,7 +1,7 @@
-"""How a visitor wants times and numbers written: a time zone and a number format, kept in two cookies.
+"""A visitor's format of times and numbers: a time zone and a number format, stored in two cookies.
 
-Input: cookies from anyone. Output: the ``Preferences`` of the request that is being answered, with only allowed
-values; what else is in a cookie is forgotten. Outside of a request they are the defaults: UTC, and ``1,234.56``.
+Input: cookies from anyone. Output: the ``Preferences`` of the current request, with only allowed values; other values
+in a cookie are ignored. Outside a request they are the defaults: UTC, and ``1,234.56``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from flask import Flask, request
 
 Numbers = Literal["point", "comma", "space"]
-"""What separates the decimals; ``space`` separates thousands by one, and decimals by a comma."""
+"""The decimal separator; ``space`` means a space between thousands and a decimal comma."""
 
 NUMBERS: dict[Numbers, str] = {"point": "1,234.56", "comma": "1.234,56", "space": "1\N{NARROW NO-BREAK SPACE}234,56"}
 _SEPARATORS: dict[Numbers, tuple[str, str]] = {
@@ -35,12 +35,12 @@ class Preferences:
 
     @property
     def zone_info(self) -> ZoneInfo:
-        """The rules of the zone."""
+        """The time zone's rules."""
         return ZoneInfo(self.zone)
 
     @property
     def separators(self) -> tuple[str, str]:
-        """Of the decimals and of the thousands."""
+        """The separators of decimals and of thousands."""
         return _SEPARATORS[self.numbers]
 
 
@@ -49,12 +49,12 @@ _chosen: ContextVar[Preferences] = ContextVar("preferences", default=_DEFAULT)
 
 
 def chosen() -> Preferences:
-    """The preferences of the visitor who is being answered."""
+    """The preferences of the current request's visitor."""
     return _chosen.get()
 
 
 def choose(preferences: Preferences) -> None:
-    """Write for this visitor from now on, in this thread."""
+    """Use these preferences from now on, in this thread."""
     _chosen.set(preferences)
 
 
@@ -67,12 +67,12 @@ def parse(zone: str | None, numbers: str | None) -> Preferences:
 
 @lru_cache(maxsize=1)
 def zones() -> frozenset[str]:
-    """Every time zone that there is."""
+    """Every known time zone."""
     return frozenset(available_timezones())
 
 
 def follow_visitors(server: Flask) -> None:
-    """Let every request be answered in its visitor's way."""
+    """Answer every request with its visitor's preferences."""
 
     @server.before_request
     def remember() -> None:

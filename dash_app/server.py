@@ -1,7 +1,7 @@
-"""The web application: Dash on Flask with security headers, health, and a pulse that open pages listen to.
+"""The web application: Dash on Flask with security headers, health, and a pulse that open pages poll.
 
-Input: settings. Output: an application for any WSGI server. Its Content-Security-Policy allows no inline scripts
-but Dash's own (by hash), and no answer shows a stack trace.
+Input: settings. Output: an application for any WSGI server. Its Content-Security-Policy allows no inline scripts except
+Dash's own (by hash), and no answer contains a stack trace.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _INDEX = """<!DOCTYPE html>
 
 
 def create_app(settings: Settings, reader: LakeReader) -> Dash:
-    """The page over a reader that somebody else keeps up to date.
+    """The page for a reader that the caller keeps up to date.
 
     Raises:
-        OpenHostError: the settings name a host that others can reach, and no login.
+        OpenHostError: other machines can reach the settings' host, and there is no login.
     """
     server = Flask("dash_app")
     server.config["COMPRESS_MIMETYPES"] = ["text/html", "text/css", "application/json", "text/javascript"]
     server.config["COMPRESS_MIMETYPES"] += ["application/javascript", "image/svg+xml"]
-    server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than its last bytes
-    server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send addresses and digests, never more
+    server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than a few bytes
+    server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send only addresses and digests
     metrics.measure(server, reader)
     require_login(server, settings)
     follow_visitors(server)
@@ -72,7 +72,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         ],
         on_error=_say_that_it_failed,
     )
-    # several times as fast where an answer holds plain values only (``pieces.py``), slower where it holds components
+    # several times as fast if an answer has only plain values (``pieces.py``), slower if it has components
     plotly_json.config.default_engine = "orjson"
     app.layout = frame
     register(app, reader, settings)
@@ -84,7 +84,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
 
 def _say_that_it_failed(error: Exception) -> None:
     _log.error("a callback failed", exc_info=error)
-    set_props("failure", {"children": "A part of this page could not be drawn. The dashboard's log says why."})
+    set_props("failure", {"children": "A part of this page could not be drawn. See the dashboard's log."})
 
 
 def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
@@ -122,7 +122,7 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
         if isinstance(error, HTTPException):
             return error
         _log.error("a request failed", exc_info=error)
-        return "The dashboard could not answer this. Its log says why.", 500
+        return "The dashboard could not answer this request. See its log.", 500
 
 
 def _policy(app: Dash) -> str:

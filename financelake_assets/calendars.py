@@ -1,8 +1,9 @@
-"""When markets trade: gaps and staleness are judged by a calendar, not by the clock.
+"""Trading calendars: a calendar, not the clock, decides whether bars are missing or late.
 
-Input: a calendar's name (of exchange_calendars: ``XNYS``, ``XLON`` …, ``CMES`` for CME Globex, ``24/7`` for what never
-closes), bars' intervals, times. Output: plain answers. Pure but for the building of a calendar, which takes a second
-and is kept. Outside the years that a calendar knows it claims nothing: all time is trading time and no bar is missing.
+Input: a calendar's name (of exchange_calendars: ``XNYS``, ``XLON`` …, ``CMES`` for CME Globex, ``24/7`` for markets
+that never close), bars' intervals, times. Output: plain answers. Pure, except that building a calendar takes a second
+and the calendar is cached. Outside its years a calendar assumes that the market always trades and that no bar is
+missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from financelake_assets.intervals import interval_length
 
 ALWAYS = "24/7"
 BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
-"""Where the universe file does not name a calendar."""
+"""Calendars of symbols for which the universe file names none."""
 
 _FIRST_DAY = "1960-01-01"
 _DAY = timedelta(days=1)
@@ -37,12 +38,12 @@ Micros = npt.NDArray[np.int64]
 
 
 class UnknownCalendarError(FinanceLakeError, ValueError):
-    """There is no calendar of that name."""
+    """There is no calendar with this name."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Bars that were due and are not there: ``missing`` of them between two bars that are."""
+    """A gap: ``missing`` bars were due between two existing bars."""
 
     after: datetime
     before: datetime
@@ -50,13 +51,13 @@ class Gap:
 
 
 class TradingCalendar:
-    """The sessions of one market. Make it with ``trading_calendar``, which keeps it."""
+    """The sessions of one market. Create it with ``trading_calendar``, which caches it."""
 
     def __init__(self, name: str) -> None:
-        """Build it.
+        """Build the calendar.
 
         Raises:
-            UnknownCalendarError: exchange_calendars has none of that name.
+            UnknownCalendarError: exchange_calendars has none with this name.
         """
         self.name = name
         try:
@@ -70,7 +71,7 @@ class TradingCalendar:
         self._opens: Micros = built.opens_nanos // 1_000
         self._closes: Micros = built.closes_nanos // 1_000
         self._days: Micros = built.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
-        # trading time before each session's open; with it, the time between two moments is two look-ups
+        # trading time before each session's open: the trading time between two moments is then two look-ups
         self._before = np.concatenate([[0], np.cumsum(self._closes - self._opens)])
 
     def is_trading(self, at: datetime) -> bool:
@@ -82,31 +83,31 @@ class TradingCalendar:
         return bool(moment < self._closes[session])
 
     def is_session(self, at: datetime) -> bool:
-        """Whether a daily bar of this time is one of a day on which the market trades."""
+        """Whether the market trades on the day of a daily bar."""
         day = self._day(at)
         if not self._days[0] <= day <= self._days[-1]:
             return True
         return bool(self._days[np.searchsorted(self._days, day)] == day)
 
     def trades_during(self, interval: str, start: datetime) -> bool:
-        """Whether the market trades at the start of a bar; of one of days, on its day."""
+        """Whether the market trades at the start of a bar or, for daily bars, on its day."""
         length = interval_length(interval)
         return self.is_session(start) if length is not None and length >= _DAY else self.is_trading(start)
 
     def missing(self, interval: str, earlier: datetime, later: datetime) -> int:
-        """How many bars were due between the starts of two; ticks are never due."""
+        """How many bars were due between the starts of two bars; ticks are never due."""
         length = interval_length(interval)
         if length is None or later <= earlier or not self._knows(_micros(earlier), _micros(later)):
             return 0
         return max(0, -(-self._distance(length, earlier, later) // _count(length)) - 1)
 
     def gaps(self, interval: str, times: Sequence[datetime]) -> list[Gap]:
-        """Where bars are missing between bars of these starts, which are in order."""
+        """The gaps between bars with these starts, which must be in order."""
         pairs = ((before, after, self.missing(interval, before, after)) for before, after in pairwise(times))
         return [Gap(before, after, count) for before, after, count in pairs if count]
 
     def next_expected(self, interval: str, after: datetime) -> datetime:
-        """The start of the bar that follows one; for ticks, the next moment at which there can be one."""
+        """The start of the next bar after one; for ticks, the next moment at which a trade is possible."""
         length = interval_length(interval)
         if not self._knows(_micros(after), _micros(after)):
             return after + (length or _MICROSECOND)
@@ -119,7 +120,7 @@ class TradingCalendar:
         return _EPOCH + timedelta(microseconds=max(moment, int(self._opens[session])))
 
     def overdue(self, interval: str, newest: datetime, now: datetime) -> int:
-        """How many bars have ended since the newest one that is there; ticks are never due."""
+        """How many bars have ended since the newest existing one; ticks are never due."""
         length = interval_length(interval)
         if length is None or now <= newest or not self._knows(_micros(newest), _micros(now)):
             return 0
@@ -129,9 +130,9 @@ class TradingCalendar:
         return max(0, (ended - int(np.searchsorted(self._days, self._day(newest), side="right"))) // length.days)
 
     def _next_day(self, length: timedelta, after: datetime) -> datetime:
-        """A bar of days starts like the one before it: at midnight in UTC, or where the market is."""
+        """A daily bar starts like the previous one: at midnight in UTC, or in the market's zone."""
         if length.days % 7 == 0:
-            return after + length  # a week has trading days, whatever its holidays
+            return after + length  # every week has a trading day, whatever its holidays
         session = int(np.searchsorted(self._days, self._day(after), side="right")) + length.days - 1
         if session >= len(self._days):
             return after + length
@@ -142,7 +143,7 @@ class TradingCalendar:
         return datetime.combine(day, local.time(), self._zone).astimezone(UTC)
 
     def _distance(self, length: timedelta, earlier: datetime, later: datetime) -> int:
-        """Trading time between two starts in microseconds; for bars of days, sessions; for those of weeks, days."""
+        """Trading time between two starts, in microseconds; for daily bars sessions, for weekly bars days."""
         if length < _DAY:
             return self._trading(_micros(earlier), _micros(later))
         if length.days % 7 == 0:
@@ -161,7 +162,7 @@ class TradingCalendar:
         return int(self._before[session]) + min(moment, int(self._closes[session])) - int(self._opens[session])
 
     def _day(self, at: datetime) -> int:
-        """The day that a daily bar is of: midnight in UTC is a date; another time is one where the market is."""
+        """The day of a daily bar: midnight in UTC is a date; another time is in the market's zone."""
         moment = at.astimezone(UTC)
         day = moment.date() if moment.time() == datetime.min.time() else at.astimezone(self._zone).date()
         return (day - _EPOCH_DAY).days
@@ -172,17 +173,17 @@ class TradingCalendar:
 
 @lru_cache(maxsize=32)
 def trading_calendar(name: str) -> TradingCalendar:
-    """The calendar of this name; raises ``UnknownCalendarError`` where there is none."""
+    """The calendar with this name; raises ``UnknownCalendarError`` if there is none."""
     return TradingCalendar(name)
 
 
 def calendar_of(asset_class: AssetClass) -> TradingCalendar:
-    """The calendar of an asset class whose symbols name none."""
+    """The calendar of an asset class, for symbols without their own."""
     return trading_calendar(BY_CLASS[asset_class])
 
 
 def _count(length: timedelta) -> int:
-    """What ``_distance`` counts one bar as."""
+    """The length of one bar in the unit of ``_distance``."""
     return length.days if length >= _DAY else length // _MICROSECOND
 
 

@@ -1,6 +1,6 @@
-"""The catalogue: every Delta table of a lake, in the order of the data's way.
+"""The catalogue: every Delta table of a lake, in the order of the data flow.
 
-Status, page, metrics, maintenance, checks, back-up and lineage read this list and keep none of their own. A table that
+Status, page, metrics, maintenance, checks, back-up and lineage read this list and have none of their own. A table that
 is declared in a layer's ``schema.py`` and missing here fails a test.
 """
 
@@ -24,13 +24,13 @@ from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.progress import PROGRESS
 
 SCORED = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
-"""What the gold query writes."""
+"""The tables that the gold query writes."""
 
 PAPER = (EQUITY, TRADES, POSITIONS, PORTFOLIO)
 """The paper portfolio's tables."""
 
 SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
-"""Small tables for the page, made of the others."""
+"""Small tables for the page, computed from other tables."""
 
 TABLES: tuple[TableSpec, ...] = (
     UNIVERSE,
@@ -41,4 +41,4 @@ TABLES: tuple[TableSpec, ...] = (
     *SUMMARIES,
     PROGRESS,
 )
-"""All of them."""
+"""All tables."""

@@ -1,4 +1,4 @@
-"""The Dagster code location: everything under ``defs``, with the resources that it uses."""
+"""The Dagster code location: everything in ``defs``, with its resources."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _lake = LakeResource()
 
 
 def _of_folders() -> dg.Definitions:
-    """Everything under ``defs``; in a function, because Dagster refuses a module that holds two ``Definitions``."""
+    """Everything in ``defs``; in a function, because Dagster refuses a module with two ``Definitions``."""
     with warnings.catch_warnings():
-        # a preview in this release of Dagster, whose version is pinned; test_definitions.py tells when it changes
+        # a preview API in this release of Dagster, whose version is pinned; test_definitions.py fails when it changes
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.load_definitions_from_package_module(definitions_package)
 
@@ -40,10 +40,10 @@ defs = dg.Definitions.merge(
             "tables": TablesResource(lake=_lake),
             "streams": ContinuousStreamsResource(),
             "sums": StandingResource(),
-            # nothing connects until an asset asks for the session. Its configuration holds the token, and another
-            # server's address in a run's configuration would be whose code the run executes
+            # nothing connects until an asset asks for the session. Its configuration contains the token. If a run's
+            # configuration could name another Spark server, that server would execute the run's code
             "spark": fixed(lambda: LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote})),
-            # no asset hands another one a value; Dagster's usual manager unpickles whatever folder a run names
+            # no asset passes a value on; Dagster's default manager would unpickle any folder that a run names
             "io_manager": dg.IOManagerDefinition(lambda _: InMemoryIOManager(), config_schema={}),
         },
     ),

@@ -1,4 +1,4 @@
-"""Errors in words: the message, and the remedy behind an arrow."""
+"""Error texts: the message, and the remedy after an arrow."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from financelake_assets.config import SECRETS_DIR
 from financelake_assets.errors import FinanceLakeError
 
 EXPECTED = (FinanceLakeError, ValidationError, SettingsError)
-"""What a person can mend: shown in words, without a traceback."""
+"""Errors that a user can correct: shown without a traceback."""
 
 
 def explained(error: Exception) -> str:
-    """The message and, on lines of its own behind an arrow, the remedy. No value of a setting is repeated."""
+    """The message and, on a new line after an arrow, the remedy. It contains no value of a setting."""
     message, remedy = str(error), getattr(error, "remedy", "")
     if isinstance(error, ValidationError):
         wrong = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
         message = "A setting is wrong:\n  " + "\n  ".join(wrong)
         remedy = "Correct the variable, or unset it for the default."
     elif isinstance(error, SettingsError):
-        message, remedy = f"The settings cannot be read: {error}.", f"Look at {SECRETS_DIR}."
+        message, remedy = f"The settings cannot be read: {error}.", f"Check {SECRETS_DIR}."
     return message + (f"\n  → {remedy}" if remedy else "")
 
 

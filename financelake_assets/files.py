@@ -1,4 +1,4 @@
-"""Small files that processes leave for each other: written whole or not at all, and read even when damaged."""
+"""Small files that processes share: written completely or not at all, and readable even if damaged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_whole(file: Path, text: str, *, private: bool = False) -> None:
         private: nobody but the file's owner may read it.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written; the old text is still there.
+        OSError: the disk is full, or the folder cannot be written; the old text is unchanged.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
@@ -54,10 +54,10 @@ def write_whole(file: Path, text: str, *, private: bool = False) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """A JSON object that another process left; ``None`` where there is none, or what is there is not whole.
+    """A JSON object that another process wrote; ``None`` if there is none or it is incomplete.
 
-    Such a file is written again and again. So one that was cut short, as a full disk leaves it, counts as absent:
-    whoever reads it must outlive it.
+    Processes write such a file again and again. So a truncated file, for example after a full disk, counts as absent,
+    and its reader must continue.
     """
     try:
         found = json.loads(file.read_bytes())

@@ -1,8 +1,8 @@
-"""What a bar is of: the closed list of intervals, the other spellings that people use, and how long each lasts.
+"""Intervals of bars: the closed list, the other accepted spellings, and the length of each.
 
-Input: what a producer, a file or a user wrote. Output: the canonical name, or nothing. The list is closed, because
-each interval is a series of its own for the model and the page: ``60m`` and ``1h`` must be one, and what has no
-calendar length (``1mo``) or would be invented (``999w``) is no interval.
+Input: the text of a producer, a file or a user. Output: the canonical name, or nothing. The list is closed, because
+each interval is a separate series for the model and the page: ``60m`` and ``1h`` must be the same. A text without a
+fixed length (``1mo``) or that nobody uses (``999w``) is not an interval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TICK = "tick"
 """Single trades, which have no length."""
 
 SERIES = ("symbol", "interval")
-"""The columns that tell one series of bars from another."""
+"""The columns that identify a series of bars."""
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -22,15 +22,15 @@ BAR_LENGTHS: Mapping[str, timedelta] = {
     name: int(name[:-1]) * _UNITS[name[-1]]
     for name in ("1m", "2m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w")
 }
-"""How long the bars of each canonical interval are, shortest first."""
+"""Length of the bars of each canonical interval, shortest first."""
 
 CANONICAL = (TICK, *BAR_LENGTHS)
 """Every canonical interval."""
 
 PATTERN = f"^({'|'.join(CANONICAL)})$"
-"""A regular expression that the canonical names match, and nothing else."""
+"""A regular expression that matches exactly the canonical names."""
 
-# a capital M is a month everywhere, so a minute has none
+# a capital M usually means a month, so minutes have no capital spelling
 _SPELLINGS = {
     "m": ("m", "min", "mins", "minute", "minutes", "Min", "Minute"),
     "h": ("h", "H", "hr", "hour", "hours", "Hour"),
@@ -47,21 +47,21 @@ def _aliases() -> Iterator[tuple[str, str]]:
 
 
 ALIASES: Mapping[str, str] = {TICK: TICK, **dict(_aliases())}
-"""Every spelling that is understood → its canonical interval; the canonical ones among them."""
+"""Every accepted spelling → its canonical interval; includes the canonical names."""
 
 
 def canonical(text: str) -> str | None:
-    """The canonical name of an interval; ``None`` for one that is not on the list. Blanks around it do not matter."""
+    """The canonical name of an interval; ``None`` if it is not on the list. Spaces around it are ignored."""
     return ALIASES.get(text.strip(" "))
 
 
 def interval_length(interval: str) -> timedelta | None:
-    """How long a bar is; ``None`` for ticks and for what an older silver took that is not on the list."""
+    """Length of a bar; ``None`` for ticks and for intervals of older releases that are not on the list."""
     return BAR_LENGTHS.get(interval)
 
 
 def bar_length(interval: str) -> timedelta:
-    """How long a bar is.
+    """Length of a bar.
 
     Raises:
         ValueError: it is not a canonical interval of bars.

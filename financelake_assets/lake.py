@@ -1,11 +1,11 @@
-"""The lake from Python, in a script or a notebook: read-only, without Spark and without a running lake.
+"""The lake in Python, for scripts and notebooks: read-only, without Spark and without a running lake.
 
     >>> from financelake_assets import lake
     >>> lake.sql("SELECT symbol, signal FROM gold.signals ORDER BY event_time DESC LIMIT 5")  # doctest: +SKIP
     >>> lake.bars("BTC-USD", "1d", start="2025-01-01").collect()  # doctest: +SKIP
 
-Which lake is said by ``FINANCELAKE_DATA_DIR`` and the other variables, or by ``settings=``. Times are UTC; where none
-has a zone it is taken for UTC. Frames are polars'; ``.to_pandas()`` and ``.to_arrow()`` make others of them.
+``FINANCELAKE_DATA_DIR`` and the other variables, or ``settings=``, select the lake. Times are UTC; a time without a
+zone counts as UTC. Frames are polars frames; ``.to_pandas()`` and ``.to_arrow()`` convert them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Time = datetime | str
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What a table is and how it stands. ``version`` is ``None`` where the lake has not made it yet."""
+    """State of a table. ``version`` is ``None`` if the lake has not created it yet."""
 
     name: str
     description: str
@@ -72,19 +72,19 @@ class TableInfo:
 
 
 def table(name: str, *, as_of: AsOf = None, settings: Settings | None = None) -> pl.LazyFrame:
-    """A table as a lazy frame: only the columns and files that its use needs are read.
+    """A table as a lazy frame: it reads only the columns and files that its use needs.
 
     Args:
         name: as in SQL, such as ``gold.signals``.
         as_of: a version, or a time; the default is now.
-        settings: the lake; the default is that of the environment.
+        settings: the lake; by default from the environment.
 
     Returns:
-        The rows, in no order. None where the lake has not made the table yet.
+        The rows, in no particular order; no rows if the lake has not created the table yet.
 
     Raises:
         UnknownTableError: there is no such table; the message names the nearest one.
-        VersionGoneError: the version was never there or was cleaned up; the message says what is kept.
+        VersionGoneError: the version never existed or was deleted; the message says which versions are kept.
 
     Example:
         >>> lake.table("gold.signals", as_of="2026-11-01").filter(pl.col("signal") == "BUY").collect()  # doctest: +SKIP
@@ -97,20 +97,20 @@ def table(name: str, *, as_of: AsOf = None, settings: Settings | None = None) ->
 def sql(
     query: str, *, as_of: AsOf = None, timeout: float | None = None, settings: Settings | None = None
 ) -> pl.DataFrame:
-    """Ask in SQL, DuckDB's dialect; see docs/sql.md.
+    """Query the lake in SQL, DuckDB's dialect; see docs/sql.md.
 
     Args:
-        query: one statement that reads.
-        as_of: a version, where the query reads one table; or a time, at which each of them is read.
-        timeout: seconds after which it is stopped; the default is ``FINANCELAKE_QUERY__TIMEOUT_SECONDS``.
-        settings: the lake; the default is that of the environment.
+        query: one statement that only reads.
+        as_of: a time at which all tables are read; or a version, if the query reads only one table.
+        timeout: the time limit in seconds; the default is ``FINANCELAKE_QUERY__TIMEOUT_SECONDS``.
+        settings: the lake; by default from the environment.
 
     Raises:
-        ReadOnlyError: it would change something, or look at something else than tables.
-        UnknownTableError: it names a table that there is not.
-        VersionGoneError: as ``table`` does.
-        QueryTimeoutError: it took too long.
-        QueryError: it is wrong; the message is DuckDB's.
+        ReadOnlyError: the query would change something, or read something other than tables.
+        UnknownTableError: it names a table that does not exist.
+        VersionGoneError: as in ``table``.
+        QueryTimeoutError: it exceeded the time limit.
+        QueryError: the query is wrong; the message is DuckDB's.
 
     Example:
         >>> lake.sql("SELECT signal, count(*) FROM gold.signals GROUP BY signal")  # doctest: +SKIP
@@ -122,7 +122,7 @@ def sql(
 def answered(
     query: str, *, as_of: AsOf = None, timeout: float | None = None, settings: Settings | None = None
 ) -> AbstractContextManager[Answer]:
-    """Ask in SQL and read the answer batch by batch, for one that does not fit in memory; otherwise as ``sql``.
+    """Query in SQL and read the answer batch by batch, if it does not fit in memory; otherwise like ``sql``.
 
     Example:
         >>> with lake.answered("FROM silver.bars") as answer:  # doctest: +SKIP
@@ -146,14 +146,14 @@ def bars(
     Args:
         symbol: such as ``BTC-USD``.
         interval: such as ``1d``.
-        start: the first bar begins then or later.
-        end: the last bar begins before that.
+        start: the first bar begins at this time or later.
+        end: the last bar begins before this time.
         as_of: a version of ``silver.bars``, or a time; the default is now.
-        settings: the lake; the default is that of the environment.
+        settings: the lake; by default from the environment.
 
     Raises:
         QueryError: no such interval, or a time that cannot be read.
-        VersionGoneError: as ``table`` does.
+        VersionGoneError: as in ``table``.
 
     Example:
         >>> lake.bars("BTC-USD", "1d", start="2025-01-01").select("event_time", "close").collect()  # doctest: +SKIP
@@ -172,20 +172,20 @@ def bars(
 def follow(
     name: str, *, after: int | None = None, idle_seconds: float | None = None, settings: Settings | None = None
 ) -> Iterator[NewRows]:
-    """The new rows of a table as they are committed, one ``NewRows`` a commit.
+    """The new rows of a table as they are committed, one ``NewRows`` for each commit.
 
-    A corrected row comes again as it is now; a row that was deleted does not come. Keep ``version`` of the last one
-    that you have finished with, and go on with ``after=`` it: then none is missed and none comes twice.
+    It gives a corrected row again, with its new values, and no deleted rows. Store the ``version`` of the last
+    ``NewRows`` that you have processed, and continue with ``after=`` that version: then each commit comes once.
 
     Args:
         name: as in SQL, such as ``gold.signals``.
-        after: begin behind this version; -1 is the table's beginning, the default is now.
-        idle_seconds: end when nothing was committed for so long; by default it waits for ever.
-        settings: the lake; the default is that of the environment.
+        after: begin after this version; -1 is the table's beginning, the default is now.
+        idle_seconds: end when there was no commit for this long; by default it never ends.
+        settings: the lake; by default from the environment.
 
     Raises:
         UnknownTableError: there is no such table.
-        VersionGoneError: commits after that version were cleaned up.
+        VersionGoneError: commits after that version were deleted.
 
     Example:
         >>> for new in lake.follow("gold.signals"):  # doctest: +SKIP

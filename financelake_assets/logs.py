@@ -1,7 +1,7 @@
-"""How a lake's Python processes log: a line for people, or one JSON object a line for programs.
+"""Logs of a lake's Python processes: a text line for people, or one JSON object on each line for programs.
 
-Input: the setting ``log_format``. Output: structlog's and Python's own loggers, which libraries use, set up alike.
-Values that a logger is given are fields of the object, so that no program has to take a sentence apart.
+Input: the setting ``log_format``. Output: the same configuration for structlog and for Python's own loggers, which
+libraries use. Values in a log call become fields of the object, so that no program has to parse a sentence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from financelake_assets.config import Settings
 
 
 def set_up(settings: Settings) -> None:
-    """Make this process log as its settings say; to standard error."""
+    """Configure this process's logs by its settings; they go to standard error."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[structlog.typing.Processor] = [structlog.stdlib.add_log_level, stamp]
     as_json = settings.log_format == "json"

@@ -1,7 +1,7 @@
 """Spark Connect clients: one that shares the streams' fixed session, and a wait that avoids gRPC's back-off.
 
-Input: settings. Output: sessions. Nobody calls ``stop()`` on the streams' session: that would close it on the server
-and end its queries. A client that merely exits leaves them as they are.
+Input: settings. Output: sessions. No code calls ``stop()`` on the streams' session: that would close it on the server
+and end its queries. A client that only exits does not affect them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tenacity import (
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 
-# pyspark's own policy goes on for more than ten minutes after a server has gone; this one for about half of one
+# pyspark's own policy retries for more than ten minutes after a server has gone; this one for about half a minute
 _RETRIES = DefaultPolicy(max_retries=10, max_backoff=4_000)
 
-# Spark gives a Python worker ten seconds to import what it needs, which a busy small machine may not manage at first
+# a Python worker of Spark must import its modules within ten seconds, too short for a busy small machine
 _WORKER_LATE = "Python worker failed to connect back"
 _WORKER_ATTEMPTS = 4
 
@@ -51,7 +51,7 @@ class SparkUnavailableError(FinanceLakeError, ConnectionError):
 def await_server(settings: Settings, seconds: float = 60.0) -> None:
     """Wait until the Spark Connect port accepts connections.
 
-    A client that connects too early waits in gRPC's back-off for up to 20 s, so look before connecting.
+    A client that connects too early waits in gRPC's back-off for up to 20 s, so this checks the port first.
 
     Raises:
         SparkUnavailableError: nothing listened for ``seconds``.
@@ -65,21 +65,21 @@ def await_server(settings: Settings, seconds: float = 60.0) -> None:
     except OSError as error:
         raise SparkUnavailableError(
             f"no Spark Connect server at {address.netloc} ({error}). Start the lake with `financelake up`, "
-            "or set FINANCELAKE_SPARK__REMOTE to a server that runs."
+            "or set FINANCELAKE_SPARK__REMOTE to a running server."
         ) from error
 
 
 def streams_session(settings: Settings) -> SparkSession:
     """A new client of the session that owns the continuous queries; the queries survive the client."""
     session = _connect(settings, settings.streams_remote)
-    # at its exit a client would drop what its session caches, which is not its own alone, and would ask a server that
-    # is gone for minutes
+    # at its exit a client would drop the cache of its session, which it shares with others; if the server is gone, this
+    # call would retry for minutes
     atexit.unregister(session.client._on_exit)
     return session
 
 
 def job_session(settings: Settings) -> SparkSession:
-    """A client with a session of its own, for work that begins and ends."""
+    """A client with its own session, for work that begins and ends."""
     return _connect(settings, settings.spark_remote)
 
 
@@ -88,7 +88,7 @@ def _connect(settings: Settings, remote: str) -> SparkSession:
     if settings.spark.ca_file is not None:
         if not settings.spark.ca_file.is_file():
             raise SparkUnavailableError(f"FINANCELAKE_SPARK__CA_FILE names {settings.spark.ca_file}, which is no file.")
-        os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(settings.spark.ca_file)  # gRPC is told no other way
+        os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(settings.spark.ca_file)  # gRPC has no other setting for it
     session: SparkSession = SparkSession.builder.remote(remote).create()
     session.client.set_retry_policies([_RETRIES])
     try:
@@ -97,13 +97,13 @@ def _connect(settings: Settings, remote: str) -> SparkSession:
         if "UNAUTHENTICATED" not in str(error):
             raise
         raise SparkUnavailableError(
-            "the Spark Connect server does not take this lake's token. Look at FINANCELAKE_SPARK__TOKEN."
+            "the Spark Connect server does not take this lake's token. Check FINANCELAKE_SPARK__TOKEN."
         ) from error
     return session
 
 
 def refuse_version(server: str, client: str = pyspark.__version__) -> None:
-    """Raise where server and client differ in more than the patch: plans would fail in places that do not say why.
+    """Raise if server and client differ in more than the patch release, because plans would fail with unclear errors.
 
     Raises:
         SparkUnavailableError: they differ.
@@ -116,26 +116,26 @@ def refuse_version(server: str, client: str = pyspark.__version__) -> None:
 
 
 def let_go(batch: DataFrame) -> None:
-    """Forget a micro-batch's rows without telling the server, which forgets them itself when the function returns.
+    """Drop a micro-batch's rows without a call to the server, which drops them itself when the function returns.
 
-    pyspark tells it in a call without a deadline. Its answer was seen to be lost, and the query to wait for ever.
+    pyspark would call the server without a deadline. We saw that the answer can be lost; then the query hangs.
     """
     plan = batch._plan
     if isinstance(plan, CachedRemoteRelation):
-        plan._relation_id = None  # type: ignore[assignment]  # pyspark's sign that there is nothing to tell
+        plan._relation_id = None  # type: ignore[assignment]  # pyspark then makes no call
 
 
 def start_query(rows: DataFrame, name: str, settings: Settings, write: WriteBatch) -> StreamingQuery:
-    """Start a query that gives each micro-batch to a function of ours, again when its Python worker was not up in time.
+    """Start a query that gives each micro-batch to a function; retry if its Python worker did not start in time.
 
     Args:
         rows: a stream.
-        name: of the query and of its checkpoint, from which it goes on.
+        name: of the query and of its checkpoint, from which it continues.
         settings: the lake.
-        write: called with each micro-batch and its id, in a process of Spark's.
+        write: called with each micro-batch and its id, in a process of Spark.
 
     Raises:
-        PySparkException: what Spark said, if it was anything else, or the worker was late each time.
+        PySparkException: any other error of Spark, or the worker was late at each attempt.
     """
 
     def batch(rows: DataFrame, batch_id: int) -> None:
@@ -163,8 +163,8 @@ def _is_worker_late(error: BaseException) -> bool:
 def activated(session: SparkSession) -> Iterator[None]:
     """Make a session the active one of this thread for a while.
 
-    Loading a model and asking one for its attributes take the thread's active session, which is none in a new thread
-    and may be another one where several are open. pyspark 4.2 has no public way to set it.
+    Loading a model and reading its attributes use the thread's active session, which is none in a new thread and may be
+    the wrong one if several are open. pyspark 4.2 has no public way to set it.
     """
     holder = ConnectSession._active_session
     before = getattr(holder, "session", None)

@@ -18,6 +18,7 @@ TINY = {
     "dashboard": "--rows 5000 --clients 2 --seconds 3",
     "files": "--rows 5000",
     "first_signal": "",
+    "footprint": "--live-days 1 --settle 1 --seconds 3",
     "latency": "--rate 50 --symbols 3 --warm-up 2 --seconds 5",
     "model_choices": "--only alone",
     "orchestration": "--rounds 1",
@@ -36,7 +37,7 @@ def test_a_benchmark_finds_all_that_it_imports(name: str, monkeypatch: pytest.Mo
     try:
         assert importlib.import_module(name).__doc__
     finally:
-        for module in {name, "_lake"} - known:
+        for module in {name, "_lake", "first_signal"} - known:
             sys.modules.pop(module, None)
 
 

@@ -1,5 +1,5 @@
-// What runs in the browser: the pulse that tells an open page of new data, the status in words, and the way from a click
-// to the address bar. Nothing here makes HTML from data.
+// Code that runs in the browser: the pulse that tells an open page of new data, the status in words, and changes of the
+// address after a click. It makes no HTML from data.
 "use strict";
 
 (() => {
@@ -14,8 +14,8 @@
   };
   window.financelake = { words, now: () => Date.now() + state.ahead };
 
-  // Dash forgets an answer when its question is asked again meanwhile: on a busy machine a page that is told of every
-  // change at once would never show any. So the next stamp waits until the last one is answered.
+  // Dash drops an answer when the page sends the same request again before it arrives. If a page on a busy machine
+  // heard of every change at once, it would stay empty. So the next stamp waits until the last requests have ended.
   const plain = window.fetch;
   window.fetch = async (...all) => {
     const update = String(all[0]?.url || all[0]).includes("_dash-update-component");
@@ -23,10 +23,10 @@
     state.asked += 1;
     try {
       const answer = await plain(...all);
-      const body = await answer.arrayBuffer(); // answered means here, not under way
+      const body = await answer.arrayBuffer(); // wait for the whole answer, not only its head
       return new Response(answer.status === 204 ? null : body, answer);
     } finally {
-      setTimeout(() => { state.asked -= 1; }, 0); // once Dash has taken it
+      setTimeout(() => { state.asked -= 1; }, 0); // after Dash has processed it
     }
   };
 
@@ -52,7 +52,11 @@
     window.dash_clientside.set_props("status", { children: text, className: `status ${kind}` });
   };
 
+  let timer = null, asking = false;
   const pulse = async () => {
+    clearTimeout(timer);
+    if (asking) return;
+    asking = true;
     try {
       const answer = await fetch("/pulse", { signal: AbortSignal.timeout(4000), cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
@@ -67,15 +71,16 @@
     }
     say();
     const patience = state.misses ? Math.min(5, state.misses) : 1; // a server that is down is asked less often
-    setTimeout(pulse, (document.hidden ? 5 : 1) * patience * state.every * 1000);
+    asking = false;
+    if (!document.hidden) timer = setTimeout(pulse, patience * state.every * 1000);
   };
 
-  // ages grow without news; only the market view has the list, and that not at once
+  // ages grow without new data; only the market view has the list, and not at once
   const age = () => {
     try {
       window.dash_ag_grid.getApi("watch").refreshCells({ columns: ["arrived"], force: true });
     } catch {
-      // there is no list to be drawn
+      // there is no list to draw
     }
   };
 
@@ -84,6 +89,8 @@
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () =>
       window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
+    // a page that nobody looks at asks for nothing, and is up to date as soon as somebody does
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) pulse(); });
     setInterval(say, 1000);
     setInterval(age, 5000);
     return pulse();
@@ -94,7 +101,7 @@
     lake: {
       scheme: () => (window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
 
-      // the server writes times and numbers, so the page is asked for again
+      // the server formats times and numbers, so the page must be loaded again
       prefer: (zone, numbers) => {
         const name = zone === "browser" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone;
         const keep = (cookie, value) => {
@@ -117,7 +124,7 @@
         return window.dash_clientside.no_update;
       },
 
-      // a side narrows the feed, a line leads to its chart
+      // a choice of BUY, SELL or HOLD filters the list; a line leads to its chart
       chooseSignal: (side, rows, search, seen) => {
         const keep = window.dash_clientside.no_update;
         if (!seen) return keep;
@@ -130,7 +137,7 @@
         return side === "all" ? "/signals" : `/signals?signal=${encodeURIComponent(side)}`;
       },
 
-      // an asset class narrows the list
+      // an asset class filters the list
       chooseClass: (name, search, seen) => {
         if (!seen) return window.dash_clientside.no_update;
         const query = new URLSearchParams(search || "");
@@ -141,7 +148,7 @@
       },
 
       chooseIndicators: (names, search, shown) => {
-        if (!shown) return window.dash_clientside.no_update; // the controls do not follow the address yet
+        if (!shown) return window.dash_clientside.no_update; // the controls do not show the address yet
         const query = new URLSearchParams(search || "");
         const show = ["sma", "bands", "rsi"].filter((name) => (names || []).includes(name)).join("-");
         if (show === (query.get("show") || "")) return window.dash_clientside.no_update;
@@ -150,7 +157,7 @@
         return `?${query}`;
       },
 
-      // an account of the portfolio is an asset class in an interval
+      // an account of the portfolio is an asset class and an interval
       chooseAccount: (name, search, known) => {
         const keep = window.dash_clientside.no_update;
         const [kind, interval] = String(name || "").split("/");
@@ -164,7 +171,7 @@
         return `?${query}`;
       },
 
-      // a choice in the list or the controls becomes the address, unless it is what is shown already
+      // a choice in the list or the controls becomes the address, unless the page already shows it
       choose: (rows, symbol, interval, bars, search, shown) => {
         const keep = window.dash_clientside.no_update;
         if (!shown) return keep;

@@ -1,4 +1,4 @@
-"""Charts of the portfolio and of the model's honesty, as plain dictionaries for Plotly's JavaScript. Pure.
+"""Charts of the portfolio and of the model's calibration, as plain dictionaries for Plotly's JavaScript. Pure.
 
 Input: an ``AccountView`` or rows of gold/calibration, and a palette. Output: a figure.
 """
@@ -19,7 +19,7 @@ _DASHES = {"equity": "solid", "buy_and_hold": "dash", "random": "dot"}
 
 
 def equity(account: AccountView, colours: Palette) -> Figure:
-    """Equity beside its two comparisons, the drawdown below it."""
+    """Equity beside its two comparisons, with the drawdown below."""
     rows = account.equity
     inks = {"equity": colours.accent, "buy_and_hold": colours.ink, "random": colours.muted}
     x = rows.select(plotted(pl.col("event_time"), account.interval)).to_series().to_list()
@@ -64,7 +64,7 @@ def equity(account: AccountView, colours: Palette) -> Figure:
 
 
 def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:
-    """Stated confidence against the share that came true, with its interval, beside the line where both are equal."""
+    """Stated confidence against the hit rate, with its interval, beside the line of perfect calibration."""
     stated, right = [row["stated"] for row in rows], [row["hit_rate"] for row in rows]
     ends = [0.4, max([0.7, *stated])]
     return {
@@ -72,7 +72,7 @@ def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": "As stated",
+                "name": "Perfect calibration",
                 "x": ends,
                 "y": ends,
                 "line": {"color": colours.muted, "width": 1.2, "dash": "dash"},
@@ -81,7 +81,7 @@ def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": "Came true",
+                "name": "Hit rate",
                 "x": stated,
                 "y": right,
                 "marker": {"symbol": "diamond", "size": 10, "color": colours.accent},
@@ -101,6 +101,6 @@ def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:
             "showlegend": True,
             "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
             "xaxis": {"title": {"text": "stated confidence"}, "tickformat": ".0%", "gridcolor": colours.grid},
-            "yaxis": {"title": {"text": "direction right"}, "tickformat": ".0%", "gridcolor": colours.grid},
+            "yaxis": {"title": {"text": "hit rate"}, "tickformat": ".0%", "gridcolor": colours.grid},
         },
     }

@@ -1,7 +1,7 @@
-"""Charts as plain dictionaries, the form in which Plotly's JavaScript takes them.
+"""Charts as plain dictionaries, the format of Plotly's JavaScript.
 
-Input: a ``Series`` and a palette. Output: a figure. Pure: no Dash, no clock, no files. They are dictionaries
-because building Plotly's Python objects takes longer than everything else that a request does.
+Input: a ``Series`` and a palette. Output: a figure. Pure: no Dash, no clock, no files. They are plain dictionaries,
+because Plotly's Python objects take longer to build than everything else in a request.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Columns = dict[str, list[Any]]
 
 _FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _WORD_APART = 0.05
-"""Markers nearer than this share of the chart to the word before go without: words must not cover each other."""
+"""Minimum distance between two labels, as a share of the chart; a marker nearer to a label has no label of its own."""
 
 
 def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
-    """Prices, volume, signals, what was and is expected, and the indicators that were asked for."""
+    """Prices, volume, signals, past and next predictions, and the chosen indicators."""
     bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
@@ -94,7 +94,7 @@ def _volume(bars: Columns, colours: Palette) -> Trace:
 
 
 def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
-    """Triangles beside the bars that were given a signal: BUY below, pointing up; SELL above, pointing down."""
+    """Triangles beside the bars with a signal: BUY below, pointing up; SELL above, pointing down."""
     given = [position for position, signal in enumerate(bars["signal"]) if signal == side]
     buy = side == "BUY"
     away = _height(bars) * 0.035 * (-1 if buy else 1)
@@ -121,7 +121,7 @@ def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
 
 
 def _words(given: list[int], side: str, bars: int) -> list[str]:
-    """The side's name for each of its markers that has room for it."""
+    """The name of the side for each marker that has room for it."""
     words, last = [], -bars
     for position in given:
         room = position - last >= bars * _WORD_APART
@@ -136,7 +136,7 @@ def _height(bars: Columns) -> float:
 
 
 def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
-    """For each bar the interval that the bar before it predicted: how often did the price stay inside?"""
+    """For each bar the interval that the previous bar predicted, to see how often the price stayed inside."""
     all_bars = zip(bars["at"], bars["expected_lower"], bars["expected_upper"], strict=True)
     told = [bar for bar in all_bars if bar[1] is not None and bar[2] is not None]
     x, lower, upper = ([bar[part] for bar in told] for part in range(3))
@@ -156,7 +156,7 @@ def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
 
 
 def _forecast(series: Series, colours: Palette) -> list[Trace]:
-    """The next close: a dashed line from the last one to a point with its interval."""
+    """The next close: a dashed line from the last close to a point with its interval."""
     last = series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
     known = close is not None
@@ -193,7 +193,7 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
     rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
     breaks = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
     return {
-        # the same value as long as the same thing is shown: zoom and hidden traces outlive new data
+        # the same value as long as the view is the same: then zoom and hidden traces survive new data
         "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
         "paper_bgcolor": colours.surface,
         "plot_bgcolor": colours.surface,
@@ -218,7 +218,7 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
         "yaxis2": {
             **axis,
             "side": "right",
-            # an axis with a place of its own is drawn with a background, which would cover prices that fill the chart
+            # an axis with its own position gets a background, which would cover prices that fill the chart
             **({"domain": [0, 0.16]} if has_volume else {"overlaying": "y"}),
             "visible": has_volume,
             "showgrid": False,
@@ -261,7 +261,7 @@ def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:
 
 
 def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
-    """The heaviest features, heaviest on top."""
+    """The most important features, the most important on top."""
     return {
         "data": [
             {
@@ -283,7 +283,7 @@ def importance(weights: list[tuple[str, float]], colours: Palette) -> Figure:
 
 
 def plain(colours: Palette) -> dict[str, Any]:
-    """The layout that all still charts share."""
+    """The common layout of all charts without interaction."""
     return {
         "paper_bgcolor": colours.surface,
         "plot_bgcolor": colours.surface,

@@ -1,6 +1,6 @@
 """The colours of the charts, for light and dark. Surface, text, accent, up and down are those of ``assets/style.css``.
 
-Up and down are teal and vermilion, which people with any common colour blindness can tell apart, and each also has a
+Up and down are teal and vermilion, which people with common colour blindness can distinguish, and each also has a
 shape: rising candles are hollow, falling ones filled; BUY points up, SELL down.
 """
 
@@ -14,7 +14,7 @@ Scheme = Literal["light", "dark"]
 
 @dataclass(frozen=True)
 class Palette:
-    """What a figure is painted with."""
+    """The colours of a figure."""
 
     surface: str
     ink: str
@@ -52,5 +52,5 @@ DARK = Palette(
 
 
 def palette(scheme: str | None) -> Palette:
-    """The palette of a colour scheme; light unless dark is asked for."""
+    """The palette of a colour scheme; light unless the scheme is dark."""
     return DARK if scheme == "dark" else LIGHT

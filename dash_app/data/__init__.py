@@ -1,1 +1,1 @@
-"""What the page shows, from snapshots of the lake's tables."""
+"""The page's data, from snapshots of the lake's tables."""

@@ -1,8 +1,8 @@
-"""How long the continuous queries' batches take, from the files of their checkpoints alone.
+"""Duration of the continuous queries' batches, from the files of their checkpoints.
 
-Input: settings. Output: one ``Stream`` a query. Structured Streaming writes a batch's offsets when it plans it and its
-commit when it is done: the time between the two files is what the batch took, and the newest commit is when the query
-last got something done. So the answer holds while Spark is down or busy.
+Input: settings. Output: one ``Stream`` for each query. Structured Streaming writes a batch's offsets when it plans the
+batch and its commit when it has finished. The time between the two files is the batch's duration, and the newest commit
+is the query's last progress. So the answer is correct even if Spark is down or busy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEWEST = 20
 
 @dataclass(frozen=True)
 class Stream:
-    """One query: its newest batch, when that was committed, and seconds a batch over the newest few."""
+    """One query: its newest batch, the time of its commit, and the durations in seconds over the newest batches."""
 
     name: str
     batch: int
@@ -49,7 +49,7 @@ def _stream(checkpoint: Path) -> Stream | None:
 
 
 def _written(folder: Path, batch: int) -> float | None:
-    """When a batch's file was written; ``None`` where Spark has removed it meanwhile."""
+    """When a batch's file was written; ``None`` if Spark has deleted it meanwhile."""
     try:
         return (folder / str(batch)).stat().st_mtime
     except FileNotFoundError:

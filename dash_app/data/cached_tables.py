@@ -1,8 +1,8 @@
 """Delta tables in memory: read once per version, grouped by symbol and interval, bounded.
 
-Input: a table's spec and the lake's settings. Output: an immutable ``TableView`` that all page visitors share. A new
-version that only added files costs reading those files; any other change costs reading the table again. A table that is
-absent, empty, damaged or too new is a state that can be shown, never an exception in a page's way.
+Input: a table's spec and the lake's settings. Output: an immutable ``TableView`` that all page visitors share. If a new
+version only added files, a refresh reads only those files; after any other change it reads the table again. An absent,
+empty, damaged or too new table is a state that the page can show, never an exception in a request.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ State = Literal["absent", "empty", "ready", "broken"]
 Group = tuple[str, ...]
 
 _PLAIN_READER = 1
-"""Reader protocol whose data files hold just the table's rows: no deletion vectors, no column mapping."""
+"""Reader protocol whose data files contain exactly the table's rows: no deletion vectors, no column mapping."""
 
 
 @dataclass(frozen=True, eq=False)
 class TableView:
-    """One version of a table: rows by group, each group sorted by the table's time and cut to its newest rows."""
+    """One version of a table: rows by group, each group sorted by the table's time and limited to its newest rows."""
 
     state: State = "absent"
     version: int | None = None
@@ -42,7 +42,7 @@ class TableView:
     empty: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def group(self, *key: str) -> pl.DataFrame:
-        """The rows of one group; no rows where there is no such group."""
+        """The rows of one group; no rows if there is no such group."""
         return self.groups.get(key, self.empty)
 
     @property
@@ -52,7 +52,7 @@ class TableView:
 
 
 class CachedTable:
-    """The newest version of one table in memory. One thread refreshes, any number read ``view``."""
+    """The newest version of one table in memory. One thread refreshes it; any number of threads read ``view``."""
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class CachedTable:
         Args:
             spec: the table.
             settings: the lake.
-            group_by: columns that name a group; none makes the whole table one group.
-            keep: newest rows kept of each group.
-            unique: columns that identify a row for the page, the table's key by default; the latest wins.
+            group_by: columns that identify a group; without any, the whole table is one group.
+            keep: how many of each group's newest rows to keep.
+            unique: columns that identify a row for the page, by default the table's key; the latest row wins.
             without: columns that the page does not need.
         """
         self.spec = spec
@@ -88,12 +88,12 @@ class CachedTable:
         self.view = TableView(empty=self._empty)
 
     def refresh(self) -> bool:
-        """Look for a newer version and read what is new; true when ``view`` changed."""
+        """Read the rows of a newer version, if there is one; true if ``view`` changed."""
         before = self.view
         try:
             self.view = self._newest(before)
         except Exception as error:
-            self._table = None  # the next look starts afresh
+            self._table = None  # the next refresh opens the table again
             problem = _plain_words(self.spec, error)
             if before.problem != problem:
                 self.view = replace(before, state="broken", problem=problem)
@@ -140,7 +140,7 @@ class CachedTable:
         return pc.sum(pa.table(table.get_add_actions())["num_records"]).as_py() or 0
 
     def _typed(self, rows: pl.LazyFrame) -> pl.DataFrame:
-        """The declared columns with their declared types; those that a file lacks are null, further ones ignored."""
+        """The declared columns with their declared types; columns that a file lacks are null, others are ignored."""
         present = rows.collect_schema().names()
         missing = [name for name in self._unique if name not in present]
         if missing:
@@ -156,7 +156,7 @@ class CachedTable:
         for key, rows in _partitions(fresh, self._group_by):
             old = known.get(key)
             if old is not None and self._follows(old, rows):
-                # as it mostly is, and a tenth of the work
+                # the usual case, and a tenth of the work
                 merged[key] = pl.concat([old.tail(self._keep - 1), rows], rechunk=True)
                 continue
             both = rows if old is None else pl.concat([old, rows])
@@ -168,7 +168,7 @@ class CachedTable:
         return merged
 
     def _follows(self, old: pl.DataFrame, rows: pl.DataFrame) -> bool:
-        """Whether a single row comes after all that are known, and so is none of them."""
+        """Whether a single row comes after all known rows, and so is none of them."""
         time = self.spec.time_column
         if rows.height != 1 or time not in self._unique:
             return False
@@ -177,7 +177,7 @@ class CachedTable:
 
 
 class MissingColumnsError(FinanceLakeError, ValueError):
-    """A table lacks columns without which its rows cannot be told apart."""
+    """A table lacks columns that identify its rows."""
 
 
 def _partitions(frame: pl.DataFrame, by: Group) -> Iterable[tuple[Group, pl.DataFrame]]:

@@ -1,7 +1,7 @@
-"""The model in use and how good it is, from the registry's tables.
+"""The champion model and its quality, from the registry's tables.
 
-Input: a ``Snapshot``. Output: the champion's record and its out-of-sample figures, each beside those of the naive
-forecast, which says that the next close is the last one.
+Input: a ``Snapshot``. Output: the champion's record and its out-of-sample figures, each beside that of the naive
+forecast, which is the last close.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOLDOUT = 0
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of the model: its value, what to hold it against, and what it means."""
+    """One figure of the model: its value, a value to compare it with, and its meaning."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ class Figure:
 
 
 def champion(snapshot: Snapshot) -> Row | None:
-    """The registry's row of the version in use, the last that was promoted; ``None`` before the first."""
+    """The registry's row of the champion, the version that was promoted last; ``None`` before the first."""
     models = snapshot.models
     if models.is_empty():
         return None
@@ -39,7 +39,7 @@ def champion(snapshot: Snapshot) -> Row | None:
 
 
 def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
-    """A version's metrics for a symbol (or all together) on the holdout, on which nothing was chosen."""
+    """A version's metrics for a symbol (or all together) on the holdout, which no choice about the model used."""
     rows = snapshot.metrics
     if rows.is_empty():
         return None
@@ -49,26 +49,26 @@ def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
 
 
 def figures(row: Row) -> list[Figure]:
-    """The figures that matter, in the order in which to read them."""
+    """The most important figures, in the order in which to read them."""
     hit = (wording.percent(row["hit_rate_low"], 1), wording.percent(row["hit_rate_high"], 1))
     return [
         Figure(
             "R² of the price",
             wording.number(row["r2_price"], 4),
             f"naive {wording.number(row['r2_price_naive'], 4)}",
-            "Looks impressive and says little: repeating the last price scores about as high.",
+            "A high value says little: a forecast that repeats the last price scores about as high.",
         ),
         Figure(
             "Skill over naive",
             wording.percent(row["skill"], 2, sign=True),
             f"{wording.percent(row['skill_low'], 2, sign=True)} to {wording.percent(row['skill_high'], 2, sign=True)}",
-            "1 \N{MINUS SIGN} MSE/MSE of the naive forecast. Above zero is better than repeating the last price.",
+            "1 \N{MINUS SIGN} MSE/MSE of the naive forecast. Above zero is better than to repeat the last price.",
         ),
         Figure(
             "Direction right",
             wording.percent(row["hit_rate"], 1),
-            f"{hit[0]} to {hit[1]}; always the commoner one {wording.percent(row['majority_rate'], 1)}",
-            "How often rise or fall was called, with its 95 % interval.",
+            f"{hit[0]} to {hit[1]}; always the more frequent one {wording.percent(row['majority_rate'], 1)}",
+            "How often the predicted direction was right, with the 95 % interval.",
         ),
         Figure(
             "R² of the return",
@@ -79,7 +79,7 @@ def figures(row: Row) -> list[Figure]:
         Figure(
             "Interval coverage",
             wording.percent(row["coverage"], 1),
-            f"promised {wording.percent(row['coverage_nominal'], 0)}",
+            f"nominal {wording.percent(row['coverage_nominal'], 0)}",
             "How often the price ended inside the predicted interval.",
         ),
         Figure(
@@ -87,8 +87,8 @@ def figures(row: Row) -> list[Figure]:
             wording.number(row["mase"], 3),
             f"naive {wording.number(row['mase_naive'], 3)}"
             if wording.known(row.get("mase_naive"))
-            else "1: as far off as naive was while training",
-            "Mean error as a multiple of the naive forecast's on the bars trained on, when prices were others.",
+            else "1: the naive forecast's error in training",
+            "Mean error, divided by the naive forecast's mean error on the training bars.",
         ),
     ]
 

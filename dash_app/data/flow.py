@@ -1,7 +1,7 @@
-"""How long data take through the lake, and what was refused, from a snapshot.
+"""Latency of data through the lake, and the messages in quarantine, from a snapshot.
 
-Input: a ``Snapshot``. Output: delays between the stages over the newest bars, counts of refused messages, and how a
-symbol's predictions turned out. Pure.
+Input: a ``Snapshot``. Output: delays between the stages over the newest bars, counts of messages in quarantine, and the
+track record of a symbol's predictions. Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Delay:
-    """Seconds between two stages over the newest bars; ``None`` where nothing has passed both."""
+    """Seconds between two stages over the newest bars; ``None`` if no bar has passed both."""
 
     stage: str
     median: float | None
@@ -29,7 +29,7 @@ class Delay:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of predictions whose outcome is known."""
+    """Results of predictions whose outcome is known."""
 
     scored: int
     hit_rate: float | None
@@ -76,7 +76,7 @@ def refused(snapshot: Snapshot) -> list[Row]:
 
 
 def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | None:
-    """How the newest predictions of a symbol turned out; ``None`` before the first outcome."""
+    """The results of a symbol's newest predictions; ``None`` before the first outcome."""
     rows = snapshot.scorecard.group(symbol, interval)
     if rows.is_empty():
         return None

@@ -1,7 +1,7 @@
-"""A Delta table that is looked at again and again: opened once, and told of new commits after that.
+"""A Delta table that is checked again and again: opened once, then updated with new commits.
 
-Input: a table's spec and the lake's settings. Output: the table as it is now. Opening one reads every commit since the
-last checkpoint of its log, each a request where the table is in an object store.
+Input: a table's spec and the lake's settings. Output: the current version of the table. Opening a table reads every
+commit since the last checkpoint of its log, and each is a request if the table is in an object store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from financelake_assets.storage.delta import TableSpec
 
 
 class FollowedTable:
-    """One table. Not for several threads."""
+    """One table. Not for use by several threads."""
 
     def __init__(self, spec: TableSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
@@ -23,10 +23,10 @@ class FollowedTable:
         self._folder: tuple[int, int] | None = None
 
     def newest(self) -> DeltaTable | None:
-        """The table as it is now; another object than before where the table is another, ``None`` where there is none.
+        """The current version: a new object if the table was created again, ``None`` if there is no table.
 
         Raises:
-            DeltaError: it cannot be read. The next look starts afresh.
+            DeltaError: it cannot be read. The next call opens it again.
         """
         table, self._table = self._table, None
         folder = self._identity()
@@ -38,7 +38,7 @@ class FollowedTable:
         return table
 
     def _identity(self) -> tuple[int, int] | None:
-        """Tells a table that was deleted and made again from the one that was open; in a store that takes a restart."""
+        """Identifies a table's folder, so that a table that was created again is noticed; a store needs a restart."""
         try:
             stat = Path(self._spec.path(self._settings), "_delta_log").stat()
         except FileNotFoundError:

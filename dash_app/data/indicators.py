@@ -1,7 +1,7 @@
 """Technical indicators of one series, as pure polars expressions over its closes, oldest first.
 
-Input: bars. Output: the same with a column for each line. A bar looks at itself and at what came before, and has no
-value until the whole window lies behind it. They are for the eye: the model has features of its own.
+Input: bars. Output: the same bars with a column for each line. A bar's value uses the bar and earlier bars only, and is
+null until the window is complete. Indicators are only drawn: the model has its own features.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLUMNS = ("sma_fast", "sma_slow", "band_low", "band_high", "rsi")
 
 
 def with_indicators(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Simple moving averages, Bollinger's bands and the relative strength index, in units of the price and 0 to 100."""
+    """Simple moving averages, Bollinger bands and the relative strength index, in units of the price and 0 to 100."""
     close = pl.col("close")
     middle, spread = close.rolling_mean(FAST), WIDTH * close.rolling_std(FAST, ddof=0)
     return bars.with_columns(

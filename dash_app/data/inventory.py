@@ -1,7 +1,7 @@
-"""The lake's tables from outside: rows, versions, sizes, ages, and how fast they grow.
+"""The lake's tables: rows, versions, sizes, ages, and growth.
 
-Input: settings. Output: one ``TableSize`` a table that exists, and what waits on the topics. It reads Delta's logs and
-the checkpoint's files alone, every few seconds; the broker is asked beside it.
+Input: settings. Output: one ``TableSize`` for each existing table, and the lag of the topics. It reads only Delta logs
+and the checkpoint's files, every few seconds; a separate thread asks the broker.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from financelake_assets.storage.delta import TableSpec
 
 @dataclass(frozen=True)
 class TableSize:
-    """One table as its log describes it; ``rate`` is rows a second since the last look."""
+    """One table as its log describes it; ``rate`` is rows per second since the last refresh."""
 
     name: str
     description: str
@@ -39,7 +39,7 @@ class TableSize:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All tables at one look."""
+    """All tables at one time."""
 
     tables: tuple[TableSize, ...] = ()
     missing: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Inventory:
 
 
 class Stocktaker:
-    """Looks at all tables, at most every few seconds."""
+    """Reads the state of all tables, at most every few seconds."""
 
     def __init__(self, settings: Settings, broker: BrokerWatcher, every_seconds: float = 5.0) -> None:
         self._settings, self._broker = settings, broker
@@ -58,7 +58,7 @@ class Stocktaker:
         self.inventory = Inventory()
 
     def refresh(self) -> bool:
-        """Look again when it is time; true when something changed."""
+        """Read again if enough time has passed; true if something changed."""
         now = time.monotonic()
         if self._looked is not None and now - self._looked < self._every:
             return False
@@ -85,7 +85,7 @@ class Stocktaker:
             if table is None:
                 return None
             added = pa.table(table.get_add_actions(flatten=True))
-        except Exception:  # a damaged table is told of by whoever reads its rows
+        except Exception:  # the reader of its rows reports a damaged table
             return None
         rows = pc.sum(added["num_records"]).as_py() or 0
         column = f"max.{spec.time_column}"
@@ -97,7 +97,7 @@ class Stocktaker:
             table.version(),
             added.num_rows,
             pc.sum(added["size_bytes"]).as_py() or 0,
-            newest if isinstance(newest, datetime) else None,  # some tables are sorted by something else than time
+            newest if isinstance(newest, datetime) else None,  # some tables are not sorted by time
             None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
         )
 

@@ -1,7 +1,7 @@
-"""How many messages wait on each topic for silver.
+"""The lag of silver on each topic.
 
-Input: what the silver query has committed, from its checkpoint, and what the broker holds. Output: one ``TopicLag`` a
-topic. The broker is asked in a thread of its own: one that is away takes seconds to say so, and must not hold up pages.
+Input: silver's committed offsets, from its checkpoint, and the broker's watermarks. Output: one ``TopicLag`` for each
+topic. A separate thread asks the broker: if the broker is down, a request takes seconds, and pages must not wait.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TopicLag:
-    """One topic: messages that silver has consumed of it, that the broker holds, and that wait.
+    """One topic: how many messages silver has consumed, how many the broker has, and how many wait.
 
-    The last two are ``None`` where the broker does not answer.
+    The last two are ``None`` if the broker does not answer.
     """
 
     topic: str
@@ -33,8 +33,8 @@ def by_topic(consumed: Offsets, marks: Watermarks | None) -> tuple[TopicLag, ...
     """The topics by name.
 
     Args:
-        consumed: per topic and partition, the first offset that silver has not committed.
-        marks: low and high watermarks; ``None`` where the broker does not answer.
+        consumed: by topic and partition, the first offset that silver has not committed.
+        marks: low and high watermarks; ``None`` if the broker does not answer.
     """
     waiting = {} if marks is None else {topic: sum(parts.values()) for topic, parts in lag(consumed, marks).items()}
     held = {topic: sum(high - low for low, high in parts.values()) for topic, parts in (marks or {}).items()}
@@ -45,7 +45,7 @@ def by_topic(consumed: Offsets, marks: Watermarks | None) -> tuple[TopicLag, ...
 
 
 class BrokerWatcher:
-    """Keeps the watermarks of the topics up to date; ``marks`` is ``None`` before an answer, and when there is none."""
+    """Keeps the topics' watermarks up to date; ``marks`` is ``None`` before the first answer and after a failure."""
 
     def __init__(self, settings: Settings, every_seconds: float = 5.0) -> None:
         self._settings, self._every = settings, every_seconds
@@ -53,22 +53,22 @@ class BrokerWatcher:
         self.marks: Watermarks | None = None
 
     def start(self) -> None:
-        """Ask in the background until ``stop``."""
+        """Ask the broker in the background until ``stop``."""
         threading.Thread(target=self._run, name="broker-watcher", daemon=True).start()
 
     def stop(self) -> None:
-        """End after the current question."""
+        """End after the current request."""
         self._stopped.set()
 
     def look(self) -> None:
-        """Ask once."""
+        """Ask the broker once."""
         from financelake_assets.bronze.topics import watermarks  # a page of tables starts without a Kafka client
 
         try:
             self.marks = watermarks(self._settings)
-        except Exception as error:  # away, or without topics yet; the page says that it does not know
+        except Exception as error:  # down, or without topics; the page then shows that the lag is unknown
             if self.marks is not None:
-                _log.warning("the broker does not say what is on the topics: %s", error)
+                _log.warning("the broker does not give the watermarks of the topics: %s", error)
             self.marks = None
 
     def _run(self) -> None:

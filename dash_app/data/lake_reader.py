@@ -1,7 +1,7 @@
-"""What the page knows of the lake: the newest versions of its tables, read by one background thread.
+"""The page's view of the lake: the newest versions of its tables, read by one background thread.
 
-Input: settings. Output: a ``Snapshot`` that never changes once made, so that everything on a page is of one moment and
-all visitors share one copy. No request waits for a disk, no request waits for Spark.
+Input: settings. Output: a ``Snapshot`` that never changes, so that everything on a page is from one moment and all
+visitors share one copy. No request waits for a disk or for Spark.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 KEPT_BARS = 1_000
-"""Bars of a symbol in memory, and the most that a chart draws: beyond that the browser takes too long."""
+"""Bars of a symbol in memory, and the largest number in a chart: more would be too slow in the browser."""
 KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
 _LOOK_SECONDS = 0.25
 _LOOK_STORE_SECONDS = 1.0
 _KEPT_SNAPSHOTS = 4
-"""A page asks for its parts one by one; they share most of their rows."""
+"""How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
 KEPT_STEPS = 2_000
 KEPT_TRADES = 200
 _ACCOUNT = ("asset_class", "interval")
@@ -53,7 +53,7 @@ _NO_SYMBOLS = UNIVERSE.empty
 
 @dataclass(frozen=True)
 class FeedView:
-    """What the lake's own feed is doing: its phase in its own word, and the share of its rows that are published."""
+    """State of the lake's own feed: its phase, and the share of its rows that it has published."""
 
     phase: str | None = None
     progress: float | None = None
@@ -69,17 +69,17 @@ class Snapshot:
     loaded: bool = False
     seen_after: float | None = None
     overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Bars that have ended since the newest one that is there, by symbol and interval; not of what is played."""
+    """How many bars are overdue, by symbol and interval; not for a replay."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make something of this snapshot for the first visitor who needs it, and give it to all others too.
+        """Compute something from this snapshot for the first visitor who needs it, and share it with the others.
 
-        Each way of writing times and numbers has its own.
+        Each format of times and numbers has its own result.
         """
         key = (key, chosen())
         if key not in self._made:
-            self._made[key] = make()  # two at the same time make it twice: harmless, and cheaper than a lock
+            self._made[key] = make()  # two threads may compute it at once: harmless, and cheaper than a lock
         made: T = self._made[key]
         return made
 
@@ -90,17 +90,17 @@ class Snapshot:
 
     @property
     def universe(self) -> pl.DataFrame:
-        """reference/universe: what each symbol is."""
+        """reference/universe: asset class, calendar and currency of each symbol."""
         return self.tables.get(UNIVERSE.full_name, TableView(empty=_NO_SYMBOLS)).all
 
     @property
     def predictions(self) -> TableView:
-        """gold/predictions by symbol and interval, one a bar."""
+        """gold/predictions by symbol and interval, one for each bar."""
         return self.tables.get(PREDICTIONS.full_name, TableView())
 
     @property
     def signals(self) -> TableView:
-        """gold/signals by symbol and interval, one a bar."""
+        """gold/signals by symbol and interval, one for each bar."""
         return self.tables.get(SIGNALS.full_name, TableView())
 
     @property
@@ -115,7 +115,7 @@ class Snapshot:
 
     @property
     def quarantine(self) -> TableView:
-        """The newest of silver/quarantine, without the raw bytes."""
+        """The newest rows of silver/quarantine, without the raw bytes."""
         return self.tables.get(QUARANTINE.full_name, TableView())
 
     @property
@@ -155,7 +155,7 @@ class Snapshot:
 
     @cached_property
     def stamp(self) -> str:
-        """Changes exactly when something on a page could."""
+        """Changes exactly when something on a page may change."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
         told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
@@ -194,7 +194,7 @@ def _by_length(series: tuple[str, ...]) -> tuple[str, int, int, str]:
 
 
 class LakeReader:
-    """Keeps ``snapshot`` up to date from a thread of its own."""
+    """Keeps ``snapshot`` up to date in a background thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -221,11 +221,11 @@ class LakeReader:
         self.snapshot = Snapshot()
 
     def at(self, stamp: str | None) -> Snapshot:
-        """The snapshot of this stamp, so that all parts of a page are of one moment; the newest where it is gone."""
+        """The snapshot with this stamp, so that all parts of a page are from one moment; the newest if it is gone."""
         return self._recent.get(stamp or "", self.snapshot)
 
     def refresh(self) -> bool:
-        """Read what is new; true when the snapshot changed."""
+        """Read what is new; true if the snapshot changed."""
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
@@ -246,13 +246,13 @@ class LakeReader:
         return True
 
     def start(self, every_seconds: float | None = None) -> None:
-        """Refresh in the background until ``stop``; less often where each look at a table is a request to a store."""
+        """Refresh in the background until ``stop``; less often if each check of a table is a request to a store."""
         usual = _LOOK_SECONDS if self._settings.store.url is None else _LOOK_STORE_SECONDS
         self._broker.start()
         threading.Thread(target=self._run, args=(every_seconds or usual,), name="lake-reader", daemon=True).start()
 
     def stop(self) -> None:
-        """End the background threads after their current look."""
+        """End the background threads after their current refresh."""
         self._broker.stop()
         self._stopped.set()
 
@@ -260,9 +260,9 @@ class LakeReader:
         while not self._stopped.is_set():
             try:
                 self.refresh()
-            except Exception:  # the page goes on with what it has, and says how old that is
+            except Exception:  # the page continues with the last snapshot, and shows its age
                 _log.exception("the lake could not be read")
-            # a damaged table is read whole at every look, so look less often
+            # a damaged table is read completely at every refresh, so refresh less often
             self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
 
 
@@ -274,16 +274,16 @@ def _age(signals: TableView) -> float | None:
 
 
 def newest_bars(bars: TableView) -> pl.DataFrame:
-    """The newest bar of each series, to judge lateness by."""
+    """The newest bar of each series, from which overdue bars follow."""
     columns = (*SERIES, "event_time", "provider")
     return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
 
 
 def read_feed(settings: Settings) -> FeedView:
-    """What the lake's own feed says of itself; nothing where there is no feed."""
+    """The state of the lake's own feed; empty if there is no feed."""
     try:
         said = read_state(settings)
-    except (OSError, ValueError, TypeError):  # of another release, or half written
+    except (OSError, ValueError, TypeError):  # of another release, or partly written
         said = None
     if said is None:
         return FeedView()

@@ -1,6 +1,6 @@
-"""What the market view shows, from a snapshot: the watch list's rows and one symbol's series.
+"""Data of the market view, from a snapshot: the watch list's rows and one symbol's series.
 
-Input: a ``Snapshot`` and what the visitor chose. Output: plain rows and frames, ready to be drawn, without Dash.
+Input: a ``Snapshot`` and the visitor's choices. Output: plain rows and frames for the views, without Dash.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One symbol in one interval: bars with what was predicted and signalled on each, oldest first."""
+    """One symbol in one interval: bars with the prediction and signal of each, oldest first."""
 
     symbol: str
     interval: str
@@ -50,17 +50,17 @@ class Series:
 
     @cached_property
     def columns(self) -> dict[str, list[Any]]:
-        """The bars as plain lists, which a few hundred rows are quicker to walk through as."""
+        """The bars as plain lists, which are faster to iterate than a few hundred rows of a frame."""
         return self.bars.select([name for name in DRAWN if name in self.bars.columns]).to_dict(as_series=False)
 
     @property
     def change(self) -> float | None:
-        """Change of the last close against the one before, as a share of its size."""
+        """Relative change of the last close from the previous one."""
         return change(self.columns["close"][-2:])
 
     @cached_property
     def close_only(self) -> bool:
-        """Whether the source gives closing prices only, so that candles would be invented."""
+        """Whether the source gives only closing prices, so that candles would be false."""
         return sum("open" in (names or "") for names in self.columns["imputed"]) * 2 > self.bars.height
 
     @cached_property
@@ -70,16 +70,16 @@ class Series:
 
     @cached_property
     def next_time(self) -> datetime:
-        """The start of the bar that the newest prediction is about."""
+        """The start of the bar that the newest prediction predicts."""
         return next_bar_time(self.last["event_time"], self.interval, self.horizon, trading_calendar(self.calendar))
 
 
 def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
-    """The newest bars of a symbol with prediction and signal beside each; ``None`` where there are none.
+    """The newest bars of a symbol with the prediction and signal of each; ``None`` if there are no bars.
 
-    Indicators, which look at bars before those that are shown, cost as much as all else: only where they are drawn.
+    Indicators need bars before the shown ones and cost as much as everything else, so they are computed only if drawn.
 
-    Columns of predictions and signals are null on bars that have none. ``expected_*`` is what the bar before predicted
+    Columns of predictions and signals are null for bars without them. ``expected_*`` is the previous bar's prediction
     for this bar.
     """
     key = ("series", symbol, interval, bars, indicators)
@@ -95,7 +95,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
     wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
     wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
     ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
-    # one plan for all of it: each step by itself would cost more than its work
+    # one query plan for all steps: separate plans would cost more than the work itself
     priced = with_indicators(prices.lazy()) if indicators else prices.lazy()
     whole = _beside(_beside(priced, predictions, wanted_p), signals, wanted_s).with_columns(
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
@@ -103,7 +103,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
         pl.col("upper").shift(ahead).alias("expected_upper"),
     )
     last = prices.row(-1, named=True)
-    # of what is shown only: to write out the times costs more than all else in a figure
+    # only for the shown bars: formatting times costs more than everything else in a figure
     shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
     found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
     told = snapshot.universe.filter(pl.col("symbol") == symbol)
@@ -121,12 +121,12 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
 
 
 def plotted_time(moment: datetime, interval: str) -> str:
-    """A time as a chart shows it: it knows no zones, and writes what it is given."""
+    """A time for a chart: Plotly has no time zones, and shows the text as it is."""
     return moment.astimezone(ZoneInfo(wording.zone(interval))).strftime(_PLOTTED)
 
 
 def plotted(times: pl.Expr, interval: str) -> pl.Expr:
-    """Many times as a chart shows them."""
+    """Many times for a chart, see ``plotted_time``."""
     return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime(_PLOTTED)
 
 
@@ -135,14 +135,14 @@ def _beside(bars: pl.LazyFrame, other: pl.DataFrame, columns: tuple[str, ...]) -
 
 
 def main_interval(snapshot: Snapshot, symbol: str) -> str | None:
-    """The interval to open a symbol in: the one that has signals, else the longest."""
+    """The default interval of a symbol: one with signals, otherwise the longest."""
     intervals = snapshot.intervals(symbol)
     with_signals = [one for one in intervals if not snapshot.signals.group(symbol, one).is_empty()]
     return next(reversed(with_signals or intervals), None)
 
 
 def watch_rows(snapshot: Snapshot, asset_class: str | None = None) -> list[Row]:
-    """One row a symbol for the watch list, by asset class and name; all classes without one."""
+    """One row for each symbol of the watch list, by asset class and name; ``None`` means all classes."""
     rows = snapshot.once("watch_rows", lambda: _watch_rows(snapshot))
     return rows if asset_class is None else [row for row in rows if row["class_id"] == asset_class]
 
@@ -189,7 +189,7 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
 
 
 def sparkline(closes: list[float | None]) -> list[int | None]:
-    """Prices as heights from 0 to 99, the known ones: a tenth of what the browser would have to fetch otherwise."""
+    """Known prices as heights from 0 to 99: a tenth of the bytes of a drawing."""
     known = [value for value in closes if value is not None]
     low = min(known, default=0.0)
     span = (max(known, default=0.0) - low) or 1.0
@@ -197,9 +197,9 @@ def sparkline(closes: list[float | None]) -> list[int | None]:
 
 
 def change(closes: list[float | None]) -> float | None:
-    """Relative change from the first to the last of two prices; unknown where the first is zero or there is but one.
+    """Relative change from the first to the last of two prices; unknown if the first is zero or there is only one.
 
-    The change is measured against the size of the first price, so that a rise is positive even from below zero.
+    It is relative to the absolute first price, so that a rise is positive even from a negative price.
     """
     if len(closes) < 2 or closes[0] is None or closes[-1] is None or closes[0] == 0:
         return None
@@ -219,6 +219,6 @@ def next_bar_time(moment: datetime, interval: str, horizon: int, calendar: Tradi
 
 
 def played(snapshot: Snapshot) -> list[str]:
-    """Providers in the lake whose bars are no live market data."""
+    """Providers in the lake whose bars are not live market data."""
     found = {frame["provider"][-1] for frame in snapshot.bars.groups.values()}
     return [provider for provider in wording.PLAYED_PROVIDERS if provider in found]

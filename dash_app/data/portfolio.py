@@ -1,7 +1,7 @@
 """The paper portfolio's accounts from a snapshot: curves, statistics, positions and trades of one of them.
 
-Input: a ``Snapshot`` and the account that a visitor chose. Output: an ``AccountView`` of plain frames and rows,
-without Dash. Nothing is computed again: what gold has written is what is shown.
+Input: a ``Snapshot`` and the account that a visitor chose. Output: an ``AccountView`` of plain frames and rows, without
+Dash. It computes nothing again: it shows what gold has written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class AccountView:
-    """One account: its equity step by step, its statistics by curve, what it holds, and its trades, newest first."""
+    """One account: its equity step by step, its statistics by curve, its positions, and its trades, newest first."""
 
     asset_class: str
     interval: str
@@ -47,12 +47,12 @@ def accounts(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def account_name(asset_class: str, interval: str) -> str:
-    """Such as ``Stock 1d``."""
+    """A name such as ``Stock 1d``."""
     return f"{wording.ASSET_CLASSES.get(asset_class, asset_class)} {interval}"
 
 
 def account(snapshot: Snapshot, asset_class: str | None, interval: str | None) -> AccountView | None:
-    """The account that was asked for, else the first that fits best; ``None`` while there is none."""
+    """The chosen account, or else the first that fits best; ``None`` if there are no accounts."""
     known = accounts(snapshot)
     if not known:
         return None

@@ -1,6 +1,6 @@
-"""The signals of all symbols as one feed, newest first, and the same as a file.
+"""The signals of all symbols in one list, newest first, also as a file.
 
-Input: a ``Snapshot``. Output: rows for the grid, and CSV that a spreadsheet opens without running anything in it.
+Input: a ``Snapshot``. Output: rows for the grid, and CSV in which a spreadsheet finds no formula.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def signals(snapshot: Snapshot, signal: str | None = None, *, each: int = _EACH)
 
     Args:
         snapshot: the lake.
-        signal: only this one; all without.
-        each: how many of each symbol at most.
+        signal: only this signal; ``None`` means all.
+        each: the largest number for each symbol.
     """
     found = snapshot.once(("signals", each), lambda: _signals(snapshot, each))
     return found if signal is None else found.filter(pl.col("signal") == signal)
@@ -47,7 +47,7 @@ def _signals(snapshot: Snapshot, each: int) -> pl.DataFrame:
 
 
 def rows(snapshot: Snapshot, signal: str | None) -> list[Row]:
-    """The newest signals as the grid shows them."""
+    """The newest signals as rows for the grid."""
     return snapshot.once(("feed", signal), lambda: [_row(one) for one in _shown(snapshot, signal)])
 
 
@@ -78,7 +78,7 @@ def _row(one: Row) -> Row:
 
 
 def csv(snapshot: Snapshot, signal: str | None) -> str:
-    """All signals in memory as CSV. Text that a spreadsheet would take for a formula begins with an apostrophe."""
+    """All signals in memory as CSV. A text that a spreadsheet would read as a formula begins with an apostrophe."""
     found = signals(snapshot, signal, each=1_000).select(_COLUMNS)
     texts = [name for name, kind in found.schema.items() if kind == pl.String]
     safe = [

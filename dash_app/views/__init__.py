@@ -1,1 +1,1 @@
-"""The views: each a skeleton that is sent once, and functions that fill it from a snapshot."""
+"""The views: each has a skeleton that is sent once, and functions that fill it from a snapshot."""

@@ -1,4 +1,4 @@
-"""The lake view: how fast data pass, how big the tables are, what was refused, and the way to Dagster."""
+"""The lake view: latency, sizes of the tables, messages in quarantine, and a link to Dagster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _flow(snapshot: Snapshot) -> Children:
             ],
             className="facts",
         ),
-        html.P("Medians over the newest 100 bars that passed.", className="fine"),
+        html.P("Medians over the newest 100 bars.", className="fine"),
     ]
 
 
@@ -68,7 +68,7 @@ def _topics(snapshot: Snapshot) -> Children:
     body: list[list[str | Component]] = [
         [one.topic, wording.count(one.waiting), wording.count(one.consumed), wording.count(one.held)] for one in topics
     ]
-    away = [html.P("The broker does not answer: what waits is not known.", className="fine")]
+    away = [html.P("The broker does not answer: the lag is not known.", className="fine")]
     return [
         title,
         plain_table("Messages by topic", ["Topic", "Waiting for silver", "Consumed", "Held by the broker"], body),
@@ -91,14 +91,14 @@ def _streams(snapshot: Snapshot) -> Children:
         ]
         for one in known
     ]
-    names = ["Query", "Newest batch", "A batch took", "The slowest", f"Committed ({wording.zone()})"]
-    caption = "Continuous queries, by the files of their checkpoints; median and slowest of the newest 20 batches"
+    names = ["Query", "Newest batch", "Batch time", "Slowest batch", f"Committed ({wording.zone()})"]
+    caption = "Continuous queries, from the files of their checkpoints; median and slowest of the newest 20 batches"
     return [title, plain_table(caption, names, body)]
 
 
 def _tables(snapshot: Snapshot) -> Children:
     inventory = snapshot.inventory
-    names = ["Table", "Rows", "Rows a second", "Version", "Files", "Size", f"Newest ({wording.zone()})"]
+    names = ["Table", "Rows", "Rows per second", "Version", "Files", "Size", f"Newest ({wording.zone()})"]
     body: list[list[str | Component]] = [
         [
             html.Span(one.name, title=one.description),
@@ -114,8 +114,8 @@ def _tables(snapshot: Snapshot) -> Children:
     missing = f" Not written yet: {', '.join(inventory.missing)}." if inventory.missing else ""
     return [
         html.H2("Tables", className="section"),
-        plain_table("Delta tables as their logs describe them", names, body),
-        html.P(f"Rates since the look before, five seconds earlier.{missing}", className="fine"),
+        plain_table("Delta tables, from their logs", names, body),
+        html.P(f"Rates are averages over the last five seconds.{missing}", className="fine"),
     ]
 
 
@@ -125,7 +125,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
     if snapshot.quarantine.state == "broken":
         return [title, notice("It cannot be read", snapshot.quarantine.problem or "", kind="problem", role="alert")]
     if not rows:
-        return [title, html.P("No message was refused.", className="muted")]
+        return [title, html.P("No message is in quarantine.", className="muted")]
     total, shown = snapshot.quarantine.rows, sum(row["messages"] for row in rows)
     body: list[list[str | Component]] = [
         [
@@ -137,7 +137,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
         for row in rows
     ]
     part = f", the newest {wording.count(shown)} by reason" if shown < total else ""
-    caption = f"Refused messages: {wording.count(total)}{part}"
+    caption = f"Messages in quarantine: {wording.count(total)}{part}"
     newest = snapshot.quarantine.all.tail(20).reverse().to_dicts()
     where: list[list[str | Component]] = [
         [
@@ -154,7 +154,7 @@ def _quarantine(snapshot: Snapshot) -> Children:
         plain_table(caption, ["Reason", "Meaning", "Messages", f"Newest ({wording.zone()})"], body, ("Meaning",)),
         plain_table(
             "The newest",
-            [f"Refused ({wording.zone()})", "Reason", "Topic", "Partition", "Offset"],
+            [f"Quarantined ({wording.zone()})", "Reason", "Topic", "Partition", "Offset"],
             where,
             ("Reason", "Topic"),
         ),

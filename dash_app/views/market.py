@@ -1,4 +1,4 @@
-"""The market view: the watch list, and one symbol with its candles, signals, forecast and the model behind them."""
+"""The market view: the watch list, and one symbol with its candles, signals, prediction and model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _COLUMNS: list[dict[str, Any]] = [
     {
         "field": "arrived",
         "headerName": "Fresh",
-        "headerTooltip": "Since the newest bar arrived; late where the market's calendar says that bars are missing",
+        "headerTooltip": "Time since the newest bar arrived; late if the market's calendar says that bars are missing",
         "cellRenderer": "FreshCell",
         "type": "rightAligned",
         "width": 72,
@@ -93,7 +93,7 @@ def _watch_list() -> html.Section:
                 columnDefs=_COLUMNS,
                 rowData=[],
                 getRowId="params.data.symbol",
-                # a cell shows more than its own value, so it is drawn again although that value stays
+                # a cell shows more than its own value, so it must be drawn again even if that value is the same
                 defaultColDef={
                     "sortable": True,
                     "resizable": True,
@@ -161,11 +161,11 @@ def _symbol() -> html.Section:
                 [
                     html.Figure([_chart(), html.Figcaption(id="candles-words", className="fine")]),
                     html.Div(id="bars-table"),
-                    html.H2("What is expected", className="section"),
+                    html.H2("Prediction", className="section"),
                     html.Dl(id="symbol-facts", className="facts"),
-                    html.H2("How it turned out", className="section"),
+                    html.H2("Track record", className="section"),
                     html.Div(id="symbol-record"),
-                    html.H2("The model behind it", className="section"),
+                    html.H2("Model", className="section"),
                     html.Div(id="model-card"),
                 ],
                 id="symbol-body",
@@ -185,12 +185,12 @@ def _chart() -> dcc.Graph:
             "scrollZoom": True,
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         },
-        style={"height": "var(--chart)"},  # the component's own height would win over a class
+        style={"height": "var(--chart)"},  # the component's own height would override a class
     )
 
 
 def head(series: Series) -> Children:
-    """Symbol, newest price and what to do."""
+    """Symbol, newest price and signal."""
     last = series.last
     return [
         html.Div(
@@ -212,7 +212,7 @@ def head(series: Series) -> Children:
 
 
 def _kind(series: Series) -> str:
-    """``Stock``, or ``Stock, in GBP`` where a universe file says so."""
+    """``Stock``, or ``Stock, in GBP`` if a universe file gives the currency."""
     kind = wording.ASSET_CLASSES.get(series.asset_class, "")
     return f"{kind}, in {series.currency}" if series.currency else kind
 
@@ -232,12 +232,12 @@ def _why(last: Row) -> str:
     if last["reason"]:
         return f"Withheld: {wording.hold_reason(last['reason'])}."
     return (
-        f"Expected {wording.percent(last['predicted_return'], sign=True)}, more than the costs of getting in and out."
+        f"Expected {wording.percent(last['predicted_return'], sign=True)}, more than the costs of entering and leaving."
     )
 
 
 def facts(series: Series) -> Children:
-    """What is predicted for the next close, and how sure the model is."""
+    """The prediction for the next close, and its confidence."""
     last = series.last
     until = wording.bar_time(series.next_time, series.interval)
     coverage = wording.percent(last["coverage"], 0)
@@ -256,7 +256,7 @@ def facts(series: Series) -> Children:
         fact(
             f"Interval, {coverage}" if last["coverage"] is not None else "Interval",
             f"{wording.price(last['lower'])} to {wording.price(last['upper'])}",
-            "where the close should lie that often",
+            "where the close should be that often",
         ),
         fact("Confidence", wording.percent(last["confidence"], 0), "that the direction is right"),
         fact("Naive forecast", wording.price(last["close"]), "repeats the last close"),
@@ -265,13 +265,13 @@ def facts(series: Series) -> Children:
 
 
 def record(found: Record | None) -> Children:
-    """How the newest predictions of the symbol turned out."""
+    """The results of the symbol's newest predictions."""
     if found is None:
-        return [html.P("No prediction of this symbol is old enough to be judged.", className="muted")]
+        return [html.P("No prediction of this symbol has an outcome yet.", className="muted")]
     return [
         html.Dl(
             [
-                fact("Predictions judged", wording.count(found.scored), "whose outcome is known"),
+                fact("Predictions scored", wording.count(found.scored), "with a known outcome"),
                 fact("Skill over naive", wording.percent(found.skill, 2, sign=True), "above zero is better"),
                 fact("Direction right", wording.percent(found.hit_rate, 1), "of the predicted rises and falls"),
                 fact(
@@ -280,7 +280,7 @@ def record(found: Record | None) -> Children:
                     f"promised {wording.percent(found.coverage, 0)}",
                 ),
                 fact("BUY and SELL", wording.count(found.acted), "signals among them"),
-                fact("Mean return of those", wording.percent(found.net_return, 2, sign=True), "a trade, net of costs"),
+                fact("Mean return of those", wording.percent(found.net_return, 2, sign=True), "each, net of costs"),
             ],
             className="facts",
         )
@@ -288,7 +288,7 @@ def record(found: Record | None) -> Children:
 
 
 def in_words(series: Series) -> str:
-    """The chart in a sentence, for those who do not see it."""
+    """The chart in one sentence, for visitors who do not see it."""
     first, last = series.bars["event_time"][0], series.last["event_time"]
     signals, low, high = series.columns["signal"], min(series.columns["low"]), max(series.columns["high"])
     return (
@@ -296,21 +296,21 @@ def in_words(series: Series) -> str:
         f"{wording.bar_time(last, series.interval)} {wording.zone(series.interval)}: "
         f"low {wording.price(low)}, high {wording.price(high)}; "
         f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."
-        + (" This source gives closing prices only." if series.close_only else "")
+        + (" This source gives only closing prices." if series.close_only else "")
         + "".join(f" {sentence}" for sentence in _noted(series))
     )
 
 
 def _noted(series: Series) -> Iterator[str]:
-    """What silver found in the bars that are shown, the newest of each kind in words."""
+    """Silver's findings in the shown bars, the newest of each kind in words."""
     missing = series.findings["missing"].sum()
     if missing:
         yield f"By the market's calendar {missing} bars are missing."
     moved = series.findings.drop_nulls("move").sort("event_time")
     if not moved.is_empty():
         last = moved.row(-1, named=True)
-        others = f" {moved.height - 1} more such moves are noted." if moved.height > 1 else ""
-        cause = ", for which the split of that day accounts" if last["kind"] == Kind.UNADJUSTED_SPLIT else ""
+        others = f" There are {moved.height - 1} more such moves." if moved.height > 1 else ""
+        cause = ", which the split of that day explains" if last["kind"] == Kind.UNADJUSTED_SPLIT else ""
         when = wording.bar_time(last["event_time"], series.interval)
         yield f"The price jumped by {wording.percent(last['move'], 1, sign=True)} on {when}{cause}.{others}"
 
@@ -351,14 +351,14 @@ def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:
     if snapshot.bars.state != "ready":
         if snapshot.feed.phase == "history":
             return notice(
-                "The history is being loaded",
+                "The feed loads the history",
                 f"{wording.percent(snapshot.feed.progress, 0)} of the feed has been published. The first bars will "
-                "appear here as soon as they pass through cleaning into silver.",
+                "appear here as soon as they are in silver.",
             )
         return notice(
             "No bars yet",
-            "This page fills by itself as soon as the first bars pass from Kafka through cleaning into silver. "
-            "Nothing to do here; `financelake status` shows what the lake is waiting for.",
+            "This page shows bars as soon as the first ones are in silver. "
+            "You need not do anything; `financelake status` shows what the lake waits for.",
         )
     return notice(
         "No such symbol", f"This lake has no bars of {symbol}. Choose one from the watch list.", kind="problem"

@@ -1,4 +1,4 @@
-"""The model view: the champion's figures, by symbol and by fold, what it looks at, and the versions before it."""
+"""The model view: the champion's figures, by symbol and by fold, its important features, and earlier versions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def page(snapshot: Snapshot, colours: Palette) -> Children:
 
 def _by_symbol(rows: pl.DataFrame) -> Children:
     single = ~pl.col("symbol").str.starts_with(wording.POOLED)
-    # from all together by way of the classes to each symbol
+    # first all together, then the classes, then each symbol
     holdout = rows.filter(pl.col("fold") == champion.HOLDOUT).sort(pl.col("symbol") != champion.ALL, single, "symbol")
     if holdout.is_empty():
         return []
@@ -93,7 +93,7 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         ]
         for row in holdout.to_dicts()
     ]
-    caption = "The holdout: the latest part of each symbol, on which nothing was chosen"
+    caption = "The holdout: the latest part of each symbol, which no choice about the model used"
     return [html.H2("By symbol", className="section"), plain_table(caption, names, body, ("Verdict", "Status", "Why"))]
 
 
@@ -110,7 +110,7 @@ def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:
             [
                 dcc.Graph(figure=skill(folds, colours), config=_STILL, style={"height": "250px"}),
                 html.Figcaption(
-                    f"Walk-forward: each fold is predicted by a forest trained only on what came before. {words}.",
+                    f"Walk-forward: a forest that was trained only on earlier bars predicts each fold. {words}.",
                     className="fine",
                 ),
             ]
@@ -119,13 +119,13 @@ def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:
 
 
 def _calibration(snapshot: Snapshot, colours: Palette) -> Children:
-    """Whether stated confidence came true, live, of all versions together."""
-    title = html.H2("Calibration: does the confidence come true?", className="section")
+    """Calibration of the live confidence, of all versions together."""
+    title = html.H2("Calibration: is the stated confidence right?", className="section")
     known = snapshot.calibration
     wanted = (pl.col("measure") == "confidence") & (pl.col("asset_class") == champion.ALL)
     rows = known.filter(wanted & pl.col("hit_rate").is_not_null()).sort("low").to_dicts() if len(known) else []
     if not rows:
-        return [title, html.P("No prediction made live is old enough to be judged.", className="muted")]
+        return [title, html.P("No live prediction has an outcome yet.", className="muted")]
     words = "; ".join(
         f"stated {wording.percent(row['stated'], 0)}, right {wording.percent(row['hit_rate'], 0)} of "
         f"{wording.count(row['predictions'])}"
@@ -137,8 +137,8 @@ def _calibration(snapshot: Snapshot, colours: Palette) -> Children:
             [
                 dcc.Graph(figure=reliability(rows, colours), config=_STILL, style={"height": "300px"}),
                 html.Figcaption(
-                    f"Predictions made live, whose outcome is known, with 95 % intervals: {words}. On the dashed line "
-                    "a confidence is as good as its word; a level line at a half means that it says nothing.",
+                    f"Live predictions with a known outcome, with 95 % intervals: {words}. On the dashed line the "
+                    "confidence equals the hit rate; a level line at 50 % means that the confidence says nothing.",
                     className="fine",
                 ),
             ]
@@ -152,7 +152,7 @@ def _importance(record: dict[str, Any], colours: Palette) -> Children:
         return []
     words = ", ".join(f"{name} {wording.percent(weight, 0)}" for name, weight in weights[:5])
     return [
-        html.H2("What it looks at", className="section"),
+        html.H2("Most important features", className="section"),
         html.Figure(
             [
                 dcc.Graph(
@@ -161,8 +161,8 @@ def _importance(record: dict[str, Any], colours: Palette) -> Children:
                     style={"height": f"{60 + 24 * len(weights)}px"},
                 ),
                 html.Figcaption(
-                    f"Share of the splits' gain, most first: {words}. It tells what the trees split on, not what moves "
-                    "prices.",
+                    f"Share of the splits' gain, the largest first: {words}. It shows what the trees split on, not "
+                    "what moves prices.",
                     className="fine",
                 ),
             ]
@@ -171,7 +171,7 @@ def _importance(record: dict[str, Any], colours: Palette) -> Children:
 
 
 def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
-    """The heaviest features from the registry's JSON, heaviest first; nothing where it is not what it should be."""
+    """The most important features from the registry's JSON, the largest first; empty if the JSON is invalid."""
     try:
         stored = json.loads(text or "{}")
         weights = [(str(name), float(weight)) for name, weight in stored.items()]
@@ -181,7 +181,7 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
 
 
 def _champions(snapshot: Snapshot) -> Children:
-    """Which version was in use when."""
+    """Which version was the champion at which time."""
     rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True).to_dicts()
     ends = [None, *[row["promoted_at"] for row in rows]]
     body: list[list[Any]] = [

@@ -1,4 +1,4 @@
-"""The model's card: what it is, how good it is beside the naive forecast, and the verdict in words."""
+"""The model's card: description, quality beside the naive forecast, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dash_app.views.parts import Children, notice
 VERDICTS = {
     "edge": ("better", "Better than the naive forecast"),
     "no edge": ("same", "No better than the naive forecast"),
-    "not enough data": ("same", "Too few bars to tell it from the naive forecast"),
+    "not enough data": ("same", "Too few bars to compare it with the naive forecast"),
 }
-"""What the registry says of a version, as a word for the style and a sentence."""
+"""The registry's verdict on a version, as a CSS class and a sentence."""
 
 _MEANINGS = {
-    "edge": "On bars that it had not seen its errors were smaller than those of repeating the last price.",
-    "no edge": "On bars that it had not seen, repeating the last price was as good. Its intervals can still be right.",
-    "not enough data": "There are too few bars that it had not seen to say more.",
+    "edge": "On unseen bars its errors were smaller than those of a forecast that repeats the last price.",
+    "no edge": "On unseen bars, a forecast that repeats the last price was as good. Its intervals can still be right.",
+    "not enough data": "There are too few unseen bars for a verdict.",
 }
 
 
 def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
-    """The champion's figures over all symbols or one; a notice while there is no champion."""
+    """The champion's figures over all symbols or one; a notice if there is no champion."""
     record = champion.champion(snapshot)
     if record is None:
         return [_waiting(snapshot)]
@@ -32,7 +32,7 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
         return [notice("No figures yet", f"The model {record['model_version']} was not evaluated on {scope}.")]
-    kind, words = VERDICTS.get(row["verdict"], ("same", row["verdict"] or "Not judged"))
+    kind, words = VERDICTS.get(row["verdict"], ("same", row["verdict"] or "No verdict"))
     trained = (
         f"trained {wording.moment(record['trained_at'], '%Y-%m-%d %H:%M')} {wording.zone()}"
         if record["trained_at"]
@@ -44,7 +44,7 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
         html.P(
             f"Random forest {record['model_version']}, {trained} on {wording.count(record['silver_rows'])} bars "
-            f"(silver version {record['silver_version']}); judged on {wording.count(row['rows'])} later bars of "
+            f"(silver version {record['silver_version']}); evaluated on {wording.count(row['rows'])} later bars of "
             f"{scope} that it had not seen.",
             className="fine",
         ),
@@ -65,12 +65,12 @@ def _figure(one: champion.Figure) -> html.Div:
 
 def _waiting(snapshot: Snapshot) -> html.Div:
     if snapshot.bars.state != "ready":
-        return notice("No model yet", "It will be trained when there are bars to learn from.")
+        return notice("No model yet", "The lake trains a model when there are enough bars.")
     rows = wording.count(snapshot.bars.rows)
     if snapshot.models.height:
-        return notice("No champion", "Models were trained, but none is in use. Predictions and signals are withheld.")
+        return notice("No champion", "There are trained models, but none is in use: no predictions, no signals.")
     return notice(
         "The model is being trained",
-        f"{rows} bars have arrived. A first random forest is trained as soon as the history is loaded, then "
-        "evaluated on bars that it has not seen.",
+        f"{rows} bars have arrived. The lake trains a first random forest when the history is loaded, and evaluates "
+        "it on unseen bars.",
     )

@@ -1,4 +1,4 @@
-"""Small parts that several views use: cards, chips, notices."""
+"""Small parts of several views: cards, chips, notices."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _GRID_THEME = {
     "chromeBackgroundColor:'var(--surface)',fontFamily:'inherit',fontSize:13,headerFontWeight:500,"
     "browserColorScheme:'inherit',wrapperBorder:false,wrapperBorderRadius:0,spacing:6,cellHorizontalPadding:10,columnBorder:false})"
 }
-"""The grids in the page's own colours, which follow the colour scheme by themselves."""
+"""The grids in the page's own colours, which follow the colour scheme."""
 GRID = {
     "theme": _GRID_THEME,
     "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
     "animateRows": False,
-    # few columns, so all are drawn at once: by default a grid draws those for which it knows to have room, so while
-    # it is laid out its header is a row of too few cells or of none, which a screen reader would announce
+    # draw all columns at once, because there are few: by default a grid draws only those that it has room for. During
+    # layout its header would have too few cells or none, which a screen reader would announce
     "suppressColumnVirtualisation": True,
 }
-"""What every grid has in common."""
+"""The common options of every grid."""
 
 
 def aria(**attributes: str) -> dict[str, Any]:
-    """Accessibility attributes, which have a hyphen that Python's names cannot have."""
+    """Accessibility attributes; their names contain a hyphen, which Python names cannot."""
     return {f"aria-{name}": value for name, value in attributes.items()}
 
 
 def notice(title: str, text: str, *, kind: str = "waiting", role: str = "status") -> html.Div:
-    """A designed state instead of data: what is missing and what it waits for."""
+    """A notice instead of data: what is missing and what it waits for."""
     return html.Div(
         [html.Div(className=f"notice-mark {kind}", **aria(hidden="true")), html.H3(title), html.P(text)],
         className="notice",
@@ -63,13 +63,13 @@ def fact(label: str, value: str | Component, note: str = "") -> html.Div:
 def plain_table(
     caption: str, names: Sequence[str], body: Sequence[Sequence[str | Component]], words: tuple[str, ...] = ()
 ) -> html.Div:
-    """A table for reading, which scrolls by itself where it is wider than the window.
+    """A table for reading; it scrolls by itself if it is wider than the window.
 
     Args:
         caption: what it shows.
-        names: the columns' heads.
-        body: its rows, the first cell of each names it.
-        words: heads of the columns that hold words, not figures.
+        names: the column headers.
+        body: its rows; the first cell is the row's header.
+        words: the headers of columns with text instead of numbers.
     """
     kinds = ["words" if name in words else "" for name in names]
     return html.Div(

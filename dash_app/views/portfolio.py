@@ -1,4 +1,4 @@
-"""The portfolio view: what the signals would have earned on paper, beside doing nothing and beside luck."""
+"""The portfolio view: what the signals would have earned, beside buy-and-hold and random directions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _SHOWN_TRADES = 30
 _CURVES = {"signals": "Signals", "buy_and_hold": "Buy and hold", "random": "Random directions"}
 _STATISTICS = (
     ("total_return", "Return since the start", "percent"),
-    ("yearly_return", "Return a year", "percent"),
-    ("yearly_volatility", "Volatility a year", "percent"),
+    ("yearly_return", "Return per year", "percent"),
+    ("yearly_volatility", "Volatility per year", "percent"),
     ("max_drawdown", "Largest drawdown", "percent"),
     ("sharpe", "Sharpe ratio", "number"),
     ("sortino", "Sortino ratio", "number"),
     ("calmar", "Calmar ratio", "number"),
     ("probabilistic_sharpe", "Probability that the true Sharpe ratio is above zero", "percent"),
-    ("deflated_sharpe", "The same, deflated by the versions tried", "percent"),
+    ("deflated_sharpe", "The same, deflated by the number of versions", "percent"),
 )
 _LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
 _WHYS = {
     "signal": "a signal",
     "expired": "its signal expired",
-    "limit": "it outgrew its limit",
+    "limit": "it exceeded its limit",
     "kill_switch": "the kill switch",
 }
 
@@ -67,15 +67,15 @@ def missing(snapshot: Snapshot) -> html.Div:
     if snapshot.equity.state == "broken":
         return notice("The portfolio cannot be read", snapshot.equity.problem or "", kind="problem", role="alert")
     if snapshot.signals.state != "ready":
-        return notice("No portfolio yet", "It trades the signals on paper. There are none yet.")
+        return notice("No portfolio yet", "It trades the signals on paper, and there are no signals yet.")
     return notice(
         "No portfolio yet",
-        "There are signals. The paper portfolio takes its first step as soon as all bars of a moment have theirs.",
+        "There are signals. The paper portfolio takes its first step when all bars of one time have a signal.",
     )
 
 
 def in_words(account: AccountView) -> str:
-    """What became of the account, in two sentences."""
+    """The result of the account, in two sentences."""
     told = account.statistics
     signals, hold, lot = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold", "random"))
     since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
@@ -97,25 +97,25 @@ def kill_switch(account: AccountView, rules: PortfolioSettings) -> html.Div:
     drawdown = wording.percent(account.equity["drawdown"][-1], 1)
     if account.halted:
         text = (
-            f"Kill switch pulled: the account lost {loss} or more from its highest equity ({drawdown} now). Every "
+            f"The kill switch is active: the account lost {loss} or more from its peak ({drawdown} now). Every "
             f"position is closed at its next bar, and none is opened for {rules.kill_switch_bars} steps."
         )
         return html.Div([html.Strong("Halted", className="tag"), html.Span(text)], className="banner", role="alert")
     return html.Div(
-        f"Kill switch not pulled: {drawdown} below the highest equity, it would close every position at {loss}.",
+        f"The kill switch is not active: the account is {drawdown} below its peak; at {loss} it closes every position.",
         className="muted",
     )
 
 
 def chart_words(account: AccountView) -> str:
-    """The chart in a sentence, for those who do not see it."""
+    """The chart in one sentence, for visitors who do not see it."""
     rows = account.equity
     return (
         f"{wording.count(rows.height)} steps from {wording.bar_time(rows['event_time'][0], account.interval)} to "
         f"{wording.bar_time(rows['event_time'][-1], account.interval)} {wording.zone(account.interval)}: "
         f"equity {_money(rows['equity'][0])} to "
         f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, random directions to "
-        f"{_money(rows['random'][-1])}. Below: loss from the highest equity since the kill switch last held."
+        f"{_money(rows['random'][-1])}. Below: drawdown from the peak since the kill switch was last active."
     )
 
 
@@ -142,7 +142,7 @@ def _facts(account: AccountView) -> Children:
                 ),
                 fact("Trades", wording.count(told.get("trades")), f"{wording.count(last['positions'])} positions open"),
                 fact("Won", wording.percent(told.get("win_rate"), 0), "of the closed trades, net of costs"),
-                fact("Profit factor", wording.number(told.get("profit_factor"), 2), "won / lost, above 1 is a gain"),
+                fact("Profit factor", wording.number(told.get("profit_factor"), 2), "won / lost; above 1 is a gain"),
             ],
             className="facts",
         )
@@ -159,11 +159,11 @@ def _statistics(account: AccountView) -> Children:
     tried = told.get("signals", {}).get("trials")
     steps = told.get("signals", {}).get("steps")
     return [
-        html.H2("Beside doing nothing, and beside luck", className="section"),
-        plain_table("Yearly ratios at a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
+        html.H2("Beside buy-and-hold and random directions", className="section"),
+        plain_table("Yearly ratios with a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
         html.P(
-            f"Over {wording.count(steps)} steps, {wording.count(tried)} model version(s) tried. Few steps make every "
-            "ratio uncertain: the probabilities say how much.",
+            f"Over {wording.count(steps)} steps; {wording.count(tried)} model version(s) were tried. With few steps "
+            "every ratio is uncertain: the probabilities show how uncertain.",
             className="fine",
         ),
     ]
@@ -172,7 +172,7 @@ def _statistics(account: AccountView) -> Children:
 def _positions(account: AccountView) -> Children:
     title = html.H2("Positions", className="section")
     if not account.positions:
-        return [title, html.P("It holds nothing but cash.", className="muted")]
+        return [title, html.P("The account has only cash.", className="muted")]
     names = [
         "Symbol",
         "Side",
@@ -184,7 +184,7 @@ def _positions(account: AccountView) -> Children:
         f"Priced ({wording.zone(account.interval)})",
     ]
     body = [[row["symbol"], _side(row["side"]), *_position(row, account.interval)] for row in account.positions]
-    return [title, plain_table("What the account holds, profit net of the costs so far", names, body, ("Side",))]
+    return [title, plain_table("Open positions, profit net of the costs so far", names, body, ("Side",))]
 
 
 def _position(row: Row, interval: str) -> list[str]:
@@ -201,7 +201,7 @@ def _position(row: Row, interval: str) -> list[str]:
 def _trades(account: AccountView) -> Children:
     title = html.H2("Trades", className="section")
     if not account.trades:
-        return [title, html.P("It has not traded.", className="muted")]
+        return [title, html.P("The account has not traded.", className="muted")]
     shown = account.trades[:_SHOWN_TRADES]
     body: list[list[Any]] = [
         [

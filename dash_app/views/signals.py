@@ -1,4 +1,4 @@
-"""The signals view: what was signalled or withheld, newest first, with the reason, and the same as a file."""
+"""The signals view: all signals with their reasons, newest first, also as a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _columns() -> list[dict[str, Any]]:
         {
             "field": "bar",
             "headerName": "Bar",
-            "headerTooltip": "Where the bar starts; a bar of days is of a day in UTC",
+            "headerTooltip": "Start of the bar; a daily bar belongs to a day in UTC",
             "width": 142,
         },
         *[
@@ -77,8 +77,8 @@ def skeleton() -> html.Div:
                         className="view-head",
                     ),
                     html.P(
-                        "One line a bar and symbol, decided when the bar came. HOLD means that no trade was worth it, "
-                        "and says why. Choose a line to see its chart.",
+                        "One line for each bar and symbol, decided when the bar arrived. HOLD means that no trade was "
+                        "worth it, and gives the reason. Choose a line to see its chart.",
                         className="muted",
                     ),
                     html.Div(id="signals-notice"),
@@ -110,7 +110,7 @@ def skeleton() -> html.Div:
 
 
 def missing(snapshot: Snapshot) -> html.Div | None:
-    """Why there are no signals; ``None`` where there are some."""
+    """Why there are no signals; ``None`` if there are signals."""
     if snapshot.signals.state == "ready":
         return None
     if not snapshot.loaded:
@@ -118,5 +118,5 @@ def missing(snapshot: Snapshot) -> html.Div | None:
     if snapshot.signals.state == "broken":
         return notice("The signals cannot be read", snapshot.signals.problem or "", kind="problem", role="alert")
     if snapshot.models.is_empty():
-        return notice("No signals yet", "They begin with the first bar after the first model is trained.")
-    return notice("No signals yet", "There is a model. The first bar that it has not seen brings the first signal.")
+        return notice("No signals yet", "Signals begin with the first bar after the first training.")
+    return notice("No signals yet", "There is a model. The first bar after its training data gets the first signal.")

@@ -1,1 +1,1 @@
-"""The command line: ``financelake``. Commands parse, call what lies below, and print."""
+"""The command line ``financelake``. Commands parse arguments, call lower layers, and print."""

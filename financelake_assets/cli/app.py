@@ -1,11 +1,12 @@
 """The command line: ``financelake``; ``financelake --help`` lists its commands.
 
-Progress and messages go to stderr, results to stdout, so that ``--json`` can be piped. Exit codes: 0 done, 1 a problem
-that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not healthy, 130 interrupted.
+Progress and messages go to stderr, results to stdout, so that ``--json`` can be piped. Exit codes: 0 success, 1 an
+error that the message explains, 2 wrong usage, 3 ``status`` of a lake that is not healthy, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
 from financelake_assets.cli.tables_command import tables
-from financelake_assets.config import Settings, get_settings
+from financelake_assets.config import Settings, get_settings, settings_file
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.explanations import EXPECTED, explained
 
 UNHEALTHY = 3
@@ -35,15 +37,28 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def with_settings(
+    file: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings file; default: financelake.toml in this folder, if it is there."),
+    ] = None,
+) -> None:
+    """Name the settings file, for this command and for all that it starts."""
+    if file is not None:
+        os.environ[settings_file.VARIABLE] = str(file.expanduser().absolute())
+        get_settings.cache_clear()
+
+
 @app.command()
 def up(
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return when all is healthy; the lake goes on.")
+        bool, typer.Option("--detach", "-d", help="Return when every process is healthy; the lake continues to run.")
     ] = False,
 ) -> None:
     """Start the lake: broker, Spark, Dagster, dashboard and replay. Ctrl-C stops it, unless detached.
 
-    Starting twice is harmless. All data lie in FINANCELAKE_DATA_DIR (default: .financelake here).
+    A second start is harmless. All data are in FINANCELAKE_DATA_DIR (default: .financelake in this folder).
     """
     from financelake_assets.cli.downloads import downloads
     from financelake_assets.operations import lake
@@ -57,12 +72,12 @@ def up(
             settings = lake.up(settings, say, progress)
         _welcome(settings, detach or ran_before)
         if not detach and not ran_before:
-            lake.await_end(settings)
+            lake.await_end(settings, say)
     except KeyboardInterrupt:
         if ran_before:  # another `up` started it
             raise
         lake.down(settings, say)
-        say("the lake is down; `financelake up` resumes where it stopped")
+        say("the lake is down; `financelake up` continues where it stopped")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # the signal module's signature
@@ -89,19 +104,19 @@ def _welcome(settings: Settings, detached: bool) -> None:
 
 @app.command()
 def down() -> None:
-    """Stop exactly what `up` started, in order. The data stay."""
+    """Stop exactly what `up` started, in order. This keeps the data."""
     from financelake_assets.operations import lake
 
     settings = get_settings()
     if lake.down(settings, say):
-        say("the lake is down; `financelake up` resumes where it stopped")
+        say("the lake is down; `financelake up` continues where it stopped")
     else:
         err.print(f"No lake runs in {settings.data_dir}.")
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show processes, topics and lag, streams, tables, the ledger and the model in use."""
+    """Show processes, topics and lag, streams, tables, the ledger and the champion model."""
     from financelake_assets.cli.show import show_status
     from financelake_assets.operations import status as lake_status
 
@@ -115,10 +130,16 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def config(as_json: Json = False) -> None:
-    """Show the effective settings, secrets masked, and the variable that overrides each."""
+def config(
+    as_json: Json = False,
+    init: Annotated[bool, typer.Option("--init", help="Write financelake.toml here, every setting commented.")] = False,
+) -> None:
+    """Show the effective settings, with secrets masked, and the environment variable of each."""
     from financelake_assets.cli.show import show_settings
 
+    if init:
+        _write_template(Path(settings_file.NAME))
+        return
     settings = get_settings()
     if as_json:
         print_json(settings.model_dump(mode="json"))
@@ -126,9 +147,18 @@ def config(as_json: Json = False) -> None:
         show_settings(out, settings)
 
 
+def _write_template(file: Path) -> None:
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(settings_file.template(Settings))
+    except FileExistsError as error:
+        raise FinanceLakeError(f"{file} is there already.", remedy="Edit it, or move it away first.") from error
+    out.print(f"{file} holds every setting, commented. Take the # away in front of what you change.")
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check this machine: Python, Java, memory, disk, ports and the JVM jars. Exit code 1 when something is wrong."""
+    """Check this machine: Python, Java, memory, disk, ports and the JVM jars. Exit code 1 if a check fails."""
     from financelake_assets.cli.downloads import downloads
     from financelake_assets.operations.doctor import examine
 
@@ -149,7 +179,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def train(as_json: Json = False) -> None:
-    """Train a model now, as a Dagster run of this lake, and show how good it is."""
+    """Train a model now, as a Dagster run of this lake, and show its quality."""
     from financelake_assets.operations.train_now import train_now
 
     with err.status("training") as spinner:
@@ -170,10 +200,10 @@ app.command()(sql)
 app.command()(tables)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # they are the benchmark's
+@app.command(context_settings={"ignore_unknown_options": True})  # unknown options belong to the benchmark
 def bench(
-    name: Annotated[str | None, typer.Argument(help="Which; without it they are listed.")] = None,
-    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the benchmark.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The benchmark; without a name, list all.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments for the benchmark.")] = None,
 ) -> None:
     """Run one of the benchmarks of a checkout; each prints JSON."""
     from financelake_assets.cli.benches import available, run
@@ -186,8 +216,8 @@ def bench(
 
 
 @app.command()
-def backup(folder: Annotated[Path, typer.Argument(help="A new folder, on another disk.")]) -> None:
-    """Copy tables and models of this lake, which may be running."""
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, best on another disk.")]) -> None:
+    """Copy the tables and models of this lake to a folder; the lake may run."""
     from financelake_assets.operations.backup import back_up
 
     manifest = back_up(get_settings(), folder, say)
@@ -195,8 +225,8 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, on another
 
 
 @app.command()
-def restore(folder: Annotated[Path, typer.Argument(help="What `financelake backup` wrote.")]) -> None:
-    """Fill an empty lake from a backup, each file checked by its hash; `financelake up` then goes on from it."""
+def restore(folder: Annotated[Path, typer.Argument(help="The folder of a `financelake backup`.")]) -> None:
+    """Fill an empty lake from a back-up and check the hash of each file; then start it with `financelake up`."""
     from financelake_assets.operations.backup import restore as restore_lake
 
     restore_lake(get_settings(), folder, say)
@@ -210,7 +240,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     settings = get_settings()
     found = contents(settings)
     if not found:
-        err.print(f"{settings.data_dir} holds no lake.")
+        err.print(f"{settings.data_dir} contains no lake.")
         return
     if not yes:
         err.print(f"This deletes {', '.join(found)}")
@@ -220,7 +250,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
 
 
 def main() -> None:
-    """Run the command line; a problem becomes its message and remedy, not a stack trace."""
+    """Run the command line; an error becomes its message and remedy, without a stack trace."""
     try:
         app(standalone_mode=True)
     except EXPECTED as error:

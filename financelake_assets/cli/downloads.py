@@ -13,7 +13,7 @@ from financelake_assets.servers import jars
 
 @contextmanager
 def downloads(console: Console) -> Iterator[jars.Progress]:
-    """A bar a file while it arrives; nothing where nothing has to be fetched."""
+    """A progress bar for each file that is downloaded."""
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

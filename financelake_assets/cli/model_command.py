@@ -1,4 +1,4 @@
-"""``financelake model``: the registry's versions, and going back to one of them."""
+"""``financelake model``: lists the registry's versions, rolls back to one of them, or trains one again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
 
-app = typer.Typer(no_args_is_help=True, help="List the trained models, go back to an earlier one, or fit one again.")
+app = typer.Typer(no_args_is_help=True, help="List the trained models, roll back to one, or train one again.")
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -36,29 +36,29 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
 
 @app.command()
 def rollback(
-    version: Annotated[str, typer.Argument(help="One that `financelake model list` shows.")],
-    reason: Annotated[str, typer.Option(help="Kept in the registry.")] = "rolled back by hand",
+    version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")],
+    reason: Annotated[str, typer.Option(help="The reason, stored in the registry.")] = "rolled back by hand",
 ) -> None:
-    """Make an earlier version the champion; the gold query takes it up with its next batch."""
+    """Make an earlier version the champion; the gold query uses it from its next batch on."""
     from financelake_assets.model import registry
     from financelake_assets.model.artifacts import ArtifactError
 
     try:
         record = registry.promote(get_settings(), version, reason)
     except ArtifactError as error:
-        raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train one.") from error
+        raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train a new model.") from error
     out.print(f"{record.model_version} is the champion")
 
 
 @app.command()
-def reproduce(version: Annotated[str, typer.Argument(help="One that `financelake model list` shows.")]) -> None:
-    """Fit a version again from its record, and compare its predictions with the saved model's; takes minutes."""
+def reproduce(version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")]) -> None:
+    """Train a version again from its record, and compare its predictions with the saved model's; takes minutes."""
     from financelake_assets.model import registry
     from financelake_assets.spark_sessions import job_session
 
     settings = get_settings()
     record = registry.get(settings, version)
-    err.print(f"fitting {version} again on silver/bars as of its version {record.silver_version} …")
+    err.print(f"training {version} again on silver/bars at its version {record.silver_version} …")
     session = job_session(settings)
     try:
         found = registry.reproduce(session, settings, record)
@@ -66,10 +66,10 @@ def reproduce(version: Annotated[str, typer.Argument(help="One that `financelake
         session.stop()
     if found.differing:
         raise FinanceLakeError(
-            f"{version} fitted again predicts {found.differing} of {found.bars} bars otherwise.",
-            remedy="Another release made it, or its files are not its own: train again (`financelake train`).",
+            f"{version}, trained again, gives other predictions for {found.differing} of {found.bars} bars.",
+            remedy="Another release trained it, or its files were changed: train a new model (`financelake train`).",
         )
-    out.print(f"{version} fitted again gives the same predictions for all {found.bars} bars")
+    out.print(f"{version}, trained again, gives the same predictions for all {found.bars} bars")
 
 
 def versions() -> list[dict[str, Any]]:
@@ -84,17 +84,17 @@ def versions() -> list[dict[str, Any]]:
 
 
 def state(found: list[dict[str, Any]], max_age_days: float) -> str:
-    """What the versions mean for signals, in a sentence."""
+    """What the versions mean for signals, in one sentence."""
     champion = next((row for row in found if row["status"] == "champion"), None)
     if champion is None:
-        return "No champion: there are no signals until one is trained (`financelake train`)."
+        return "No champion: there are no signals until you train a model (`financelake train`)."
     age = datetime.now(UTC) - datetime.fromisoformat(champion["trained_at"])
     if age > timedelta(days=max_age_days):
         return (
             f"The champion is {age.days} days old, more than {max_age_days:g}: every signal is HOLD (model_expired). "
-            "Train another: `financelake train`."
+            "Train a new model: `financelake train`."
         )
-    return f"{champion['model_version']} makes the signals; `financelake model rollback VERSION` goes back to another."
+    return f"{champion['model_version']} is the champion; `financelake model rollback VERSION` makes another one it."
 
 
 def _rest(row: dict[str, Any]) -> tuple[str, str]:

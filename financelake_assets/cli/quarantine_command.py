@@ -1,4 +1,4 @@
-"""``financelake quarantine list | show | replay``: see what was refused, and send it again when it is repaired."""
+"""``financelake quarantine list | show | replay``: shows bad messages, and sends them again when they are repaired."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from financelake_assets.silver.repairs import Repair
 
 err = Console(stderr=True, highlight=False)
-quarantine = typer.Typer(no_args_is_help=True, help="See what was refused and why, and send it again when repaired.")
+quarantine = typer.Typer(no_args_is_help=True, help="Show bad messages, and send them again when repaired.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _SHOWN_BYTES = 100
@@ -29,11 +29,11 @@ _SHOWN_BYTES = 100
 
 @quarantine.command("list")
 def list_(
-    reason: Annotated[str | None, typer.Option(help="Show the messages of this reason.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="With --reason: at most so many, the newest first.")] = 20,
+    reason: Annotated[str | None, typer.Option(help="List the messages with this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --reason: at most this many, the newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Count refused messages by reason, or list those of one reason."""
+    """Count the messages in quarantine by reason, or list those with one reason."""
     from financelake_assets.silver import quarantine as kept
     from financelake_assets.silver.reasons import DESCRIPTIONS, Reason
 
@@ -58,9 +58,9 @@ def list_(
 def show(
     place: Annotated[str, typer.Argument(help="topic/partition/offset, as `list` prints it.")], as_json: Json = False
 ) -> None:
-    """Write the raw bytes of one refused message to standard output, and what is known of it to standard error.
+    """Write the raw bytes of one message to standard output, and its details to standard error.
 
-    On a terminal what it would obey is shown as an escape; a file or another program gets the bytes as they are.
+    On a terminal, control characters are shown as escapes; a file or another program gets the exact bytes.
     """
     from financelake_assets.silver import quarantine as kept
 
@@ -81,19 +81,20 @@ def show(
 @quarantine.command()
 def replay(
     places: Annotated[list[str] | None, typer.Argument(help="topic/partition/offset of each; or use --reason.")] = None,
-    reason: Annotated[str | None, typer.Option(help="All messages refused for this reason.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All messages with this reason.")] = None,
     fields: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the JSON; repeatable.")
     ] = None,
-    without: Annotated[list[str] | None, typer.Option("--unset", metavar="FIELD", help="Take a field away.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--unset", metavar="FIELD", help="Remove a field.")] = None,
     file: Annotated[Path | None, typer.Option(help="Send the bytes of this file instead, for one place.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send refused messages through bronze again, repaired or as they are.
+    """Send messages in quarantine through bronze again, repaired or unchanged.
 
-    Each is sent once: what was replayed before is left alone. The refused message stays in quarantine, marked. A value
-    of --set is JSON where it can be read as JSON, else text. For example, after the symbol was added to the universe:
+    Each message is sent once: messages that were replayed before are skipped. The original stays in quarantine, marked.
+    A value of --set is read as JSON if possible, otherwise as text. Example, after you added the symbol to the
+    universe:
 
         financelake quarantine replay --reason unknown_symbol
 
@@ -126,8 +127,8 @@ def replay(
     done = send_again(settings, messages, repair)
     _print([{"place": str(old), "replayed_as": str(new)} for old, new in done.sent.items()], as_json)
     if done.before:
-        err.print(f"{len(done.before)} had been replayed before and were left alone.")
-    err.print(f"{len(done.sent)} sent. Next: `financelake quarantine list` shows whether silver took them.")
+        err.print(f"{len(done.before)} were replayed before and were skipped.")
+    err.print(f"{len(done.sent)} sent. Next: `financelake quarantine list` shows whether silver accepted them.")
 
 
 def _repair(fields: Sequence[str], without: Sequence[str], file: Path | None) -> Repair:
@@ -155,7 +156,9 @@ def _known_reason(text: str) -> str:
     from financelake_assets.silver.reasons import Reason
 
     if text not in set(Reason):
-        raise typer.BadParameter(f"{text!r} is no reason; there are {', '.join(Reason)}", param_hint="--reason")
+        raise typer.BadParameter(
+            f"{text!r} is not a reason; the reasons are {', '.join(Reason)}", param_hint="--reason"
+        )
     return text
 
 
@@ -204,7 +207,7 @@ def _shown(value: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """A stranger's text as a terminal may show it: what it would obey, or what turns letters round, is an escape."""
+    """Text from outside, safe for a terminal: control characters and direction marks become escapes."""
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
         for letter in text

@@ -1,4 +1,4 @@
-"""What ``status`` and ``config`` print for people."""
+"""The output of ``status`` and ``config`` for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from financelake_assets.config import Settings
 
 LONG_BATCH_SECONDS = 60.0
-"""A micro-batch that has not ended for longer is worth a word."""
+"""After this many seconds without an end, ``status`` mentions a micro-batch."""
 
 
 def show_status(console: Console, found: dict[str, Any]) -> None:
@@ -43,11 +43,12 @@ def _show_processes(console: Console, running: dict[str, Any]) -> None:
             name,
             f"[{colour}]{process['state']}[/{colour}]",
             _text(process["pid"]),
-            _text(process["rss_mb"]),
+            _text(process["memory_mb"]),
             _text(process["restarts"]),
             _text(process["problem"]),
         )
     console.print(table)
+    console.print(f"[bold]memory[/bold]  {sum(one['memory_mb'] or 0 for one in running.values())} MiB together")
 
 
 def _show_topics(console: Console, topics: dict[str, Any]) -> None:
@@ -62,7 +63,7 @@ def _show_topics(console: Console, topics: dict[str, Any]) -> None:
 
 
 def _show_streams(console: Console, streams: dict[str, Any]) -> None:
-    table = _table("stream", "state", "batch", "rows/s", "ms a batch", "note")
+    table = _table("stream", "state", "batch", "rows/s", "ms per batch", "note")
     for name, stream in streams.items():
         waits = stream.get("waits_for")
         state = "[green]running[/green]" if stream["running"] else "waiting" if waits else "[red]not running[/red]"
@@ -104,7 +105,7 @@ def _text(value: object) -> str:
 
 
 def show_settings(console: Console, settings: Settings) -> None:
-    """Print every setting: its variable, its effective value (secrets masked), and what it means."""
+    """Print every setting: its variable, its effective value (secrets masked), and its meaning."""
     table = _table("variable", "value", "meaning")
     _add_settings(table, settings, "FINANCELAKE_")
     console.print(table)

@@ -1,4 +1,4 @@
-"""``financelake sql``: ask the lake's tables; one query, a file of one, or a prompt."""
+"""``financelake sql``: queries the lake's tables, with one query, a file, or a prompt."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from financelake_assets.lake import Answer
 
 _POLITE = 10
-"""Added to the niceness of a query's process: the lake's own streams go first."""
+"""Added to the niceness of a query's process, so that the lake's streams have priority."""
 
 
 def sql(
-    query: Annotated[str | None, typer.Argument(help="One statement that reads, or \\d, or \\d TABLE.")] = None,
+    query: Annotated[str | None, typer.Argument(help="One read-only statement, or \\d, or \\d TABLE.")] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", metavar="VERSION|TIME", help="Read tables as they were; times are UTC.")
+        str | None, typer.Option("--as-of", metavar="VERSION|TIME", help="Read the tables at this version or UTC time.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How the answer is written.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", "-f", help="The output format.")] = Format.TABLE,
     file: Annotated[
         Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Read the query from this file.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the answer to this file, not to standard output.")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Stop the query after so many seconds.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Stop the query after this many seconds.")] = None,
 ) -> None:
-    """Ask the lake's tables in SQL, read-only; without Spark, and whether the lake runs or not.
+    """Query the lake's tables in SQL, read-only, without Spark; the lake may run or not.
 
-    Tables are called as in silver.bars and gold.signals; the dialect is DuckDB's. Without a query it reads one from
-    standard input, or shows a prompt with completion and history. For example:
+    Table names are like silver.bars and gold.signals; the dialect is DuckDB's. Without a query the command reads one
+    from standard input, or shows a prompt with completion and history. Examples:
 
         financelake sql "SELECT symbol, signal, confidence FROM gold.signals ORDER BY event_time DESC LIMIT 5"
 
@@ -60,7 +60,7 @@ def sql(
         prompt(settings, as_of, lambda text, when: answer_one(settings, text, when, timeout))
         return
     if form in BINARY and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} is not for a screen: give --output FILE, or redirect it")
+        raise typer.BadParameter(f"{form} cannot be shown on a terminal: give --output FILE, or redirect it")
     answer_one(get_settings(), query, as_of, timeout, form, output)
 
 
@@ -72,7 +72,7 @@ def answer_one(
     form: Format = Format.TABLE,
     output: Path | None = None,
 ) -> None:
-    r"""Run one query, or a ``\d``, and write what it gives."""
+    r"""Run one query, or a ``\d``, and write its answer."""
     from financelake_assets import lake
     from financelake_assets.cli.tables_command import described
 
@@ -92,7 +92,7 @@ def answer_one(
 
 
 def _write_whole(answer: Answer, form: Format, output: Path) -> None:
-    """A file appears when it is whole; one of before stays until then."""
+    """Write a complete file or none; an existing file stays until then."""
     part = output.with_name(f".{output.name}.part")
     try:
         with part.open("wb") as target:
@@ -105,4 +105,4 @@ def _write_whole(answer: Answer, form: Format, output: Path) -> None:
 def _say_what_is_missing(answer: Answer) -> None:
     for name, version in answer.versions.items():
         if version is None:
-            err.print(f"[yellow]![/yellow] {escape(name)} has no rows: the lake has not made it yet")
+            err.print(f"[yellow]![/yellow] {escape(name)} has no rows: the lake has not created it yet")

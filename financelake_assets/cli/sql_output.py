@@ -1,4 +1,4 @@
-"""Answers of a query for people and programs: a table, CSV, JSON, Parquet, an Arrow stream."""
+"""Output of query answers: a table, CSV, JSON, Parquet, an Arrow stream."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rich.table import Table
 from financelake_assets.lake import Answer
 
 SHOWN_ROWS = 1_000
-"""Rows of a table on the screen; the other formats write all."""
+"""Rows of a table on the screen; the other formats write all rows."""
 
 
 class Format(StrEnum):
-    """How an answer is written."""
+    """The output format of an answer."""
 
     TABLE = "table"
     CSV = "csv"
@@ -37,7 +37,7 @@ BINARY = (Format.PARQUET, Format.ARROW)
 
 
 def write(answer: Answer, form: Format, target: IO[bytes]) -> None:
-    """Write a whole answer, batch by batch, in any format but a table."""
+    """Write a complete answer, batch by batch, in any format except a table."""
     if form is Format.JSON:
         _write_json(answer, target)
     elif form is Format.CSV:
@@ -55,7 +55,7 @@ def write(answer: Answer, form: Format, target: IO[bytes]) -> None:
 
 
 def _write_json(answer: Answer, target: IO[bytes]) -> None:
-    """A list of objects. Times are ISO 8601 in UTC; what JSON lacks (NaN, infinity) is null."""
+    """A list of objects. Times are ISO 8601 in UTC; values that JSON lacks (NaN, infinity) are null."""
     target.write(b"[")
     for number, row in enumerate(rows(answer)):
         text = json.dumps({name: plain(value) for name, value in row.items()}, ensure_ascii=False, allow_nan=False)
@@ -70,7 +70,7 @@ def rows(answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """A value for JSON."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, float):
@@ -93,7 +93,7 @@ def _number_or_text(value: Any) -> Any:
 
 
 def show(answer: Answer, console: Console) -> tuple[int, bool]:
-    """Print a table; how many rows were printed, and whether there are more."""
+    """Print a table; return how many rows were printed, and whether there are more."""
     all_rows = rows(answer)
     first = list(islice(all_rows, SHOWN_ROWS))
     table = Table(box=None, header_style="bold", pad_edge=False)

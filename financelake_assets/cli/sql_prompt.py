@@ -18,21 +18,21 @@ from financelake_assets.config import Settings
 from financelake_assets.explanations import EXPECTED, explained
 
 Answering = Callable[[str, str | None], None]
-"""Answers a query as of a version or time."""
+"""Answers a query at a version or time."""
 
 _HELP = r"""\d           all tables
 \d TABLE     its columns
-\as-of WHEN  read as of a version or a time; without one, as of now
+\as-of WHEN  read the tables at a version or a time; without WHEN, the current ones
 \q           leave (or Ctrl-D)
-A query ends with a semicolon and may have several lines. Tab completes, the up arrow brings back earlier queries."""
+A query ends with a semicolon and may have several lines. Tab completes; the up arrow shows earlier queries."""
 
 
 def prompt(settings: Settings, as_of: str | None, answer: Answering) -> None:
-    """Take queries until the user leaves; a wrong one is explained, and the prompt stays."""
+    """Answer queries until the user leaves; an error is shown, and the prompt continues."""
     session: PromptSession[str] = PromptSession(
         history=FileHistory(str(_history())), completer=FuzzyCompleter(WordCompleter(words(), WORD=True))
     )
-    err.print(f"{escape(settings.tables)}, read-only. \\? helps, \\q leaves.", markup=False)
+    err.print(f"{escape(settings.tables)}, read-only. \\? shows help, \\q leaves.", markup=False)
     lines: list[str] = []
     while True:
         try:
@@ -60,7 +60,7 @@ def prompt(settings: Settings, as_of: str | None, answer: Answering) -> None:
 
 
 def words() -> list[str]:
-    """What is completed: tables, their columns, and SQL's words."""
+    """The words for completion: tables, their columns, and SQL's keywords."""
     tables = [f"{spec.layer}.{spec.name}" for spec in TABLES]
     columns = sorted({name for spec in TABLES for name in spec.schema.names})
     with duckdb.connect() as connection:

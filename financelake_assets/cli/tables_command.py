@@ -1,4 +1,4 @@
-"""``financelake tables``: what the lake holds, and the columns of a table."""
+"""``financelake tables``: lists the lake's tables, and describes one of them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _show_all(settings: Settings) -> None:
             escape(info.description),
         )
     out.print(table)
-    err.print("Next: `financelake tables NAME` for columns, `financelake sql` to ask.")
+    err.print("Next: `financelake tables NAME` for columns, `financelake sql` for queries.")
 
 
 def _show_one(facts: dict[str, Any]) -> None:

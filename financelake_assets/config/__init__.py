@@ -1,10 +1,10 @@
 """The one typed settings tree of a lake.
 
 Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
-``FINANCELAKE_KAFKA__PORT=19092``), files of those names in ``FINANCELAKE_SECRETS_DIR``, and the secrets that ``up`` has
-made for this lake (``own_secrets.py``). Leaves: a validated, frozen ``Settings``. Everything that a lake writes lies
-under ``data_dir``, its tables in an object store where ``store`` names one; every port is shifted by ``port_offset``,
-so that two lakes run side by side.
+``FINANCELAKE_KAFKA__PORT=19092``), files of those names in ``FINANCELAKE_SECRETS_DIR``, the settings file
+(``settings_file.py``), and the secrets that ``up`` has made for this lake (``own_secrets.py``). Leaves: a validated,
+frozen ``Settings``. Everything that a lake writes lies under ``data_dir``, its tables in an object store where
+``store`` names one; every port is shifted by ``port_offset``, so that two lakes run side by side.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from financelake_assets.config.platform import (
     StoreSettings,
     StreamSettings,
 )
+from financelake_assets.config.settings_file import SettingsFile
 
 __all__ = [
     "ASSET_CLASSES",
@@ -150,13 +151,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, the files of the secrets' folder, and the lake's own secrets."""
+        """Arguments, then the environment, the secrets' folder, the settings file, and the lake's own secrets."""
         del dotenv_settings
         files = NestedSecretsSettingsSource(
             file_secret_settings, os.environ.get(SECRETS_DIR), secrets_dir_missing="error"
         )
         own = OwnSecrets(settings_cls, settings_cls.model_fields["data_dir"].default)
-        return init_settings, env_settings, files, own
+        return init_settings, env_settings, files, SettingsFile(settings_cls), own
 
     def with_own_secrets(self) -> Self:
         """These settings with the secrets that ``up`` has made since they were read."""

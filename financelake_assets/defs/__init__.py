@@ -1,1 +1,1 @@
-"""Dagster: assets, checks, sensors, schedules and jobs, one folder a layer. Nothing below imports Dagster."""
+"""Dagster: assets, checks, sensors, schedules and jobs, one folder for each layer. No lower layer imports Dagster."""

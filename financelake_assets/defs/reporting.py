@@ -1,8 +1,8 @@
-"""Reports to Dagster on tables that no run writes, and the cursor in which the sensors keep what they reported.
+"""Reports to Dagster about tables that no run writes, and the cursor in which sensors store what they reported.
 
-The continuous queries commit every few seconds. Each new Delta version is an observation with the table's figures;
-every quarter of an hour, just before the checks look, it is a materialisation. A check speaks of the materialisation
-before it, so one at every commit would leave every check *not evaluated* almost always.
+The continuous queries commit every few seconds. Each new Delta version becomes an observation with the table's figures,
+and once in every quarter of an hour, just before the checks, a materialisation. A check result belongs to the last
+materialisation, so with one for every commit almost every check would be *not evaluated*.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LEAD_SECONDS = 60  # the slot begins this long before the checks, which run eve
 
 @dataclass(frozen=True)
 class Told:
-    """What Dagster was told last of a table: the version, and the version and slot of the last materialisation."""
+    """Dagster's last report of a table: the version, and the version and slot of the last materialisation."""
 
     version: str
     materialised: str
@@ -36,10 +36,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Cursor:
-    """What a sensor remembers.
+    """The state of a sensor.
 
-    ``high``: high watermarks per topic and partition; ``told``: by table; ``waiting_since``: when something began to
-    wait, in seconds since the epoch.
+    ``high``: high watermarks by topic and partition; ``told``: the last report of each table; ``waiting_since``: when
+    the backlog began, in seconds since the epoch.
     """
 
     high: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str | None) -> Cursor:
-        """What an earlier tick left; of a first tick, or of an earlier release's, nothing is known."""
+        """The cursor of an earlier tick; empty for a first tick or an earlier release's cursor."""
         stored = json.loads(text) if text else {}
         high = {topic: {int(part): at for part, at in parts.items()} for topic, parts in stored.get("high", {}).items()}
         told = {name: Told(*one) for name, one in stored.get("told", {}).items()}
@@ -61,14 +61,14 @@ class Cursor:
 
 
 def slot_of(now: float) -> int:
-    """The 15-minute slot of a time in seconds since the epoch. Slots are numbered and begin a minute early."""
+    """The number of the 15-minute slot that contains a time (seconds since the epoch); slots begin one minute early."""
     return int((now + _LEAD_SECONDS) // SLOT_SECONDS)
 
 
 def tell(
     told: Told | None, version: str, slot: int
 ) -> tuple[type[dg.AssetMaterialization | dg.AssetObservation] | None, Told]:
-    """How to tell Dagster of a table's version, if at all, and what it has then been told."""
+    """How to report a table's version to Dagster, if at all, and the new record of reports."""
     if told is None or (version != told.materialised and slot != told.slot):
         return dg.AssetMaterialization, Told(version, version, slot)
     return dg.AssetObservation if version != told.version else None, replace(told, version=version)
@@ -77,14 +77,14 @@ def tell(
 def report(
     tables: TablesResource, specs: Iterable[TableSpec], known: Mapping[str, Told], now: float, extra: dict[str, Any]
 ) -> tuple[list[dg.AssetMaterialization | dg.AssetObservation], dict[str, Told]]:
-    """Events for the tables that have moved since the cursor, and what Dagster has then been told.
+    """Events for the tables that have changed since the cursor, and the new record of reports.
 
     Args:
-        tables: where the figures come from.
+        tables: the source of the figures.
         specs: the tables.
-        known: what it was told before, by table.
+        known: the last report of each table.
         now: in seconds since the epoch.
-        extra: figures that go with each table's own.
+        extra: figures to add to those of each table.
     """
     events: list[dg.AssetMaterialization | dg.AssetObservation] = []
     told: dict[str, Told] = {}

@@ -1,4 +1,4 @@
-"""The lake's edges as Dagster resources. Nothing is touched when definitions load, only when something runs."""
+"""The lake's connections as Dagster resources. Loading definitions opens nothing; only a run or a tick does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from financelake_assets.streams.client import Streams
 _PATIENCE_SECONDS = 120.0
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For what a sensor does not try again by itself: a lost connection or a faster writer must not need an operator."""
+"""For runs that no sensor retries: after a lost connection or a conflicting writer, no operator is needed."""
 
 
 def fixed(make: Callable[[], object]) -> dg.ResourceDefinition:
@@ -44,14 +44,14 @@ class TopicsResource(dg.ConfigurableResource[None]):
     lake: LakeResource
 
     def ensure(self) -> list[Reconciliation]:
-        """Create the topics that are missing and bring the others to the declared settings; says what it found."""
+        """Create missing topics and correct the settings of the others; return what it found."""
         return ensure_topics(self.lake.settings)
 
     def watermarks(self) -> Watermarks:
         """Low and high offset per bronze topic and partition.
 
         Raises:
-            Exception: the broker could not be asked; never an empty answer instead.
+            Exception: the broker did not answer; there is never an empty answer instead.
         """
         return watermarks(self.lake.settings)
 
@@ -82,7 +82,7 @@ class TablesResource(dg.ConfigurableResource[None]):
         return None if facts is None else str(facts.version)
 
     def materialised(self, table: TableSpec, **more: Any) -> dg.MaterializeResult[None]:
-        """The table as it is now: its metadata, with ``more`` beside it, and its Delta version as the data version."""
+        """The current state of a table: its metadata and ``more``, with its Delta version as the data version."""
         return dg.MaterializeResult(
             asset_key=table_key(table),
             metadata={**self.metadata(table), **more},
@@ -91,7 +91,7 @@ class TablesResource(dg.ConfigurableResource[None]):
 
 
 def _lineage(table: TableSpec) -> dict[str, dg.TableColumnLineage]:
-    """Which columns of other tables each column is made of, as Dagster draws it; nothing where none is declared."""
+    """The source columns of each column, in Dagster's format; empty if the table declares none."""
     deps = {
         name: [dg.TableColumnDep(dg.AssetKey(place.split("/")), column) for place, column in map(_split, sources)]
         for name, sources in table.made_of.items()
@@ -105,7 +105,7 @@ def _split(source: str) -> tuple[str, str]:
 
 
 class ContinuousStreamsResource(dg.ConfigurableResource[None]):
-    """The continuous queries in the Spark Connect server: started, adopted, stopped; they outlive every run."""
+    """The continuous queries in the Spark Connect server: starts, adopts and stops them; they outlive every run."""
 
     @property
     def streams(self) -> Streams:
@@ -113,12 +113,12 @@ class ContinuousStreamsResource(dg.ConfigurableResource[None]):
         return _shared_streams()
 
     def drain(self, name: str, behind: Callable[[], int], log: Callable[[str], None]) -> None:
-        """Make sure that a query runs, and wait until it has caught up. One that is not continuous is then stopped.
+        """Make sure that a query runs, and wait until it has caught up. Stop it then if the queries run on demand.
 
         Args:
             name: the query.
-            behind: how much it still has to do; 0 ends the wait.
-            log: where progress goes.
+            behind: returns how much is still to do; 0 ends the wait.
+            log: called with each line of progress.
 
         Raises:
             dg.Failure: there was no progress for two minutes.
@@ -150,13 +150,13 @@ class StandingResource(dg.ConfigurableResource[None]):
 
 @lru_cache(maxsize=1)
 def _shared_standing() -> Standing:
-    # what it keeps in memory saves reading whole tables at every tick
+    # its caches avoid reading whole tables at every tick
     return Standing(get_settings())
 
 
 @lru_cache(maxsize=1)
 def _shared_streams() -> Streams:
-    # Dagster makes resources anew for every sensor tick; connecting takes more than a second
+    # Dagster makes new resources for every sensor tick, and connecting takes more than a second
     return Streams(get_settings())
 
 

@@ -1,4 +1,4 @@
-"""How the last runs of a job ended, as the sensors ask it."""
+"""Results of the last runs of a job, for the sensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNFINISHED = [
 
 @dataclass(frozen=True)
 class RunHistory:
-    """Whether a run is queued or going on, and the failures since the last success, the last so many seconds ago."""
+    """Whether a run is queued or running, the failures since the last success, and how long ago the last one was."""
 
     in_flight: bool
     failures: int
@@ -26,7 +26,7 @@ class RunHistory:
 
 
 def of_job(instance: dg.DagsterInstance, job: str) -> RunHistory:
-    """Look at the newest twenty runs of a job."""
+    """Read the newest twenty runs of a job."""
     runs = instance.get_run_records(dg.RunsFilter(job_name=job), limit=20)
     failures = 0
     for run in runs:  # newest first

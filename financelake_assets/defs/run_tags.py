@@ -1,7 +1,7 @@
 """Tags of runs: their priority in Dagster's queue."""
 
 BEHIND_OTHERS = {"dagster/priority": "-1", "dagster/max_runtime": "900"}
-"""Looking at what is there waits for what brings something new, and is ended when it hangs."""
+"""For checks and surveys: they wait for runs that bring new data, and are stopped if they hang."""
 
 OPERATORS = {"dagster/priority": "10"}
-"""What an operator asks for goes before what waits in the queue."""
+"""For runs that an operator starts: they go before other queued runs."""

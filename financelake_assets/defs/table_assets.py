@@ -1,4 +1,4 @@
-"""A Delta table as Dagster shows it: its asset key, its spec with columns and rules, its rows as Markdown."""
+"""A Delta table in Dagster: its asset key, its spec with columns and rules, its rows as Markdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table_spec(table: TableSpec, deps: list[dg.AssetKey], kinds: set[str]) -> dg
 
 
 def markdown_table(rows: pl.DataFrame) -> str:
-    """All of some rows as a Markdown table."""
+    """All rows of a frame as a Markdown table."""
     with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True) as config:
         config.set_tbl_rows(-1).set_tbl_cols(-1)
         return str(rows)

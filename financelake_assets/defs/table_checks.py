@@ -1,6 +1,6 @@
-"""Asset checks: one declaration each, run one by one or together, and those that every declared table has.
+"""Asset checks: one declaration each, run one by one or together, and the checks that every declared table has.
 
-Input: settings. Output: Dagster's results. Nothing here needs Spark: tables are read with delta-rs and polars.
+Input: settings. Output: Dagster's results. No check needs Spark: delta-rs and polars read the tables.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,20 +20,20 @@ from financelake_assets.storage.delta import TableSpec
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check found: whether all is well, and the figures behind it."""
+    """Result of a check: whether it passed, and the figures."""
 
     passed: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def none_of(cls, what: str, count: int) -> "CheckOutcome":
-        """All is well when there is none of something."""
+        """Passed if the count is zero."""
         return cls(count == 0, {what: count})
 
 
 @dataclass(frozen=True)
 class Check:
-    """One asset check. ``blocking``: what is made of the asset in the same run is not made when it fails."""
+    """One asset check. If a ``blocking`` check fails, assets that depend on its asset are not made in the same run."""
 
     table: TableSpec
     name: str
@@ -50,7 +50,7 @@ class Check:
         )
 
     def result(self, settings: Settings) -> dg.AssetCheckResult:
-        """Look, and say it to Dagster."""
+        """Run the check and return Dagster's result."""
         found = self.find(settings)
         return dg.AssetCheckResult(
             check_name=self.name,
@@ -62,7 +62,7 @@ class Check:
 
 
 def definition(name: str, checks: Sequence[Check], description: str) -> dg.AssetChecksDefinition:
-    """Checks that run in one step, each of which the page can also run by itself."""
+    """Checks that run in one step; Dagster's page can also run each by itself."""
     by_key = {check.spec.key: check for check in checks}
     specs = [check.spec for check in checks]
 
@@ -76,11 +76,11 @@ def definition(name: str, checks: Sequence[Check], description: str) -> dg.Asset
 
 
 def every_table_has(table: TableSpec, *, blocking: bool = False) -> list[Check]:
-    """The checks that follow from a declaration: ``schema``, ``unique_key``, and ``values`` where there are rules."""
+    """The checks that follow from a table's declaration: ``schema``, ``unique_key``, and ``values`` if it has rules."""
     common = partial(Check, table, blocking=blocking)
     checks = [
-        common("schema", "the columns and types that are declared", partial(_schema, table)),
-        common("unique_key", f"one row a {', '.join(table.key)}", partial(_unique_key, table)),
+        common("schema", "the declared columns and types", partial(_schema, table)),
+        common("unique_key", f"one row for each {', '.join(table.key)}", partial(_unique_key, table)),
     ]
     if table.rules:
         checks.append(common("values", "; ".join(table.rules.values()), partial(_values, table)))
@@ -97,7 +97,7 @@ def _schema(table: TableSpec, settings: Settings) -> CheckOutcome:
     missing = sorted(declared.keys() - found.keys())
     other = {name: f"{found[name]}, not {kind}" for name, kind in declared.items() if found.get(name, kind) != kind}
     undeclared = sorted(found.keys() - declared.keys())
-    # a column too many is one of a newer version of this code: readers leave it alone
+    # an additional column comes from a newer version of this code: readers ignore it
     return CheckOutcome(not missing and not other, {"missing": missing, "other_type": other, "undeclared": undeclared})
 
 
@@ -112,7 +112,7 @@ def _unique_key(table: TableSpec, settings: Settings) -> CheckOutcome:
 
 
 def _values(table: TableSpec, settings: Settings) -> CheckOutcome:
-    # what is not known breaks no rule
+    # null breaks no rule
     broken = [(~pl.sql_expr(rule)).fill_null(value=False).sum().alias(name) for name, rule in table.rules.items()]
     counts = table.scan(settings).select(broken).collect().row(0, named=True)
     return CheckOutcome(not any(counts.values()), {"rows_that_break": counts})

@@ -1,7 +1,7 @@
 """Alerts: what is wrong with a lake, and which alerts were already sent.
 
-Input: plain facts about the lake, and what was said before. Output: what to say now. Each condition is said once,
-again after ``repeat_hours`` while it lasts, and once more when it is over. Pure; ``notifier.py`` sends.
+Input: plain facts about the lake, and the alerts that were sent. Output: the alerts to send now. Each condition is
+sent once, again every ``repeat_hours`` while it lasts, and once when it is over. Pure; ``notifier.py`` sends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from financelake_assets.config import AlertSettings
 
 @dataclass(frozen=True)
 class Alert:
-    """Something that is wrong. ``key`` says which condition it is, ``text`` how it looks now."""
+    """A condition that is wrong. ``key`` identifies the condition; ``text`` describes its current state."""
 
     key: str
     title: str
@@ -24,7 +24,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class StreamFacts:
-    """A continuous query's failures in a row, and the last one's message."""
+    """Number of a continuous query's failures in a row, and the last error."""
 
     failures: int
     error: str | None
@@ -32,14 +32,15 @@ class StreamFacts:
 
 @dataclass(frozen=True)
 class LakeFacts:
-    """What the alerts are judged by.
+    """The facts from which alerts follow.
 
-    ``streams``: failures by query. ``broker``: why it could not be asked, or ``None``. ``lag``: messages not yet in
-    silver, and ``silver_idle_seconds`` since it last committed. ``unbalanced``: messages that the ledger cannot account
-    for. ``champion_age_days``: ``None`` without one. ``drift``: what the champion's last check found, or ``None``.
-    ``failed_checks``: what each check of a table, ``layer/table/check``, is about. ``failed_runs``: job names by run
-    id. ``kill_switch``: why the portfolio was halted, or ``None``. ``clock``: how the clock was set lately, if it was.
-    ``unknown``: which of these could not be found out, and why.
+    ``streams``: failures by query. ``broker``: why the broker does not answer, or ``None``. ``lag``: messages that are
+    not yet in silver; ``silver_idle_seconds``: time since silver last committed. ``unbalanced``: messages that the
+    ledger cannot account for. ``champion_age_days``: ``None`` without a champion. ``drift``: the verdict of the
+    champion's last check, or ``None``. ``failed_checks``: the description of each failed check, by
+    ``layer/table/check``. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was halted, or
+    ``None``. ``clock``: how the clock was set in the last day, or ``None``. ``unknown``: the errors of the facts that
+    could not be found out, by name.
     """
 
     streams: Mapping[str, StreamFacts]
@@ -57,32 +58,32 @@ class LakeFacts:
 
 
 def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
-    """Everything that is wrong now.
+    """Every condition that is wrong now.
 
     Args:
         facts: the lake.
         settings: thresholds.
-        max_age_days: how old a champion may be.
+        max_age_days: the highest allowed age of a champion.
     """
     found = [
         Alert(f"stream/{name}", f"The {name} query fails", f"{stream.failures} times in a row: {stream.error}")
         for name, stream in facts.streams.items()
-        if stream.failures > 1  # one is what every restart looks like
+        if stream.failures > 1  # every restart looks like one failure
     ]
     if facts.broker:
-        found.append(Alert("bronze/broker", "The broker cannot be asked", facts.broker))
+        found.append(Alert("bronze/broker", "The broker does not answer", facts.broker))
     if facts.lag and facts.silver_idle_seconds > settings.stale_seconds:
         idle = f"{facts.lag} messages wait, and silver has committed nothing for {facts.silver_idle_seconds:.0f} s."
-        found.append(Alert("silver/stale", "Silver stands still", idle))
+        found.append(Alert("silver/stale", "Silver does not commit", idle))
     if facts.unbalanced:
         text = f"{facts.unbalanced} messages are neither in silver, nor duplicates, nor in quarantine."
         found.append(Alert("silver/ledger", "The ledger does not balance", text))
     if facts.champion_age_days is not None and facts.champion_age_days > max_age_days:
-        text = f"It is {facts.champion_age_days:.0f} days old, at most {max_age_days:g} are allowed: all signals HOLD."
+        text = f"It is {facts.champion_age_days:.0f} days old; the limit is {max_age_days:g}. All signals are HOLD."
         found.append(Alert("model/expired", "The champion has expired", text))
     if facts.drift:
         found.append(
-            Alert("model/drift", "The champion has drifted", f"{facts.drift}: the next training is due sooner.")
+            Alert("model/drift", "The champion has drifted", f"{facts.drift}. The next training is due sooner.")
         )
     if facts.kill_switch:
         found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
@@ -91,11 +92,11 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
             Alert("machine/clock", "The clock was set", f"{facts.clock}: nothing is deleted by age for a while.")
         )
     found += [
-        Alert(f"unknown/{name}", f"Nobody knows the lake's {name.replace('_', ' ')}", why)
+        Alert(f"unknown/{name}", f"A fact of the lake is unknown: {name.replace('_', ' ')}", why)
         for name, why in facts.unknown.items()
     ]
     found += [
-        Alert(f"check/{name}", f"The check {name} fails", f"It asks for: {what}.")
+        Alert(f"check/{name}", f"The check {name} fails", f"It checks: {what}.")
         for name, what in facts.failed_checks.items()
     ]
     found += [
@@ -105,12 +106,12 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
 
 
 Said = Mapping[str, float]
-"""When each condition that lasts was last said, in seconds since the epoch."""
+"""When each lasting condition was last sent, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """What to say now: new or lasting ``alerts``, and ``over`` for conditions that ended; and what to remember."""
+    """What to send now: new or lasting ``alerts``, and ``over`` for conditions that ended; and the state to keep."""
 
     alerts: tuple[Alert, ...]
     over: tuple[str, ...]
@@ -132,19 +133,19 @@ def read_cursor(stored: Mapping[str, Any], channels: Iterable[str]) -> dict[str,
 
 
 def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSettings) -> Outbox:
-    """Decide what to say.
+    """Decide what to send.
 
     Args:
         active: what is wrong now.
-        said: what was said before.
+        said: what was sent before.
         now: seconds since the epoch.
-        settings: how often a lasting condition is said again.
+        settings: how often a lasting condition is sent again.
     """
     by_key = {alert.key: alert for alert in active}
     again = settings.repeat_hours * 3600
-    # what was said at a time yet to come was said before the clock was set back
+    # a time in the future is from before the clock was set back
     due = tuple(alert for key, alert in by_key.items() if not 0 <= now - said.get(key, -again) < again)
-    # a failed run does not end; it is only no longer news
+    # a failed run has no end; after a while it is only no longer reported
     over = tuple(key for key in said if key not in by_key and not key.startswith("run/"))
     remembered = {key: said[key] for key in by_key if key in said} | {alert.key: now for alert in due}
     return Outbox(due, over, remembered)

@@ -1,10 +1,11 @@
 """``financelake backup`` and ``restore``: the tables and the models of a lake, copied while it runs.
 
-Input: a lake, or the folder of a backup. Output: the other. A backup holds each table as of one version with the
-history that is still there, the model artifacts, and ``backup.json`` with a sha256 of every file. It holds no topics
-and no checkpoints: a restored lake reads its topics from their beginning, and what its tables have counted is left out.
+Input: a lake, or the folder of a backup. Output: the other one. A backup contains one version of each table with the
+history that is still kept, the model files, and ``backup.json`` with the SHA-256 of every file. It contains no topics
+and no checkpoints: a restored lake reads its topics from their beginning and skips messages that its tables have
+counted.
 
-Gold is copied before the registry's artifacts, and silver last. So nothing in a backup refers to what is not in it.
+Gold is copied before the model files, and silver last. So nothing in a backup refers to something that it lacks.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup holds: the version of each table, and the sha256 of each file by its place."""
+    """Contents of a backup: the version of each table, and the SHA-256 of each file by its path."""
 
     made_at: str
     made_by: str
@@ -57,7 +58,7 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
         FinanceLakeError: the folder is not empty, there is no lake, or the disk is full.
     """
     if target.exists() and any(target.iterdir()):
-        raise FinanceLakeError(f"{target} is not empty.", remedy="Name a new folder; each backup is one of its own.")
+        raise FinanceLakeError(f"{target} is not empty.", remedy="Name a new folder for each backup.")
     tables: dict[str, int] = {}
     try:
         found = store.table_names(settings)
@@ -76,16 +77,16 @@ def back_up(settings: Settings, target: Path, say: Say) -> Manifest:
     except OSError as error:
         raise FinanceLakeError(
             f"The backup in {target} is not complete: {_reason(error)}.",
-            remedy="Free space there, delete it, and begin again. The lake is as it was.",
+            remedy="Free space there, delete the folder, and begin again. The lake did not change.",
         ) from error
     return manifest
 
 
 def restore(settings: Settings, source: Path, say: Say) -> Manifest:
-    """Make a lake's tables and models those of a backup.
+    """Fill an empty lake with the tables and models of a backup.
 
     Raises:
-        FinanceLakeError: the lake runs or is not empty, or the backup is not whole.
+        FinanceLakeError: the lake runs or is not empty, or the backup is incomplete.
     """
     if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
         raise FinanceLakeError(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")
@@ -110,20 +111,20 @@ def restore(settings: Settings, source: Path, say: Say) -> Manifest:
         raise FinanceLakeError(
             f"{len(strangers)} files of {source} are not in its manifest and {len(links)} are links, among them "
             f"{(strangers or links)[0].relative_to(source)}. Nothing was restored.",
-            remedy="Find out who put them there, delete them, and restore again.",
+            remedy="Find out where they come from, delete them, and restore again.",
         )
     if (source / "models").is_dir():
         shutil.copytree(source / "models", settings.models_dir, dirs_exist_ok=True)
     _upload(source / "delta", settings)
-    say(f"{len(manifest.tables)} tables of {manifest.made_at[:19]} are in {settings.tables}, the models beside")
+    say(f"restored {len(manifest.tables)} tables of {manifest.made_at[:19]} to {settings.tables}, and the models")
     return manifest
 
 
 def read_manifest(source: Path) -> Manifest:
-    """What a backup says of itself.
+    """Read the manifest of a backup.
 
     Raises:
-        FinanceLakeError: the folder holds no complete backup.
+        FinanceLakeError: the folder contains no complete backup.
     """
     try:
         return Manifest(**json.loads((source / MANIFEST).read_text()))
@@ -137,7 +138,7 @@ class _ChangedError(FinanceLakeError):
 
 @retry(stop=stop_after_attempt(3), retry=retry_if_exception_type(_ChangedError), reraise=True)
 def _copied(settings: Settings, name: str, target: Path) -> int:
-    """Copy a table as of now, again when maintenance cleaned its log up at the same moment; the version."""
+    """Copy a table's current version; retry if maintenance cleans up the log meanwhile. Returns the version."""
     shutil.rmtree(target, ignore_errors=True)
     table = DeltaTable(f"{settings.tables}/{name}", storage_options=store.delta_options(settings))
     try:
@@ -154,7 +155,7 @@ def _too_fast(name: str) -> _ChangedError:
 
 
 def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) -> None:
-    """The log up to the version that was opened, and every file that is there; a file of that version must be."""
+    """Copy the log up to the opened version, and every existing file; a file of that version must exist."""
     current = {uri.rsplit("/", 1)[1] for uri in table.file_uris()}
     with store.asked(settings) as files:
         for item in files.list(name).collect():
@@ -165,7 +166,7 @@ def _copy_table(settings: Settings, name: str, target: Path, table: DeltaTable) 
                 _download(files, item, target / place)
             except FileNotFoundError:
                 if place.name in current:
-                    raise  # else an old file whose retention is over
+                    raise  # otherwise it is an old file whose retention has passed
 
 
 def _download(files: ObjectStore, item: ObjectMeta, target: Path) -> None:
@@ -183,7 +184,7 @@ def _up_to(log_file: Path, version: int) -> bool:
 
 
 def _upload(source: Path, settings: Settings) -> None:
-    """The tables of a backup to where a lake's are, each log last: an incomplete copy is not a table."""
+    """Copy the tables of a backup to the lake, each log last, because an incomplete copy is then not a table."""
     if settings.store.url is None:
         shutil.copytree(source, settings.tables, dirs_exist_ok=True)
         return
@@ -198,7 +199,7 @@ def _copy_models(settings: Settings, target: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """One sentence, also where shutil lists every file of a folder that failed."""
+    """One sentence, even if shutil lists every failed file of a folder."""
     return str(error.args[0][0][2]) if isinstance(error, shutil.Error) else error.strerror or str(error)
 
 
@@ -211,7 +212,7 @@ def _any_file(folder: Path) -> bool:
 
 
 def _restored(source: Path) -> Iterator[Path]:
-    """What restoring copies: all that is below the tables and the models, links too."""
+    """All files that a restore copies: everything in the folders of tables and models, also links."""
     return (path for part in ("models", "delta") for path in (source / part).rglob("*") if _is_no_folder(path))
 
 

@@ -1,6 +1,6 @@
-"""What the sensors decide, as pure functions over plain values; the sensors only fetch, call and act.
+"""The decisions of the sensors, as pure functions over plain values; the sensors only read, call and act.
 
-Input: offsets, counts and times. Output: what changed and what is due, with the reason in words.
+Input: offsets, counts and times. Output: what changed or is due, with the reason in words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TRAIN_JOB = "train_model"
 
 @dataclass(frozen=True)
 class Arrivals:
-    """How the topics moved since a cursor: new messages per topic, and what is worth telling an operator."""
+    """Changes of the topics since a cursor: new messages per topic, and notes for an operator."""
 
     messages: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -25,8 +25,8 @@ class Arrivals:
 def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
     """Compare the high watermarks with the cursor's offsets.
 
-    A partition that the cursor does not know counts from its low watermark. A high watermark below the cursor means
-    that the topic was deleted and made again: everything in it is new.
+    A partition that the cursor does not have counts from its low watermark. If a high watermark is below the cursor,
+    the topic was deleted and created again: all its messages are new.
     """
     messages: dict[str, int] = {}
     notes: list[str] = []
@@ -48,12 +48,12 @@ def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
 
 @dataclass(frozen=True)
 class LakeState:
-    """What the decision to train needs to know.
+    """The facts for the decision to train.
 
-    ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
-    ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not. ``outdated``: an
-    earlier release made the champion, and this one cannot score with it.
-    ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
+    ``lag``: messages that are not yet in silver. ``trained_rows``: silver rows at the champion's training, ``None``
+    without a champion. ``drift``: why the champion's last check wants a new model; ``None`` if it does not.
+    ``outdated``: an earlier release made the champion, and this release cannot score with it.
+    ``failures``: failed trainings since the last success; the last one was ``seconds_since_failure`` ago.
     """
 
     silver_rows: int
@@ -69,7 +69,7 @@ class LakeState:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to act, and why or why not."""
+    """Whether to act, and the reason."""
 
     due: bool
     why: str
@@ -77,10 +77,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits for queries that do not run all the time.
+    """The backlog of queries that run on demand.
 
-    ``messages``: on the topics, not in silver. ``commits``: of silver, not scored. ``seconds``: how long something has
-    waited. ``in_flight``, ``failures``, ``seconds_since_failure``: of the runs that work it off.
+    ``messages``: on the topics and not in silver. ``commits``: of silver, not yet scored. ``seconds``: how long the
+    backlog has waited. ``in_flight``, ``failures``, ``seconds_since_failure``: of the runs that process it.
     """
 
     messages: int
@@ -92,57 +92,57 @@ class Backlog:
 
 
 def catch_up_due(backlog: Backlog, settings: StreamSettings) -> Decision:
-    """Decide whether to start the queries for what waits.
+    """Decide whether to start the queries for the backlog.
 
-    Many messages start them at once, so that a flood does not pile up; a few start them after a while, so that a
-    trickle is not left lying. Failed runs are repeated after a back-off that doubles.
+    Many messages start them at once, so that the backlog stays small. A few messages start them after a while, so that
+    they are not late. Failed runs are retried after a back-off that doubles.
     """
     waits = f"{backlog.messages} messages and {backlog.commits} commits of silver wait"
     if not backlog.messages and not backlog.commits:
         return Decision(False, "nothing waits")
     if backlog.in_flight:
-        return Decision(False, f"{waits}; a run works on them")
+        return Decision(False, f"{waits}; a run processes them")
     left = _back_off_left(backlog.failures, backlog.seconds_since_failure)
     if left > 0:
-        return Decision(False, f"{waits}; {backlog.failures} runs failed, the next in {left:.0f} s")
+        return Decision(False, f"{waits}; {backlog.failures} runs failed, the next starts in {left:.0f} s")
     if backlog.messages >= settings.start_messages or backlog.seconds >= settings.start_seconds:
         return Decision(True, waits)
     left = settings.start_seconds - backlog.seconds
-    return Decision(False, f"{waits}; {settings.start_messages} messages or {left:.0f} s start the queries")
+    return Decision(False, f"{waits}; the queries start at {settings.start_messages} messages or in {left:.0f} s")
 
 
 def _back_off_left(failures: int, seconds_since: float) -> float:
-    """Seconds still to wait after so many failed runs in a row; 0 or less when none are left."""
+    """Seconds still to wait after this many failed runs in a row; 0 or less if the wait is over."""
     return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8) - seconds_since
 
 
 def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     """Decide whether to train now.
 
-    A first champion is due when the history is in silver; the next when enough new rows have come, or
-    a tenth of them once the champion has drifted. While messages
-    wait in bronze a model would learn from half a history, so the lag must be small. A training that failed is tried
-    again after a back-off that doubles, so that a permanent failure does not launch runs without end.
+    The first training is due when the history is in silver; the next when there are enough new rows, or a tenth of them
+    if the champion has drifted. While messages wait in bronze, a model would see only part of the history, so the lag
+    must be small. A failed training is retried after a back-off that doubles, so that a permanent failure does not
+    launch runs without end.
     """
     if state.in_flight:
         return Decision(False, "a training is running")
     if state.loading_history:
         return Decision(False, "the history is being loaded")
     if state.silver_rows < settings.min_rows:
-        return Decision(False, f"{state.silver_rows} silver rows, {settings.min_rows} are needed")
+        return Decision(False, f"{state.silver_rows} silver rows; {settings.min_rows} are needed")
     if state.lag > state.silver_rows // 50:
         return Decision(False, f"silver is {state.lag} messages behind")
     left = _back_off_left(state.failures, state.seconds_since_failure)
     if left > 0:
-        return Decision(False, f"{state.failures} trainings failed, the next in {left:.0f} s")
+        return Decision(False, f"{state.failures} trainings failed; the next starts in {left:.0f} s")
     if state.trained_rows is None:
-        return Decision(True, f"no champion yet, {state.silver_rows} silver rows")
+        return Decision(True, f"no champion yet; {state.silver_rows} silver rows")
     if state.outdated:
         return Decision(True, "the champion is of an earlier release")
     new = state.silver_rows - state.trained_rows
-    # so few rows as the drift itself is measured on would not make another model
+    # the new rows must at least be those on which drift is measured, or the new model would hardly differ
     if state.drift and new >= settings.retrain_rows // 10:
-        return Decision(True, f"{state.drift}, {new} new silver rows")
+        return Decision(True, f"{state.drift}; {new} new silver rows")
     if new >= settings.retrain_rows:
         return Decision(True, f"{new} new silver rows since the champion's training")
-    return Decision(False, f"{new} new silver rows, retraining at {settings.retrain_rows}")
+    return Decision(False, f"{new} new silver rows; training at {settings.retrain_rows}")

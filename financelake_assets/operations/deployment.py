@@ -1,7 +1,7 @@
-"""Checks of servers that this lake uses but does not run, in their own protocols and with this lake's credentials.
+"""Checks of servers that this lake uses but does not run, by their own protocols and with this lake's credentials.
 
-Input: settings that name such servers. Output: what each said, or one ``FinanceLakeError`` that names the setting to
-look at. ``doctor`` shows them; a server that the lake starts itself is not asked.
+Input: settings that name such servers. Output: a description of each server, or one ``FinanceLakeError`` that names the
+setting to check. ``doctor`` shows them; servers that the lake itself starts are not checked here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SECONDS = 5
 
 
 def checks(settings: Settings) -> dict[str, Callable[[Settings], str]]:
-    """The checks that these settings call for."""
+    """The checks for these settings."""
     wanted: dict[str, tuple[bool, Callable[[Settings], str]]] = {
         "Kafka": (settings.kafka.bootstrap is not None, kafka),
         "Spark Connect": (settings.spark.remote is not None, spark),
@@ -31,32 +31,32 @@ def checks(settings: Settings) -> dict[str, Callable[[Settings], str]]:
 
 
 def elsewhere(settings: Settings) -> bool:
-    """Whether this lake's own processes run in other places, such as containers, and not under a supervisor here."""
+    """Whether this lake's processes run elsewhere, for example in containers, and not under a supervisor here."""
     return settings.dagster.code_host is not None
 
 
 def kafka(settings: Settings) -> str:
-    """The cluster knows this lake's user and has brokers enough for its topics.
+    """Check that the cluster accepts this lake's user and has enough brokers for its topics.
 
     Raises:
-        FinanceLakeError: it does not, or does not answer.
+        FinanceLakeError: it does not, or it does not answer.
     """
     count = broker_count(settings)
     if count < settings.kafka.replication:
         raise FinanceLakeError(
-            f"The cluster at {settings.kafka_bootstrap} has {count} brokers, and topics are to be on "
+            f"The cluster at {settings.kafka_bootstrap} has {count} brokers, but each topic needs "
             f"{settings.kafka.replication}.",
-            remedy="Start the others, or lower FINANCELAKE_KAFKA__REPLICATION.",
+            remedy="Start more brokers, or lower FINANCELAKE_KAFKA__REPLICATION.",
         )
     login = "without a login" if settings.kafka.security == "PLAINTEXT" else f"as {settings.kafka.username}, over TLS"
     return f"{count} brokers at {settings.kafka_bootstrap}, {login}"
 
 
 def spark(settings: Settings) -> str:
-    """The Connect server takes this lake's token, and is of the client's version.
+    """Check that the Connect server accepts this lake's token and has the client's version.
 
     Raises:
-        FinanceLakeError: it does not, is not, or does not answer.
+        FinanceLakeError: it does not, or it does not answer.
     """
     from financelake_assets.spark_sessions import await_server, job_session
 
@@ -68,16 +68,16 @@ def spark(settings: Settings) -> str:
 
 
 def object_store(settings: Settings) -> str:
-    """The store of the tables takes this lake's objects, and refuses a second one of the same name.
+    """Check that the tables' store accepts this lake's objects and refuses a second one of the same name.
 
     Raises:
-        FinanceLakeError: it does not, or does not answer.
+        FinanceLakeError: it does not, or it does not answer.
     """
     return refuse_careless(settings)
 
 
 def postgres(settings: Settings) -> str:
-    """Dagster's database lets this lake in.
+    """Check that Dagster's database accepts this lake's login.
 
     Raises:
         FinanceLakeError: it does not, or the driver is not installed.
@@ -88,25 +88,25 @@ def postgres(settings: Settings) -> str:
     try:
         import psycopg2
     except ModuleNotFoundError as error:
-        raise FinanceLakeError("Postgres cannot be asked.", remedy="Install `financelake[postgres]`.") from error
+        raise FinanceLakeError("The Postgres driver is missing.", remedy="Install `financelake[postgres]`.") from error
     try:
         with psycopg2.connect(address, connect_timeout=_SECONDS) as connection:
             version = connection.info.server_version
     except psycopg2.Error as error:
         raise FinanceLakeError(
             f"Postgres at {place.hostname}:{place.port or 5432} does not let {place.username} in: {str(error).strip()}",
-            remedy="Look at FINANCELAKE_DAGSTER__POSTGRES, postgresql://user:password@host/database.",
+            remedy="Check FINANCELAKE_DAGSTER__POSTGRES, postgresql://user:password@host/database.",
         ) from error
     return f"Postgres {version // 10000}.{version % 10000} at {place.hostname}"
 
 
 def dagster(settings: Settings) -> str:
-    """Dagster's webserver answers.
+    """Check that Dagster's webserver answers.
 
     Raises:
         FinanceLakeError: it does not.
     """
     problem = probes.http(f"{settings.dagster_url}/server_info")
     if problem is not None:
-        raise FinanceLakeError(f"Dagster {problem}.", remedy="Look at FINANCELAKE_HOST and at the webserver's log.")
+        raise FinanceLakeError(f"Dagster {problem}.", remedy="Check FINANCELAKE_HOST and the webserver's log.")
     return settings.dagster_url

@@ -1,4 +1,4 @@
-"""``financelake doctor``: every check of this machine and of the servers it uses, with what it found or what to do."""
+"""``financelake doctor``: all checks of this machine and of the servers it uses, each with its result or the remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Diagnosis:
 
 
 def examine(settings: Settings, progress: jars.Progress | None = None) -> list[Diagnosis]:
-    """Run all checks; ports and memory only where this lake is to run and does not, for it holds them itself."""
+    """Run all checks; ports and memory only if this lake runs here and is stopped, because a running lake uses them."""
     checks: dict[str, Callable[[Settings], str]] = {
         "Python": preflight.python,
         "Java": preflight.java,

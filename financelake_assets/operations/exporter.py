@@ -1,7 +1,7 @@
-"""Figures of a lake for Prometheus: ``python -m financelake_assets.operations.exporter`` answers at ``/metrics``.
+"""Metrics of a lake for Prometheus: ``python -m financelake_assets.operations.exporter`` serves them at ``/metrics``.
 
-Input: topics, checkpoints and the tables' logs, read at every scrape; no Spark is asked. Output: gauges. A part that
-cannot be read is missing and its ``financelake_readable`` is 0, so that a failed read never looks like a zero.
+Input: topics, checkpoints and the tables' logs, read at every scrape, without Spark. Output: gauges. If a part cannot
+be read, its metrics are missing and its ``financelake_readable`` is 0, so that a failed read never looks like a zero.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ log = structlog.get_logger()
 
 
 class LakeCollector(Collector):
-    """Reads the lake when Prometheus asks."""
+    """Reads the lake at each scrape."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every figure that can be read now."""
+        """All metrics that can be read now."""
         readable = GaugeMetricFamily(
             "financelake_readable", "Whether a part of the lake could be read", labels=["part"]
         )
@@ -55,9 +55,9 @@ class LakeCollector(Collector):
 
 
 def topics(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """Where each bronze partition begins and ends, and how far silver is behind."""
+    """The first and the next offset of each bronze partition, and silver's lag."""
     labels = ["topic", "partition"]
-    low = GaugeMetricFamily("financelake_topic_low_offset", "First offset that is still there", labels=labels)
+    low = GaugeMetricFamily("financelake_topic_low_offset", "First offset that the topic still has", labels=labels)
     high = GaugeMetricFamily("financelake_topic_high_offset", "Offset of the next message", labels=labels)
     behind = GaugeMetricFamily("financelake_topic_lag", "Messages that silver has not committed", labels=labels)
     marks = watermarks(settings)
@@ -90,26 +90,26 @@ def tables(settings: Settings) -> Iterator[GaugeMetricFamily]:
 
 
 def ledger(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """What became of the messages; the missing ones are a fault."""
+    """Messages by their place in the ledger; missing ones are a fault."""
     found = read_ledger(settings, patience_seconds=5)
-    counts = GaugeMetricFamily("financelake_ledger_messages", "Messages by what became of them", labels=["place"])
+    counts = GaugeMetricFamily("financelake_ledger_messages", "Messages by place in the ledger", labels=["place"])
     for place in ("consumed", "silver", "duplicates", "quarantine", "missing"):
         counts.add_metric([place], getattr(found, place))
     yield counts
 
 
 def streams(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """The newest micro-batch of each continuous query, as the sensor noted it."""
+    """The newest micro-batch of each continuous query, as the sensor stored it."""
     newest = PROGRESS.scan(settings).sort("at").group_by("query").last().collect()
     figures = {
-        "financelake_stream_rows_per_second": ("processed_rows_per_second", "Rows of the newest batch a second"),
+        "financelake_stream_rows_per_second": ("processed_rows_per_second", "Rows per second of the newest batch"),
         "financelake_stream_batch_rows": ("input_rows", "Rows of the newest batch"),
-        "financelake_stream_batch_milliseconds": ("trigger_ms", "Time that the newest batch took"),
+        "financelake_stream_batch_milliseconds": ("trigger_ms", "Duration of the newest batch"),
     }
     for metric, (column, text) in figures.items():
         yield _by_query(metric, text, newest, column)
     phases = GaugeMetricFamily(
-        "financelake_stream_phase_milliseconds", "What the newest batch spent its time on", labels=["query", "phase"]
+        "financelake_stream_phase_milliseconds", "Duration of the newest batch by phase", labels=["query", "phase"]
     )
     for row in newest.iter_rows(named=True):
         for phase in PHASES:
@@ -128,7 +128,7 @@ def _by_query(metric: str, text: str, newest: pl.DataFrame, column: str) -> Gaug
 
 
 def model(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """When the champion was trained; nothing before the first."""
+    """Time of the champion's training; absent before the first training."""
     champion = registry.champion(settings)
     trained = GaugeMetricFamily(
         "financelake_champion_trained_timestamp_seconds", "When the champion was trained", labels=["model_version"]
@@ -139,7 +139,7 @@ def model(settings: Settings) -> Iterator[GaugeMetricFamily]:
 
 
 def feed(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """How far the lake's own feed is, and when it last said so."""
+    """Progress of the lake's own feed, and the time of its last report."""
     state = read_state(settings)
     if state is None:
         return
@@ -162,7 +162,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[GaugeMetricFamily]]] = {
 
 
 def serve(settings: Settings) -> Callable[[], None]:
-    """Answer from now on, in a thread; call what is returned to stop."""
+    """Serve metrics in a thread; call the returned function to stop."""
     known = CollectorRegistry(auto_describe=False)
     known.register(LakeCollector(settings))
     server, thread = start_http_server(settings.metrics.port + settings.port_offset, settings.host, registry=known)
@@ -176,13 +176,13 @@ def serve(settings: Settings) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Answer until told to end."""
+    """Serve metrics until the process is told to end."""
     settings, over = get_settings(), threading.Event()
     logs.set_up(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     stop = serve(settings)
-    log.info("figures of the lake", port=settings.metrics.port + settings.port_offset)
+    log.info("serving metrics of the lake", port=settings.metrics.port + settings.port_offset)
     over.wait()
     stop()
 

@@ -1,7 +1,7 @@
-"""Starts and stops a whole lake: checks first, then the processes stage by stage, each waited for until it is well.
+"""Starts and stops a whole lake: first the checks, then the processes stage by stage; waits until each is healthy.
 
-Input: settings. Output: a lake that runs under its supervisor, or one ``FinanceLakeError`` that says why not.
-Starting twice is harmless: what runs is left alone, what does not is started.
+Input: settings. Output: a lake that runs under its supervisor, or one ``FinanceLakeError`` with the reason. A second
+start is harmless: it leaves running processes alone and starts the others.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from financelake_assets.supervision.supervisor import Supervisor, folder, log_fi
 
 Say = Callable[[str], None]
 
-_GONE_SECONDS = 120  # a supervisor that was killed is brought back by the watchdog long before
+_GONE_SECONDS = 120  # if the supervisor was killed, the watchdog starts it again long before
 
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Only one ``up``, ``down`` or ``reset`` of a lake at a time."""
+    """Allow only one ``up``, ``down`` or ``reset`` of a lake at a time."""
     folder(settings).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder(settings) / "lake.lock", timeout=0)
     try:
@@ -36,7 +36,7 @@ def _alone(settings: Settings) -> Iterator[None]:
     except Timeout as error:
         raise FinanceLakeError(
             f"Another `financelake` is starting or stopping the lake in {settings.data_dir}.",
-            remedy="Wait for it to finish.",
+            remedy="Wait until it has finished.",
         ) from error
 
 
@@ -45,14 +45,14 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> S
 
     Args:
         settings: the lake.
-        say: called with each step that is done.
+        say: called with a text after each step.
         progress: shows downloads.
 
     Returns:
         The settings with the secrets of this lake, which the first start makes.
 
     Raises:
-        FinanceLakeError: something is missing or did not become well; what did start goes on under the supervisor.
+        FinanceLakeError: something is missing or did not become healthy; started processes continue to run.
     """
     preflight.data_folder(settings)
     with _alone(settings):
@@ -74,13 +74,15 @@ def _with_secrets(settings: Settings, say: Say) -> Settings:
     """The lake's own secrets, made where they are missing."""
     if own_secrets.make(settings.data_dir):
         say(f"made secrets that only you can read, in {settings.data_dir / 'secrets'}")
-    return settings.with_own_secrets()
+    settings = settings.with_own_secrets()
+    own_secrets.write_client_files(settings)
+    return settings
 
 
 def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None:
     ended = leftovers.end(settings)
     if ended:
-        say(f"ended {len(ended)} processes that an earlier run of this lake had left")
+        say(f"ended {len(ended)} processes of an earlier run of this lake")
     say(preflight.java(settings))
     preflight.memory(settings)
     preflight.ports(settings)
@@ -91,9 +93,9 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
 
 
 def _remember_universe(settings: Settings, say: Say) -> None:
-    """The symbols of the user's universe file are known before the first message of one can come."""
+    """Add the symbols of the user's universe file before their first message can arrive."""
     if settings.universe_file is None:
-        return  # what reads one takes a second to import
+        return  # the module that reads it takes a second to import
     from financelake_assets.bronze.universe import AssetClassError
     from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember
 
@@ -104,7 +106,7 @@ def _remember_universe(settings: Settings, say: Say) -> None:
         raise FinanceLakeError(
             str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
         ) from error
-    say(f"{len(entries)} symbols of {settings.universe_file} are known")
+    say(f"{len(entries)} symbols of {settings.universe_file} are in the universe")
 
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
@@ -133,8 +135,8 @@ def _await_well(
             elif state.state == "FATAL" or time.monotonic() > deadline:
                 raise FinanceLakeError(
                     f"{process.title} did not start: {problem}\n{_end_of_log(settings, process)}",
-                    remedy=f"The whole log is {log_file(settings, process.name)}. `financelake doctor` checks the "
-                    "machine; `financelake down` stops what did start.",
+                    remedy=f"The complete log is {log_file(settings, process.name)}. `financelake doctor` checks the "
+                    "machine; `financelake down` stops the started processes.",
                 )
         time.sleep(0.2)
 
@@ -148,7 +150,7 @@ def _end_of_log(settings: Settings, process: Process) -> str:
 
 
 def down(settings: Settings, say: Say) -> bool:
-    """Stop exactly what ``up`` started, last first; true when something ran.
+    """Stop exactly what ``up`` started, in reverse order; true if something ran.
 
     Raises:
         FinanceLakeError: the supervisor does not end.
@@ -164,20 +166,26 @@ def down(settings: Settings, say: Say) -> bool:
             supervisor.shut_down()
         ended = leftovers.end(settings)
         if ended:
-            say(f"ended {len(ended)} processes that were left over")
+            say(f"ended {len(ended)} remaining processes")
         return ran or bool(ended)
 
 
-def await_end(settings: Settings) -> None:
-    """Return when the lake has been stopped, for instance by ``down`` in another terminal.
+def await_end(settings: Settings, say: Say) -> None:
+    """Return when somebody has stopped the lake, for instance by ``down`` in another terminal.
+
+    Until then announce the first prediction and the first signal of a new lake.
 
     Raises:
-        FinanceLakeError: the supervisor is gone though nobody stopped the lake, and nothing brought it back.
+        FinanceLakeError: the supervisor is gone though nobody stopped the lake, and nothing started it again.
     """
-    supervisor = Supervisor(settings)
+    from financelake_assets.operations.firsts import Firsts  # what reads tables takes a second to import
+
+    supervisor, firsts = Supervisor(settings), Firsts(settings)
     seen = time.monotonic()
     while wanted(settings):
         time.sleep(1)
+        for line in firsts.news():
+            say(line)
         if supervisor.alive():
             seen = time.monotonic()
         elif time.monotonic() - seen > _GONE_SECONDS:

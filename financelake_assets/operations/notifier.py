@@ -1,7 +1,7 @@
 """Sends alerts to the addresses in the settings, by Apprise: webhooks, e-mail and others. Addresses are secrets.
 
-Enters: what is wrong, and what each channel has said. Leaves: what each has said then. The lake's log is one channel,
-each address another: one that takes nothing keeps no other from hearing, and hears later what it missed.
+Input: what is wrong, and what each channel has sent before. Output: what each has sent then. The log is one channel,
+and each address is another: if one takes no alert, the others still do, and it gets later what it missed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOG = "log"
 
 @dataclass(frozen=True)
 class Told:
-    """What each channel has said, what was said in the log now, and which addresses took nothing, with the reason."""
+    """What each channel has sent, what the log got now, and the addresses that took nothing, with the reason."""
 
     said: dict[str, Said]
     logged: Outbox
@@ -29,20 +29,20 @@ class Told:
 
 
 def channels(settings: AlertSettings) -> list[str]:
-    """The log, and the addresses by their numbers: they are secrets, and their places in the settings are not."""
+    """The log, and the numbers of the addresses: an address is a secret, its place in the settings is not."""
     return [LOG, *(str(number) for number, _ in enumerate(settings.urls, start=1))]
 
 
 def tell(
     active: Sequence[Alert], cursor: Cursor, now: float, settings: AlertSettings, log: Callable[[str], None]
 ) -> Told:
-    """Say what is due by each channel.
+    """Send what is due on each channel.
 
     Args:
         active: what is wrong now.
-        cursor: what each channel said before.
+        cursor: what each channel sent before.
         now: seconds since the epoch.
-        settings: the addresses, and how often a lasting condition is said again.
+        settings: the addresses, and how often a lasting condition is repeated.
         log: writes a line of the lake's log.
     """
     logged = outbox(active, cursor.get(LOG, {}), now, settings)
@@ -65,7 +65,7 @@ def tell(
         told[number] = said
         if reason:
             deaf[number] = reason
-            log(f"alert address {number} {reason}; it hears at the next look what it missed")
+            log(f"alert address {number} {reason}; the next check sends it what it missed")
     return Told(told, logged, deaf)
 
 
@@ -76,7 +76,7 @@ def _send(out: Outbox, before: Said, url: SecretStr) -> tuple[Said, str | None]:
         return out.said, None
     channel = apprise.Apprise()
     if not channel.add(url.get_secret_value()):
-        return before, "is not one that Apprise understands"
+        return before, "is not an address that Apprise understands"
     keys = [*(alert.key for alert in out.alerts), *out.over]
     for place, (title, text, kind) in enumerate(messages):
         if not channel.notify(body=text, title=f"FinanceLake: {title}", notify_type=kind):

@@ -1,4 +1,4 @@
-"""``financelake reset``: a lake's data folder made empty, and its tables' place in a store, and nothing else."""
+"""``financelake reset``: empties a lake's data folder, and its tables' place in a store, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDERS = ("delta", "checkpoints", "models", "kafka", "spark", "dagster", "logs"
 
 
 def contents(settings: Settings) -> list[str]:
-    """What a lake has: folders in the data folder, and the place of its tables where that is another."""
+    """What a lake contains: folders in the data folder, and the place of its tables if that is elsewhere."""
     folders = [str(path) for path in _folders(settings)]
     return folders if settings.store.url is None or not table_names(settings) else [*folders, settings.store.url]
 
@@ -26,7 +26,7 @@ def reset_lake(settings: Settings) -> None:
 
     Raises:
         FinanceLakeError: the lake runs.
-        StoreError: the object store does not answer, or not this lake.
+        StoreError: the object store does not answer, or refuses this lake.
     """
     if Supervisor(settings).alive() or any(leftovers.of_lake(settings)):
         raise FinanceLakeError(f"The lake in {settings.data_dir} runs.", remedy="Stop it first: `financelake down`.")

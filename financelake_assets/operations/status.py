@@ -1,7 +1,7 @@
-"""What a lake is doing: processes, topics, streams, tables, ledger and model in one plain dictionary.
+"""State of a lake: processes, topics, streams, tables, ledger and model in one plain dictionary.
 
-Input: settings. Output: the object that ``financelake status --json`` prints. A part that cannot be read says why in
-an ``error`` of its own; it never looks like an empty answer.
+Input: settings. Output: the object that ``financelake status --json`` prints. A part that cannot be read has an
+``error`` with the reason; it never looks like an empty answer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import psutil
-
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
@@ -23,7 +21,7 @@ from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
-from financelake_assets.operations import deployment
+from financelake_assets.operations import deployment, footprint
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.storage.delta import TableSpec
@@ -42,13 +40,13 @@ def status(settings: Settings) -> dict[str, Any]:
     running = process_status(settings)
     topics = topic_status(settings, running)
     streams = stream_status(settings, running)
-    away = store_error(settings)  # asked once, not by each table again
+    away = store_error(settings)  # checked once, not again for each table
     of_tables = _part if away is None else lambda _: away
     ledger = of_tables(lambda: read_ledger(settings, patience_seconds=5).as_dict())
     return {
         "healthy": is_healthy(running, topics, streams, ledger),
         "data_dir": str(settings.data_dir),
-        # of processes in other places only who put them there knows the address
+        # only the person who deployed the processes knows their addresses
         "urls": {}
         if deployment.elsewhere(settings)
         else {"dashboard": settings.dashboard_url, "dagster": settings.dagster_url},
@@ -63,7 +61,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def store_error(settings: Settings) -> dict[str, str] | None:
-    """Why the object store of the tables cannot be asked; ``None`` when it can, or there is none."""
+    """Why the object store of the tables does not answer; ``None`` if it does, or if there is none."""
     if settings.store.url is None:
         return None
     try:
@@ -77,7 +75,7 @@ def store_error(settings: Settings) -> dict[str, str] | None:
 def is_healthy(
     running: dict[str, Any], topics: dict[str, Any], streams: dict[str, Any], ledger: dict[str, Any]
 ) -> bool:
-    """Whether every process is well, every stream runs or rightly waits, and no message is unaccounted for."""
+    """Whether every process is healthy, every stream runs or waits for a good reason, and the ledger balances."""
     if "error" in topics or "error" in ledger or not running:
         return False
     behind = any(partition["lag"] for partitions in topics.values() for partition in partitions.values())
@@ -89,12 +87,12 @@ def is_healthy(
 
 
 def process_status(settings: Settings) -> dict[str, Any]:
-    """Each supervised process: state, health, restarts, age and resident memory with its children.
+    """Each supervised process: state, health, restarts, age and memory with its children (shared pages counted once).
 
-    Where the processes run in other places, the servers among them that can be asked, and whether they answer.
+    If the processes run elsewhere: those servers that can be asked, and whether they answer.
     """
     if deployment.elsewhere(settings):
-        # that of the object store writes to it; whether it can be read is said of the tables
+        # the check of the object store writes to it; the tables' status shows whether it can be read
         checks = deployment.checks(settings).items()
         servers = [(name, check) for name, check in checks if check != deployment.object_store]
         return {name: _server_status(name, check, settings) for name, check in servers}
@@ -112,13 +110,13 @@ def process_status(settings: Settings) -> dict[str, Any]:
             "restarts": health.restarts,
             "pid": state.pid or None,
             "uptime_seconds": round(time.time() - state.started_at) if state.pid else None,
-            "rss_mb": _resident_mb(state.pid) if state.pid else None,
+            "memory_mb": _memory_mb(state.pid) if state.pid else None,
         }
     return described
 
 
 def _server_status(name: str, check: Callable[[Settings], str], settings: Settings) -> dict[str, Any]:
-    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "rss_mb"))
+    unknown = dict.fromkeys(("restarts", "pid", "uptime_seconds", "memory_mb"))
     try:
         check(settings)
     except FinanceLakeError as problem:
@@ -126,19 +124,9 @@ def _server_status(name: str, check: Callable[[Settings], str], settings: Settin
     return {"title": name, "state": "answers", "healthy": True, "problem": None, **unknown}
 
 
-def _resident_mb(pid: int) -> int | None:
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return None
-    total = 0
-    for member in family:
-        try:
-            total += member.memory_info().rss
-        except psutil.Error:
-            continue
-    return round(total / 2**20)
+def _memory_mb(pid: int) -> int | None:
+    members = footprint.family(pid)
+    return round(footprint.memory_bytes(members) / 2**20) if members else None
 
 
 def topic_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +155,7 @@ def _topics(settings: Settings) -> dict[str, Any]:
 
 
 def stream_status(settings: Settings, running: dict[str, Any]) -> dict[str, Any]:
-    """Each continuous query by name; while the Spark server does not answer, that is what is said of it."""
+    """Each continuous query by name; the reason for each if the Spark server does not answer."""
     from financelake_assets.streams import client as streams
 
     spark = running.get("spark")
@@ -195,7 +183,7 @@ def model_status(settings: Settings) -> dict[str, Any]:
 
 
 def feed_status(settings: Settings) -> dict[str, Any]:
-    """What the lake's own feed last said of itself; empty when it has not run."""
+    """The last report of the lake's own feed; empty if it has not run."""
     state = read_state(settings)
     return {} if state is None else asdict(state)
 

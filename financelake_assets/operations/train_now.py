@@ -1,4 +1,4 @@
-"""``financelake train``: one training as a run of this lake's Dagster, waited for."""
+"""``financelake train``: runs one training in this lake's Dagster and waits for its end."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def train_now(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     try:
         run = client.submit_job_execution(TRAIN_JOB)
     except DagsterGraphQLClientError as error:
-        raise FinanceLakeError(f"Dagster did not take the training: {error}") from error
+        raise FinanceLakeError(f"Dagster did not accept the training: {error}") from error
     page = f"{settings.dagster_url}/runs/{run}"
     while (now := client.get_run_status(run)) not in _ENDED:
         say(f"training: {now.value.lower()}, {page}")
         time.sleep(1)
     if now is not DagsterRunStatus.SUCCESS:
-        raise FinanceLakeError(f"The training ended as {now.value}.", remedy=f"See {page}.")
+        raise FinanceLakeError(f"The training ended with the state {now.value}.", remedy=f"See {page}.")
     record = registry.champion(settings)
     return {"run": page, **({} if record is None else json.loads(json.dumps(asdict(record), default=str)))}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from financelake_assets.config import Settings
+from financelake_assets.config import Settings, settings_file
 
 PROCESS_VARIABLE = "FINANCELAKE_PROCESS"
 """Set in every process of a lake to its name; with ``FINANCELAKE_DATA_DIR`` it tells whose a left-over process is."""
@@ -40,6 +40,8 @@ def lake_environment(settings: Settings) -> dict[str, str]:
         key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_") and key != _NO_BYTECODE
     }
     ours = {"FINANCELAKE_DATA_DIR": str(settings.data_dir), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    if (file := settings_file.find()) is not None:  # a process of the lake has another working folder
+        ours[settings_file.VARIABLE] = str(file)
     if "PYTHONPATH" in inherited:  # an empty or relative entry of it would mean the data folder too
         entries = inherited["PYTHONPATH"].split(os.pathsep)
         inherited["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in entries if entry)

@@ -1,7 +1,8 @@
 """Makes the secrets of a lake of its own, in files that nobody but their owner reads.
 
 Enters: a data folder. Leaves: ``<data_dir>/secrets`` with mode 0700, and in it a file for each secret with mode 0600.
-The settings of every process of the lake take them from there (``config/own_secrets.py``).
+The settings of every process of the lake take them from there (``config/own_secrets.py``). Other Kafka clients of the
+lake's owner find the login in files of the usual format beside them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ import secrets
 import stat
 from pathlib import Path
 
+from financelake_assets.bronze.access import client_options, spark_options
+from financelake_assets.config import Settings
 from financelake_assets.config.own_secrets import NAMES, folder, read
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import write_whole
+
+LIBRDKAFKA = "kafka-librdkafka.properties"
+"""Login for clients on librdkafka, such as ``kcat -F``."""
+JAVA = "kafka-java.properties"
+"""Login for Java clients, such as the ``--command-config`` of Kafka's own tools."""
 
 _BYTES = 32
 
@@ -53,3 +61,16 @@ def _closed(place: Path) -> bool:
         return True
     place.chmod(0o700)
     return False
+
+
+def write_client_files(settings: Settings) -> None:
+    """Write the login to Kafka for other clients, as they read it.
+
+    Raises:
+        AccessError: the settings for a secured broker are incomplete.
+    """
+    java = {name.removeprefix("kafka."): value for name, value in spark_options(settings).items()}
+    for name, options in ((LIBRDKAFKA, client_options(settings)), (JAVA, java)):
+        lines = {"bootstrap.servers": settings.kafka_bootstrap, **options}
+        text = "".join(f"{key}={value}\n" for key, value in lines.items())
+        write_whole(folder(settings.data_dir) / name, text, private=True)

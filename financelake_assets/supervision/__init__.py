@@ -1,1 +1,1 @@
-"""Supervision of a lake's processes: which there are, how they start, whether they are well."""
+"""Supervision of a lake's processes: the list of processes, their start and their health."""

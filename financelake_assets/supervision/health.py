@@ -1,6 +1,6 @@
-"""Health of one process where no supervisor watches it, as in a container: ``python -m …supervision.health NAME``.
+"""Health of one process without a supervisor, as in a container: ``python -m …supervision.health NAME``.
 
-Input: the name that ``launch`` was given, and the same environment. Output: exit code 0, or 1 with the reason.
+Input: the name given to ``launch``, and the same environment. Output: exit code 0, or 1 with the reason.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes, processes
 
 _SILENT = timedelta(seconds=30)
-"""The feed says every two seconds what it does, also while it waits."""
+"""The feed reports every two seconds, also while it waits."""
 
 
 def broker(settings: Settings) -> str | None:
-    """The broker answers its protocol, over TLS where that is what it speaks."""
+    """The broker answers its protocol, over TLS if it uses TLS."""
     kafka = settings.kafka
     ca_file = kafka.ca_file if kafka.tls else None
     return probes.kafka(settings.host, kafka.port + settings.port_offset, ca_file)
@@ -35,7 +35,7 @@ def spark(settings: Settings) -> str | None:
 def spark_page(settings: Settings) -> str | None:
     """A master or a worker answers on its page."""
     if settings.spark.ui_port is None:
-        return "has no page to ask: set FINANCELAKE_SPARK__UI_PORT"
+        return "has no page to check: set FINANCELAKE_SPARK__UI_PORT"
     return probes.http(f"http://{settings.host}:{settings.spark.ui_port}/json/")
 
 
@@ -50,7 +50,7 @@ def webserver(settings: Settings) -> str | None:
 
 
 def daemon(settings: Settings) -> str | None:
-    """Becomes Dagster's own check, which looks for the daemon's heartbeats in its storage."""
+    """Replaces this process by Dagster's own check, which looks for the daemon's heartbeats in its storage."""
     command = dagster.liveness(settings)
     os.execve(command.argv[0], command.argv, {**os.environ, **command.env})  # noqa: S606  # no shell, on purpose
 
@@ -61,12 +61,12 @@ def dashboard(settings: Settings) -> str | None:
 
 
 def feed(settings: Settings) -> str | None:
-    """The feed has said lately what it does."""
+    """The feed has reported recently."""
     state = read_state(settings)
     if state is None:
-        return "has not begun"
+        return "has not started"
     silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
-    return f"has said nothing for {silent.total_seconds():.0f} s" if silent > _SILENT else None
+    return f"has not reported for {silent.total_seconds():.0f} s" if silent > _SILENT else None
 
 
 def exporter(settings: Settings) -> str | None:
@@ -86,11 +86,11 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "feed": feed,
     "exporter": exporter,
 }
-"""How each process shows that it is well."""
+"""The health check of each process."""
 
 
 def main(name: str) -> int:
-    """Check one; the exit code."""
+    """Check one process; return the exit code."""
     try:
         problem = CHECKS[name](get_settings())
     except EXPECTED as error:

@@ -1,9 +1,9 @@
 """Becomes one of the lake's processes: ``python -m financelake_assets.supervision.launch NAME``.
 
-Input: a name and the environment's settings. Output: this process, replaced by the one that the name stands for. What
-an earlier process of that name left running in this lake is ended first, and a JVM's jars are checked by hash, at every
-start, also when the supervisor restarts it. So the supervisor's configuration holds names, not command lines. As an
-image's entry point it runs whatever is no such name as it is: Dagster's Helm chart gives command lines.
+Input: a name and the environment's settings. Output: this process, replaced by the named one. It first ends what an
+earlier process of that name left running in this lake, and checks the hashes of a JVM's jars. This happens at every
+start, also when the supervisor restarts the process. So the supervisor's configuration has names, not command lines. As
+an image's entry point it runs any other command unchanged, because Dagster's Helm chart gives command lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from financelake_assets.supervision import leftovers, redact
 
 
 def broker(settings: Settings) -> Command:
-    """The Kafka broker, its folder formatted where that is still to do."""
+    """The Kafka broker; formats its folder if necessary."""
     java, class_path = find_java(fetch=settings.runtime.fetch_java), jars.class_path("kafka", settings)
     kafka.prepare(settings, java, class_path)
     return kafka.command(settings, java, class_path)
@@ -40,7 +40,7 @@ def spark_master(settings: Settings) -> Command:
 
 
 def spark_worker(settings: Settings) -> Command:
-    """A worker of one, with the jars that the server's tasks need."""
+    """A worker of a standalone cluster, with the jars that the server's tasks need."""
     jars.spark_class_path(settings)
     return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
 
@@ -51,7 +51,7 @@ def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Setting
 
 
 def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
-    """One of Dagster's processes, after the instance settings are written again."""
+    """One of Dagster's processes; writes the instance settings first."""
 
     def prepared(settings: Settings) -> Command:
         dagster.prepare(settings)
@@ -71,19 +71,19 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     CODE_LOCATION: of_dagster(dagster.code_server),
     "dagster-web": of_dagster(dagster.webserver),
     "dagster-daemon": of_dagster(dagster.daemon),
-    # many small frames for many visitors: a thread a frame is quicker than all threads for each
+    # many small requests of many visitors: one thread for each Arrow or polars task is faster than all threads
     "dashboard": module("dash_app", {"POLARS_MAX_THREADS": "1"}),
     "feed": module("financelake_assets.bronze.feed"),
     "exporter": module("financelake_assets.operations.exporter"),
     "watchdog": module("financelake_assets.supervision.watchdog"),
 }
-"""How each process of a lake is started."""
+"""The command of each process of a lake."""
 
 
 def main(name: str) -> None:
-    """Replace this process by the one called ``name``."""
+    """Replace this process by the process called ``name``."""
     settings = get_settings()
-    if name != CODE_LOCATION:  # the runs that it launched can end well without it
+    if name != CODE_LOCATION:  # runs that it launched can finish without it
         leftovers.end(settings, name)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     command = COMMANDS[name](settings)

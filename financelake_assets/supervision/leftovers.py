@@ -1,7 +1,8 @@
 """Orphaned processes of a lake, for instance Spark's Python workers after a ``kill -9`` of the server.
 
-Every process of a lake carries its name and its data folder in its environment, and hands them on to its children. That
-alone decides whose a process is: no pid file can be stale, and nothing of another lake or user is ever touched.
+Every process of a lake has its name and its data folder in its environment, and passes them on to its children. Only
+this decides to which lake a process belongs. So there is no stale pid file, and other lakes and users are never
+affected.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ _GRACE_SECONDS = 10
 
 
 def of_lake(settings: Settings, name: str | None = None) -> Iterator[psutil.Process]:
-    """Processes of this lake (with this name), but not the caller or what called it."""
+    """Processes of this lake (with this name), except the caller and its parents."""
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         if process.pid in spared:
             continue
         try:
             environment = process.environ()
-        except (psutil.Error, OSError):  # gone by now, or another user's
+        except (psutil.Error, OSError):  # it has ended, or belongs to another user
             continue
         if environment.get("FINANCELAKE_DATA_DIR") != str(settings.data_dir):
             continue
@@ -36,7 +37,7 @@ def of_lake(settings: Settings, name: str | None = None) -> Iterator[psutil.Proc
 
 
 def end(settings: Settings, name: str | None = None) -> list[int]:
-    """End them, gently at first; returns the ids of those that were ended."""
+    """End them, first with SIGTERM; return the ids of the ended processes."""
     processes = list(of_lake(settings, name))
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,7 +1,7 @@
 """Health probes: does a process answer its own protocol?
 
-Input: an address. Output: ``None`` when it answers, else the reason why not. An open port is not enough: the kernel
-accepts connections for a process that hangs.
+Input: an address. Output: ``None`` if the process answers, otherwise the reason. An open port is not enough, because
+the kernel accepts connections for a process that hangs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 0x04, 0
 
 
 def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
-    """Ask a Kafka broker for its API versions (request 18, version 0), over TLS where an authority is given.
+    """Ask a Kafka broker for its API versions (request 18, version 0), over TLS if a certificate authority is given.
 
-    It answers that before a client has logged in.
+    A broker answers this before a client has logged in.
     """
     body = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation id, no client id
     answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10, ca_file)
@@ -68,7 +68,7 @@ def http(url: str) -> str | None:
 
 
 def _exchange(host: str, port: int, sent: bytes, expected: int, ca_file: Path | None = None) -> bytes | str:
-    """Send bytes, return the first ``expected`` bytes of the answer, or the reason why there are none."""
+    """Send bytes; return the first ``expected`` bytes of the answer, or the reason why there are none."""
     try:
         with _connection(host, port, ca_file) as connection:
             return _answer(connection, sent, expected) or f"closes connections at {host}:{port}"

@@ -1,4 +1,4 @@
-"""The processes of a lake: which there are, in what order they start, and how each shows that it is well."""
+"""The processes of a lake: their list, the order of their start, and their health checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from financelake_assets.supervision.probes import Probe
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What the supervisor says of a process: its state, process id (0 when none), start (seconds), and last words."""
+    """The supervisor's view of a process: its state, process id (0 if none), start (seconds), and last message."""
 
     name: str
     state: str
@@ -23,7 +23,7 @@ class ProcessState:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there; it may still be getting ready."""
+        """Whether the process exists; it may not be ready yet."""
         return self.state in ("STARTING", "RUNNING")
 
 
@@ -31,9 +31,9 @@ class ProcessState:
 class Process:
     """One supervised process.
 
-    ``stage``: those of a stage start together, once all of the stage before are well.
-    ``probe`` says ``None`` when the process is well; without one it is well once it has not ended for
-    some seconds. ``stop_seconds``: patience with a SIGTERM before a SIGKILL.
+    ``stage``: processes of one stage start together, when all of the stage before are healthy.
+    ``probe`` returns ``None`` when the process is healthy; a process without a probe is healthy when it has run for
+    some seconds. ``stop_seconds``: the time from a SIGTERM to a SIGKILL.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Process:
     port: int | None = None
 
     def problem(self, state: ProcessState) -> str | None:
-        """Why the process is not well, given what the supervisor says of it; ``None`` when it is."""
+        """Why the process is not healthy, given the supervisor's view of it; ``None`` if it is."""
         if not state.running:
             return state.said
         if self.probe is None:
@@ -55,8 +55,8 @@ class Process:
 def of_lake(settings: Settings) -> dict[str, Process]:
     """The processes of this lake by name, without the servers that it uses but does not run.
 
-    They stop in reverse, one by one, so that each can end what it is at while what it needs is still there: a sensor
-    that asks Spark something would otherwise hold the code location open until it is killed.
+    They stop in reverse order, one by one, so that each process can finish its work while the servers that it needs
+    still run. Otherwise a sensor that waits for Spark would block the code location until it is killed.
     """
     offset, host = settings.port_offset, settings.host
     kafka_port = settings.kafka.port + offset

@@ -1,7 +1,7 @@
-"""Keeps secrets out of another program's output: ``python -m …supervision.redact`` copies its input without them.
+"""Removes secrets from another program's output: ``python -m …supervision.redact`` copies its input without them.
 
 Spark's Python workers print the address that they connect to, with the Connect server's token in it, and neither Spark
-nor pyspark can be told not to. So what the server prints goes through here where there is a token.
+nor pyspark has a setting against this. So if there is a token, the server's output goes through this filter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.servers.command import PYTHON
 
 _SHORTEST = 8
-"""What is shorter stands in too many places to be blotted out, and is no secret worth the name."""
+"""Shorter values occur in too many places to be removed, and are too weak to be secrets."""
 _BLOT = b"**********"
 
 
@@ -34,7 +34,7 @@ def secrets(group: BaseModel) -> Iterator[bytes]:
 
 
 def copy(source: BinaryIO, target: BinaryIO, hidden: Iterable[bytes]) -> None:
-    """Copy line by line, each as soon as it is there, with every secret blotted out."""
+    """Copy each line as soon as it arrives, without any secret."""
     longest_first = sorted(set(hidden), key=len, reverse=True)
     for line in iter(source.readline, b""):
         for secret in longest_first:
@@ -44,15 +44,15 @@ def copy(source: BinaryIO, target: BinaryIO, hidden: Iterable[bytes]) -> None:
 
 
 def output_through_here(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Send what this process, and what takes its place, prints from now on through a process of its own.
+    """Send the output of this process, and of the program that replaces it, through a separate filter process.
 
-    It ends by itself when nobody is left who could print.
+    The filter ends by itself when no process can write to it any more.
     """
     if settings.spark.token is None:
         return
     command = [*PYTHON, "-m", "financelake_assets.supervision.redact"]
     filter_ = subprocess.Popen(command, stdin=subprocess.PIPE, env=dict(environment))  # noqa: S603
-    assert filter_.stdin is not None  # noqa: S101  # it was asked for
+    assert filter_.stdin is not None  # noqa: S101  # because of stdin=PIPE
     for stream in (sys.stdout, sys.stderr):
         os.dup2(filter_.stdin.fileno(), stream.fileno())
 
@@ -60,7 +60,7 @@ def output_through_here(settings: Settings, environment: Mapping[str, str]) -> N
 if __name__ == "__main__":
     import signal
 
-    # the server is stopped first, and may say something on its way
+    # the server stops first, and may print something while it stops
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     copy(sys.stdin.buffer, sys.stdout.buffer, secrets(get_settings()))

@@ -1,7 +1,7 @@
 """Supervision by supervisord: it starts, restarts with back-off, stops in order, and keeps and rotates the logs.
 
-Input: settings. Output: one supervisord a lake, reached through a Unix socket in ``<data_dir>/run``. What it has been
-told is in ``supervisord.conf`` beside the socket; what each process printed is in ``<data_dir>/logs``.
+Input: settings. Output: one supervisord for each lake, reached through a Unix socket in ``<data_dir>/run``. Its
+configuration is ``supervisord.conf`` beside the socket; the output of each process is in ``<data_dir>/logs``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NAME = "supervisor"
 
 
 def folder(settings: Settings) -> Path:
-    """Sockets, configuration and state of what runs."""
+    """The folder of sockets, configuration and state of the running lake."""
     return settings.run_dir
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """Where a process's output goes."""
+    """The log file of a process's output."""
     return settings.data_dir / "logs" / f"{name}.log"
 
 
@@ -56,7 +56,7 @@ def configuration(settings: Settings) -> str:
         "supervisord": {
             "nodaemon": "true",
             "silent": "true",
-            "umask": "077",  # what a lake writes is its owner's; a data folder that is open to readers stays so
+            "umask": "077",  # only the owner can read what a lake writes; an existing open data folder stays open
             "logfile": log_file(settings, "supervisord"),
             "logfile_maxbytes": "5MB",
             "logfile_backups": 1,
@@ -68,7 +68,7 @@ def configuration(settings: Settings) -> str:
     for place, process in enumerate(processes.of_lake(settings).values()):
         sections[f"program:{process.name}"] = {
             "command": f'"{sys.executable}" -P -m financelake_assets.supervision.launch {process.name}',
-            "priority": 100 + place,  # the supervisor stops the last first, and waits for each
+            "priority": 100 + place,  # the supervisor stops the last one first, and waits for each
             "autostart": "false",  # `up` starts them stage by stage
             "autorestart": "true",
             "startsecs": _SETTLED_SECONDS,
@@ -127,7 +127,7 @@ class Supervisor:
         """Start the supervisor itself, detached from this terminal, and wait until it answers.
 
         Raises:
-            FinanceLakeError: it did not answer; the message holds the end of its log.
+            FinanceLakeError: it did not answer; the message contains the end of its log.
         """
         settings = self._settings
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
@@ -149,11 +149,11 @@ class Supervisor:
         while not self.alive():
             if process.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(errors="replace")[-1000:].strip()
-                raise FinanceLakeError(f"The supervisor did not start:\n{said}", remedy=f"The whole log is {log}.")
+                raise FinanceLakeError(f"The supervisor did not start:\n{said}", remedy=f"The complete log is {log}.")
             time.sleep(0.1)
 
     def states(self) -> dict[str, ProcessState]:
-        """What the supervisor says of each process; empty when there is no supervisor."""
+        """The supervisor's view of each process; empty without a supervisor."""
         try:
             answers = self._call("getAllProcessInfo")
         except OSError:
@@ -166,7 +166,7 @@ class Supervisor:
         }
 
     def start_process(self, name: str) -> None:
-        """Start a process unless it runs or is about to."""
+        """Start a process unless it runs or is starting."""
         try:
             self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
@@ -174,7 +174,7 @@ class Supervisor:
                 raise FinanceLakeError(f"{name} cannot be started: {fault.faultString}") from fault
 
     def stop_process(self, name: str) -> None:
-        """Stop a process and wait for its end; one that does not run is left as it is."""
+        """Stop a process and wait for its end; do nothing if it does not run."""
         try:
             self._call("stopProcess", name, True)
         except xmlrpc.client.Fault as fault:
@@ -182,12 +182,12 @@ class Supervisor:
                 raise
 
     def shut_down(self, seconds: float = 120) -> None:
-        """Have the supervisor stop all processes, last started first, and end.
+        """Make the supervisor stop all processes, the last started first, and end.
 
         Raises:
             FinanceLakeError: it still runs after ``seconds``.
         """
-        # it closes its socket long before the processes have stopped: only its own end says that all is done
+        # it closes its socket long before the processes have stopped: only its own end shows that all have
         supervisors = list(leftovers.of_lake(self._settings, _NAME))
         self._call("shutdown")
         _, running = psutil.wait_procs(supervisors, timeout=seconds)
@@ -210,17 +210,17 @@ def _last_words(answer: dict[str, Any]) -> str:
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether the lake is meant to run: from ``up`` until ``down``."""
+    """Whether the lake should run: from ``up`` until ``down``."""
     return _mark(settings).exists()
 
 
 def mark_wanted(settings: Settings) -> None:
-    """Note that the lake is meant to run from now on."""
+    """Record that the lake should run from now on."""
     _mark(settings).touch()
 
 
 def mark_unwanted(settings: Settings) -> None:
-    """Note that the lake was stopped on purpose."""
+    """Record that the lake was stopped on purpose."""
     _mark(settings).unlink(missing_ok=True)
 
 

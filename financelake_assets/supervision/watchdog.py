@@ -1,8 +1,8 @@
-"""The watchdog: restarts processes that run but do not answer, those that the supervisor gave up, and the supervisor.
+"""The watchdog: restarts processes that do not answer, processes that the supervisor gave up, and the supervisor.
 
-Input: the supervisor's states and the probes. Output: ``<data_dir>/run/health.json`` for ``status`` to read, and
-restarts whose back-off doubles. It is itself one of the supervised processes; when the supervisor is gone, it becomes
-``financelake up --detach``, which clears what was left and starts a new one.
+Input: the supervisor's states and the probes. Output: ``<data_dir>/run/health.json`` for ``status``, and restarts with
+a back-off that doubles. The watchdog is itself a supervised process. When the supervisor is gone, it becomes
+``financelake up --detach``, which ends the remaining processes and starts a new supervisor.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from financelake_assets.supervision.supervisor import Supervisor, folder, log_fi
 
 INTERVAL_SECONDS = 3.0
 STARTING_SECONDS = 60.0
-"""How long after its start a process may not answer yet."""
+"""How long after its start a process may fail to answer."""
 PATIENCE = 3
-"""So many probes in a row may fail before a process counts as hung."""
+"""After this many failed probes in a row a process counts as hung."""
 LONGEST_BACK_OFF_SECONDS = 300.0
 WELL_AFTER_SECONDS = 120.0
-"""Well for this long, a process's earlier failures no longer lengthen the back-off."""
+"""After a process has been healthy for this long, its earlier failures no longer lengthen the back-off."""
 
 
 class Action(Enum):
@@ -44,7 +44,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class ProcessHealth:
-    """What the watchdog remembers of a process. Times are seconds since the epoch."""
+    """The watchdog's record of a process. Times are seconds since the epoch."""
 
     problem: str | None = None
     failed_probes: int = 0
@@ -54,21 +54,21 @@ class ProcessHealth:
     acted_at: float = 0.0
 
     def back_off_seconds(self) -> float:
-        """How long to wait after the last action before the next: 0, 10, 20, 40 … at most 300 s."""
+        """Time to wait from the last action to the next: 0, 10, 20, 40 … at most 300 s."""
         return 0.0 if self.in_a_row == 0 else min(LONGEST_BACK_OFF_SECONDS, 5.0 * 2.0**self.in_a_row)
 
 
 def judge(health: ProcessHealth, state: ProcessState, problem: str | None, now: float) -> tuple[ProcessHealth, Action]:
-    """Decide about a process from what was known, what the supervisor says, and what its probe found.
+    """Decide about a process from its record, the supervisor's view of it, and the result of its probe.
 
     Args:
-        health: what was remembered.
-        state: what the supervisor says now.
+        health: the record.
+        state: the supervisor's view now.
         problem: why the probe failed, or ``None``.
         now: seconds since the epoch.
 
     Returns:
-        What to remember, and what to do. A process that a user stopped stays stopped.
+        The new record, and the action. A process that a user stopped stays stopped.
     """
     if health.pid and state.pid and state.pid != health.pid:
         health = replace(health, restarts=health.restarts + 1)
@@ -96,12 +96,12 @@ def _acted(health: ProcessHealth, now: float, action: Action) -> tuple[ProcessHe
 
 
 def health_file(settings: Settings) -> Path:
-    """Where the watchdog says what it sees."""
+    """The file with the watchdog's observations."""
     return folder(settings) / "health.json"
 
 
 def read_health(settings: Settings) -> dict[str, ProcessHealth]:
-    """What the watchdog saw last, by process; empty before its first look."""
+    """The watchdog's last observation of each process; empty before its first round."""
     entries = (read_json(health_file(settings)) or {}).get("processes", {})
     return {name: ProcessHealth(**entry) for name, entry in entries.items()}
 
@@ -109,7 +109,7 @@ def read_health(settings: Settings) -> dict[str, ProcessHealth]:
 def look(
     settings: Settings, supervisor: Supervisor, watched: dict[str, Process], known: dict[str, ProcessHealth]
 ) -> dict[str, ProcessHealth]:
-    """One round: probe everything, act where needed, and write down what was seen."""
+    """One round: probe every process, act if needed, and store the observations."""
     moved = clock.look(settings)
     if moved.moved_within(2 * INTERVAL_SECONDS):
         print(f"the clock was set by {moved.moved_by:+.0f} s", flush=True)  # noqa: T201
@@ -140,19 +140,19 @@ def _write(settings: Settings, seen: dict[str, ProcessHealth]) -> None:
     }
     try:
         write_whole(health_file(settings), json.dumps(content))
-    except OSError as error:  # a full disk must not end who restarts the processes
+    except OSError as error:  # a full disk must not end the process that restarts the others
         print(f"cannot write {health_file(settings)}: {error}", flush=True)  # noqa: T201
 
 
 def _write_to_own_log(settings: Settings) -> None:
-    """Point the output at the log: the pipe to a supervisor that is gone would end whoever writes to it."""
+    """Send the output to the log file: writing to the pipe of a supervisor that is gone would end this process."""
     with log_file(settings, "watchdog").open("ab") as log:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(log.fileno(), stream.fileno())
 
 
 def main() -> None:
-    """Watch until told to end."""
+    """Watch until the process is told to end."""
     settings, parent = get_settings(), os.getppid()
     supervisor = Supervisor(settings)
     watched = {name: process for name, process in processes.of_lake(settings).items() if name != "watchdog"}
@@ -163,7 +163,7 @@ def main() -> None:
                 return
             _write_to_own_log(settings)
             print("the supervisor is gone, starting the lake again", flush=True)  # noqa: T201
-            os.environ.pop(PROCESS_VARIABLE)  # no longer one of those that are to be ended
+            os.environ.pop(PROCESS_VARIABLE)  # otherwise `up` would end this process as a remaining one
             os.execv(sys.executable, [*PYTHON, "-m", "financelake_assets.cli", "up", "--detach"])  # noqa: S606
         known = look(settings, supervisor, watched, known)
         time.sleep(INTERVAL_SECONDS)

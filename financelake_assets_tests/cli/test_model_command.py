@@ -42,7 +42,7 @@ def test_an_unknown_version_is_refused_with_a_remedy(
     assert "financelake model list" in said
 
 
-@pytest.mark.parametrize(("age", "says"), [(1, "makes the signals"), (91, "every signal is HOLD (model_expired)")])
+@pytest.mark.parametrize(("age", "says"), [(1, "is the champion"), (91, "every signal is HOLD (model_expired)")])
 def test_the_age_of_the_champion_is_said(age: int, says: str):
     trained = (datetime.now(UTC) - timedelta(days=age)).isoformat()
     row = {"model_version": "rf-1", "status": "champion", "trained_at": trained}

@@ -145,6 +145,31 @@ def test_a_visitor_chooses_time_zone_and_numbers_and_the_browser_keeps_them(
         assert problems == []
 
 
+_HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_page_that_nobody_looks_at_asks_for_nothing_until_somebody_does(
+    dashboard: Dashboard, browser: Browser
+) -> None:
+    written.write_lake(dashboard.lake, ("BTC-USD",), skip_last=2)
+    with open_page(browser) as (page, problems):
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD")
+        _settled(page)
+        page.evaluate(_HIDE, True)
+        page.wait_for_timeout(1_000)  # what was under way arrives
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        shown = _next_bars(dashboard, "BTC-USD", 1)["event_time"][0].strftime("%Y-%m-%d")
+        page.wait_for_timeout(2_000)
+        assert asked == []
+        page.evaluate(_HIDE, False)
+        expect(page.locator("#symbol-facts")).to_contain_text(shown)
+        assert problems == []
+
+
 _SLOW_ANSWERS = """
 const plain = window.fetch;
 window.fetch = async (...all) => {

@@ -46,8 +46,8 @@ def test_the_reliability_chart_is_valid_plotly(colours: Any) -> None:
     row = {"stated": 0.52, "hit_rate": 0.5, "hit_rate_low": 0.4, "hit_rate_high": 0.6, "predictions": 200}
     figure = reliability([row], colours)
     graph_objects.Figure(figure)
-    assert _trace(figure, "Came true")["error_y"]["array"] == [pytest.approx(0.1)]
-    assert _trace(figure, "As stated")["x"] == _trace(figure, "As stated")["y"]
+    assert _trace(figure, "Hit rate")["error_y"]["array"] == [pytest.approx(0.1)]
+    assert _trace(figure, "Perfect calibration")["x"] == _trace(figure, "Perfect calibration")["y"]
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "WTI"])

@@ -96,10 +96,10 @@ def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> 
 def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:
     account = _account(_read(traded))
     rules = PortfolioSettings()
-    assert "Kill switch not pulled" in str(view.kill_switch(account, rules))
+    assert "The kill switch is not active" in str(view.kill_switch(account, rules))
     halted = account.equity.with_columns(halted=pl.lit(True))
     said = str(view.kill_switch(portfolio.AccountView("stock", "1d", halted, {}, [], []), rules))
-    assert "Kill switch pulled" in said
+    assert "The kill switch is active" in said
     assert "20 steps" in said
 
 
@@ -109,7 +109,7 @@ def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
     assert "Sharpe ratio" in whole
     assert "bought" in whole
     bare = portfolio.AccountView("stock", "1d", account.equity.head(1), {}, [], [])
-    assert "nothing but cash" in str(view.page(bare))
+    assert "has only cash" in str(view.page(bare))
     assert "has not traded" in str(view.page(bare))
     assert "1 steps" in view.chart_words(bare)
     graph_objects.Figure(curves.equity(bare, LIGHT))

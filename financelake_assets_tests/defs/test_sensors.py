@@ -225,7 +225,7 @@ def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     get_settings.cache_clear()
     events, after, said = tick(cursor)
     assert (events, after) == ({}, cursor)
-    assert "the broker does not answer, the next tick asks again" in said
+    assert "the broker does not answer, the next tick retries" in said
     lake = LakeResource()
     resources = {"lake": lake, "topics": TopicsResource(lake=lake)}
     with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance, resources=resources) as context:

@@ -157,7 +157,9 @@ def test_a_check_that_fails_is_an_alert_until_it_passes(
     with dg.DagsterInstance.ephemeral() as instance:
         assert sensors.failed_checks(instance) == {}
         job.execute_in_process(instance=instance, raise_on_error=False)
-        assert sensors.failed_checks(instance) == {"silver/bars/unique_key": "one row a symbol, interval, event_time"}
+        assert sensors.failed_checks(instance) == {
+            "silver/bars/unique_key": "one row for each symbol, interval, event_time"
+        }
         DeltaTable(BARS.path(offline_lake)).delete()
         job.execute_in_process(instance=instance)
         assert sensors.failed_checks(instance) == {}

@@ -73,7 +73,7 @@ def test_the_chart_starts_the_webserver_behind_the_guard_with_a_token():
     assert "docker/dagster-webserver /app/bin/dagster-webserver" in image
     assert "PATH=/app/bin:/app/.venv/bin:$PATH" in image, "before the script that Dagster brings"
     assert "--extra k8s" in image, "its instance launches runs as pods"
-    items = values["volumes"][0]["secret"]["items"]
+    items = values["volumes"][0]["projected"]["sources"][0]["secret"]["items"]
     assert [item["path"] for item in items] == ["FINANCELAKE_WEB_TOKEN"]
     assert "SecretStr" in str(setting("FINANCELAKE_WEB_TOKEN"))
     assert f" {items[0]['key']};" in (DOCKER / "secrets.sh").read_text()

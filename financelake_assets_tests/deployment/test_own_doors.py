@@ -91,12 +91,25 @@ def test_kafka_serves_the_lake_which_says_nothing_of_a_password(own: Settings, b
     assert [message.value() for message in read(own, spans)] == [b"{}"]
 
 
+def test_the_owners_other_kafka_clients_find_the_login(own: Settings, broker: int):
+    made.write_client_files(own)
+    place = own_secrets.folder(own.data_dir)
+    assert stat.S_IMODE((place / made.JAVA).stat().st_mode) == 0o600
+    written = (place / made.LIBRDKAFKA).read_text().splitlines()
+    found = AdminClient(dict(line.split("=", 1) for line in written)).list_topics(timeout=10)
+    assert "bronze.crypto" in found.topics
+    java = dict(line.split("=", 1) for line in (place / made.JAVA).read_text().splitlines())
+    assert java["sasl.jaas.config"] == spark_options(own)["kafka.sasl.jaas.config"]
+    assert java["bootstrap.servers"] == own.kafka_bootstrap
+
+
 @pytest.mark.parametrize("port", ["port", "controller_port"])
 def test_kafka_and_its_controller_serve_nobody_else(own: Settings, broker: int, port: str):
     address = f"127.0.0.1:{getattr(own.kafka, port)}"
     plain = {"bootstrap.servers": address, "log_level": 0}
     wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "lake"}
-    for config in (plain, {**plain, **wrong, "sasl.password": "guessed"}):
+    guessed = {**plain, **wrong, "sasl.password": str(own.kafka.port)}
+    for config in (plain, guessed):
         with pytest.raises(KafkaException):
             AdminClient(config).list_topics(timeout=3)
     producer = Producer({**plain, "message.timeout.ms": 3_000})

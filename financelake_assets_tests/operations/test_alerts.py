@@ -89,7 +89,7 @@ def test_whatever_happens_nothing_is_said_twice_within_the_hour(looks: list[set[
         assert set(said) == present
 
 
-ACTIVE = [Alert("silver/stale", "Silver stands still", "7 messages wait")]
+ACTIVE = [Alert("silver/stale", "Silver does not commit", "7 messages wait")]
 OVER = {"stream/gold": 1_000.0}
 
 
@@ -125,10 +125,10 @@ def test_a_webhook_gets_the_alert_and_its_end(webhook):
     settings = AlertSettings.model_validate({"urls": [f"{address}/hook"]})
     tell(ACTIVE, dict.fromkeys(channels(settings), OVER), 2_000.0, settings, logged.append)
     assert [(item["title"], item["message"], item["type"]) for item in received] == [
-        ("FinanceLake: Silver stands still", "7 messages wait", "failure"),
+        ("FinanceLake: Silver does not commit", "7 messages wait", "failure"),
         ("FinanceLake: Over", "stream/gold", "success"),
     ]
-    assert logged == ["Silver stands still: 7 messages wait", "Over: stream/gold"]
+    assert logged == ["Silver does not commit: 7 messages wait", "Over: stream/gold"]
 
 
 @pytest.mark.parametrize("dead", ["{address}/broken", "json://127.0.0.1:{closed}/hook", "nonsense-with-a-password"])
@@ -144,7 +144,7 @@ def test_an_address_that_does_not_hear_keeps_no_other_from_hearing_and_hears_lat
     # mended, it is told what it missed, and the other is not told again
     received.clear()
     told = say([f"{address}/hook", f"{address}/other"], told.said, 2_030.0)
-    assert [item["title"] for item in received] == ["FinanceLake: Silver stands still", "FinanceLake: Over"]
+    assert [item["title"] for item in received] == ["FinanceLake: Silver does not commit", "FinanceLake: Over"]
     assert (told.deaf, told.said["1"]) == ({}, {"silver/stale": 2_030.0})
 
 
@@ -185,7 +185,7 @@ def test_a_mail_arrives():
     finally:
         server.stop()
     assert len(received) == 2
-    assert "Silver stands still" in received[0]
+    assert "Silver does not commit" in received[0]
 
 
 def test_without_addresses_the_log_is_told():

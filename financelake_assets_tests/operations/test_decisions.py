@@ -86,7 +86,7 @@ def test_the_first_training_is_due_when_the_history_is_in_silver():
         ({"lag": 201}, "201 messages behind"),
         ({"trained_rows": 9_001}, "999 new silver rows"),
         ({"failures": 1, "seconds_since_failure": 59.0}, "1 trainings failed"),
-        ({"failures": 3, "seconds_since_failure": 239.0}, "the next in 1 s"),
+        ({"failures": 3, "seconds_since_failure": 239.0}, "the next starts in 1 s"),
     ],
 )
 def test_training_waits_and_says_for_what(change: dict[str, object], why: str):
@@ -136,16 +136,20 @@ WAITING = Backlog(messages=1, commits=0, seconds=0.0, in_flight=False, failures=
 @pytest.mark.parametrize(
     ("change", "due", "words"),
     [
-        ({}, False, "100 messages or 60 s start"),
-        ({"messages": 99, "seconds": 59.9}, False, "100 messages or 0 s start"),
+        ({}, False, "start at 100 messages or in 60 s"),
+        ({"messages": 99, "seconds": 59.9}, False, "start at 100 messages or in 0 s"),
         ({"messages": 100}, True, "100 messages"),
         ({"seconds": 60.0}, True, "1 messages"),
         ({"messages": 0, "seconds": 60.0}, False, "nothing waits"),
         ({"messages": 0, "commits": 3, "seconds": 60.0}, True, "3 commits"),
-        ({"messages": 10**9, "in_flight": True}, False, "a run works on them"),
-        ({"messages": 100, "failures": 1, "seconds_since_failure": 59.0}, False, "1 runs failed, the next in 1 s"),
+        ({"messages": 10**9, "in_flight": True}, False, "a run processes them"),
+        (
+            {"messages": 100, "failures": 1, "seconds_since_failure": 59.0},
+            False,
+            "1 runs failed, the next starts in 1 s",
+        ),
         ({"messages": 100, "failures": 1, "seconds_since_failure": 60.0}, True, "100 messages"),
-        ({"messages": 100, "failures": 99, "seconds_since_failure": 7_679.0}, False, "the next in 1 s"),
+        ({"messages": 100, "failures": 99, "seconds_since_failure": 7_679.0}, False, "the next starts in 1 s"),
     ],
 )
 def test_many_messages_start_the_queries_at_once_and_few_after_a_while(change, due, words):

@@ -60,7 +60,7 @@ def test_a_data_folder_that_cannot_be(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["My Lake", "märkte", "a%20b", "a#b"])
 def test_a_data_folder_that_delta_tables_cannot_be_read_under(tmp_path: Path, name: str):
-    with pytest.raises(FinanceLakeError, match="character in its path") as raised:
+    with pytest.raises(FinanceLakeError, match="has a character that Delta") as raised:
         preflight.data_folder(Settings(data_dir=tmp_path / name))
     assert "FINANCELAKE_DATA_DIR" in raised.value.remedy
     assert not (tmp_path / name).exists()
@@ -83,7 +83,7 @@ def test_too_little_memory(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("files", "says"), [([], "is new"), (["bootstrap.checkpoint"], "formatted by half"), (["meta.properties"], "half")]
+    ("files", "says"), [([], "is new"), (["bootstrap.checkpoint"], "in part"), (["meta.properties"], "in part")]
 )
 def test_the_brokers_folder(tmp_path: Path, files: list[str], says: str):
     data = tmp_path / "kafka" / "data"

@@ -70,7 +70,7 @@ def test_a_time_before_the_table_is_refused(asked_lake: Settings):
 
 @pytest.mark.parametrize("as_of", ["yesterday", "1.5", "-1", -1, ""])
 def test_what_is_neither_version_nor_time_is_refused(asked_lake: Settings, as_of: str | int):
-    with pytest.raises(lake.QueryError, match=r"no version|neither"):
+    with pytest.raises(lake.QueryError, match=r"not a version|neither"):
         lake.table("gold.signals", as_of=as_of, settings=asked_lake)
 
 
@@ -195,7 +195,7 @@ def test_going_on_from_a_commit_that_was_cleaned_up_is_refused(asked_lake: Setti
     table = opened(asked_lake)
     table.create_checkpoint()
     Path(asked_lake.table("gold", "signals"), "_delta_log", f"{1:020}.json").unlink()
-    with pytest.raises(lake.VersionGoneError, match=r"version 1 of gold.signals is not in its log"):
+    with pytest.raises(lake.VersionGoneError, match=r"log of gold.signals no longer has the commit of version 1"):
         lake.follow("gold.signals", after=0, settings=asked_lake)
     with pytest.raises(lake.VersionGoneError, match="has no version 99"):
         lake.follow("gold.signals", after=99, settings=asked_lake)

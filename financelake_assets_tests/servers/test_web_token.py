@@ -18,7 +18,7 @@ from financelake_assets.servers import web_token
 from financelake_assets.servers.web_guard import WebGuard
 from financelake_assets.servers.web_token import WebToken
 
-TOKEN = "c5b5b0b7a0c54e1fb0d7"
+TOKEN = "-".join(["the", "lakes", "own"])
 KEY = WebToken(TOKEN)
 COOKIE = KEY.exchange("/", "")["Set-Cookie"].partition(";")[0]
 

@@ -149,8 +149,8 @@ def test_a_store_that_does_not_is_refused(tmp_path: Path):
 def test_a_bucket_that_is_not_there_is_named(running: Store, tmp_path: Path):
     found = finding(running.lake(tmp_path, url="s3://nobody/lake"))
     assert not found.well
-    assert "has no bucket of s3://nobody/lake" in found.detail
-    with pytest.raises(StoreError, match="has no bucket of s3://nobody/lake"):
+    assert "has no bucket for s3://nobody/lake" in found.detail
+    with pytest.raises(StoreError, match="has no bucket for s3://nobody/lake"):
         store.table_names(running.lake(tmp_path, url="s3://nobody/lake"))
 
 

@@ -1,4 +1,4 @@
-"""Bronze in Dagster: where data comes from, and one asset a topic."""
+"""Bronze in Dagster: the sources of data, and one asset for each topic."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ PROVIDERS = [
         description=description,
     )
     for name, kind, description in (
-        ("replay", "file", "Real market history that comes with FinanceLake, played as if it were live."),
+        ("replay", "file", "Real market history that comes with FinanceLake, replayed as if it were live."),
         ("yfinance", "api", "Yahoo Finance, for personal use; contacted only by `financelake ingest`."),
         ("csv", "csv", "A user's own CSV or Parquet files, by `financelake ingest`."),
     )
@@ -67,7 +67,7 @@ def topic_metadata(topic: str, watermarks: Watermarks) -> dict[str, Any]:
 def bronze_topics(
     context: dg.AssetExecutionContext, lake: LakeResource, topics: TopicsResource
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Create the topics that are missing, reconcile the others, and report what is on them."""
+    """Create missing topics, correct the settings of the others, and report their contents."""
     found = {one.topic: one for one in topics.ensure()}
     watermarks = topics.watermarks()
     consumed = consumed_offsets(lake.settings)
@@ -95,7 +95,7 @@ def bronze_topics(
         )
 
 
-# -- history, loaded and back-filled from the UI --------------------------------------------------------
+# -- history, loaded and back-filled from Dagster's page ------------------------------------------------
 
 FIRST_YEAR = 1986
 YEARS = dg.TimeWindowPartitionsDefinition(start=str(FIRST_YEAR), cron_schedule="0 0 1 1 *", fmt="%Y", end_offset=1)
@@ -105,11 +105,11 @@ HISTORY = dg.MultiPartitionsDefinition(
 
 
 class HistoryConfig(dg.Config):
-    """Whose history a run loads; the fields are those of ``financelake ingest``."""
+    """Which history a run loads; the fields are those of ``financelake ingest``."""
 
-    provider: str = Field("replay", description="replay, csv, synthetic, yfinance, or one that a package registers")
+    provider: str = Field("replay", description="replay, csv, synthetic, yfinance, or a provider of another package")
     path: str | None = Field(None, description="csv: a file or folder below <data_dir>/import or dagster.import_dirs")
-    asset_class: str | None = Field(None, description="csv: what the symbols are, where the guess is wrong")
+    asset_class: str | None = Field(None, description="csv: the asset class of the symbols, if the guess is wrong")
     interval: str | None = Field(None, description="1d, 1h, 1m …, or tick")
     symbol: str | None = Field(None, description="csv: the symbol of a file without a symbol column")
     symbols: list[str] = Field([], description="only these symbols; needed for yfinance")
@@ -129,7 +129,7 @@ class HistoryConfig(dg.Config):
     kinds={"kafka", "python"},
     owners=OWNERS,
     partitions_def=HISTORY,
-    # one run publishes all the years of a back-fill: a run a year would take longer to start than to load
+    # one run publishes all the years of a back-fill, because the start of a run takes longer than the load of a year
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="bronze_history",
     retry_policy=RETRIES,
@@ -137,14 +137,14 @@ class HistoryConfig(dg.Config):
 def bronze_history(
     context: dg.AssetExecutionContext, config: HistoryConfig, lake: LakeResource
 ) -> dg.MaterializeResult[None]:
-    """A provider's history on the topics, by asset class and year; what is there already is not published again."""
+    """A provider's history on the topics, by asset class and year; rows that are there are not published again."""
     refuse_path(config.path, lake.settings)
     totals = {"rows": 0, "published": 0, "known": 0, "odd": 0, "dead": 0}
     symbols: set[str] = set()
     refused: dict[str, None] = {}
     newest = YEARS.get_partition_keys()[-1]
     for key in context.partition_keys:
-        # a partition is a load of its own, so that any back-fill knows what another one has published
+        # each partition is a separate load, so that any back-fill finds what another one has published
         result = ingest(history_request(config, key, newest), lake.settings)
         for note in result.notes:
             context.log.info(note)
@@ -165,10 +165,10 @@ def bronze_history(
 
 
 def refuse_path(path: str | None, settings: Settings) -> None:
-    """Refuse a file that runs may not load: whoever reaches Dagster's page would read any file of the lake's owner.
+    """Refuse a file that runs may not load, because every visitor of Dagster's page could then read any file.
 
     Raises:
-        dg.Failure: the path, with its links followed, is in none of the allowed folders.
+        dg.Failure: the path, after following its links, is in none of the allowed folders.
     """
     if path is None:
         return
@@ -184,7 +184,7 @@ def refuse_path(path: str | None, settings: Settings) -> None:
 
 
 def history_request(config: HistoryConfig, partition: str, newest: str) -> IngestRequest:
-    """What a partition, such as ``crypto|2015``, asks of the provider; that of the newest year has no end."""
+    """The request to the provider for a partition, such as ``crypto|2015``; the newest year has no end."""
     asset_class, year = partition.split("|")
     return IngestRequest.model_validate(
         {

@@ -38,7 +38,7 @@ _SOURCES: dict[str, tuple[TableSpec, ...]] = {
     LATEST.name: (SIGNALS, PREDICTIONS),
     **dict.fromkeys((SUMMARY.name, DAILY.name, CALIBRATION.name), (SCORECARD,)),
 }
-"""What each derived table is made of."""
+"""The tables from which each derived table is computed."""
 
 DASHBOARD = dg.AssetSpec(
     "dashboard",
@@ -66,7 +66,7 @@ def gold_tables(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Make sure that the gold query runs and has scored everything that is in silver now."""
+    """Make sure that the gold query runs and has scored all bars that are in silver now."""
     lacking = waits_for(lake.settings)
     if lacking:
         raise dg.Failure(f"the gold query waits for {lacking}", allow_retries=False)
@@ -88,7 +88,7 @@ def gold_tables(
 def gold_standing(
     context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Take the paper portfolio on to where the signals are, and make the summaries again."""
+    """Move the paper portfolio forward to the newest signals, and write the summaries again."""
     taken = Standing(lake.settings).refresh()
     context.log.info(f"the paper portfolio took {taken.steps} steps")
     for table in (*PAPER, *SUMMARIES):
@@ -102,12 +102,12 @@ def gold_standing(
     group_name="gold",
     kinds={"polars", "matplotlib"},
     owners=OWNERS,
-    # once an hour, when all of them have moved since: a lake that rests is not drawn again
+    # at most once an hour, and only if all inputs have changed: an idle lake draws nothing
     automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
     retry_policy=RETRIES,
 )
 def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
-    """Equity and calibration as figures, and the newest signals, made every hour in which they moved."""
+    """Equity and calibration as figures, and the newest signals, at most once an hour and only after changes."""
     from financelake_assets.gold import report  # the code location loads faster without matplotlib
     from financelake_assets.model.figure import as_markdown, as_png
 
@@ -134,13 +134,13 @@ MONTHS = dg.TimeWindowPartitionsDefinition(start=FIRST_MONTH, cron_schedule="0 0
     kinds={"polars"},
     owners=OWNERS,
     partitions_def=MONTHS,
-    # one run repairs all the months of a back-fill: a run a month would take longer to start than to score
+    # one run repairs all the months of a back-fill, because the start of a run takes longer than to score a month
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="gold_history",
     retry_policy=RETRIES,
 )
 def gold_history(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
-    """Predictions, signals and outcomes of past months where they are missing; what is there is never rewritten."""
+    """Missing predictions, signals and outcomes of past months; existing rows are never rewritten."""
     window = context.partition_time_window
     done = repair(lake.settings, window.start, window.end)
     context.log.info(f"{window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}: {done}")

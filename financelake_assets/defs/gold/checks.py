@@ -18,12 +18,12 @@ from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.model.schema import MODEL_METRICS
 
 _ROUNDING = 1e-6
-"""What floating point may lose of an account, as a share of it."""
+"""The allowed rounding error of an account, as a share of it."""
 
 
 def _signal_for_each(settings: Settings) -> CheckOutcome:
     key = list(PREDICTIONS.key)
-    # in this order: a signal is written after its prediction
+    # read in this order: a signal is written after its prediction
     signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
     newest = signals["as_of"].max()
     made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
@@ -45,8 +45,8 @@ def _sums_up(settings: Settings) -> CheckOutcome:
 CHECKS = [
     *(check for table in (*SCORED, MODEL_METRICS, *PAPER, *SUMMARIES) for check in every_table_has(table)),
     Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),
-    Check(SCORECARD, "all_matured", "every prediction whose horizon is over is scored", _all_matured),
-    Check(EQUITY, "sums_up", "cash and positions are the equity", _sums_up),
+    Check(SCORECARD, "all_matured", "every prediction whose horizon has passed has an outcome", _all_matured),
+    Check(EQUITY, "sums_up", "cash plus positions equals the equity", _sums_up),
 ]
 
 gold_checks = table_checks.definition("gold_checks", CHECKS, "The invariants of gold, in one pass.")

@@ -1,4 +1,4 @@
-"""What gold does by the clock."""
+"""The schedules of gold."""
 
 import dagster as dg
 
@@ -7,6 +7,6 @@ from financelake_assets.defs.gold.jobs import check_gold
 gold_checks_every_quarter_hour = dg.ScheduleDefinition(
     name="gold_checks_every_quarter_hour",
     job=check_gold,
-    cron_schedule="2-59/15 * * * *",  # not together with silver's: each takes the streams' cores for some seconds
+    cron_schedule="2-59/15 * * * *",  # not at the same time as silver's: each uses all cores for some seconds
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

@@ -17,7 +17,7 @@ from financelake_assets.defs.resources import (
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="standing")
 def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource) -> dg.SensorResult:
-    """Take the paper portfolio on to where the signals are, make the summaries again, and report what was written."""
+    """Move the paper portfolio to the newest signals, write the summaries again, and report what was written."""
     taken = sums.standing.refresh()
     cursor = Cursor.parse(context.cursor)
     written, told = reporting.report(tables, (*PAPER, *SUMMARIES), cursor.told, time.time(), {})

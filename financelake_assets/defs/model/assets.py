@@ -20,13 +20,13 @@ FOREST = dg.AssetKey(["model", "random_forest"])
 
 
 class TrainingConfig(dg.Config):
-    """What one training does otherwise than the lake's settings; what is left out is as they say."""
+    """Settings for one training; fields without a value use the lake's settings."""
 
-    symbols: list[str] = Field(default=[], description="learn from these symbols alone; empty is all")
-    window_days: int | None = Field(default=None, description="a sliding window of so many days")
+    symbols: list[str] = Field(default=[], description="train only on these symbols; empty means all")
+    window_days: int | None = Field(default=None, description="a sliding window of this many days")
     folds: int | None = Field(default=None, description="walk-forward folds")
-    horizon: int | None = Field(default=None, description="bars ahead")
-    trees: int | None = Field(default=None, description="trees of the forest")
+    horizon: int | None = Field(default=None, description="how many bars ahead to predict")
+    trees: int | None = Field(default=None, description="number of trees of the forest")
     depth: int | None = Field(default=None, description="depth of its trees")
 
     def applied(self, settings: ModelSettings) -> ModelSettings:
@@ -48,7 +48,7 @@ class TrainingConfig(dg.Config):
             kinds={"spark"},
             owners=OWNERS,
             description="Random forest on scale-free features: predicts the volatility-scaled return of the next bar.",
-            # a training a week, and more when there is reason to
+            # one training a week, and more when one is due earlier
             freshness_policy=dg.FreshnessPolicy.time_window(
                 fail_window=timedelta(days=15), warn_window=timedelta(days=8)
             ),
@@ -65,7 +65,7 @@ def random_forest(
     tables: TablesResource,
     spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Train on silver as it is now, evaluate on the latest part held out, and register the version."""
+    """Train on the current silver, evaluate on the latest part as holdout, and register the version."""
     settings = lake.settings
     await_server(settings)
     silver = BARS.facts(settings)
@@ -80,7 +80,7 @@ def random_forest(
     try:
         trained = train(session, bars, chosen, silver.version, context.log.info)
     except NotEnoughHistoryError as error:
-        raise dg.Failure(f"nothing to learn from: {error}", allow_retries=False) from error
+        raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     record = registry.save(settings, trained)
     from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
 

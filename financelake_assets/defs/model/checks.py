@@ -1,4 +1,4 @@
-"""Checks of the champion in Dagster: feature drift, outliers, live skill, and whether it is too old to act on."""
+"""Checks of the champion in Dagster: feature drift, outliers, live skill, and its age."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,10 +22,10 @@ _SPECS = [
     dg.AssetCheckSpec(
         "outlier_share",
         asset=FOREST,
-        description=f"At most {drift.MOST_OUTLIERS:.0%} of the bars have a feature beyond all that was learnt.",
+        description=f"At most {drift.MOST_OUTLIERS:.0%} of the bars have a feature outside the training data.",
     ),
-    dg.AssetCheckSpec("live_skill", asset=FOREST, description="Not worse than the naive forecast beyond chance."),
-    dg.AssetCheckSpec("age", asset=FOREST, description="There is a champion, young enough to give signals."),
+    dg.AssetCheckSpec("live_skill", asset=FOREST, description="Not significantly worse than the naive forecast."),
+    dg.AssetCheckSpec("age", asset=FOREST, description="There is a champion that is not too old for signals."),
 ]
 
 
@@ -33,7 +33,7 @@ _SPECS = [
 def drift_checks(
     context: dg.AssetCheckExecutionContext, lake: LakeResource, spark: LazyPySparkResource
 ) -> Iterator[dg.AssetCheckResult]:
-    """Compare what the champion sees now with what it learnt from; a failure makes the next training due earlier."""
+    """Compare the champion's recent bars with its training data; after a failure the next training is due earlier."""
     for result in _results(lake.settings, spark):
         if dg.AssetCheckKey(FOREST, result.check_name or "") in context.selected_asset_check_keys:
             yield result
@@ -42,7 +42,7 @@ def drift_checks(
 def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.AssetCheckResult]:
     record = registry.champion(settings)
     if record is None:
-        note = "no champion: there are no signals until one is trained"
+        note = "no champion: there are no signals until a model is trained"
         for spec in _SPECS:
             yield _result(spec.name, passed=spec.name != "age", error=True, metadata={"note": note})
         return

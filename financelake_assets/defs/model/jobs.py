@@ -11,7 +11,7 @@ from financelake_assets.operations.decisions import TRAIN_JOB
 
 train_model = dg.define_asset_job(
     TRAIN_JOB,
-    # silver's blocking checks come first: no model learns from bars that they refuse
+    # silver's blocking checks run first: no model trains on bars that fail them
     selection=dg.AssetSelection.groups("model") | dg.AssetSelection.checks(*BLOCKING),
     executor_def=dg.in_process_executor,
     description="Train, evaluate and register a version of the random forest.",
@@ -23,5 +23,5 @@ check_model = dg.define_asset_job(
     selection=dg.AssetSelection.checks(drift_checks),
     executor_def=dg.in_process_executor,
     tags=BEHIND_OTHERS,
-    description="Check that recent bars are like what the champion learnt from, and that its forecasts hold.",
+    description="Check that recent bars are like the champion's training data, and that its forecasts are good.",
 )

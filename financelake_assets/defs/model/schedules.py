@@ -1,4 +1,4 @@
-"""What the model does by the clock."""
+"""The schedules of the model."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The sensor that has a model trained when one is due, and keeps the gold query running."""
+"""The sensor that starts a training when one is due, and keeps the gold query running."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def champion(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Have a model trained when one is due, and keep the gold query running once there is a champion."""
+    """Start a training when one is due, and keep the gold query running if there is a champion."""
     from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
     try:
         behind = topics.lag()
     except BrokerUnavailableError as error:
-        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+        return dg.SkipReason(f"the broker does not answer, the next tick retries: {error}")
     found = _lake_state(context.instance, settings, behind)
     decision = decisions.training_due(found, settings.model)
     lacking = gold.waits_for(settings)
@@ -52,7 +52,7 @@ def champion(
     elif settings.streams.continuous:
         said = keep_running(streams.streams, settings, gold.QUERY)
     else:
-        said = "runs when enough waits for it"
+        said = "starts when enough messages wait"
     cursor = Cursor.parse(context.cursor)
     written, told = reporting.report(tables, SCORED, cursor.told, time.time(), {})
     requests = [_training_request(found, decision)] if decision.due else []
@@ -65,7 +65,7 @@ def champion(
 
 
 def _training_request(state: decisions.LakeState, decision: decisions.Decision) -> dg.RunRequest:
-    # a run key never runs twice, so it holds all that makes one attempt differ from another
+    # a run key never runs twice, so it contains everything that distinguishes one attempt from another
     key = hashlib.sha256(f"{state.trained_rows}/{state.silver_rows}/{state.failures}".encode()).hexdigest()[:16]
     return dg.RunRequest(run_key=key, tags={"financelake/why": decision.why})
 
@@ -90,5 +90,5 @@ def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -
 def _loading_history(settings: Settings) -> bool:
     """Whether the lake's own feed has not finished loading history."""
     feed = read_state(settings)
-    # without a feed of its own the data come from elsewhere
+    # without its own feed, a lake gets its data from elsewhere
     return feed is not None and feed.phase in ("waiting", "history")

@@ -1,1 +1,1 @@
-"""What keeps the lake well, in Dagster: alerts, maintenance, progress, and the operator's jobs."""
+"""Operation of the lake in Dagster: alerts, maintenance, progress, and the operator's jobs."""

@@ -1,4 +1,4 @@
-"""What Dagster shows of the lake's operation."""
+"""Assets of the lake's operation in Dagster."""
 
 from __future__ import annotations
 

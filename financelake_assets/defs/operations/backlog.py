@@ -1,7 +1,7 @@
 """Queries on demand: a run starts them when enough messages wait, and stops them when they have caught up.
 
-Only with ``FINANCELAKE_STREAMS__CONTINUOUS=false``. The same queries go on from the same checkpoints, so a lake can be
-switched from one to the other, and a run that is killed is made good by the next.
+Only with ``FINANCELAKE_STREAMS__CONTINUOUS=false``. The same queries continue from the same checkpoints, so a lake can
+switch between both modes, and after a killed run the next run continues its work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from financelake_assets.silver.schema import BARS
 
 
 def backlog(instance: dg.DagsterInstance, settings: Settings, messages: int, seconds: float) -> decisions.Backlog:
-    """What waits: messages on the topics, commits of silver that gold can score, and since when."""
+    """The backlog: messages on the topics, commits of silver that gold can score, and how long they have waited."""
     past = run_history.of_job(instance, CATCH_UP_JOB)
     return decisions.Backlog(
         messages=messages,
@@ -39,13 +39,13 @@ def backlog(instance: dg.DagsterInstance, settings: Settings, messages: int, sec
 
 
 def request(settings: Settings, place: str, failures: int, why: str) -> dg.RunRequest:
-    """The run that works it off.
+    """The run that processes the backlog.
 
     Args:
         settings: the lake.
-        place: where the queries stand; from one place there is one run, unless it fails.
+        place: the position of the queries; each position gets one run, unless the run fails.
         failures: runs that failed in a row.
-        why: for whoever looks at the run.
+        why: the reason, shown on the run's page.
     """
     tables = [*silver.TABLES, *(() if gold.waits_for(settings) else SCORED)]
     key = hashlib.sha256(f"{place}/{failures}".encode()).hexdigest()[:16]

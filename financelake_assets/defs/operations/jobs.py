@@ -1,7 +1,7 @@
 """Operators' jobs: maintenance of the tables; start, stop and restart of the continuous queries.
 
-A query that was stopped here stays stopped, also for the sensors, until it is started here. Its checkpoint is kept, so
-it goes on where it stopped.
+A query that is stopped here stays stopped, also for the sensors, until it is started here. It keeps its checkpoint, so
+it continues where it stopped.
 """
 
 import dagster as dg
@@ -21,7 +21,7 @@ from financelake_assets.supervision import clock
 
 
 class WhichStreams(dg.Config):
-    """The queries that a job is about."""
+    """The queries of a job."""
 
     names: list[str] = Field(default=["silver", "gold"], description="silver, gold, or both")
 
@@ -42,7 +42,7 @@ def release_streams(context: dg.OpExecutionContext, config: WhichStreams, stream
 
 @dg.op(pool="streams")
 def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams: ContinuousStreamsResource) -> None:
-    """Stop the queries and start them at once, for instance after a change of settings."""
+    """Stop the queries and start them at once, for example after a change of settings."""
     for name in config.names:
         streams.streams.hold(name)
         streams.streams.release(name)
@@ -55,7 +55,7 @@ def cycle_streams(context: dg.OpExecutionContext, config: WhichStreams, streams:
     description="Stop the continuous queries until they are started here.",
 )
 def stop_streams() -> None:
-    """Stop them."""
+    """Stop the queries."""
     hold_streams()
 
 
@@ -65,7 +65,7 @@ def stop_streams() -> None:
     description="Start the continuous queries from their checkpoints.",
 )
 def start_streams() -> None:
-    """Start them."""
+    """Start the queries."""
     release_streams()
 
 
@@ -75,14 +75,14 @@ def start_streams() -> None:
     description="Restart the continuous queries from their checkpoints.",
 )
 def restart_streams() -> None:
-    """Restart them."""
+    """Restart the queries."""
     cycle_streams()
 
 
 @dg.op(pool="maintenance", retry_policy=RETRIES)
 def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Merge small files, delete replaced ones after their retention, keep the logs short, forget what is too old."""
-    # how old a file or a row is, a clock that was set does not tell
+    """Compact small files, delete replaced files after their retention, clean up the logs, delete what is too old."""
+    # after the clock was set, it does not tell the age of a file or a row
     was_set = clock.look(lake.settings)
     trusted = not was_set.moved_within(lake.settings.maintenance.retention_hours * 3600)
     if trusted:
@@ -90,7 +90,7 @@ def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
         refused = expiry.expire(lake.settings)
         if refused:
             days = lake.settings.silver.quarantine_days
-            context.log.info(f"{refused} refused messages were in quarantine for more than {days:g} days and are gone")
+            context.log.info(f"deleted {refused} messages that were in quarantine for more than {days:g} days")
     else:
         context.log.warning(f"the clock was set by {was_set.moved_by:+.0f} s: nothing is deleted by age for a while")
     for table in TABLES:
@@ -105,7 +105,7 @@ def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
     description="OPTIMIZE, VACUUM and log clean-up of every Delta table.",
 )
 def maintain_tables() -> None:
-    """Maintain them."""
+    """Maintain the tables."""
     maintain_each()
 
 
@@ -114,10 +114,10 @@ CATCH_UP_JOB = "catch_up"
 
 catch_up = dg.define_asset_job(
     CATCH_UP_JOB,
-    # gold is not made of bars that silver's blocking checks refuse; all other checks have their schedules
+    # gold must not use bars that fail silver's blocking checks; all other checks have their schedules
     selection=dg.AssetSelection.assets(silver.silver_tables, gold_tables).without_checks()
     | dg.AssetSelection.checks(*BLOCKING),
     executor_def=dg.in_process_executor,
     tags={"dagster/priority": "5"},
-    description="Work off what waits on the topics and in silver.",
+    description="Process what waits on the topics and in silver.",
 )

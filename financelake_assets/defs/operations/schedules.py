@@ -1,4 +1,4 @@
-"""What keeps the lake well by the clock."""
+"""The schedules of the lake's operation."""
 
 import dagster as dg
 

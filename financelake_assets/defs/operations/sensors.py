@@ -1,7 +1,7 @@
-"""Sensors that keep the lake going: arrivals on Kafka, progress of the queries, alerts, and Dagster's own automation.
+"""Sensors of the lake's operation: arrivals on Kafka, progress of the queries, alerts, and Dagster's own automation.
 
-``bronze_offsets`` keeps the silver query running, or has a run work off what waits, where the queries are not
-continuous. ``alerts`` acts on nothing but its cursor and the notifier.
+``bronze_offsets`` keeps the silver query running or, if the queries run on demand, starts a run for the backlog.
+``alerts`` changes only its cursor and sends alerts.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ _DEAF = "deaf"
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
 def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
-    """Say what is wrong with the lake: to the log, and to the addresses in the settings."""
+    """Send what is wrong with the lake to the log, and to the addresses in the settings."""
     settings = lake.settings
     stored = json.loads(context.cursor) if context.cursor else {}
     deaf = stored.pop(_DEAF, {})
     facts = gathered(context.instance, settings, topics)
     active = alerts.conditions(facts, settings.alerts, settings.model.max_age_days)
     active += [
-        alerts.Alert(f"alerts/{number}", f"Alert address {number} does not hear", f"It {reason}.")
+        alerts.Alert(f"alerts/{number}", f"Alert address {number} took no alert", f"It {reason}.")
         for number, reason in deaf.items()
     ]
     cursor = alerts.read_cursor(stored, notifier.channels(settings.alerts))
     told = notifier.tell(active, cursor, time.time(), settings.alerts, context.log.warning)
-    summary = f"{len(active)} conditions, {len(told.logged.alerts)} said now, {len(told.logged.over)} over"
+    summary = f"{len(active)} conditions, {len(told.logged.alerts)} sent now, {len(told.logged.over)} over"
     return dg.SensorResult(cursor=json.dumps({**told.said, _DEAF: told.deaf}), skip_reason=dg.SkipReason(summary))
 
 
 def gathered(instance: dg.DagsterInstance, settings: Settings, topics: TopicsResource) -> alerts.LakeFacts:
-    """The facts of a lake, each by itself: one that cannot be found out is told of, and hides none of the others."""
+    """The facts of a lake. One that cannot be found out is reported as unknown and hides none of the others."""
     unknown: dict[str, str] = {}
 
     def fact(name: str, find: Callable[[], T], otherwise: T) -> T:
@@ -92,7 +92,7 @@ def gathered(instance: dg.DagsterInstance, settings: Settings, topics: TopicsRes
     consumed = fact("checkpoint", lambda: consumed_offsets(settings), None)
     behind = 0 if marks is None or consumed is None else total(lag(consumed, marks))
     record = fact("champion", lambda: registry.champion(settings), None)
-    # while messages wait, a batch may be half written, and the ledger says nothing
+    # while messages wait, a batch may be partly written, so the ledger is no evidence
     asked = consumed is not None and marks is not None and not behind
     now = time.time()
     return alerts.LakeFacts(
@@ -138,11 +138,11 @@ def _idle_seconds(settings: Settings, now: float) -> float:
     try:
         return clock.seconds_since(commits.stat().st_mtime, now)
     except FileNotFoundError:
-        return 0.0  # never started: the bronze_offsets sensor says so
+        return 0.0  # never started: the bronze_offsets sensor reports this
 
 
 def failed_checks(instance: dg.DagsterInstance) -> dict[str, str]:
-    """Checks of tables that failed the last time; not the ledger's, which is looked at here, and no warnings."""
+    """Table checks that failed at their last run, without warnings and without the ledger, which is checked here."""
     grave = {
         check.spec.key: check
         for check in (*SILVER_CHECKS, *GOLD_CHECKS)
@@ -176,14 +176,14 @@ automation = dg.AutomationConditionSensorDefinition(
 def stream_progress(
     lake: LakeResource, tables: TablesResource, streams: ContinuousStreamsResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Keep what Spark reports of each micro-batch, before it forgets it."""
+    """Store Spark's reports of each micro-batch before Spark deletes them."""
     try:
         reports = streams.streams.reports()
-    except Exception as error:  # a server that restarts; what it knew of earlier batches is gone with it
-        return dg.SkipReason(f"the Spark server does not answer, the next tick asks again: {error}")
+    except Exception as error:  # the server is restarting, and its reports of earlier batches are lost
+        return dg.SkipReason(f"the Spark server does not answer, the next tick retries: {error}")
     new = keep(lake.settings, reports)
     if new.is_empty():
-        return dg.SkipReason("no micro-batch since the last look")
+        return dg.SkipReason("no new micro-batch")
     event = dg.AssetMaterialization(
         table_key(PROGRESS),
         metadata={**tables.metadata(PROGRESS), **by_query(new)},
@@ -193,7 +193,7 @@ def stream_progress(
 
 
 def by_query(rows: pl.DataFrame) -> dict[str, Any]:
-    """What happened since the last look, one number a key, so that Dagster can plot it."""
+    """The figures since the last tick, one number for each key, so that Dagster can plot them."""
     found = rows.group_by("query", maintain_order=True).agg(
         pl.len().alias("batches"),
         pl.when(pl.col("input_rows").count() > 0).then(pl.col("input_rows").sum()).alias("rows"),
@@ -225,18 +225,18 @@ def bronze_offsets(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """See what arrived on the topics since the last tick, and have it worked off."""
+    """Find what arrived on the topics since the last tick, and make sure that silver reads it."""
     from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
 
     settings = lake.settings
     try:
         watermarks = topics.watermarks()
     except TopicMissingError as missing:
-        # a lake without a feed of its own, or somebody deleted them
+        # a lake without its own feed, or somebody deleted the topics
         made = [one.topic for one in topics.ensure() if one.created]
         return dg.SkipReason(f"{missing} Made: {', '.join(made)}")
     except BrokerUnavailableError as error:
-        return dg.SkipReason(f"the broker does not answer, the next tick asks again: {error}")
+        return dg.SkipReason(f"the broker does not answer, the next tick retries: {error}")
     cursor = Cursor.parse(context.cursor)
     arrived = decisions.arrivals(cursor.high, watermarks)
     for note in arrived.notes:
@@ -274,7 +274,7 @@ def bronze_offsets(
 def _worked_off(
     instance: dg.DagsterInstance, settings: Settings, consumed: Offsets, behind: int, since: float | None
 ) -> tuple[list[dg.RunRequest], float | None, str]:
-    """The run that is due for what waits, since when something has waited, and why or why not."""
+    """The due run for the backlog, since when it has waited, and the reason."""
     if held(settings, silver.QUERY):
         return [], since, "query silver was stopped by an operator"
     now = time.time()
@@ -284,5 +284,5 @@ def _worked_off(
     if not decision.due:
         return [], since, decision.why
     place = json.dumps([consumed, waits.commits], sort_keys=True)
-    # the clock begins anew: what this run leaves has waited from now on
+    # the wait begins again now: for messages that this run leaves
     return [backlog.request(settings, place, waits.failures, decision.why)], None, decision.why

@@ -1,4 +1,4 @@
-"""Silver in Dagster: the tables that the continuous silver query writes, and what a survey finds in them."""
+"""Silver in Dagster: the tables that the continuous silver query writes, and the findings of the survey."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -39,7 +39,7 @@ def silver_tables(
     tables: TablesResource,
     streams: ContinuousStreamsResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Make sure that the silver query runs and has committed everything that is on the topics now."""
+    """Make sure that the silver query runs and has committed all messages that are on the topics now."""
     until = topics.watermarks()
     streams.drain(QUERY, lambda: total(lag(consumed_offsets(lake.settings), until)), context.log.info)
     for table in TABLES:
@@ -54,7 +54,7 @@ def silver_tables(
     retry_policy=RETRIES,
 )
 def silver_findings(lake: LakeResource, tables: TablesResource) -> dg.MaterializeResult[None]:
-    """Look through every series for bars that the calendar misses and prices that jump."""
+    """Search every series for bars that the calendar expects and silver lacks, and for prices that jump."""
     found = survey(lake.settings)
     newest = found.sort("event_time", descending=True).head(_SHOWN).drop("asset_class")
     return tables.materialised(

@@ -1,4 +1,4 @@
-"""Checks of silver in Dagster: that no message is lost or counted twice, that rows are what is declared, and fresh."""
+"""Checks of silver in Dagster: no message is lost or counted twice, and rows are as declared and fresh."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def _gaps(settings: Settings) -> CheckOutcome:
 
 CHECKS = [
     Check(BARS, LEDGER, "in = silver + duplicates + quarantine", _ledger_balanced),
-    Check(BARS, "totals_match_rows", "the ledger's totals are the rows'", _totals_match_rows),
-    # no model learns from bars that these refuse
+    Check(BARS, "totals_match_rows", "the ledger's totals equal the number of rows", _totals_match_rows),
+    # no model trains on bars that fail these
     *every_table_has(BARS, blocking=True),
-    Check(BARS, "fresh", "no live series lacks a bar, by its calendar", _fresh, dg.AssetCheckSeverity.WARN),
+    Check(BARS, "fresh", "no live series lacks a bar by its calendar", _fresh, dg.AssetCheckSeverity.WARN),
     *every_table_has(TICKS),
     *every_table_has(QUARANTINE),
     Check(
@@ -70,7 +70,7 @@ CHECKS = [
     Check(
         FINDINGS,
         "gaps",
-        f"at most {MOST_MISSING:.0%} of a series' bars missing, by its calendar",
+        f"at most {MOST_MISSING:.0%} of a series' bars missing by its calendar",
         _gaps,
         dg.AssetCheckSeverity.WARN,
     ),
@@ -78,4 +78,4 @@ CHECKS = [
 
 silver_checks = table_checks.definition("silver_checks", CHECKS, "The invariants of silver, in one pass.")
 BLOCKING = [check.spec.key for check in CHECKS if check.blocking]
-"""What has to hold before a model is trained on silver."""
+"""The checks that must pass before a model is trained on silver."""

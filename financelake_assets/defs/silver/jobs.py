@@ -13,7 +13,7 @@ check_silver = dg.define_asset_job(
     selection=dg.AssetSelection.checks(silver_checks),
     executor_def=dg.in_process_executor,
     tags=BEHIND_OTHERS,
-    description="Check silver's ledger, columns, keys, values, freshness, gaps, and what share is in quarantine.",
+    description="Check silver's ledger, columns, keys, values, freshness, gaps, and the share in quarantine.",
 )
 
 
@@ -22,5 +22,5 @@ survey_silver = dg.define_asset_job(
     selection=dg.AssetSelection.assets(silver_findings),
     executor_def=dg.in_process_executor,
     tags=BEHIND_OTHERS,
-    description="Look through every series of silver for missing bars and jumps of the price.",
+    description="Search every series of silver for missing bars and jumps of the price.",
 )

@@ -1,4 +1,4 @@
-"""What silver does by the clock."""
+"""The schedules of silver."""
 
 import dagster as dg
 
