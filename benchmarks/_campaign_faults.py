@@ -54,6 +54,8 @@ class Scene:
 
 Fault = Callable[[Scene], None]
 FAULTS: dict[str, Fault] = {}
+OF_WHOLE_LAKES: set[str] = set()
+"""Faults of processes that a small lake does not have."""
 
 
 def fault(name: str) -> Callable[[Fault], Fault]:
@@ -87,6 +89,8 @@ def _freeze(name: str) -> Fault:
 for _name in (*PROCESSES, "supervisor"):
     FAULTS[f"kill {_name}"] = _kill(_name)
     FAULTS[f"freeze {_name}"] = _freeze(_name)
+    if _name not in ("broker", "spark"):
+        OF_WHOLE_LAKES |= {f"kill {_name}", f"freeze {_name}"}
 
 
 @fault("kill everything at once, as a loss of power")
@@ -339,6 +343,9 @@ def _universe(scene: Scene) -> None:
     scene.lake.know({f"NEW{scene.random.randrange(10**6)}": "stock"})
     scene.lake.send_signal("spark", signal.SIGKILL)
     scene.lake.know({f"NEW{scene.random.randrange(10**6)}": "crypto"})
+
+
+OF_WHOLE_LAKES.add("cross-site requests to Dagster")
 
 
 @fault("cross-site requests to Dagster")

@@ -104,7 +104,8 @@ class Load:
         """End."""
         self._over.set()
         self._running.set()
-        self._thread.join(60)
+        if self._thread.is_alive():
+            self._thread.join(60)
 
     def poison(self, values: list[bytes | None], topic: str = "bronze.crypto", **config: Any) -> None:
         """Send what silver must refuse; with options of the producer."""
