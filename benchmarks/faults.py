@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,7 @@ def main() -> int:
     if arguments.list:
         print(json.dumps({"faults": list(FAULTS)}))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it finds nothing left behind
     began, done = time.monotonic(), []
     with disk(arguments.disk_gb) as folder:
         lake = SmallLake(folder) if arguments.small else CampaignLake(folder)
