@@ -104,13 +104,16 @@ class Load:
         """End."""
         self._over.set()
         self._running.set()
-        self._thread.join(60)
+        if self._thread.is_alive():
+            self._thread.join(60)
 
-    def poison(self, values: list[bytes | None], topic: str = "bronze.crypto", **config: Any) -> None:
-        """Send what silver must refuse; with options of the producer."""
+    def poison(
+        self, values: list[bytes | None], topic: str = "bronze.crypto", stamp: int | None = None, **config: Any
+    ) -> None:
+        """Send what silver must refuse; stamped with a time in milliseconds, and with options of the producer."""
         producer = Producer({**self.config, **config}) if config else self._producer
         for value in values:
-            self._produce(producer, self._known("poison", topic, "C0-USD", value=value))
+            self._produce(producer, self._known("poison", topic, "C0-USD", value=value), stamp)
         producer.flush(60)
 
     def transaction(self, commits: bool) -> None:
@@ -218,7 +221,7 @@ class Load:
     def _send(self, sent: Sent) -> None:
         self._produce(self._producer, sent)
 
-    def _produce(self, producer: Producer, sent: Sent) -> None:
+    def _produce(self, producer: Producer, sent: Sent, stamp: int | None = None) -> None:
         value = sent.value
         if sent.kind != "poison":
             value = json.dumps({"symbol": sent.key, **sent.fields}).encode()
@@ -232,7 +235,8 @@ class Load:
         while True:
             try:
                 headers: Any = [(NUMBER, str(sent.number).encode())]
-                producer.produce(sent.topic, value, sent.key, headers=headers, on_delivery=delivered)
+                stamped: Any = {} if stamp is None else {"timestamp": stamp}
+                producer.produce(sent.topic, value, sent.key, headers=headers, on_delivery=delivered, **stamped)
             except BufferError:
                 producer.poll(0.5)
             except KafkaException as error:

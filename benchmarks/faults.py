@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from _campaign_faults import FAULTS, Scene, is_transient
+from _campaign_faults import FAULTS, OF_WHOLE_LAKES, Scene, is_transient
 from _campaign_lake import CampaignLake, StuckError
 from _campaign_load import HISTORY, SYMBOLS, Load
 from _campaign_oracle import Gold, Topics, Verdict, judge
+from _campaign_small import SmallLake
 
 
 def say(text: str) -> None:
@@ -48,10 +50,10 @@ def disk(size_gb: int) -> Iterator[Path]:
                 subprocess.run(["umount", "--lazy", folder], check=False)
 
 
-def plan(seed: int, rounds: int, only: list[str]) -> list[str]:
+def plan(seed: int, rounds: int, only: list[str], small: bool) -> list[str]:
     """Which fault each round has: every one of them once, in an order that the seed says, then again."""
     chosen = random.Random(seed)  # noqa: S311  # a plan, not a secret
-    names = [name for name in FAULTS if not only or name in only]
+    names = [name for name in FAULTS if (not only or name in only) and not (small and name in OF_WHOLE_LAKES)]
     found: list[str] = []
     while len(found) < rounds:
         found += chosen.sample(names, len(names))
@@ -155,6 +157,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], choices=list(FAULTS), help="only this fault; repeatable")
     parser.add_argument("--rate", type=float, default=30, help="messages a second (%(default)s)")
     parser.add_argument("--disk-gb", type=int, default=4, help="size of the lake's own disk (%(default)s)")
+    parser.add_argument(
+        "--small", action="store_true", help="broker, Spark and silver alone: no Dagster, no page, no gold, minutes"
+    )
     parser.add_argument("--no-gold", action="store_true", help="train no model and look at silver alone")
     parser.add_argument("--go-on", action="store_true", help="do not end at the first failure")
     parser.add_argument("--list", action="store_true", help="list the faults and end")
@@ -162,25 +167,30 @@ def main() -> int:
     if arguments.list:
         print(json.dumps({"faults": list(FAULTS)}))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it finds nothing left behind
     began, done = time.monotonic(), []
     with disk(arguments.disk_gb) as folder:
-        campaign = Campaign(CampaignLake(folder), arguments.seed, arguments.rate, not arguments.no_gold)
+        lake = SmallLake(folder) if arguments.small else CampaignLake(folder)
+        with_gold = not (arguments.small or arguments.no_gold)
+        campaign = Campaign(lake, arguments.seed, arguments.rate, with_gold)
         try:
             campaign.begin()
-            for number, name in enumerate(plan(arguments.seed, arguments.rounds, arguments.only)):
+            for number, name in enumerate(plan(arguments.seed, arguments.rounds, arguments.only, arguments.small)):
                 if number < arguments.first:
                     continue
                 done.append(name)
                 if not campaign.round(number, name) and not arguments.go_on:
                     break
-        except (StuckError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             campaign.counts["stuck"] += 1
             campaign.failures.append(
                 {"round": None, "seed": arguments.seed, "stuck": f"{type(error).__name__}: {error}"}
             )
         finally:
-            campaign.load.stop()
-            campaign.lake.close()
+            try:
+                campaign.load.stop()
+            finally:
+                campaign.lake.close()
     kinds = ("lost", "doubled", "changed", "hidden", "stuck")
     result = {
         "rounds": len(done),

@@ -169,6 +169,7 @@ class DagsterSettings(Group):
     hosts: tuple[str, ...] = Field(
         (), description="further names, as JSON, under which a browser may ask for its page, such as a proxy's"
     )
+    history_days: float = Field(7.0, ge=1, description="runs that are over and events are kept this long")
     import_dirs: tuple[Path, ...] = Field(
         (), description="folders, as JSON, whose files a run may load besides <data_dir>/import"
     )

@@ -51,7 +51,9 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
     refuse_other_topics(consumed, marks, made_again, settings.checkpoint(QUERY))
     sources.register(settings, ids, marks)
     planned = open_batch(Path(settings.checkpoint(QUERY)))
-    if planned is not None:
+    if planned is None:
+        batch_notes(settings).forget()
+    else:
         batch_notes(settings).begin_again(planned[0])
     for table in TABLES:
         table.ensure(settings)

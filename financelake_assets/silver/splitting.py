@@ -64,6 +64,10 @@ class Notes:
         """Remember; a crash right behind this finds it."""
         write_whole(self._file, json.dumps(begun.__dict__))
 
+    def forget(self) -> None:
+        """Know nothing of any batch: those of a new checkpoint have the numbers of others."""
+        self._file.unlink(missing_ok=True)
+
     def begin_again(self, batch: int) -> Begun:
         """Note that a batch which was planned before is begun once more."""
         before = self.of(batch)

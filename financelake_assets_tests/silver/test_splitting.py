@@ -107,6 +107,8 @@ def test_damaged_notes_count_as_none(tmp_path: Path, text: str):
     assert notes.begin_again(3).starts == 1
     assert notes.begin_again(3).starts == 2
     assert notes.begin_again(4).starts == 1, "of another batch"
+    notes.forget()
+    assert notes.of(4) == Begun(4), "a new checkpoint's batches have the same numbers"
 
 
 def test_what_was_done_before_a_death_is_not_done_again(tmp_path: Path):

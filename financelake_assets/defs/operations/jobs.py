@@ -4,10 +4,13 @@ A query that is stopped here stays stopped, also for the sensors, until it is st
 it continues where it stopped.
 """
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 from pydantic import Field
 
 from financelake_assets.catalogue import TABLES
+from financelake_assets.defs import history
 from financelake_assets.defs.gold.assets import gold_tables
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource
 from financelake_assets.defs.run_tags import OPERATORS
@@ -91,6 +94,9 @@ def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
         if refused:
             days = lake.settings.silver.quarantine_days
             context.log.info(f"deleted {refused} messages that were in quarantine for more than {days:g} days")
+        oldest = datetime.now(UTC) - timedelta(days=lake.settings.dagster.history_days)
+        forgotten = history.forget(context.instance, oldest)
+        context.log.info(f"deleted {forgotten.runs} runs and {forgotten.events} events from before {oldest:%Y-%m-%d}")
     else:
         context.log.warning(f"the clock was set by {was_set.moved_by:+.0f} s: nothing is deleted by age for a while")
     for table in TABLES:

@@ -253,20 +253,29 @@ def bronze_offsets(
         said = f"query silver {keep_running(streams.streams, settings, silver.QUERY)}"
     else:
         requests, waiting_since, said = _worked_off(context.instance, settings, consumed, behind, cursor.waiting_since)
+    now = time.time()
+    # what arrives in the meantime is counted the next time
+    due = {topic for topic in arrived.messages if reporting.is_due(cursor.topics.get(topic, 0.0), now)}
     events = [
         dg.AssetMaterialization(
             topic_key(topic), metadata={**topic_metadata(topic, watermarks), "new_messages": messages}
         )
         for topic, messages in arrived.messages.items()
+        if topic in due
     ]
     extra = {"messages_behind": behind}
-    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, time.time(), extra)
-    high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
+    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, now, extra)
+    high = {
+        topic: cursor.high[topic]
+        if topic in arrived.messages and topic not in due and topic in cursor.high
+        else {part: marks[1] for part, marks in parts.items()}
+        for topic, parts in watermarks.items()
+    }
     summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
     return dg.SensorResult(
         run_requests=requests,
         asset_events=[*events, *written],
-        cursor=Cursor(high, told, waiting_since).dump(),
+        cursor=Cursor(high, told, waiting_since, {**cursor.topics, **dict.fromkeys(due, now)}).dump(),
         skip_reason=None if requests else dg.SkipReason(summary),
     )
 
