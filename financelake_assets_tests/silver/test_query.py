@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from financelake_assets.bronze.topics import delete_topics, ensure_topics, topic
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.silver import reading
 from financelake_assets.silver.backfill import GapError, backfill
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.holes import SkippedError
@@ -75,6 +77,40 @@ def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tm
     kafka.add_universe(batch)
     backfill(spark, batch)
     assert kafka.tables(batch) == found
+
+
+def test_what_executors_stage_is_what_the_stream_writes(
+    silver: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The stream's batches are small, and cleaned in its worker; those of the back-fill are staged."""
+    kafka.produce(silver, kafka.mixture(600))
+    with kafka.running(silver) as query:
+        ledger, found = kafka.drain(silver, query), kafka.tables(silver)
+    monkeypatch.setattr(reading, "SMALL", 0)
+    counted: list[bool] = []
+    monkeypatch.setattr(Executors, "stage", _noted(Executors.stage, counted))
+    for number, most in enumerate((10_000, 150)):
+        batch = silver.model_copy(
+            update={
+                "data_dir": tmp_path / str(number),
+                "spark": silver.spark.model_copy(update={"max_offsets_per_trigger": most}),
+            }
+        )
+        kafka.add_universe(batch)
+        assert backfill(spark, batch) == ledger.consumed
+        assert kafka.tables(batch) == found
+        assert not any(uncounted(batch).values())
+    assert len(counted) > 2
+    assert all(counted), "every batch was staged"
+
+
+def _noted(real: Any, counted: list[bool]) -> Any:
+    def stage(*arguments: Any) -> Any:
+        found = real(*arguments)
+        counted.append(found is not None)
+        return found
+
+    return stage
 
 
 def test_a_backfill_beside_the_stream_changes_nothing_and_refuses_a_gap(silver: Settings, spark: SparkSession):
