@@ -79,27 +79,22 @@ def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tm
     assert kafka.tables(batch) == found
 
 
-def test_what_executors_stage_is_what_the_stream_writes(
+def test_what_executors_stage_is_what_the_driver_writes(
     silver: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The stream's batches are small, and cleaned in its worker; those of the back-fill are staged."""
+    """A batch so small is cleaned in the driver, unless nothing is small."""
     kafka.produce(silver, kafka.mixture(600))
-    with kafka.running(silver) as query:
-        ledger, found = kafka.drain(silver, query), kafka.tables(silver)
+    assert backfill(spark, silver) == 600
+    found, counted = kafka.tables(silver), list[bool]()
     monkeypatch.setattr(reading, "SMALL", 0)
-    counted: list[bool] = []
     monkeypatch.setattr(Executors, "stage", _noted(Executors.stage, counted))
-    for number, most in enumerate((10_000, 150)):
-        batch = silver.model_copy(
-            update={
-                "data_dir": tmp_path / str(number),
-                "spark": silver.spark.model_copy(update={"max_offsets_per_trigger": most}),
-            }
-        )
-        kafka.add_universe(batch)
-        assert backfill(spark, batch) == ledger.consumed
-        assert kafka.tables(batch) == found
-        assert not any(uncounted(batch).values())
+    for number, most in enumerate((10_000, 250)):
+        spark_settings = silver.spark.model_copy(update={"max_offsets_per_trigger": most})
+        lake = silver.model_copy(update={"data_dir": tmp_path / str(number), "spark": spark_settings})
+        kafka.add_universe(lake)
+        assert backfill(spark, lake) == 600
+        assert kafka.tables(lake) == found
+        assert not any(uncounted(lake).values())
     assert len(counted) > 2
     assert all(counted), "every batch was staged"
 
