@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from financelake_assets.bronze.topics import delete_topics, ensure_topics, topic
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.silver import reading
 from financelake_assets.silver.backfill import GapError, backfill
 from financelake_assets.silver.batch_writing import write_batch
 from financelake_assets.silver.checkpoint import QUERY
@@ -76,6 +78,35 @@ def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tm
     kafka.add_universe(batch)
     backfill(spark, batch)
     assert kafka.tables(batch) == found
+
+
+def test_what_executors_stage_is_what_the_driver_writes(
+    silver: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A batch so small is cleaned in the driver, unless nothing is small."""
+    kafka.produce(silver, kafka.mixture(600))
+    assert backfill(spark, silver) == 600
+    found, counted = kafka.tables(silver), list[bool]()
+    monkeypatch.setattr(reading, "SMALL", 0)
+    monkeypatch.setattr(Executors, "stage", _noted(Executors.stage, counted))
+    for number, most in enumerate((10_000, 250)):
+        spark_settings = silver.spark.model_copy(update={"max_offsets_per_trigger": most})
+        lake = silver.model_copy(update={"data_dir": tmp_path / str(number), "spark": spark_settings})
+        kafka.add_universe(lake)
+        assert backfill(spark, lake) == 600
+        assert kafka.tables(lake) == found
+        assert not any(uncounted(lake).values())
+    assert len(counted) > 2
+    assert all(counted), "every batch was staged"
+
+
+def _noted(real: Any, counted: list[bool]) -> Any:
+    def stage(*arguments: Any) -> Any:
+        found = real(*arguments)
+        counted.append(found is not None)
+        return found
+
+    return stage
 
 
 def test_a_backfill_beside_the_stream_changes_nothing_and_refuses_a_gap(silver: Settings, spark: SparkSession):

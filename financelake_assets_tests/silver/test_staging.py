@@ -100,7 +100,7 @@ def fresh(count: int, first: int = 0) -> list[dict[str, Any]]:
     return [sent(first + n, bar(first + n, 1.0 + n)) for n in range(count)]
 
 
-_VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
+VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
     lambda n: bar(n // 9, 1.0 + n % 4),
     lambda _: bar(500, 1.0, "MSFT"),
     lambda n: bar(n + 20, 2.0),
@@ -108,7 +108,7 @@ _VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
     lambda n: tick(n * 11 % 200, 5.0 + n),
     lambda _: b"{",
 ]
-kinds = st.lists(st.integers(0, len(_VALUES) - 1), min_size=1, max_size=40)
+kinds = st.lists(st.integers(0, len(VALUES) - 1), min_size=1, max_size=40)
 partitions = st.lists(st.integers(0, 2), min_size=40, max_size=40)
 
 
@@ -118,7 +118,7 @@ def test_any_cut_into_batches_and_tasks_leaves_the_tables_that_no_cut_leaves(
     kinds: list[int], partitions: list[int], cuts: list[int], keyed: bool, tasks: int
 ):
     """Keyed messages of a symbol share a partition; others are spread, so that tasks share keys."""
-    messages = [sent(n, _VALUES[kind](n), 0 if keyed else partitions[n]) for n, kind in enumerate(kinds)]
+    messages = [sent(n, VALUES[kind](n), 0 if keyed else partitions[n]) for n, kind in enumerate(kinds)]
     with tempfile.TemporaryDirectory() as folder:
         once, often = (Settings(data_dir=Path(folder) / name) for name in ("once", "often"))
         directly(once, messages)
@@ -200,7 +200,7 @@ def test_a_correction_and_a_repetition_of_known_bars_are_merged(offline_lake: Se
 
 def test_a_batch_that_was_staged_twice_is_counted_once(offline_lake: Settings):
     """As after a kill between two commits, or by two drivers of the same checkpoint."""
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)]
     twice = [staged(offline_lake, [messages]) for _ in range(2)]
     for tables, found in [*twice, *reversed(twice)]:
         write_staged(tables, found, {TOPIC: {0: (0, 30)}}, IDS)
@@ -212,7 +212,7 @@ def test_a_batch_that_was_staged_twice_is_counted_once(offline_lake: Settings):
 def test_a_kill_between_two_commits_is_repaired_when_the_batch_is_staged_again(
     offline_lake: Settings, tmp_path: Path, last: TableSpec, monkeypatch: pytest.MonkeyPatch
 ):
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)]
     undisturbed = Settings(data_dir=tmp_path / "undisturbed")
     by_staging(undisturbed, [messages])
     real = writing.add_files
@@ -292,7 +292,7 @@ def test_a_rule_of_the_table_holds_for_staged_rows_too(offline_lake: Settings):
 
 def test_the_log_says_of_a_staged_file_what_it_says_of_any_other(offline_lake: Settings, tmp_path: Path):
     """Statistics are what readers skip files by."""
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)] + [sent(30, tick(1.123456, 2.0, trade_id="x" * 40))]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)] + [sent(30, tick(1.123456, 2.0, trade_id="x" * 40))]
     other = Settings(data_dir=tmp_path / "other")
     by_staging(offline_lake, [messages])
     directly(other, messages)
