@@ -40,10 +40,10 @@ def offsets_per_batch(settings: Settings, consumed: Mapping[str, Mapping[int, in
         return most
     heads = {place: (first, min(high, first + SAMPLE)) for place, (first, high) in waits.items()}
     tails = {place: (max(first, high - SAMPLE), high) for place, (first, high) in waits.items()}
-    return bounded(most, settings.spark.max_bytes_per_trigger, _mean_sizes(settings, [heads, tails]))
+    return most_offsets(most, settings.spark.max_bytes_per_trigger, _mean_sizes(settings, [heads, tails]))
 
 
-def bounded(most: int, most_bytes: int, mean_sizes: Mapping[tuple[str, int], float]) -> int:
+def most_offsets(most: int, most_bytes: int, mean_sizes: Mapping[tuple[str, int], float]) -> int:
     """Offsets by the partition whose messages are largest: a batch may be of it alone."""
     largest = max(mean_sizes.values(), default=0.0)
     return most if largest == 0 else max(1, min(most, int(most_bytes / largest)))

@@ -13,7 +13,7 @@ from financelake_assets.silver.committing import write_cleaned
 from financelake_assets.silver.expiry import expire, expired
 from financelake_assets.silver.ledger import uncounted
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
-from financelake_assets.silver.sizing import bounded
+from financelake_assets.silver.sizing import most_offsets
 from financelake_assets.silver.writing import totals
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver.messages import IDS, cleaned, message
@@ -50,7 +50,7 @@ def test_a_lake_without_quarantine_has_nothing_that_expires(offline_lake: Settin
 def test_a_batch_of_the_largest_messages_has_no_more_bytes_than_the_bound(
     most: int, most_bytes: int, sizes: list[float]
 ):
-    found = bounded(most, most_bytes, {("t", n): size for n, size in enumerate(sizes)})
+    found = most_offsets(most, most_bytes, {("t", n): size for n, size in enumerate(sizes)})
     assert 1 <= found <= most
     assert found * max(sizes, default=0) <= most_bytes
     assert found == most or (found + 1) * max(sizes) > most_bytes
