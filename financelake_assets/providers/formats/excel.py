@@ -20,7 +20,7 @@ def sheets(content: bytes, sheet: str | None = None) -> dict[str, list[list[str]
     try:
         read = pl.read_excel(
             io.BytesIO(content),
-            **({"sheet_name": [sheet]} if sheet else {"sheet_id": 0}),
+            sheet_id=0,
             has_header=False,
             infer_schema_length=0,
             raise_if_empty=False,
@@ -30,7 +30,8 @@ def sheets(content: bytes, sheet: str | None = None) -> dict[str, list[list[str]
         raise ProviderError(
             f"is an Excel file that cannot be read; save it as CSV ({str(error).splitlines()[0]})"
         ) from error
-    return {name: [[_text(cell) for cell in row] for row in frame.iter_rows()] for name, frame in read.items()}
+    chosen = {name: frame for name, frame in read.items() if sheet in (None, name)}
+    return {name: [[_text(cell) for cell in row] for row in frame.iter_rows()] for name, frame in chosen.items()}
 
 
 def tables_in(content: bytes) -> list[str]:
