@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import polars as pl
 import pytest
 
 from financelake_assets.providers.files import FileProvider, Looked
@@ -431,3 +433,25 @@ def test_files_of_one_symbol_one_after_the_other_are_read(tmp_path: Path) -> Non
         content = text(some, lambda bar: f"{bar.at:%Y-%m-%d},{bar.prices},1", f"Date,{OHLCV}")
         (tmp_path / f"AAPL_2024-0{month}.csv").write_text(content)
     assert [one.refusal for one in FileProvider(IngestRequest(path=tmp_path, interval="1d")).look()] == [None] * 3
+
+
+@pytest.mark.parametrize("ticker_first", [True, False])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "flat.csv"])
+def test_a_frame_of_two_tickers_is_read_whatever_comes_first(tmp_path: Path, kind: str, ticker_first: bool) -> None:
+    index = pd.DatetimeIndex([bar.at for bar in DAYS], name="Date")
+    one = pd.DataFrame([bar[1:] for bar in DAYS], columns=OHLCV.split(","), index=index)
+    wide = pd.concat({"AAPL": one, "MSFT": one * 2}, axis=1)
+    wide = wide if ticker_first else wide.swaplevel(axis=1)
+    file = tmp_path / f"portfolio.{kind}"
+    if kind == "parquet":
+        wide.to_parquet(file)
+    else:
+        flat = wide.set_axis([f"{first}_{second}" for first, second in wide.columns], axis=1)
+        (flat if kind == "flat.csv" else wide).to_csv(file)
+    (looked,) = FileProvider(IngestRequest(path=file)).look()
+    assert looked.refusal is None
+    assert looked.table is not None
+    assert looked.reading is not None
+    rows = pl.concat(piece.rows for piece in RowReader(looked.reading, looked.table).pieces())
+    first_day = rows.filter(pl.col("event_time") == rows["event_time"].min()).select("symbol", "close", "volume")
+    assert sorted(first_day.rows()) == [("AAPL", 185.0, 1000.0), ("MSFT", 370.0, 2000.0)]
