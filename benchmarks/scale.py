@@ -28,7 +28,7 @@ from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings
 from financelake_assets.servers import spark_cluster
 from financelake_assets.servers.java import find_java
-from financelake_assets.silver import query, reading
+from financelake_assets.silver import reading
 from financelake_assets.spark_sessions import job_session
 from financelake_assets.supervision import probes
 from financelake_assets_tests.shared_servers import broker, free_ports, laptop, running, spark_server
@@ -93,13 +93,13 @@ def measure(lake: Settings, folder: Path, workers: int, local: int, arguments: a
 
 def read(spark: SparkSession, lake: Settings) -> None:
     """Every message, dropped in Spark."""
-    messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
+    messages = spark.read.format("kafka").options(**reading.source_options(lake)).load()
     messages.write.format("noop").mode("overwrite").save()
 
 
 def judge(spark: SparkSession, lake: Settings) -> None:
     """Clean every message as the silver query does, and drop it in Spark."""
-    messages = spark.read.format("kafka").options(**query.source_options(lake)).load()
+    messages = spark.read.format("kafka").options(**reading.source_options(lake)).load()
     reading.on_executors(messages, dict(SYMBOLS)).write.format("noop").mode("overwrite").save()
 
 

@@ -38,7 +38,7 @@ from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.providers.base import Instrument
-from financelake_assets.silver import query
+from financelake_assets.silver import query, reading
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.schema import BARS
@@ -186,7 +186,7 @@ def noop(spark: SparkSession, lake: Settings) -> Run:
 def _read_and_drop(spark: SparkSession, lake: Settings, ends: dict[str, dict[int, int]]) -> float:
     begun = time.perf_counter()
     messages = (
-        spark.read.format("kafka").options(**query.source_options(lake)).option("endingOffsets", json.dumps(ends))
+        spark.read.format("kafka").options(**reading.source_options(lake)).option("endingOffsets", json.dumps(ends))
     )
     messages.load().write.format("noop").mode("overwrite").save()
     return time.perf_counter() - begun

@@ -182,15 +182,20 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
 
-def topic_ids(settings: Settings) -> dict[str, str]:
+def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str, str]:
     """The broker's id of each bronze topic; a topic that was deleted and made again has another.
+
+    Args:
+        settings: the lake.
+        admin: an open client of its broker; without one, a new one is asked.
 
     Raises:
         BrokerUnavailableError: the broker did not answer.
         TopicMissingError: a topic does not exist.
     """
-    admin = admin_client(settings)
-    reach(settings)
+    if admin is None:
+        reach(settings)
+        admin = admin_client(settings)
     described = admin.describe_topics(TopicCollection(list(BRONZE)), request_timeout=ANSWER_SECONDS)
     ids = {}
     for topic, future in described.items():

@@ -13,9 +13,7 @@ from financelake_assets.errors import FinanceLakeError
 
 
 def backfill(
-    topic: Annotated[
-        list[str] | None, typer.Option(help="Only this topic, such as bronze.stock; repeatable.")
-    ] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic, such as bronze.stock; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Read the topics into silver again, for example to fill a table that was lost; the stream may run.
@@ -46,8 +44,6 @@ def backfill(
     if as_json:
         print_json({"messages": count, "ledger": ledger.as_dict(), "uncounted": uncounted(settings)})
         return
-    out.print(
-        f"{count} messages are in silver, each once. Messages that retention deleted are not included."
-    )
+    out.print(f"{count} messages are in silver, each once. Messages that retention deleted are not included.")
     if not ledger.balanced:
         err.print("The silver query has not read all of them yet; `financelake status` shows its lag.")

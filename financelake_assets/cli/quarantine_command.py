@@ -163,7 +163,10 @@ def _known_reason(text: str) -> str:
 
 
 def _place(row: dict[str, Any]) -> str:
-    return f"{row['topic']}/{row['partition']}/{row['offset']}"
+    from financelake_assets.silver.quarantine import Place
+
+    topic_id = row["topic_id"] if row["shared_place"] else None
+    return str(Place(row["topic"], row["partition"], row["offset"], topic_id))
 
 
 def _described(row: dict[str, Any], most: int | None = _SHOWN_BYTES) -> dict[str, Any]:

@@ -13,8 +13,9 @@ ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
 
 
 class SilverSettings(Group):
-    """What the survey of silver takes for a jump of the price. A jump is noted in silver/findings, never dropped."""
+    """What the survey takes for a jump of the price, which it notes and never drops; how long refusals are kept."""
 
+    quarantine_days: float = Field(90.0, ge=1, description="refused messages are kept this long, to be repaired")
     jump_sigmas: float = Field(10.0, gt=0, description="a jump is a move of more typical moves of late than this")
     jump_share: float = Field(0.1, gt=0, description="and of more than this share of the close before")
 

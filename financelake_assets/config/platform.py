@@ -94,6 +94,9 @@ class SparkSettings(Group):
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
     max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+    max_bytes_per_trigger: int = Field(
+        256 << 20, ge=1 << 20, description="and on its size, by a sample of what waits when the query starts"
+    )
 
     @field_validator("token", "cluster_secret", mode="before")
     @classmethod
@@ -177,6 +180,7 @@ class DagsterSettings(Group):
     hosts: tuple[str, ...] = Field(
         (), description="further names, as JSON, under which a browser may ask for its page, such as a proxy's"
     )
+    history_days: float = Field(7.0, ge=1, description="runs that are over and events are kept this long")
     import_dirs: tuple[Path, ...] = Field(
         (), description="folders, as JSON, whose files a run may load besides <data_dir>/import"
     )

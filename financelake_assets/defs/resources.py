@@ -65,15 +65,15 @@ class TablesResource(dg.ConfigurableResource[None]):
 
     lake: LakeResource
 
-    def metadata(self, table: TableSpec) -> dict[str, Any]:
-        """Row count, Delta version, newest time and place of a table, as Dagster metadata."""
+    def metadata(self, table: TableSpec, *, lineage: bool = True) -> dict[str, Any]:
+        """Row count, Delta version, newest time and place of a table, as Dagster metadata; its columns' lineage too."""
         facts = table.facts(self.lake.settings)
         path = table.path(self.lake.settings)
         place = {"dagster/uri": path, "dagster/table_name": table.full_name, "dagster/storage_kind": "deltalake"}
         if facts is None:
             return {**place, "state": "not written yet"}
         newest = {} if facts.newest is None else {f"newest_{table.time_column}": facts.newest.isoformat()}
-        made_of = _lineage(table)
+        made_of = _lineage(table) if lineage else {}
         return {**place, **made_of, "dagster/row_count": facts.rows, "delta_version": facts.version, **newest}
 
     def version(self, table: TableSpec) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from financelake_assets.config import AlertSettings
 
@@ -38,7 +39,8 @@ class LakeFacts:
     ledger cannot account for. ``champion_age_days``: ``None`` without a champion. ``drift``: the verdict of the
     champion's last check, or ``None``. ``failed_checks``: the description of each failed check, by
     ``layer/table/check``. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was halted, or
-    ``None``.
+    ``None``. ``clock``: how the clock was set in the last day, or ``None``. ``unknown``: the errors of the facts that
+    could not be found out, by name.
     """
 
     streams: Mapping[str, StreamFacts]
@@ -51,6 +53,8 @@ class LakeFacts:
     broker: str | None = None
     drift: str | None = None
     failed_checks: Mapping[str, str] = field(default_factory=dict)
+    clock: str | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -> list[Alert]:
@@ -83,6 +87,14 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
         )
     if facts.kill_switch:
         found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
+    if facts.clock:
+        found.append(
+            Alert("machine/clock", "The clock was set", f"{facts.clock}: nothing is deleted by age for a while.")
+        )
+    found += [
+        Alert(f"unknown/{name}", f"A fact of the lake is unknown: {name.replace('_', ' ')}", why)
+        for name, why in facts.unknown.items()
+    ]
     found += [
         Alert(f"check/{name}", f"The check {name} fails", f"It checks: {what}.")
         for name, what in facts.failed_checks.items()
@@ -106,6 +118,20 @@ class Outbox:
     said: Said
 
 
+Cursor = Mapping[str, Said]
+"""What was said, by channel: ``log``, and the number of each address."""
+
+
+def read_cursor(stored: Mapping[str, Any], channels: Iterable[str]) -> dict[str, Said]:
+    """What was said by each channel, from what an earlier look left; one that is new has said nothing.
+
+    An earlier release remembered one time a condition, for all channels.
+    """
+    if any(isinstance(value, int | float) for value in stored.values()):
+        return {channel: dict(stored) for channel in channels}
+    return {channel: dict(stored.get(channel, {})) for channel in channels}
+
+
 def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSettings) -> Outbox:
     """Decide what to send.
 
@@ -117,7 +143,8 @@ def outbox(active: Iterable[Alert], said: Said, now: float, settings: AlertSetti
     """
     by_key = {alert.key: alert for alert in active}
     again = settings.repeat_hours * 3600
-    due = tuple(alert for key, alert in by_key.items() if key not in said or now - said[key] >= again)
+    # a time in the future is from before the clock was set back
+    due = tuple(alert for key, alert in by_key.items() if not 0 <= now - said.get(key, -again) < again)
     # a failed run has no end; after a while it is only no longer reported
     over = tuple(key for key in said if key not in by_key and not key.startswith("run/"))
     remembered = {key: said[key] for key in by_key if key in said} | {alert.key: now for alert in due}

@@ -6,7 +6,6 @@ counted change nothing in it, so it is safe on any range; it fills a table that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 
 from pyspark.sql import SparkSession
@@ -14,15 +13,15 @@ from pyspark.sql import SparkSession
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.silver.batches import span
+from financelake_assets.silver import reading
+from financelake_assets.silver.batch_writing import BatchWriter
 from financelake_assets.silver.checkpoint import consumed_offsets
-from financelake_assets.silver.query import TABLES, source_options, write_batch
-from financelake_assets.silver.staged import Executors
+from financelake_assets.silver.query import TABLES
+from financelake_assets.silver.ranges import Ranges, span
+from financelake_assets.silver.splitting import Begun
 from financelake_assets.storage.open_tables import OpenTables
 
 Offsets = Mapping[str, Mapping[int, int]]
-Range = tuple[int, int]
-Ranges = dict[str, dict[int, Range]]
 
 
 class GapError(FinanceLakeError, ValueError):
@@ -32,7 +31,7 @@ class GapError(FinanceLakeError, ValueError):
 def backfill(
     spark: SparkSession,
     settings: Settings,
-    ranges: Mapping[str, Mapping[int, Range]] | None = None,
+    ranges: Ranges | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> int:
     """Write a range of offsets to silver.
@@ -58,31 +57,23 @@ def backfill(
     )
     for table in TABLES:
         table.ensure(settings)
-    ids, tables, executors = topic_ids(settings), OpenTables(settings), Executors()
+    writer = BatchWriter(OpenTables(settings), topic_ids(settings))
     done, count, everything = 0, 0, span(wanted)
     progress(done, everything)
     for step in steps(wanted, settings.spark.max_offsets_per_trigger):
-        messages = (
-            spark.read.format("kafka")
-            .options(**source_options(settings, list(step)))
-            .option("startingOffsets", _json({t: {p: first for p, (first, _) in of.items()} for t, of in step.items()}))
-            .option("endingOffsets", _json({t: {p: end for p, (_, end) in of.items()} for t, of in step.items()}))
-            .load()
-        )
-        holes = write_batch(tables, messages, step, ids, executors)
+        count += writer.write(reading.bounded(spark, settings, step), step, Begun(0))
         done += span(step)
-        count += span(step) - sum(end - first for gaps in holes.values() for first, end in gaps)
         progress(done, everything)
     return count
 
 
-def steps(ranges: Mapping[str, Mapping[int, Range]], most: int) -> Iterator[Ranges]:
+def steps(ranges: Ranges, most: int) -> Iterator[Ranges]:
     """Cut ranges into consecutive ones of at most about ``most`` messages, all partitions side by side."""
     count = sum(len(of) for of in ranges.values())
     each = max(1, most // max(1, count))
     left = {(t, p): bounds for t, of in ranges.items() for p, bounds in of.items()}
     while any(first < end for first, end in left.values()):
-        step: Ranges = {}
+        step: dict[str, dict[int, tuple[int, int]]] = {}
         for (topic, partition), (first, end) in left.items():
             step.setdefault(topic, {})[partition] = (first, min(end, first + each))
             left[topic, partition] = (min(end, first + each), end)
@@ -97,7 +88,3 @@ def _refuse_gaps(ranges: Ranges, consumed: Offsets, low: Offsets) -> None:
                 raise GapError(
                     f"{topic}/{partition} is counted up to offset {counted}; a range from {first} leaves a gap"
                 )
-
-
-def _json(offsets: Offsets) -> str:
-    return json.dumps({topic: {str(partition): at for partition, at in of.items()} for topic, of in offsets.items()})

@@ -12,13 +12,11 @@ import polars as pl
 
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.silver import schema
+from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.writing import Ends, TopicIds, universe_version, untouched
 from financelake_assets.storage.checkpoints import source_offsets
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
-
-Ranges = Mapping[str, Mapping[int, tuple[int, int]]]
-"""First and end offset per topic and partition."""
 
 _WRITTEN: tuple[TableSpec, ...] = (schema.TICKS, schema.BARS, schema.QUARANTINE)
 
@@ -43,11 +41,6 @@ def ranges_of(checkpoint: Path, batch: int, lows: Mapping[str, Mapping[int, int]
         }
         for topic, parts in ends.items()
     }
-
-
-def span(ranges: Ranges) -> int:
-    """How many offsets ranges have."""
-    return sum(end - first for parts in ranges.values() for first, end in parts.values())
 
 
 def firsts_of(ranges: Ranges) -> Ends:

@@ -8,14 +8,16 @@ of the batch already, they are read back and merged like any other messages. Bot
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import polars as pl
 from deltalake import DeltaTable
 
 from financelake_assets.intervals import TICK
-from financelake_assets.silver import merging, reading, staging, writing
-from financelake_assets.silver.batches import Ranges, firsts_of
-from financelake_assets.silver.merging import ARRIVAL, ARRIVAL_ID, Change
+from financelake_assets.silver import merging, reading, sources, staging, writing
+from financelake_assets.silver.batches import firsts_of
+from financelake_assets.silver.merging import PLACE, Change
+from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.silver.staged import Staged, rules_of
 from financelake_assets.silver.writing import TopicIds
@@ -45,11 +47,16 @@ def write_cleaned(
     """
     good, bad = cleaned.filter(pl.col("reason").is_null()), cleaned.filter(pl.col("reason").is_not_null())
     ticks = good.filter(pl.col("interval") == TICK)
-    writing.write(TICKS, tables, ticks, ids, trades, universe)
+    writing.write(TICKS, tables, ticks, ids, partial(trades, tables, ids), universe)
     writing.write(BARS, tables, good, ids, lambda table, fresh: bars(tables, table, fresh), universe)
     for part in reading.turns(bad):
         whole = part if raw_of is None else _with_raw(part, raw_of)
-        writing.write(QUARANTINE, tables, whole, ids, _refused, universe)
+        write_refused(tables, whole, ids, universe)
+
+
+def write_refused(tables: OpenTables, refused: pl.DataFrame, ids: TopicIds, universe: int | None = None) -> None:
+    """Write refused messages, raw bytes included, to silver/quarantine."""
+    writing.write(QUARANTINE, tables, refused, ids, _refused, universe)
 
 
 def write_staged(
@@ -66,7 +73,7 @@ def write_staged(
     """
     firsts = firsts_of(ranges)
     ways = (
-        (TICKS, lambda table: _new_trades(table, staged), trades),
+        (TICKS, lambda table: _new_trades(tables, ids, table, staged), partial(trades, tables, ids)),
         (BARS, lambda table: _new_bars(tables, table, staged), lambda table, new: bars(tables, table, new)),
         (QUARANTINE, lambda _: staged.files(QUARANTINE), _refused),
     )
@@ -79,11 +86,14 @@ def write_staged(
             writing.write(spec, tables, messages, ids, change, universe)
 
 
-def trades(table: DeltaTable, ticks: pl.DataFrame) -> Change:
+def trades(tables: OpenTables, ids: TopicIds, table: DeltaTable, ticks: pl.DataFrame) -> Change:
     """What tick messages change in silver/ticks."""
-    # without an id of its own no message can name a trade that is known
     named = merging.as_trades(ticks.filter(pl.col("trade_id").is_not_null()))
-    return merging.trade_changes(writing.rows_with(table, named.select(TICKS.key)), ticks)
+    known = writing.rows_with(table, named.select(TICKS.key))
+    before = _told_before(tables, ids, table, ticks.filter(pl.col("trade_id").is_null()))
+    if not before.is_empty():
+        known = pl.concat([known, before]).unique(TICKS.key)
+    return merging.trade_changes(known, ticks)
 
 
 def bars(tables: OpenTables, table: DeltaTable, good: pl.DataFrame) -> Change:
@@ -99,10 +109,22 @@ def _refused(_: DeltaTable, new: pl.DataFrame) -> Change:
     return Change(new, False, new.height)
 
 
-def _new_trades(table: DeltaTable, staged: Staged) -> list[StagedFile] | None:
-    """The staged files of trades, unless the table or two of them have a trade in common."""
-    named = staged.rows(TICKS, [*TICKS.key, *ARRIVAL]).filter(pl.col("trade_id") != ARRIVAL_ID).select(TICKS.key)
-    return staged.files(TICKS) if _all_new(table, named) else None
+def _told_before(tables: OpenTables, ids: TopicIds, table: DeltaTable, unnamed: pl.DataFrame) -> pl.DataFrame:
+    """The trades that the table has at the times of some without ids, if a topic before may have told of them."""
+    # without an id of its own no other message names a trade that is known
+    if unnamed.is_empty() or not (again := sources.made_again(tables, ids)):
+        return TICKS.empty
+    times = unnamed.filter(pl.col("topic").is_in(list(again))).select("symbol", "event_time").unique()
+    return TICKS.empty if times.is_empty() else writing.rows_with(table, times)
+
+
+def _new_trades(tables: OpenTables, ids: TopicIds, table: DeltaTable, staged: Staged) -> list[StagedFile] | None:
+    """The staged files of trades, unless the table or two of them may have a trade in common."""
+    rows = staged.rows(TICKS, [*TICKS.key, *PLACE])
+    if not _all_new(table, rows.filter(merging.is_named()).select(TICKS.key)):
+        return None
+    told = _told_before(tables, ids, table, rows.filter(~merging.is_named()))
+    return staged.files(TICKS) if told.is_empty() else None
 
 
 def _new_bars(tables: OpenTables, table: DeltaTable, staged: Staged) -> list[StagedFile] | None:

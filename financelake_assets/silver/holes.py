@@ -21,7 +21,7 @@ from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver import schema
-from financelake_assets.silver.batches import Ranges
+from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.storage.delta import retried
 from financelake_assets.storage.open_tables import OpenTables

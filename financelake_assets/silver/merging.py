@@ -16,15 +16,18 @@ from financelake_assets.intervals import TICK
 from financelake_assets.silver.schema import BARS, TICKS
 
 ARRIVAL = ("topic", "partition", "offset")
-ARRIVAL_ID = pl.concat_str(ARRIVAL, separator="/")
+PLACE = (*ARRIVAL, "topic_id")
+"""What no other message has, also where a topic was deleted and made again under its name."""
+PLACE_ID = pl.format("{}/{}/{}@{}", *PLACE)
 """The identity of a trade that its market did not number."""
-LINEAGE = (*ARRIVAL, "provider", "ingested_at")
+LINEAGE = (*PLACE, "provider", "ingested_at")
 BAR_VALUES = ("open", "high", "low", "close", "adj_close", "volume", "dividend", "split", "imputed")
 TRADE_VALUES = ("price", "size")
 BAR_OF_TRADES = "1m"
 LATE = pl.duration(seconds=70)
 """A trade is late when it comes this long after the first of its minute: the minute itself and ten seconds of grace."""
 
+_SAME_TRADE = ("topic", "symbol", "event_time", "price", "size")
 _EXACT_LIMIT = 1e15
 _BARS = tuple(BARS.schema.names)
 _TICKS = tuple(TICKS.schema.names)
@@ -54,13 +57,20 @@ def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
     """Fold trade messages into the trades that are known.
 
     A trade without a ``trade_id`` is identified by its place on the topic, because real trades share a millisecond, a
-    price and a size.
+    price and a size. A topic that was made again carries such trades once more, at other offsets: the n-th trade of an
+    instant, price and size on it is the n-th that the topics before it had.
 
     Args:
         known: rows of silver.ticks; those of other keys are ignored.
         messages: cleaned good messages that are ticks.
     """
-    return fold_trades(known, as_trades(messages))
+    trades = as_trades(messages)
+    again, repeats = _told_by_a_topic_before(known, trades)
+    change = fold_trades(known, trades.join(again, on=list(PLACE), how="anti"))
+    if repeats.is_empty():
+        return change
+    rows = pl.concat([change.rows, repeats.select(change.rows.columns)])
+    return Change(rows, True, change.accepted, change.duplicates + again.height)
 
 
 def as_bars(messages: pl.DataFrame) -> pl.DataFrame:
@@ -75,24 +85,54 @@ def fold_bars(known: pl.DataFrame, rows: pl.DataFrame) -> Change:
 
 def as_trades(messages: pl.DataFrame) -> pl.DataFrame:
     """Tick messages with the names and the identity that trades have in silver.ticks."""
-    return messages.with_columns(price="close", size="volume", trade_id=pl.coalesce("trade_id", ARRIVAL_ID))
+    return messages.with_columns(
+        price="close",
+        size="volume",
+        trade_id=pl.coalesce("trade_id", PLACE_ID),
+        repeated_on=pl.lit(None, pl.String),
+    )
+
+
+def is_named() -> pl.Expr:
+    """Whether the market numbered a trade that ``as_trades`` gave; else its place is its identity."""
+    return pl.col("trade_id") != PLACE_ID
 
 
 def as_ticks(trades: pl.DataFrame) -> pl.DataFrame:
     """The tick messages that ``as_trades`` made trades of."""
-    own = pl.when(pl.col("trade_id") != ARRIVAL_ID).then("trade_id")
+    own = pl.when(is_named()).then("trade_id")
     return trades.with_columns(close="price", volume="size", trade_id=own, interval=pl.lit(TICK))
 
 
 def fold_trades(known: pl.DataFrame, rows: pl.DataFrame) -> Change:
-    """``trade_changes`` of messages that ``as_trades`` gave."""
+    """``trade_changes`` of messages that ``as_trades`` gave, where no topic before told of them."""
     return _fold(known, rows, TICKS.key, TRADE_VALUES, _TICKS)
+
+
+def _told_by_a_topic_before(known: pl.DataFrame, trades: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The places of trades without ids that topics before had told of, and the rows that they repeat, so marked."""
+    nth = [*_SAME_TRADE, "nth"]
+    count = pl.int_range(pl.len()).over(_SAME_TRADE).alias("nth")
+    without_id = pl.col("trade_id").str.starts_with(pl.format("{}/{}/{}", *ARRIVAL))
+    topics = trades.select("topic", current="topic_id").unique()
+    before = (
+        known.filter(without_id)
+        .join(topics, on="topic")
+        .filter(pl.coalesce("repeated_on", "topic_id").ne_missing(pl.col("current")))
+        .sort("ingested_at", *ARRIVAL)
+        .with_columns(count)
+    )
+    fresh = trades.filter(~is_named()).sort(*ARRIVAL).with_columns(count)
+    again = fresh.join(before, on=nth, how="semi", nulls_equal=True)
+    repeats = before.join(fresh.select(nth), on=nth, how="semi", nulls_equal=True)
+    return again.select(PLACE), repeats.with_columns(repeated_on="current")
 
 
 def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
     """The 1-minute bars of all trades of some minutes.
 
-    Trades of the same instant are ordered by their number where the market numbers them, else by arrival.
+    Trades of the same instant are ordered by their number where the market numbers them, else by arrival: those of a
+    topic that was made again came behind those of the topic before.
 
     Args:
         trades: rows of silver.ticks, every one of each minute.
@@ -103,9 +143,11 @@ def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
     minute = pl.col("event_time").dt.truncate("1m")
     number = pl.col("trade_id").cast(pl.Int64, strict=False)
     late = pl.col("ingested_at") > pl.col("ingested_at").min() + LATE
+    began = pl.col("ingested_at").min().over("symbol", minute, "topic", "topic_id")
+    arrival = ("began", *ARRIVAL)
     return (
-        trades.with_columns(number=number)
-        .sort("symbol", "event_time", "number", *ARRIVAL, nulls_last=True)
+        trades.with_columns(number=number, began=began)
+        .sort("symbol", "event_time", "number", *arrival, nulls_last=True)
         .group_by("symbol", minute, maintain_order=True)
         .agg(
             pl.col("asset_class").last(),
@@ -116,7 +158,7 @@ def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
             _exact_sum("size").alias("volume"),
             pl.len().cast(pl.Int64).alias("trades"),
             late.sum().cast(pl.Int64).alias("late_trades"),
-            *[pl.col(name).sort_by(*ARRIVAL).last() for name in LINEAGE],
+            *[pl.col(name).sort_by(*arrival).last() for name in LINEAGE],
         )
         .with_columns(
             interval=pl.lit(BAR_OF_TRADES),
@@ -143,7 +185,12 @@ def with_bars_of_trades(known: pl.DataFrame, change: Change, rebuilt: pl.DataFra
     told = told.rename({name: f"told_{name}" for name in _TOLD if name not in key})
     sides = rebuilt.join(told, on=key, how="left")
     same_partition = (pl.col("topic") == pl.col("told_topic")) & (pl.col("partition") == pl.col("told_partition"))
-    told_later = pl.col("told_trades").is_null() & same_partition & (pl.col("told_offset") > pl.col("offset"))
+    later = (
+        pl.when(pl.col("told_topic_id").eq_missing(pl.col("topic_id")))
+        .then(pl.col("told_offset") > pl.col("offset"))
+        .otherwise(pl.col("told_ingested_at") > pl.col("ingested_at"))
+    )
+    told_later = pl.col("told_trades").is_null() & same_partition & later
     differs = pl.any_horizontal(
         pl.col(name).ne_missing(pl.col(f"told_{name}")) for name in (*BAR_VALUES, "trades", "late_trades")
     )
@@ -156,7 +203,7 @@ def with_bars_of_trades(known: pl.DataFrame, change: Change, rebuilt: pl.DataFra
     return Change(rows, replaces, change.accepted, change.duplicates)
 
 
-_TOLD = (*BARS.key, *BAR_VALUES, *ARRIVAL, "messages", "trades", "late_trades")
+_TOLD = (*BARS.key, *BAR_VALUES, *PLACE, "ingested_at", "messages", "trades", "late_trades")
 
 
 def _fold(

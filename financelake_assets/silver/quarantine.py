@@ -14,35 +14,48 @@ import polars as pl
 from financelake_assets.config import Settings
 from financelake_assets.silver.repairs import RepairError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
+from financelake_assets.storage.delta import TableSpec
 
-PLACE_SCHEMA: Mapping[str, Any] = {"topic": pl.String, "partition": pl.Int32, "offset": pl.Int64}
+PLACE_SCHEMA: Mapping[str, Any] = {
+    "topic": pl.String,
+    "partition": pl.Int32,
+    "offset": pl.Int64,
+    "topic_id": pl.String,
+}
 """A place as columns."""
 
 _PLACE = ["topic", "partition", "offset"]
+_WHOLE_PLACE = [*_PLACE, "topic_id"]
 
 
 class Place(NamedTuple):
-    """Where a message lay on Kafka; as text ``topic/partition/offset``."""
+    """Where a message lay on Kafka; as text ``topic/partition/offset``, with ``@id`` where the topic's id is given.
+
+    The id tells a topic from one that was deleted and made again under its name.
+    """
 
     topic: str
     partition: int
     offset: int
+    topic_id: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Read ``topic/partition/offset``.
+        """Read ``topic/partition/offset`` or ``topic/partition/offset@id``.
 
         Raises:
             RepairError: the text is not a place.
         """
-        topic, _, rest = text.partition("/")
+        place, _, topic_id = text.partition("@")
+        topic, _, rest = place.partition("/")
         partition, _, offset = rest.partition("/")
         if not (topic and partition.isdecimal() and offset.isdecimal()):
             raise RepairError(f"{text!r} is not a place such as bronze.stock/0/17")
-        return cls(topic, int(partition), int(offset))
+        return cls(topic, int(partition), int(offset), topic_id or None)
 
     def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        place = f"{self.topic}/{self.partition}/{self.offset}"
+        return place if self.topic_id is None else f"{place}@{self.topic_id}"
 
 
 def counts(settings: Settings) -> pl.DataFrame:
@@ -68,17 +81,35 @@ def rows(settings: Settings, reason: str | None = None, limit: int | None = None
 
 
 def at(settings: Settings, places: Sequence[Place]) -> pl.DataFrame:
-    """The quarantined messages at some places.
+    """The quarantined messages at some places; of a place without a topic's id, the newest that lay there.
 
     Raises:
         RepairError: one is not in quarantine.
     """
-    wanted = pl.DataFrame(places, schema=PLACE_SCHEMA, orient="row")
-    found = _with_replays(settings).join(wanted.lazy(), on=_PLACE, how="semi").collect()
-    for missing in wanted.join(found, on=_PLACE, how="anti").iter_rows():
+    wanted = pl.DataFrame(places, schema=PLACE_SCHEMA, orient="row").rename({"topic_id": "wanted_id"})
+    of_topic = pl.col("wanted_id").is_null() | (pl.col("wanted_id") == pl.col("topic_id"))
+    found = (
+        _with_replays(settings)
+        .join(wanted.lazy(), on=_PLACE)
+        .filter(of_topic)
+        .sort("quarantined_at")
+        .unique([*_PLACE, "wanted_id"], keep="last", maintain_order=True)
+        .collect()
+    )
+    for missing in wanted.join(found, on=[*_PLACE, "wanted_id"], how="anti", nulls_equal=True).iter_rows():
         raise RepairError(f"{Place(*missing)} is not in quarantine")
-    return found
+    return found.drop("wanted_id").unique(_WHOLE_PLACE, maintain_order=True)
 
 
 def _with_replays(settings: Settings) -> pl.LazyFrame:
-    return QUARANTINE.scan(settings).join(REPLAYS.scan(settings).select(*_PLACE, "replayed_as"), on=_PLACE, how="left")
+    refused, replays = _completed(QUARANTINE, settings), _completed(REPLAYS, settings)
+    return refused.join(
+        replays.select(*_WHOLE_PLACE, "replayed_as"), on=_WHOLE_PLACE, how="left", nulls_equal=True
+    ).with_columns(shared_place=pl.len().over(_PLACE) > 1)
+
+
+def _completed(table: TableSpec, settings: Settings) -> pl.LazyFrame:
+    """The rows of a table that may have been written before it had all its columns."""
+    rows = table.scan(settings)
+    lacking = set(table.schema.names) - set(rows.collect_schema().names())
+    return rows.with_columns(pl.lit(None, table.empty.schema[name]).alias(name) for name in sorted(lacking))

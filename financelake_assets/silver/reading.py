@@ -7,20 +7,25 @@ However large messages are, what comes here at once is bounded: long raw bytes a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 
 import polars as pl
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
+from financelake_assets.bronze.access import spark_options
+from financelake_assets.bronze.topics import BRONZE
+from financelake_assets.config import Settings
 from financelake_assets.silver import cleaning
 from financelake_assets.silver.cleaning import CLEANED, MESSAGES, Universe
 from financelake_assets.silver.judgement import MOST_BYTES
+from financelake_assets.silver.ranges import Ranges
 
 SMALL = 20_000
 """Messages. Fewer are brought here as they are."""
@@ -32,6 +37,51 @@ AT_ONCE = 64 << 20
 PLACE = ("topic", "partition", "offset")
 JUDGED = pa.schema([*CLEANED, pa.field("left_out", pa.int64())])
 """``CLEANED``, and how many raw bytes were left out to be fetched."""
+
+
+def source_options(settings: Settings) -> dict[str, str]:
+    """Options of Spark's Kafka source: whatever is lost is an error, and aborted transactions are not read."""
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap,
+        **spark_options(settings),
+        "subscribe": ",".join(BRONZE),
+        "failOnDataLoss": "true",
+        "includeHeaders": "true",
+        "kafka.isolation.level": "read_committed",
+        # a reader that goes back to earlier offsets first waits for the answer to what it asked for before
+        "kafka.fetch.max.wait.ms": "20",
+        # a reader holds what it polled; 500 of a megabyte, its default, would be half of a small machine's memory
+        "kafka.max.poll.records": "100",
+    }
+
+
+def bounded(spark: SparkSession, settings: Settings, ranges: Ranges) -> DataFrame:
+    """The messages of some offsets, as Spark's Kafka source gives them. Other partitions are not asked for."""
+    begun = {topic: {part: span for part, span in of.items() if span[0] < span[1]} for topic, of in ranges.items()}
+    some = {topic: of for topic, of in begun.items() if of}
+    first = {topic: {str(part): at for part, (at, _) in of.items()} for topic, of in some.items()}
+    ends = {topic: {str(part): end for part, (_, end) in of.items()} for topic, of in some.items()}
+    options = {name: value for name, value in source_options(settings).items() if name != "subscribe"}
+    return (
+        spark.read.format("kafka")
+        .options(**options)
+        .option("assign", json.dumps({topic: sorted(of) for topic, of in some.items()}))
+        .option("startingOffsets", json.dumps(first))
+        .option("endingOffsets", json.dumps(ends))
+        .load()
+    )
+
+
+def part_of(messages: DataFrame, part: Ranges, settings: Settings) -> DataFrame:
+    """The messages of a part of a batch. Others are not even read, where this process can log in to the broker."""
+    if settings.kafka.security != "PLAINTEXT" and settings.kafka.password is None:
+        places = [
+            (F.col("topic") == topic) & (F.col("partition") == partition) & F.col("offset").between(first, end - 1)
+            for topic, of in part.items()
+            for partition, (first, end) in of.items()
+        ]
+        return messages.where(reduce(or_, places, F.lit(False)))
+    return bounded(messages.sparkSession, settings, part)
 
 
 def judged(messages: DataFrame, universe: Universe, count: int | None) -> pl.DataFrame:
@@ -93,6 +143,11 @@ def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     long = F.octet_length("value") > LONG
     rows = messages.where(wanted & long).select(*PLACE, _kept(F.col("value")).alias("raw")).toArrow()
     return pl.DataFrame(rows).join(places, on=list(PLACE), how="semi")
+
+
+def alone(messages: DataFrame) -> pl.DataFrame:
+    """Messages as they are, with the columns of ``MESSAGES``; for one or two."""
+    return pl.DataFrame(messages.select(*columns(F.col("value"))).toArrow().cast(MESSAGES))
 
 
 def turns(bad: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     NEGATIVE_VOLUME = "negative_volume"
     IMPOSSIBLE_EVENT = "impossible_event"
     INCONSISTENT_RANGE = "inconsistent_range"
+    UNPROCESSABLE = "unprocessable"
 
 
 DESCRIPTIONS: dict[Reason, str] = {
@@ -46,5 +47,6 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.NON_POSITIVE_PRICE: "a price is zero or negative where the asset class does not allow it",
     Reason.NEGATIVE_VOLUME: "volume is negative",
     Reason.IMPOSSIBLE_EVENT: "a dividend is negative, or a split gives no share for an old one",
+    Reason.UNPROCESSABLE: "the micro-batch could not be done with the message; all others of it were",
     Reason.INCONSISTENT_RANGE: "high is below, or low above, another price of the bar",
 }

@@ -27,6 +27,13 @@ from financelake_assets.storage.delta import retried
 REPLAYED_FROM = "replayed_from"
 """Header of a replayed message: the place of the quarantined one."""
 
+# rows from before topics had ids have none
+_SAME_PLACE = " AND ".join(
+    [
+        *(f"t.`{name}` = s.`{name}`" for name in ("topic", "partition", "offset")),
+        "t.topic_id IS NOT DISTINCT FROM s.topic_id",
+    ]
+)
 _CLOCK_SKEW_MS = 60_000
 
 
@@ -75,7 +82,7 @@ def _claim(settings: Settings, places: Sequence[Place], claim: str) -> None:
     source = rows.select(REPLAYS.schema.names).to_arrow().cast(REPLAYS.schema)
 
     def insert() -> None:
-        REPLAYS.ensure(settings).merge(source, REPLAYS.same_key, "s", "t").when_not_matched_insert_all().execute()
+        REPLAYS.ensure(settings).merge(source, _SAME_PLACE, "s", "t").when_not_matched_insert_all().execute()
 
     retried(insert)
 
@@ -90,7 +97,7 @@ def _confirm(settings: Settings, sent: Mapping[Place, Place]) -> None:
     ).to_arrow()
 
     def update() -> None:
-        merger = REPLAYS.ensure(settings).merge(rows, REPLAYS.same_key, "s", "t")
+        merger = REPLAYS.ensure(settings).merge(rows, _SAME_PLACE, "s", "t")
         merger.when_matched_update({"replayed_as": "s.replayed_as"}).execute()
 
     retried(update)
@@ -131,7 +138,7 @@ def _headers(old: Place, row: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def _place(row: Mapping[str, Any]) -> Place:
-    return Place(row["topic"], row["partition"], row["offset"])
+    return Place(row["topic"], row["partition"], row["offset"], row["topic_id"])
 
 
 def _refuse_cut(messages: pl.DataFrame) -> None:

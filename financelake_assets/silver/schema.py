@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from financelake_assets.storage.delta import TIMESTAMP, TableSpec, columns
 
-LINEAGE = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
+LINEAGE = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64(), "topic_id": pa.string()}
+"""The broker's id of a topic tells it from one that was deleted and made again under its name."""
 
 BARS = TableSpec(
     layer="silver",
@@ -66,6 +67,8 @@ TICKS = TableSpec(
             "size": pa.float64(),
             "messages": pa.int64(),
             **LINEAGE,
+            # of the last topic, made again, that carried a trade without an id once more
+            "repeated_on": pa.string(),
             "provider": pa.string(),
             "ingested_at": TIMESTAMP,
             "processed_at": TIMESTAMP,
@@ -78,7 +81,7 @@ TICKS = TableSpec(
 QUARANTINE = TableSpec(
     layer="silver",
     name="quarantine",
-    key=("topic", "partition", "offset"),
+    key=("topic", "partition", "offset", "topic_id"),
     description="Messages that could not become a bar: the raw bytes, the reason and where they came from. Of more "
     "than 1 MiB only the beginning is kept, with the size and hash of all.",
     schema=columns(
@@ -100,7 +103,7 @@ QUARANTINE = TableSpec(
 REPLAYS = TableSpec(
     layer="silver",
     name="replays",
-    key=("topic", "partition", "offset"),
+    key=("topic", "partition", "offset", "topic_id"),
     description="Quarantined messages that were sent to bronze again; one without replayed_as was not confirmed.",
     schema=columns(
         {

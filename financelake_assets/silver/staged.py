@@ -25,7 +25,7 @@ from financelake_assets.silver.cleaning import Universe
 from financelake_assets.silver.holes import Seen
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.silver.staging import Plan, Report, StagedTable
-from financelake_assets.silver.writing import Ends, Totals
+from financelake_assets.silver.writing import Ends, TopicIds, Totals
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets.storage.staged_files import StagedFile
@@ -123,21 +123,25 @@ class Staged:
 
 
 class Executors:
-    """Has the executors stage batches, until it turns out that they cannot."""
+    """Has the executors stage batches, until it turns out that they cannot.
+
+    ``usable`` says whether they are asked. Whoever could write what they could not stage sets it to false.
+    """
 
     def __init__(self) -> None:
         self.usable = True
 
-    def stage(self, tables: OpenTables, messages: DataFrame, universe: Universe) -> Staged | None:
+    def stage(self, tables: OpenTables, messages: DataFrame, universe: Universe, ids: TopicIds) -> Staged | None:
         """Let each task judge, fold and write its messages; ``None`` where that does not work here.
 
         Args:
             tables: of the lake.
             messages: rows as Spark's Kafka source gives them, headers included.
             universe: of the lake.
+            ids: of the messages' topics.
         """
         rules = {spec.full_name: rules_of(tables, spec) for spec in (TICKS, BARS, QUARANTINE)}
-        plan = Plan(tables.settings.without_secrets(), dict(universe), rules)
+        plan = Plan(tables.settings.without_secrets(), dict(universe), dict(ids), rules)
 
         def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             report = staging.stage(batches, plan)
@@ -149,8 +153,7 @@ class Executors:
             return Staged(tables, reports)
         except (PySparkException, StagingError) as error:
             # what is wrong with the messages or the tables themselves shows again without staging
-            log.warning("executors cannot stage silver's rows, so the driver writes them", error=str(error)[:500])
-            self.usable = False
+            log.warning("executors could not stage silver's rows, so the driver writes them", error=str(error)[:500])
             return None
 
 

@@ -23,7 +23,7 @@ from financelake_assets.silver.cleaning import Universe, cleaned
 from financelake_assets.silver.holes import Seen, seen
 from financelake_assets.silver.merging import ARRIVAL, Change
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
-from financelake_assets.silver.writing import as_declared, ends_of
+from financelake_assets.silver.writing import TopicIds, as_declared, ends_of, with_ids
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.staged_files import FileWriter, Rules, StagedFile
 from financelake_assets.storage.store import objects
@@ -53,10 +53,11 @@ class Report(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a task is told: the settings without secrets, the universe, and by table's name the rules of its rows."""
+    """What a task is told: settings without secrets, universe, the topics' ids, and by table's name the rows' rules."""
 
     settings: str
     universe: Universe
+    ids: TopicIds
     rules: Mapping[str, Rules]
 
 
@@ -79,6 +80,7 @@ def stage(batches: Iterable[pa.RecordBatch], plan: Plan) -> Report:
         found = cleaned(pl.DataFrame(pl.from_arrow(batch)), plan.universe)
         if found.height != batch.num_rows:
             raise AssertionError(f"of {batch.num_rows} messages {found.height} were judged")
+        found = with_ids(found, plan.ids)
         places.append(found.select(ARRIVAL))
         good.append(found.filter(pl.col("reason").is_null()).drop(_RAW))
         refused.add(found.filter(pl.col("reason").is_not_null()))

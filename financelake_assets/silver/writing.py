@@ -84,6 +84,8 @@ def write(
     if messages.is_empty():
         return None
 
+    messages = with_ids(messages, topic_ids)
+
     def attempt() -> Change | None:
         table = tables.newest(spec)
         fresh = not_counted(table, messages, topic_ids)
@@ -207,6 +209,11 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     merging.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
+def with_ids(messages: pl.DataFrame, topic_ids: TopicIds) -> pl.DataFrame:
+    """Messages with the broker's id of their topic, without which topic, partition and offset are no whole place."""
+    return messages.with_columns(topic_id=pl.col("topic").replace_strict(topic_ids, return_dtype=pl.String))
+
+
 def as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     """Rows with a silver table's columns in its order and types, and the time of writing.
 
@@ -216,7 +223,11 @@ def as_declared(spec: TableSpec, rows: pl.DataFrame) -> pa.Table:
     """
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
     stamp = next(name for name in spec.schema.names if name in ("processed_at", "quarantined_at"))
-    absent = {"raw_size": pl.lit(None, pl.Int64), "raw_sha256": pl.lit(None, pl.String)}
+    absent = {
+        "raw_size": pl.lit(None, pl.Int64),
+        "raw_sha256": pl.lit(None, pl.String),
+        "repeated_on": pl.lit(None, pl.String),
+    }
     stamped = rows.with_columns(now.alias(stamp), **{n: e for n, e in absent.items() if n not in rows.columns})
     return stamped.select(spec.schema.names).to_arrow().cast(spec.schema)
 

@@ -67,8 +67,13 @@ def condition(spec: TableSpec, settings: Settings) -> Condition | None:
     )
 
 
-def maintain(spec: TableSpec, settings: Settings) -> Work | None:
+def maintain(spec: TableSpec, settings: Settings, *, deletes: bool = True) -> Work | None:
     """Do the due work for one table; ``None`` if it does not exist yet.
+
+    Args:
+        spec: the table.
+        settings: the lake.
+        deletes: whether to delete old files; false while the clock cannot be trusted.
 
     Raises:
         CommitFailedError: a writer without the lock rewrote the same files at each attempt.
@@ -78,10 +83,12 @@ def maintain(spec: TableSpec, settings: Settings) -> Work | None:
         return None
     merged = _compact(spec, settings) if before.small_files >= settings.maintenance.small_files else 0
     table = spec.ensure(settings)
-    # also deletes files that the log does not name: a killed writer leaves such files
-    deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
-    # only log files before a checkpoint and older than the table's log retention (30 days by default)
-    table.cleanup_metadata()
+    deleted: list[str] = []
+    if deletes:
+        # also deletes files that the log does not name: a killed writer leaves such files
+        deleted = table.vacuum(settings.maintenance.retention_hours, dry_run=False, full=True)
+        # only log files before a checkpoint and older than the table's log retention (30 days by default)
+        table.cleanup_metadata()
     after = condition(spec, settings) or before
     return Work(before, after, merged, len(deleted))
 

@@ -61,6 +61,8 @@ class FileWriter:
     def __init__(self, store: ObjectStore, spec: TableSpec, rules: Rules) -> None:
         self._store, self._spec, self._rules = store, spec, rules
         self._name = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
+        # numbers hardly ever repeat
+        self._texts = [field.name for field in spec.schema if pa.types.is_string(field.type)]
         self._binary = [field.name for field in spec.schema if pa.types.is_binary(field.type)]
         self._told: list[pl.DataFrame] = []
         self._sink: _Sink | None = None
@@ -78,7 +80,9 @@ class FileWriter:
         refuse_broken(self._spec, frame, self._rules)
         if self._parquet is None:
             self._sink = _Sink(obstore.open_writer(self._store, f"{self._spec.full_name}/{self._name}"))
-            self._parquet = pq.ParquetWriter(self._sink, self._spec.schema, compression="snappy")
+            self._parquet = pq.ParquetWriter(
+                self._sink, self._spec.schema, compression="snappy", use_dictionary=self._texts
+            )
         self._parquet.write_table(rows, row_group_size=rows.num_rows)
         self._told.append(frame.drop(self._binary))
 

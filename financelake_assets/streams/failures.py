@@ -26,6 +26,10 @@ class Failure:
         """How long to wait before the next start: 0, 2, 4 … at most 120 s."""
         return 0.0 if self.count == 0 else min(120.0, 2.0**self.count)
 
+    def left(self, now: float) -> float:
+        """How long still to wait; nothing, where the failure is yet to come because the clock was set back."""
+        return 0.0 if now < self.at else max(0.0, self.at + self.back_off_seconds() - now)
+
 
 def last_failure(settings: Settings, name: str) -> Failure:
     """The query's failures since it was last healthy."""

@@ -24,12 +24,12 @@ def keep_running(streams: Streams, settings: Settings, name: str) -> str:
     if held(settings, name):
         return "was stopped by an operator"
     failure = last_failure(settings, name)
-    waited = time.time() - failure.at
+    left = failure.left(time.time())
     try:
         if name in streams.active():
             return _look_after(streams, settings, name, failure)
-        if waited < failure.back_off_seconds():
-            return f"failed {failure.count} times, next start in {failure.back_off_seconds() - waited:.0f} s"
+        if left > 0:
+            return f"failed {failure.count} times, next start in {left:.0f} s"
         streams.ensure(name)
     except Exception as error:
         failure = record_failure(settings, name, str(error))
@@ -49,6 +49,7 @@ def _look_after(streams: Streams, settings: Settings, name: str, failure: Failur
         record_failure(settings, name, hangs)
         return f"hung, {hangs}: stopped and started again"
     quiet = batch is None or batch.seconds < WELL_AFTER_SECONDS
-    if failure.count and quiet and time.time() - failure.at > WELL_AFTER_SECONDS:
+    well_since = abs(time.time() - failure.at)  # a failure yet to come is one before the clock was set back
+    if failure.count and quiet and well_since > WELL_AFTER_SECONDS:
         forget_failures(settings, name)
     return "runs"

@@ -24,10 +24,12 @@ def open_batch_of(settings: Settings, name: str) -> OpenBatch | None:
     found = open_batch(Path(settings.checkpoint(name)))
     if found is None:
         return None
-    batch, since = found
+    (batch, since), now = found, time.time()
+    times = [since]
     with suppress(FileNotFoundError):  # not started by ``Streams.ensure``
-        since = max(since, _started_file(settings, name).stat().st_mtime)
-    return OpenBatch(batch, time.time() - since)
+        times.append(_started_file(settings, name).stat().st_mtime)
+    # a time in the future is from before the clock was set back
+    return OpenBatch(batch, now - max((at for at in times if at <= now), default=now))
 
 
 def stall(batch: OpenBatch | None, failures: int, settings: Settings) -> str | None:

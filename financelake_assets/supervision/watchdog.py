@@ -20,7 +20,7 @@ from pathlib import Path
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.files import read_json, write_whole
 from financelake_assets.servers.command import PROCESS_VARIABLE, PYTHON
-from financelake_assets.supervision import processes
+from financelake_assets.supervision import clock, processes
 from financelake_assets.supervision.processes import Process, ProcessState
 from financelake_assets.supervision.supervisor import Supervisor, folder, log_file, wanted
 
@@ -73,7 +73,8 @@ def judge(health: ProcessHealth, state: ProcessState, problem: str | None, now: 
     if health.pid and state.pid and state.pid != health.pid:
         health = replace(health, restarts=health.restarts + 1)
     health = replace(health, pid=state.pid or health.pid)
-    due = now >= health.acted_at + health.back_off_seconds()
+    # a time to come is one before the clock was set back
+    due = now >= health.acted_at + health.back_off_seconds() or now < health.acted_at
     if state.state in ("FATAL", "EXITED", "UNKNOWN"):
         health = replace(health, problem=f"it stopped: {state.said}", failed_probes=0)
         return _acted(health, now, Action.START) if due else (health, Action.NOTHING)
@@ -82,7 +83,7 @@ def judge(health: ProcessHealth, state: ProcessState, problem: str | None, now: 
     if problem is None:
         in_a_row = 0 if now - max(health.acted_at, state.started_at) > WELL_AFTER_SECONDS else health.in_a_row
         return replace(health, problem=None, failed_probes=0, in_a_row=in_a_row), Action.NOTHING
-    if now - state.started_at < STARTING_SECONDS:
+    if 0 <= now - state.started_at < STARTING_SECONDS:
         return replace(health, problem=f"starting: {problem}", failed_probes=0), Action.NOTHING
     health = replace(health, problem=problem, failed_probes=health.failed_probes + 1)
     if health.failed_probes < PATIENCE or not due:
@@ -109,6 +110,9 @@ def look(
     settings: Settings, supervisor: Supervisor, watched: dict[str, Process], known: dict[str, ProcessHealth]
 ) -> dict[str, ProcessHealth]:
     """One round: probe every process, act if needed, and store the observations."""
+    moved = clock.look(settings)
+    if moved.moved_within(2 * INTERVAL_SECONDS):
+        print(f"the clock was set by {moved.moved_by:+.0f} s", flush=True)  # noqa: T201
     states = supervisor.states()
     present = {name: process for name, process in watched.items() if name in states}
     with ThreadPoolExecutor(max_workers=len(watched)) as pool:

@@ -28,7 +28,7 @@ from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import STREAMS_SESSION_ID, Settings, own_secrets
 from financelake_assets.servers import dagster, kafka, kafka_access
 from financelake_assets.servers import own_secrets as made
-from financelake_assets.silver.query import source_options
+from financelake_assets.silver.reading import source_options
 from financelake_assets.spark_sessions import SparkUnavailableError, job_session, streams_session
 from financelake_assets.supervision import processes
 from financelake_assets_tests import shared_servers

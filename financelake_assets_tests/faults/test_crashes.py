@@ -15,6 +15,7 @@ import pytest
 
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.config import Settings, SparkSettings
+from financelake_assets.silver import reading
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests import shared_servers
@@ -68,8 +69,9 @@ def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_o
     with shared_servers.broker(lake):
         ensure_topics(lake)
         kafka.add_universe(lake)
-        kafka.produce(lake, kafka.mixture(2_000))
-        # the same batch each time: what it has committed stays, the rest is done by the next
+        # the same batch each time: what it has committed stays, the rest is done by the next. It is so large that
+        # executors stage it, and the one behind it is not
+        kafka.produce(lake, kafka.mixture(reading.SMALL + 1_000))
         with lakes.server(lake) as server:
             _kill_while_spark_reads(lake, server)
         with lakes.server(lake) as server:
@@ -79,7 +81,7 @@ def test_a_micro_batch_whose_server_is_killed_in_each_of_its_phases_is_counted_o
         assert lakes.planned(lake)
         with lakes.server(lake) as server:
             _catch_up(lake, server)
-            kafka.produce(lake, kafka.mixture(2_000, first=2_000))
+            kafka.produce(lake, kafka.mixture(2_000, first=reading.SMALL + 1_000))
             _kill_behind_the_last_table(lake, server)
         assert lakes.planned(lake)
         with lakes.server(lake) as server:

@@ -134,7 +134,7 @@ def test_each_kind_of_damage_has_its_reason_and_keeps_its_bytes():
 
 def test_every_reason_is_described_and_shown_above():
     assert set(DESCRIPTIONS) == set(Reason)
-    assert {reason for _, _, reason in CORRUPT} == set(Reason)
+    assert {reason for _, _, reason in CORRUPT} == set(Reason) - {Reason.UNPROCESSABLE}
 
 
 FINE: list[tuple[str, bytes]] = [

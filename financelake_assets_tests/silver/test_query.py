@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,11 +18,13 @@ from financelake_assets.bronze.topics import delete_topics, ensure_topics, topic
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Instrument
+from financelake_assets.silver import reading
 from financelake_assets.silver.backfill import GapError, backfill
+from financelake_assets.silver.batch_writing import write_batch
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.holes import SkippedError
 from financelake_assets.silver.ledger import Ledger, read_ledger, uncounted
-from financelake_assets.silver.query import source_options, write_batch
+from financelake_assets.silver.reading import bounded
 from financelake_assets.silver.schema import BARS, QUARANTINE
 from financelake_assets.silver.staged import Executors
 from financelake_assets.storage.checkpoints import CheckpointError, committed_batch
@@ -75,6 +78,35 @@ def test_restarts_and_replays_of_every_kind_leave_one_table(silver: Settings, tm
     kafka.add_universe(batch)
     backfill(spark, batch)
     assert kafka.tables(batch) == found
+
+
+def test_what_executors_stage_is_what_the_driver_writes(
+    silver: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A batch so small is cleaned in the driver, unless nothing is small."""
+    kafka.produce(silver, kafka.mixture(600))
+    assert backfill(spark, silver) == 600
+    found, counted = kafka.tables(silver), list[bool]()
+    monkeypatch.setattr(reading, "SMALL", 0)
+    monkeypatch.setattr(Executors, "stage", _noted(Executors.stage, counted))
+    for number, most in enumerate((10_000, 250)):
+        spark_settings = silver.spark.model_copy(update={"max_offsets_per_trigger": most})
+        lake = silver.model_copy(update={"data_dir": tmp_path / str(number), "spark": spark_settings})
+        kafka.add_universe(lake)
+        assert backfill(spark, lake) == 600
+        assert kafka.tables(lake) == found
+        assert not any(uncounted(lake).values())
+    assert len(counted) > 2
+    assert all(counted), "every batch was staged"
+
+
+def _noted(real: Any, counted: list[bool]) -> Any:
+    def stage(*arguments: Any) -> Any:
+        found = real(*arguments)
+        counted.append(found is not None)
+        return found
+
+    return stage
 
 
 def test_a_backfill_beside_the_stream_changes_nothing_and_refuses_a_gap(silver: Settings, spark: SparkSession):
@@ -146,6 +178,30 @@ def test_a_checkpoint_of_topics_that_were_made_again_is_refused(silver: Settings
     with kafka.running(silver) as running:
         ledger = kafka.drain(silver, running)
     assert (ledger.consumed, ledger.silver, ledger.balanced) == (6, 6, True), "of both topics"
+
+
+def test_a_topic_made_again_beneath_the_running_query_stops_it_before_anything_of_it_is_written(
+    silver: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It is longer than the one before, so Spark would go on in its midst."""
+    kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(3)])
+    with kafka.running(silver) as running:
+        kafka.drain(silver, running)
+    found, ids = kafka.tables(silver), topic_ids(silver)
+    delete_topics(silver)
+    ensure_topics(silver)
+    again = [kafka.bar("AAPL", day, 6.0 + day) for day in range(7)]
+    kafka.produce(silver, again)
+    with monkeypatch.context() as patch:  # as when it happens behind the start
+        patch.setattr("financelake_assets.silver.query.topic_ids", lambda _: ids)
+        with kafka.running(silver) as running:
+            kafka.eventually(lambda: not running.isActive, "the query stopped")
+            assert "bronze.stock was made again" in str(running.exception())
+    assert kafka.tables(silver) == found
+    shutil.rmtree(silver.checkpoint(QUERY))
+    with kafka.running(silver) as running:
+        ledger = kafka.drain(silver, running)
+    assert (ledger.consumed, ledger.silver, ledger.balanced) == (10, 10, True), "of both topics, each once"
 
 
 def test_what_retention_had_deleted_before_silver_began_was_never_in(silver: Settings):
@@ -245,7 +301,7 @@ def test_a_message_that_spark_leaves_out_in_silence_stops_the_batch_before_anyth
     kafka.produce(silver, [kafka.bar("AAPL", day, 5.0 + day) for day in range(6)])
     ids, marks = topic_ids(silver), {"bronze.stock": watermarks(silver)["bronze.stock"]}
     tables = OpenTables(silver)
-    read = spark.read.format("kafka").options(**source_options(silver, ["bronze.stock"])).load()
+    read = bounded(spark, silver, marks)
     for skipped in ([3], [0, 1], [5], list(range(6))):
         with pytest.raises(SkippedError, match=rf"bronze\.stock/\d/{skipped[0]}.*{len(skipped)} in all"):
             write_batch(tables, read.where(~read["offset"].isin(skipped)), marks, ids, Executors())

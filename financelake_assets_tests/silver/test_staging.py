@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financelake_assets.config import Settings
-from financelake_assets.silver import staging, writing
+from financelake_assets.silver import sources, staging, writing
 from financelake_assets.silver.cleaning import MESSAGES, cleaned
 from financelake_assets.silver.committing import write_cleaned, write_staged
 from financelake_assets.silver.holes import seen
-from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.silver.staged import Staged, StagingError, rules_of
 from financelake_assets.silver.staging import Plan, Report
+from financelake_assets.silver.writing import TopicIds
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.storage.open_tables import OpenTables
@@ -63,28 +64,35 @@ def table(messages: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(list(messages), schema=MESSAGES)
 
 
-def staged(lake: Settings, tasks: Sequence[Sequence[dict[str, Any]]], batch: int = 4) -> tuple[OpenTables, Staged]:
+def plan_for(tables: OpenTables, ids: TopicIds = IDS) -> Plan:
+    rules = {spec.full_name: rules_of(tables, spec) for spec in TABLES}
+    return Plan(tables.settings.without_secrets(), UNIVERSE, ids, rules)
+
+
+def staged(
+    lake: Settings, tasks: Sequence[Sequence[dict[str, Any]]], batch: int = 4, ids: TopicIds = IDS
+) -> tuple[OpenTables, Staged]:
     """What tasks stage of their messages, each given to it in small Arrow batches."""
     tables = OpenTables(lake)
-    plan = Plan(lake.without_secrets(), UNIVERSE, {spec.full_name: rules_of(tables, spec) for spec in TABLES})
+    plan = plan_for(tables, ids)
     parts = [[table(of[at : at + batch]) for at in range(0, len(of), batch)] for of in tasks]
     return tables, Staged(tables, [staging.stage(part, plan) for part in parts])
 
 
-def by_staging(lake: Settings, tasks: Sequence[Sequence[dict[str, Any]]]) -> None:
+def by_staging(lake: Settings, tasks: Sequence[Sequence[dict[str, Any]]], ids: TopicIds = IDS) -> None:
     """Write messages as a large batch is written."""
-    tables, found = staged(lake, tasks)
+    tables, found = staged(lake, tasks, ids=ids)
     ranges: dict[int, tuple[int, int]] = {}
     for message in (message for of in tasks for message in of):
         first, end = ranges.get(message["partition"], (message["offset"], 0))
         ranges[message["partition"]] = (min(first, message["offset"]), max(end, message["offset"] + 1))
-    write_staged(tables, found, {TOPIC: ranges}, IDS)
+    write_staged(tables, found, {TOPIC: ranges}, ids)
 
 
-def directly(lake: Settings, messages: Sequence[dict[str, Any]]) -> None:
+def directly(lake: Settings, messages: Sequence[dict[str, Any]], ids: TopicIds = IDS) -> None:
     """Write messages as a small batch is written."""
     if messages:
-        write_cleaned(OpenTables(lake), cleaned(pl.DataFrame(pl.from_arrow(table(messages))), UNIVERSE), IDS)
+        write_cleaned(OpenTables(lake), cleaned(pl.DataFrame(pl.from_arrow(table(messages))), UNIVERSE), ids)
 
 
 def fresh(count: int, first: int = 0) -> list[dict[str, Any]]:
@@ -92,7 +100,7 @@ def fresh(count: int, first: int = 0) -> list[dict[str, Any]]:
     return [sent(first + n, bar(first + n, 1.0 + n)) for n in range(count)]
 
 
-_VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
+VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
     lambda n: bar(n // 9, 1.0 + n % 4),
     lambda _: bar(500, 1.0, "MSFT"),
     lambda n: bar(n + 20, 2.0),
@@ -100,7 +108,7 @@ _VALUES: list[Callable[[int], bytes | dict[str, Any]]] = [
     lambda n: tick(n * 11 % 200, 5.0 + n),
     lambda _: b"{",
 ]
-kinds = st.lists(st.integers(0, len(_VALUES) - 1), min_size=1, max_size=40)
+kinds = st.lists(st.integers(0, len(VALUES) - 1), min_size=1, max_size=40)
 partitions = st.lists(st.integers(0, 2), min_size=40, max_size=40)
 
 
@@ -110,7 +118,7 @@ def test_any_cut_into_batches_and_tasks_leaves_the_tables_that_no_cut_leaves(
     kinds: list[int], partitions: list[int], cuts: list[int], keyed: bool, tasks: int
 ):
     """Keyed messages of a symbol share a partition; others are spread, so that tasks share keys."""
-    messages = [sent(n, _VALUES[kind](n), 0 if keyed else partitions[n]) for n, kind in enumerate(kinds)]
+    messages = [sent(n, VALUES[kind](n), 0 if keyed else partitions[n]) for n, kind in enumerate(kinds)]
     with tempfile.TemporaryDirectory() as folder:
         once, often = (Settings(data_dir=Path(folder) / name) for name in ("once", "often"))
         directly(once, messages)
@@ -123,6 +131,53 @@ def test_any_cut_into_batches_and_tasks_leaves_the_tables_that_no_cut_leaves(
         found, expected = everything(often), everything(once)
     assert found == expected
     assert not any(found["uncounted"].values())
+
+
+_TOLD_AGAIN: list[Callable[[int], bytes | dict[str, Any]]] = [
+    # few instants, prices and sizes: what a topic carries is often what the topic before it carried
+    lambda n: tick(n % 3, 5.0),
+    lambda n: tick(n % 2, 6.0, symbol="MSFT"),
+    lambda n: tick(n % 5, 5.0 + n % 3, trade_id=str(n % 4)),
+    lambda n: bar(n % 5, 1.0 + n % 3),
+    lambda n: {**tick(0, 9.0 + n), "interval": "1m"},
+    lambda _: b"{",
+]
+told = st.lists(st.integers(0, len(_TOLD_AGAIN) - 1), min_size=1, max_size=15)
+ways = st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["staged", "plain"])), min_size=1, max_size=4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(told, ways), min_size=1, max_size=3), st.integers(1, 2))
+def test_topics_made_again_leave_the_same_tables_staged_or_plain_however_they_are_cut(
+    topics: list[tuple[list[int], list[tuple[int, str]]]], tasks: int
+):
+    """Messages of a symbol share a partition, as keyed ones do: without a key nobody knows which trade came first."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, cut = (Settings(data_dir=Path(folder) / name) for name in ("plain", "cut"))
+        for number, (kinds, ways) in enumerate(topics):
+            ids = {**IDS, TOPIC: f"topic {number}"}
+            values = [_TOLD_AGAIN[kind](n) for n, kind in enumerate(kinds)]
+            messages = [
+                {**sent(n, value, int("MSFT" in str(value))), "timestamp": START + timedelta(hours=number, seconds=n)}
+                for n, value in enumerate(values)
+            ]
+            for lake in (plain, cut):
+                sources.register(lake, ids, {TOPIC: {0: (0, 0), 1: (0, 0)}})
+            directly(plain, messages, ids)
+            begin = 0
+            for size, way in [*ways, (len(messages), "staged")]:
+                part = messages[begin : begin + size]
+                begin += size
+                if way == "plain" or not part:
+                    directly(cut, part, ids)
+                else:
+                    by_staging(cut, [[m for m in part if m["partition"] % tasks == task] for task in range(tasks)], ids)
+        found, expected = everything(cut), everything(plain)
+    assert found == expected
+    assert not any(found["uncounted"].values())
+    assert {row[TICKS.schema.names.index("topic_id")] for row in found["silver/ticks"]} <= {
+        f"topic {number}" for number in range(len(topics))
+    }
 
 
 def test_new_rows_are_committed_as_they_were_staged(offline_lake: Settings):
@@ -145,7 +200,7 @@ def test_a_correction_and_a_repetition_of_known_bars_are_merged(offline_lake: Se
 
 def test_a_batch_that_was_staged_twice_is_counted_once(offline_lake: Settings):
     """As after a kill between two commits, or by two drivers of the same checkpoint."""
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)]
     twice = [staged(offline_lake, [messages]) for _ in range(2)]
     for tables, found in [*twice, *reversed(twice)]:
         write_staged(tables, found, {TOPIC: {0: (0, 30)}}, IDS)
@@ -157,7 +212,7 @@ def test_a_batch_that_was_staged_twice_is_counted_once(offline_lake: Settings):
 def test_a_kill_between_two_commits_is_repaired_when_the_batch_is_staged_again(
     offline_lake: Settings, tmp_path: Path, last: TableSpec, monkeypatch: pytest.MonkeyPatch
 ):
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)]
     undisturbed = Settings(data_dir=tmp_path / "undisturbed")
     by_staging(undisturbed, [messages])
     real = writing.add_files
@@ -206,8 +261,7 @@ def _no_turn(*_: Any) -> Any:
 def test_a_file_that_is_not_where_the_driver_looks_is_not_committed(offline_lake: Settings):
     """As when an executor writes to a disk of its own."""
     tables = OpenTables(offline_lake)
-    plan = Plan(offline_lake.without_secrets(), UNIVERSE, {spec.full_name: rules_of(tables, spec) for spec in TABLES})
-    report = staging.stage([table(fresh(3))], plan)
+    report = staging.stage([table(fresh(3))], plan_for(tables))
     staged_file = report.tables[BARS.full_name].rows
     assert staged_file is not None
     place = Path(BARS.path(offline_lake), staged_file.name)
@@ -232,13 +286,13 @@ def test_a_rule_of_the_table_holds_for_staged_rows_too(offline_lake: Settings):
     assert rules_of(tables, BARS).keys() == BARS.constraints.keys()
     rules = {**{spec.full_name: {} for spec in TABLES}, BARS.full_name: {"dear": "close > 2"}}
     with pytest.raises(RuleError, match="silver/bars breaks dear"):
-        staging.stage([table(fresh(3))], Plan(offline_lake.without_secrets(), UNIVERSE, rules))
+        staging.stage([table(fresh(3))], Plan(offline_lake.without_secrets(), UNIVERSE, IDS, rules))
     assert BARS.ensure(offline_lake).file_uris() == []
 
 
 def test_the_log_says_of_a_staged_file_what_it_says_of_any_other(offline_lake: Settings, tmp_path: Path):
     """Statistics are what readers skip files by."""
-    messages = [sent(n, _VALUES[n % 6](n)) for n in range(30)] + [sent(30, tick(1.123456, 2.0, trade_id="x" * 40))]
+    messages = [sent(n, VALUES[n % 6](n)) for n in range(30)] + [sent(30, tick(1.123456, 2.0, trade_id="x" * 40))]
     other = Settings(data_dir=tmp_path / "other")
     by_staging(offline_lake, [messages])
     directly(other, messages)

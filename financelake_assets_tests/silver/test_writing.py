@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def test_a_kill_between_two_commits_is_repaired_by_the_replay(offline_lake: Sett
     ticks = good.filter(pl.col("interval") == "tick")
     # what `write_cleaned` does, up to the commit behind which the process died
     tables = OpenTables(offline_lake)
-    writing.write(TICKS, tables, ticks, IDS, trades)
+    writing.write(TICKS, tables, ticks, IDS, partial(trades, tables, IDS))
     if last_table is not TICKS:
         writing.write(BARS, tables, good, IDS, lambda table, fresh: bars(tables, table, fresh))
     write(offline_lake, rows)

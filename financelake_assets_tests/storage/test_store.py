@@ -18,13 +18,14 @@ from financelake_assets.operations import doctor
 from financelake_assets.operations.backup import back_up, restore
 from financelake_assets.operations.resetting import contents, reset_lake
 from financelake_assets.servers import jars, spark
-from financelake_assets.silver.schema import BARS
+from financelake_assets.silver.schema import BARS, TICKS
 from financelake_assets.storage import store
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.storage.store import StoreError
 from financelake_assets_tests.deployment.object_store import Store, object_store
 from financelake_assets_tests.shared_servers import free_ports
 from financelake_assets_tests.silver.messages import message
+from financelake_assets_tests.silver.test_staging import VALUES, by_staging, sent
 from financelake_assets_tests.silver.test_writing import everything, mixed, write
 
 
@@ -172,6 +173,25 @@ def test_silver_writes_what_it_writes_to_a_folder(lake: Settings, tmp_path: Path
     assert everything(lake) == everything(alone)
     assert store.table_names(lake) == store.table_names(alone)
     assert not (lake.data_dir / "delta").exists()
+
+
+def test_executors_stage_in_a_bucket_with_their_own_secret(
+    lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """New rows, then corrections: committed as staged, and read back and merged."""
+    secret = lake.store.secret_key
+    assert secret is not None
+    alone = Settings(data_dir=tmp_path / "alone")
+    parts = [[sent(n, VALUES[n % 6](n)) for n in range(first, first + 30)] for first in (0, 30)]
+    for part in parts:
+        by_staging(alone, [part])
+    monkeypatch.setenv("FINANCELAKE_STORE__SECRET_KEY", secret.get_secret_value())
+    for part in parts:
+        by_staging(lake, [part])
+    monkeypatch.undo()
+    assert everything(lake) == everything(alone)
+    staged_files = {item["path"].split("/")[-1] for item in store.objects(lake).list("silver/ticks").collect()}
+    assert {Path(uri).name for uri in TICKS.ensure(lake).file_uris()} <= staged_files
 
 
 @pytest.mark.integration

@@ -4,18 +4,23 @@ A query that is stopped here stays stopped, also for the sensors, until it is st
 it continues where it stopped.
 """
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 from pydantic import Field
 
 from financelake_assets.catalogue import TABLES
+from financelake_assets.defs import history
 from financelake_assets.defs.gold.assets import gold_tables
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource
 from financelake_assets.defs.run_tags import OPERATORS
 from financelake_assets.defs.silver import assets as silver
 from financelake_assets.defs.silver.checks import BLOCKING
 from financelake_assets.defs.table_assets import table_key
+from financelake_assets.silver import expiry
 from financelake_assets.storage.maintenance import maintain
 from financelake_assets.streams import progress
+from financelake_assets.supervision import clock
 
 
 class WhichStreams(dg.Config):
@@ -79,10 +84,23 @@ def restart_streams() -> None:
 
 @dg.op(pool="maintenance", retry_policy=RETRIES)
 def maintain_each(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Compact small files, delete replaced files after their retention, clean up the logs, delete old progress."""
-    progress.forget_old(lake.settings)
+    """Compact small files, delete replaced files after their retention, clean up the logs, delete what is too old."""
+    # after the clock was set, it does not tell the age of a file or a row
+    was_set = clock.look(lake.settings)
+    trusted = not was_set.moved_within(lake.settings.maintenance.retention_hours * 3600)
+    if trusted:
+        progress.forget_old(lake.settings)
+        refused = expiry.expire(lake.settings)
+        if refused:
+            days = lake.settings.silver.quarantine_days
+            context.log.info(f"deleted {refused} messages that were in quarantine for more than {days:g} days")
+        oldest = datetime.now(UTC) - timedelta(days=lake.settings.dagster.history_days)
+        forgotten = history.forget(context.instance, oldest)
+        context.log.info(f"deleted {forgotten.runs} runs and {forgotten.events} events from before {oldest:%Y-%m-%d}")
+    else:
+        context.log.warning(f"the clock was set by {was_set.moved_by:+.0f} s: nothing is deleted by age for a while")
     for table in TABLES:
-        work = maintain(table, lake.settings)
+        work = maintain(table, lake.settings, deletes=trusted)
         if work is not None:
             context.log_event(dg.AssetObservation(table_key(table), metadata=work.metadata()))
 

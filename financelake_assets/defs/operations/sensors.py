@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import polars as pl
 
-from financelake_assets.bronze.offsets import Offsets, lag
+from financelake_assets.bronze.offsets import Offsets, Watermarks, lag
 from financelake_assets.config import Settings
 from financelake_assets.defs import reporting
 from financelake_assets.defs.bronze.assets import topic_key, topic_metadata
@@ -42,50 +43,89 @@ from financelake_assets.silver import query as silver
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
+from financelake_assets.storage.checkpoints import CheckpointError
 from financelake_assets.streams.client import QUERIES, held
 from financelake_assets.streams.failures import last_failure
 from financelake_assets.streams.keeping import keep_running
 from financelake_assets.streams.progress import PROGRESS, keep
+from financelake_assets.supervision import clock
+
+T = TypeVar("T")
 
 _RECENT_SECONDS = 24 * 3600
+_DEAF = "deaf"
+"""Where the cursor of the alerts remembers addresses that took nothing."""
 
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING, name="alerts")
 def watch_lake(context: dg.SensorEvaluationContext, lake: LakeResource, topics: TopicsResource) -> dg.SensorResult:
     """Send what is wrong with the lake to the log, and to the addresses in the settings."""
-    from financelake_assets.bronze.broker import BrokerUnavailableError
-
     settings = lake.settings
-    behind, problem = 0, None
-    try:
-        behind = topics.lag()
-    except BrokerUnavailableError as error:
-        problem = str(error)
-    facts = _facts(context.instance, settings, behind, problem)
+    stored = json.loads(context.cursor) if context.cursor else {}
+    deaf = stored.pop(_DEAF, {})
+    facts = gathered(context.instance, settings, topics)
     active = alerts.conditions(facts, settings.alerts, settings.model.max_age_days)
-    said = json.loads(context.cursor) if context.cursor else {}
-    out = alerts.outbox(active, said, time.time(), settings.alerts)
-    notifier.send(out, settings.alerts, context.log.warning)
-    summary = f"{len(active)} conditions, {len(out.alerts)} sent now, {len(out.over)} over"
-    return dg.SensorResult(cursor=json.dumps(dict(out.said)), skip_reason=dg.SkipReason(summary))
+    active += [
+        alerts.Alert(f"alerts/{number}", f"Alert address {number} took no alert", f"It {reason}.")
+        for number, reason in deaf.items()
+    ]
+    cursor = alerts.read_cursor(stored, notifier.channels(settings.alerts))
+    told = notifier.tell(active, cursor, time.time(), settings.alerts, context.log.warning)
+    summary = f"{len(active)} conditions, {len(told.logged.alerts)} sent now, {len(told.logged.over)} over"
+    return dg.SensorResult(cursor=json.dumps({**told.said, _DEAF: told.deaf}), skip_reason=dg.SkipReason(summary))
 
 
-def _facts(instance: dg.DagsterInstance, settings: Settings, behind: int, broker: str | None) -> alerts.LakeFacts:
-    record = registry.champion(settings)
+def gathered(instance: dg.DagsterInstance, settings: Settings, topics: TopicsResource) -> alerts.LakeFacts:
+    """The facts of a lake. One that cannot be found out is reported as unknown and hides none of the others."""
+    unknown: dict[str, str] = {}
+
+    def fact(name: str, find: Callable[[], T], otherwise: T) -> T:
+        try:
+            return find()
+        except Exception as error:
+            unknown[name] = f"{type(error).__name__}: {error}"
+            return otherwise
+
+    broker, marks = _broker_facts(topics)
+    if marks is None and broker is None:
+        unknown["topics"] = "they do not exist"
+    consumed = fact("checkpoint", lambda: consumed_offsets(settings), None)
+    behind = 0 if marks is None or consumed is None else total(lag(consumed, marks))
+    record = fact("champion", lambda: registry.champion(settings), None)
     # while messages wait, a batch may be partly written, so the ledger is no evidence
-    ledger = None if behind or broker else read_ledger(settings)
+    asked = consumed is not None and marks is not None and not behind
+    now = time.time()
     return alerts.LakeFacts(
-        streams={name: _stream_facts(settings, name) for name in QUERIES},
+        streams=fact("streams", lambda: {name: _stream_facts(settings, name) for name in QUERIES}, {}),
         lag=behind,
-        silver_idle_seconds=_idle_seconds(settings),
-        unbalanced=0 if ledger is None or ledger.balanced else abs(ledger.missing),
-        champion_age_days=None if record is None else (datetime.now(UTC) - record.trained_at).total_seconds() / 86_400,
-        failed_runs=_failed_runs(instance),
+        silver_idle_seconds=fact("commits", lambda: _idle_seconds(settings, now), 0.0),
+        unbalanced=fact("ledger", lambda: abs(read_ledger(settings).missing), 0) if asked else 0,
+        champion_age_days=None if record is None else (now - record.trained_at.timestamp()) / 86_400,
+        failed_runs=fact("runs", lambda: _failed_runs(instance), {}),
         broker=broker,
-        drift=None if record is None else monitoring.last_verdict(settings, record),
-        failed_checks=failed_checks(instance),
-        kill_switch=performance.halted(PORTFOLIO.scan(settings).collect()),
+        drift=None if record is None else fact("drift", lambda: monitoring.last_verdict(settings, record), None),
+        failed_checks=fact("checks", lambda: failed_checks(instance), {}),
+        kill_switch=fact("portfolio", lambda: performance.halted(PORTFOLIO.scan(settings).collect()), None),
+        clock=fact("clock", lambda: _clock_set(settings), None),
+        unknown=unknown,
     )
+
+
+def _broker_facts(topics: TopicsResource) -> tuple[str | None, Watermarks | None]:
+    """Why the broker could not be asked, or the topics' watermarks; neither, where there are no topics."""
+    from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
+
+    try:
+        return None, topics.watermarks()
+    except TopicMissingError:
+        return None, None
+    except BrokerUnavailableError as error:
+        return str(error), None
+
+
+def _clock_set(settings: Settings) -> str | None:
+    found = clock.look(settings)
+    return f"It was moved by {found.moved_by:+.0f} s" if found.moved_within(_RECENT_SECONDS) else None
 
 
 def _stream_facts(settings: Settings, name: str) -> alerts.StreamFacts:
@@ -93,10 +133,10 @@ def _stream_facts(settings: Settings, name: str) -> alerts.StreamFacts:
     return alerts.StreamFacts(failure.count, failure.error)
 
 
-def _idle_seconds(settings: Settings) -> float:
+def _idle_seconds(settings: Settings, now: float) -> float:
     commits = Path(settings.checkpoint(QUERY)) / "commits"
     try:
-        return time.time() - commits.stat().st_mtime
+        return clock.seconds_since(commits.stat().st_mtime, now)
     except FileNotFoundError:
         return 0.0  # never started: the bronze_offsets sensor reports this
 
@@ -201,7 +241,11 @@ def bronze_offsets(
     arrived = decisions.arrivals(cursor.high, watermarks)
     for note in arrived.notes:
         context.log.warning(note)
-    consumed = consumed_offsets(settings)
+    try:
+        consumed = consumed_offsets(settings)
+    except CheckpointError as error:  # its remedy takes a person; what arrives is seen all the same
+        context.log.warning(str(error))
+        consumed = {}
     behind = total(lag(consumed, watermarks))
     requests: list[dg.RunRequest] = []
     waiting_since = None
@@ -209,20 +253,29 @@ def bronze_offsets(
         said = f"query silver {keep_running(streams.streams, settings, silver.QUERY)}"
     else:
         requests, waiting_since, said = _worked_off(context.instance, settings, consumed, behind, cursor.waiting_since)
+    now = time.time()
+    # what arrives in the meantime is counted the next time
+    due = {topic for topic in arrived.messages if reporting.is_due(cursor.topics.get(topic, 0.0), now)}
     events = [
         dg.AssetMaterialization(
             topic_key(topic), metadata={**topic_metadata(topic, watermarks), "new_messages": messages}
         )
         for topic, messages in arrived.messages.items()
+        if topic in due
     ]
     extra = {"messages_behind": behind}
-    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, time.time(), extra)
-    high = {topic: {part: marks[1] for part, marks in parts.items()} for topic, parts in watermarks.items()}
+    written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, now, extra)
+    high = {
+        topic: cursor.high[topic]
+        if topic in arrived.messages and topic not in due and topic in cursor.high
+        else {part: marks[1] for part, marks in parts.items()}
+        for topic, parts in watermarks.items()
+    }
     summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
     return dg.SensorResult(
         run_requests=requests,
         asset_events=[*events, *written],
-        cursor=Cursor(high, told, waiting_since).dump(),
+        cursor=Cursor(high, told, waiting_since, {**cursor.topics, **dict.fromkeys(due, now)}).dump(),
         skip_reason=None if requests else dg.SkipReason(summary),
     )
 
