@@ -17,7 +17,7 @@ from dash import Patch, no_update
 Digests = dict[str, str]
 
 FIGURE = "figure"
-"""The name of the only piece of a view with one piece."""
+"""The name of the piece that consists of plain values already."""
 
 _FEW = 4
 """If more elements of a list leave or differ, the whole list is sent."""

@@ -27,6 +27,7 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
+    wait_exponential,
     wait_fixed,
 )
 
@@ -150,9 +151,13 @@ def start_query(rows: DataFrame, name: str, settings: Settings, write: WriteBatc
         .option("checkpointLocation", settings.checkpoint(name))
         .trigger(processingTime=f"{settings.spark.trigger_seconds} seconds")
     )
-    return Retrying(stop=stop_after_attempt(_WORKER_ATTEMPTS), retry=retry_if_exception(_is_worker_late), reraise=True)(
-        writer.start
-    )
+    return Retrying(
+        stop=stop_after_attempt(_WORKER_ATTEMPTS),
+        # a late worker still starts, on the same cores: a new one at once would make both later
+        wait=wait_exponential(multiplier=5),
+        retry=retry_if_exception(_is_worker_late),
+        reraise=True,
+    )(writer.start)
 
 
 def _is_worker_late(error: BaseException) -> bool:

@@ -38,9 +38,9 @@ def laptop(data_dir: Path, **groups: dict[str, object]) -> Settings:
         data_dir: a folder.
         groups: settings by group that shall not be the default ones.
     """
-    broker, controller, connect, web, code, page = free_ports(6)
+    broker, controller, login, connect, web, code, page = free_ports(7)
     ports: dict[str, dict[str, object]] = {
-        "kafka": {"port": broker, "controller_port": controller},
+        "kafka": {"port": broker, "controller_port": controller, "login_port": login},
         "spark": {"port": connect},
         "dagster": {"port": web, "code_port": code},
         "dashboard": {"port": page},

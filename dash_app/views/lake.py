@@ -36,7 +36,7 @@ def page(snapshot: Snapshot) -> Children:
 
 def _flow(snapshot: Snapshot) -> Children:
     feed = snapshot.feed
-    said = _PHASES.get(feed.phase or "", feed.phase or "none of its own")
+    said = _PHASES.get(feed.phase or "", feed.phase or "this lake has none")
     published = f"{wording.percent(feed.progress, 0)} published" if feed.progress is not None else ""
     seen = Delay("gold to this page", snapshot.seen_after, None)
     stages = [*delays(snapshot), seen]

@@ -1,4 +1,4 @@
-"""``financelake backfill``: the topics read into silver once more, beside the stream or without it."""
+"""``financelake backfill``: reads the topics into silver once more, while the stream runs or not."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from financelake_assets.errors import FinanceLakeError
 
 
 def backfill(
-    topic: Annotated[
-        list[str] | None, typer.Option(help="Only this topic, such as bronze.stock; can be given several times.")
-    ] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic, such as bronze.stock; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read what is on the topics into silver again: it fills a table that was lost, while the stream goes on.
+    """Read the topics into silver again, for example to fill a table that was lost; the stream may run.
 
-    Messages that a table has counted change nothing in it, so it is safe at any time, and after an interruption.
+    Messages that a table has counted do not change it, so the command is safe at any time, also after an interruption.
     """
     from financelake_assets.bronze.topics import watermarks
     from financelake_assets.silver.backfill import backfill as fill
@@ -46,8 +44,6 @@ def backfill(
     if as_json:
         print_json({"messages": count, "ledger": ledger.as_dict(), "uncounted": uncounted(settings)})
         return
-    out.print(
-        f"{count} messages are in silver, each once. What retention has deleted from the topics is not among them."
-    )
+    out.print(f"{count} messages are in silver, each once. Messages that retention deleted are not included.")
     if not ledger.balanced:
-        err.print("The silver query has not read all of them yet; `financelake status` shows when it has.")
+        err.print("The silver query has not read all of them yet; `financelake status` shows its lag.")

@@ -176,7 +176,9 @@ class Settings(BaseSettings):
     @property
     def kafka_bootstrap(self) -> str:
         """``host:port`` that Kafka clients connect to."""
-        return self.kafka.bootstrap or f"{self.host}:{self.kafka.port + self.port_offset}"
+        kafka = self.kafka
+        own = kafka.login_port if kafka.publishes_for_all else kafka.port
+        return kafka.bootstrap or f"{self.host}:{own + self.port_offset}"
 
     @property
     def spark_port(self) -> int:

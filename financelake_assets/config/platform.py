@@ -15,6 +15,12 @@ class KafkaSettings(Group):
 
     port: int = Field(9092, ge=1, le=65535, description="client port of the lake's own broker")
     controller_port: int = Field(9093, ge=1, le=65535, description="KRaft controller port of the own broker")
+    open: bool = Field(
+        True,
+        description="whether any user of this machine may publish on the bronze topics of the own broker without a "
+        "login, and do nothing else there; the lake itself then logs in on login_port",
+    )
+    login_port: int = Field(9095, ge=1, le=65535, description="where clients log in to the own broker, if it is open")
     bootstrap: str | None = Field(None, description="an existing cluster's host:port list; no own broker is started")
     heap: str = Field("512m", pattern=r"^\d+[mg]$", description="Java heap of the own broker")
     partitions: int = Field(2, ge=1, description="partitions of each bronze topic")
@@ -47,6 +53,11 @@ class KafkaSettings(Group):
     )
     retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
     retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
+
+    @property
+    def publishes_for_all(self) -> bool:
+        """Whether the own broker has a port without a login, where any client may publish and do nothing else."""
+        return self.open and self.security == "SASL_PLAINTEXT" and self.bootstrap is None
 
     @property
     def tls(self) -> bool:

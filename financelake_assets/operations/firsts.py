@@ -1,4 +1,4 @@
-"""The first prediction and the first signal of a new lake, announced to whoever started it."""
+"""Announces the first prediction and the first signal of a new lake to the user of ``up``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOK_SECONDS = 2.0
 
 
 class Firsts:
-    """Looks for the first rows of gold, each once. A lake that has them already is not looked at."""
+    """Finds the first rows of gold, each once. It does not check a lake that already has them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -21,7 +21,7 @@ class Firsts:
         self._awaited = {name: table for name, table in tables.items() if not self._has_rows(table)}
 
     def news(self) -> list[str]:
-        """What has come since the last call, as lines to print."""
+        """What is new since the last call, as lines to print."""
         now = time.monotonic()
         if not self._awaited or now - self._looked < _LOOK_SECONDS:
             return []

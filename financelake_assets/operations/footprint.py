@@ -1,4 +1,4 @@
-"""What processes take of their machine: memory without counting a shared page twice, and processor time."""
+"""Memory and processor time of processes; a page that several processes share counts once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process and all that it started and that still runs; empty where the process has ended."""
+    """A process and all its running descendants; empty if the process has ended."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -21,7 +21,7 @@ def memory_bytes(processes: Iterable[psutil.Process]) -> int:
     """Memory of some processes in bytes.
 
     On Linux this is the proportional set size: a page that several processes share counts once, split between them.
-    Elsewhere it is the memory that would be free if the process ended (the unique set size), which is a little less.
+    Elsewhere it is the unique set size, the memory that would be free if the process ended, which is a little less.
     A process that has ended counts as 0.
     """
     total = 0

@@ -115,6 +115,8 @@ def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
         for process in stage:
             supervisor.start_process(process.name)
         _await_well(settings, supervisor, stage, deadline, say)
+        if number == 0 and settings.kafka.publishes_for_all:
+            kafka_access.open_to_publishers(settings)
         if number == 0 and settings.kafka.bootstrap is None and settings.kafka.tls:
             kafka_access.grant(settings)
             say(f"the user {settings.kafka.username} may read and write the lake's topics")

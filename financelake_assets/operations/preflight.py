@@ -128,6 +128,8 @@ def ports(settings: Settings) -> str:
     wanted = {process.title: process.port for process in processes.of_lake(settings).values() if process.port}
     if settings.kafka.bootstrap is None:
         wanted["Kafka controller"] = settings.kafka.controller_port + settings.port_offset
+    if settings.kafka.publishes_for_all:
+        wanted["Kafka login"] = settings.kafka.login_port + settings.port_offset
     taken = [f"{port} ({title}){_holder(port)}" for title, port in wanted.items() if _in_use(settings.host, port)]
     if taken:
         raise FinanceLakeError(

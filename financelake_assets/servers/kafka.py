@@ -7,7 +7,8 @@ With ``kafka.security=SASL_SSL`` clients log in over TLS and may do what was gra
 brokers know each other by certificates of the lake's authority with the common name ``broker``. With
 ``SASL_PLAINTEXT``, which is for a broker on loopback, clients and the broker itself log in with passwords that are in
 its configuration: so a folder that was formatted without them needs nothing more, and a new password holds from the
-next start on.
+next start on. Unless ``kafka.open`` is off, it has a second port without a login, on which any client may publish on
+the bronze topics and do nothing else.
 """
 
 from __future__ import annotations
@@ -132,11 +133,14 @@ def _with_passwords(settings: Settings) -> dict[str, object]:
     module = f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{ADMIN}"'
     itself = f'{module} password="{known[ADMIN]}" user_{ADMIN}="{known[ADMIN]}"'
     others = "".join(f' user_{name}="{secret}"' for name, secret in known.items() if name != ADMIN)
-    port = settings.kafka.port
+    ports = {"CLIENT": kafka.login_port, "OPEN": kafka.port} if kafka.publishes_for_all else {"CLIENT": kafka.port}
+    host, offset = _bracketed(settings.host), settings.port_offset
+    listeners = [f"{name}://{host}:{port + offset}" for name, port in ports.items()]
     return {
-        "listeners": f"CLIENT://{_bracketed(settings.host)}:{port + settings.port_offset},{_controller(settings)}",
-        "advertised.listeners": f"CLIENT://{_reachable(settings, port)}",
-        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        **(_only_what_was_granted(f"User:{kafka.username}") if kafka.publishes_for_all else {}),
+        "listeners": ",".join([*listeners, _controller(settings)]),
+        "advertised.listeners": ",".join(f"{name}://{_reachable(settings, port)}" for name, port in ports.items()),
+        "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,OPEN:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
         "inter.broker.listener.name": "CLIENT",
         "sasl.enabled.mechanisms": "PLAIN",
         "sasl.mechanism.inter.broker.protocol": "PLAIN",
@@ -165,8 +169,14 @@ def _secured(settings: Settings) -> dict[str, object]:
         "listener.name.internal.ssl.client.auth": "required",
         "listener.name.controller.ssl.client.auth": "required",
         "ssl.principal.mapping.rules": "RULE:^(?:.*,)?CN=([^,]+)(?:,.*)?$/$1/",
+        **_only_what_was_granted("User:broker"),
+    }
+
+
+def _only_what_was_granted(*super_users: str) -> dict[str, object]:
+    return {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": f"User:{ADMIN};User:broker",
+        "super.users": ";".join((f"User:{ADMIN}", *super_users)),
     }
 
 

@@ -25,6 +25,7 @@ from confluent_kafka.admin import (
 
 from financelake_assets.bronze.access import AccessError, login
 from financelake_assets.bronze.broker import client_config, unavailable
+from financelake_assets.bronze.topics import BRONZE
 from financelake_assets.config import Settings
 from financelake_assets.servers.kafka import ADMIN
 
@@ -54,6 +55,22 @@ def grant(settings: Settings) -> None:
     user = UserScramCredentialUpsertion(who.username, scram, who.password.encode())
     _settle(admin.alter_user_scram_credentials([user], request_timeout=_SECONDS), settings)
     _settle(admin.create_acls(rights(who.username), request_timeout=_SECONDS), settings)
+
+
+def open_to_publishers(settings: Settings) -> None:
+    """Let clients without a login publish on the bronze topics, in transactions too, and do nothing else.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer, or refused.
+    """
+    granted = [(ResourceType.TOPIC, topic, AclOperation.WRITE) for topic in BRONZE]
+    granted.append((ResourceType.TRANSACTIONAL_ID, "*", AclOperation.WRITE))
+    bindings = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, AclPermissionType.ALLOW)
+        for kind, name, operation in granted
+    ]
+    admin = AdminClient(client_config(settings))  # kept until it is answered
+    _settle(admin.create_acls(bindings, request_timeout=_SECONDS), settings)
 
 
 def rights(username: str) -> list[AclBinding]:

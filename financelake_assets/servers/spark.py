@@ -137,13 +137,17 @@ def _of_executors(settings: Settings, class_path: Sequence[Path]) -> dict[str, s
 
 
 def secret_configuration(settings: Settings) -> dict[str, str]:
-    """What server, master and workers share, where there is a secret: it proves who they are, and encrypts."""
+    """What server, master and workers share, where there is a secret: it proves who they are, and encrypts.
+
+    A server without others speaks to itself alone. It proves itself there too, because its ports take Java objects from
+    whoever connects; but what goes from it to itself needs no cipher, whose first use takes long on a busy machine.
+    """
     if settings.spark.cluster_secret is None:
         return {}
     return {
         "spark.authenticate": "true",
         "spark.authenticate.secret": settings.spark.cluster_secret.get_secret_value(),
-        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.enabled": "false" if settings.spark.master.startswith("local") else "true",
     }
 
 

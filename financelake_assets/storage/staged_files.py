@@ -1,8 +1,8 @@
-"""Staged files: Parquet files in a table's folder that no commit names yet, and what a commit needs to name them.
+"""Staged files: Parquet files in a table's folder that no commit names yet, and the data that a commit needs.
 
-Enters: rows as a ``TableSpec`` declares them. Leaves: a file, and its name, size, counts and statistics as delta-rs
-would tell them in the log. Who writes is any process that reaches the place of the tables; who commits is another. A
-file that is never committed is deleted by maintenance, like those that a killed writer leaves.
+Input: rows as a ``TableSpec`` declares them. Output: a file, with its name, size, counts and statistics in delta-rs's
+format for the log. Any process that reaches the tables' place may write such a file; another process commits it. If no
+process commits it, maintenance deletes it, like the files of a killed writer.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _LONGEST_TEXT = 64
 _BEHIND_ANY = "\U0010ffff"
 
 Rules = Mapping[str, str]
-"""By name, in SQL: what holds for every row of a table."""
+"""By name, in SQL: the rules for every row of a table."""
 
 
 class RuleError(FinanceLakeError, ValueError):
-    """A row breaks a rule of its table, which is an error in the code: it must not be written."""
+    """A row breaks a rule of its table. This is an error in the code: the row must not be written."""
 
 
 class StagedFile(msgspec.Struct, frozen=True):
-    """A file in a table's folder; ``groups`` are the rows of each of its row groups."""
+    """A file in a table's folder; ``groups`` has the number of rows of each row group."""
 
     name: str
     size: int
@@ -51,12 +51,12 @@ class StagedFile(msgspec.Struct, frozen=True):
         return sum(self.groups)
 
     def as_action(self) -> AddAction:
-        """What a commit says of the file."""
+        """The add action of the file for a commit."""
         return AddAction(self.name, self.size, {}, int(time.time() * 1000), True, self.statistics)
 
 
 class FileWriter:
-    """A file that grows by row groups; nothing is there under its name before it is closed, nor without a row."""
+    """A file that grows by row groups. It appears under its name only when it is closed, and only if it has rows."""
 
     def __init__(self, store: ObjectStore, spec: TableSpec, rules: Rules) -> None:
         self._store, self._spec, self._rules = store, spec, rules
@@ -69,10 +69,10 @@ class FileWriter:
         self._parquet: pq.ParquetWriter | None = None
 
     def add(self, rows: pa.Table) -> None:
-        """Write rows, as declared, as a row group.
+        """Write rows, as declared, as one row group.
 
         Raises:
-            RuleError: one of them breaks a rule.
+            RuleError: a row breaks a rule.
         """
         if not rows.num_rows:
             return
@@ -87,7 +87,7 @@ class FileWriter:
         self._told.append(frame.drop(self._binary))
 
     def close(self) -> StagedFile | None:
-        """End the file and say what it is; ``None`` where it would have no rows."""
+        """Close the file and return its description; ``None`` if it has no rows."""
         if self._parquet is None or self._sink is None:
             return None
         self._parquet.close()
@@ -97,7 +97,7 @@ class FileWriter:
 
 
 class _Sink(io.RawIOBase):
-    """An object that grows, as pyarrow wants a file: obstore's own has ``closed`` as a method."""
+    """A growing object with the file interface that pyarrow needs; obstore's own has ``closed`` as a method."""
 
     def __init__(self, target: obstore.WritableFile) -> None:
         super().__init__()
@@ -119,10 +119,10 @@ class _Sink(io.RawIOBase):
 
 
 def refuse_broken(spec: TableSpec, rows: pl.DataFrame, rules: Rules) -> None:
-    """Raise where a row breaks a rule of its table, or lacks what every row has.
+    """Raise if a row breaks a rule of its table, or lacks a required value.
 
     Raises:
-        RuleError: as said.
+        RuleError: a row breaks a rule or lacks a value.
     """
     required = [field.name for field in spec.schema if not field.nullable]
     absent = [name for name in required if rows[name].null_count()]
@@ -132,10 +132,10 @@ def refuse_broken(spec: TableSpec, rows: pl.DataFrame, rules: Rules) -> None:
 
 
 def statistics(rows: pl.DataFrame) -> str:
-    """The statistics of a file, as JSON for the log: rows, and of each column the least, the greatest and the nulls.
+    """The statistics of a file, as JSON for the log: row count, and minimum, maximum and null count of each column.
 
     Args:
-        rows: of the file, without binary columns, of which a log tells nothing.
+        rows: of the file, without binary columns, for which a log has no statistics.
     """
     least = rows.select(pl.all().min()).row(0, named=True)
     greatest = rows.select(pl.all().max()).row(0, named=True)
@@ -149,7 +149,7 @@ def statistics(rows: pl.DataFrame) -> str:
 
 
 def _told(value: Any, behind_cut: str) -> Any:
-    """A bound as delta-rs writes it: times in milliseconds. A long text is cut so that it stays a bound."""
+    """A bound in delta-rs's format: times in milliseconds. A long text is cut so that it stays a bound."""
     if isinstance(value, datetime):
         at = value.astimezone(UTC)
         text = at.isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds")

@@ -71,7 +71,7 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     CODE_LOCATION: of_dagster(dagster.code_server),
     "dagster-web": of_dagster(dagster.webserver),
     "dagster-daemon": of_dagster(dagster.daemon),
-    # many small requests of many visitors: one thread for each Arrow or polars task is faster than all threads
+    # many small data frames for many visitors: one thread for each frame is faster than all threads
     "dashboard": module("dash_app", {"POLARS_MAX_THREADS": "1"}),
     "feed": module("financelake_assets.bronze.feed"),
     "exporter": module("financelake_assets.operations.exporter"),

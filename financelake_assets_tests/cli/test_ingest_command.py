@@ -17,6 +17,7 @@ from financelake_assets_tests.bronze.observed import messages
 
 pytestmark = pytest.mark.integration
 
+CASES = Path(__file__).parents[1] / "providers" / "cases"
 UNIVERSE = """\
 symbols:
   - {symbol: FB, asset_class: stock}
@@ -49,6 +50,20 @@ def test_a_users_csv_is_published_once(bronze_lake: Settings, tmp_path: Path) ->
     again = json.loads(run(bronze_lake, *options, "--map", "close=Last", "--json").stdout)
     assert (again["published"], again["known"]) == (0, 7)
     assert keys(bronze_lake) == {"ACME": 7}
+    settled = json.loads(run(bronze_lake, "--path", str(file), "--asset-class", "stock", "--json").stdout)
+    assert (settled["published"], settled["known"]) == (0, 7)
+    assert any("read as acme.csv was: columns close=Last, time-format %d/%m/%Y" in note for note in settled["notes"])
+
+
+def test_a_folder_with_a_bad_file_is_published_without_it_and_the_exit_code_says_so(bronze_lake: Settings) -> None:
+    done = run(bronze_lake, str(CASES / "41-one-empty-of-three"))
+    assert done.returncode == 1
+    assert "1 files were refused and are not published:\n  DELISTED.csv is empty" in done.stderr
+    found = [json.loads(message.value()) for message in messages(bronze_lake)]
+    assert Counter(one["symbol"] for one in found) == {"AAPL": 8, "MSFT": 8}
+    assert {one["interval"] for one in found} == {"1d"}
+    first = min(found, key=lambda one: (one["symbol"], one["event_time"]))
+    assert (first["event_time"], first["close"]) == ("2024-01-02T00:00:00.000000Z", 185.5)
 
 
 def test_a_universe_file_says_what_is_asked_of_whom(bronze_lake: Settings, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
 
 def test_without_an_account_the_page_says_what_it_waits_for(offline_lake: Settings) -> None:
     assert "Reading" in str(view.missing(Snapshot()))
-    assert "none yet" in str(view.missing(_read(offline_lake)))
+    assert "no signals yet" in str(view.missing(_read(offline_lake)))
     written.write_lake(offline_lake, ("AAPL",))
     assert "first step" in str(view.missing(_read(offline_lake)))
     EQUITY.ensure(offline_lake)

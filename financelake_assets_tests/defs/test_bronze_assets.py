@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from financelake_assets.defs.bronze.assets import (
 from financelake_assets.defs.resources import LakeResource, TopicsResource
 from financelake_assets_tests.bronze.conftest import bronze_lake as bronze_lake
 from financelake_assets_tests.bronze.observed import messages
+
+CASES = Path(__file__).parents[1] / "providers" / "cases"
 
 
 @pytest.fixture
@@ -93,3 +97,28 @@ def test_a_back_fill_publishes_a_range_of_years_in_one_run_and_never_twice(
     again = fill("2016", "2017")
     assert (again["published"].value, again["known"].value) == (365, 366)
     assert len(messages(bronze_lake)) == 365 + 366 + 365
+
+
+@pytest.mark.integration
+def test_a_run_publishes_the_good_files_and_fails_for_the_refused_one(bronze_lake: Settings, resources: Any) -> None:
+    folder = bronze_lake.data_dir / "import"
+    shutil.copytree(CASES / "41-one-empty-of-three", folder)
+    result = dg.materialize(
+        [bronze_history],
+        resources=resources,
+        partition_key="stock|2024",
+        run_config=dg.RunConfig(ops={"bronze__history": HistoryConfig(provider="csv", path=str(folder))}),
+        raise_on_error=False,
+    )
+    assert not result.success
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert "1 files were refused and are not published; 16 rows of others are. DELISTED.csv is empty" in str(told)
+    assert {json.loads(message.value())["symbol"] for message in messages(bronze_lake)} == {"AAPL", "MSFT"}
+
+
+def test_a_run_says_nothing_that_its_config_does_not_say() -> None:
+    request = history_request(HistoryConfig(provider="csv", path="/data"), "stock|2015", "2016")
+    assert "timezone" not in request.model_fields_set, "UTC that nobody said would overrule a file's own zone"
+    assert history_request(HistoryConfig(timezone="Asia/Tokyo"), "stock|2015", "2016").timezone == "Asia/Tokyo"

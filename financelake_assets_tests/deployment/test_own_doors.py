@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import stat
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 
 import psutil
 import pytest
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.broker import BrokerUnavailableError
@@ -25,7 +26,7 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import read
 from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import STREAMS_SESSION_ID, Settings, own_secrets
-from financelake_assets.servers import dagster, kafka
+from financelake_assets.servers import dagster, kafka, kafka_access
 from financelake_assets.servers import own_secrets as made
 from financelake_assets.silver.reading import source_options
 from financelake_assets.spark_sessions import SparkUnavailableError, job_session, streams_session
@@ -71,14 +72,16 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 def stranger(lake: Settings) -> Settings:
     """The settings of a user who knows the ports and nothing else."""
-    given = lake.model_dump(include={"data_dir": True, "kafka": {"port"}, "spark": {"port"}})
-    return Settings.model_validate({**given, "data_dir": lake.data_dir / "elsewhere"})
+    given = lake.model_dump(include={"spark": {"port"}})
+    kafka_port = {"port": lake.kafka.login_port}
+    return Settings.model_validate({**given, "kafka": kafka_port, "data_dir": lake.data_dir / "elsewhere"})
 
 
 @pytest.fixture(scope="module")
 def broker(own: Settings) -> Iterator[int]:
     with shared_servers.broker(own) as pid:
         ensure_topics(own)
+        kafka_access.open_to_publishers(own)
         yield pid
 
 
@@ -103,10 +106,8 @@ def test_the_owners_other_kafka_clients_find_the_login(own: Settings, broker: in
     assert java["bootstrap.servers"] == own.kafka_bootstrap
 
 
-@pytest.mark.parametrize("port", ["port", "controller_port"])
-def test_kafka_and_its_controller_serve_nobody_else(own: Settings, broker: int, port: str):
-    address = f"127.0.0.1:{getattr(own.kafka, port)}"
-    plain = {"bootstrap.servers": address, "log_level": 0}
+def test_kafkas_login_and_its_controller_serve_nobody_else(own: Settings, broker: int):
+    plain = {"bootstrap.servers": own.kafka_bootstrap, "log_level": 0}
     wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "lake"}
     guessed = {**plain, **wrong, "sasl.password": str(own.kafka.port)}
     for config in (plain, guessed):
@@ -117,6 +118,69 @@ def test_kafka_and_its_controller_serve_nobody_else(own: Settings, broker: int, 
     producer.produce("bronze.crypto", b"forged", on_delivery=lambda error, _: refused.append(error))
     producer.flush(10)
     assert refused[0] is not None
+    assert not answers(own.kafka.login_port)
+    assert not answers(own.kafka.controller_port)
+
+
+def answers(port: int) -> bytes:
+    """What a broker or controller answers to one who asks about the cluster and has not logged in; empty for nothing.
+
+    librdkafka does not speak to controllers, so this is the request itself (DescribeCluster, key 60, version 0).
+    """
+    body = struct.pack(">hhihBBB", 60, 0, 7, -1, 0, 0, 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(struct.pack(">i", len(body)) + body)
+        try:
+            return connection.recv(8)
+        except ConnectionError:
+            return b""
+
+
+def test_any_client_may_publish_on_the_bronze_topics_and_do_nothing_else(own: Settings, broker: int):
+    """docs/message.md promises the first; the second keeps topics, positions, users' data and the cluster apart."""
+    plain = {"bootstrap.servers": f"127.0.0.1:{own.kafka.port}", "log_level": 0}
+    before = sum(high for _, high in watermarks(own)["bronze.stock"].values())
+    for more in ({}, {"enable.idempotence": True}):
+        producer = Producer({**plain, **more})
+        producer.produce("bronze.stock", b"{}", "AAPL")
+        assert producer.flush(20) == 0
+    bank = Producer({**plain, "transactional.id": "a-bank"})
+    bank.init_transactions(20)
+    bank.begin_transaction()
+    bank.produce("bronze.stock", b"{}", "AAPL")
+    bank.commit_transaction(20)
+    assert sum(high for _, high in watermarks(own)["bronze.stock"].values()) >= before + 3
+
+    stranger_there = AdminClient(plain)
+    attempts: list[dict[Any, Any]] = [
+        stranger_there.delete_topics(["bronze.stock"], request_timeout=10),
+        stranger_there.create_topics([NewTopic("bronze.mine", 1, 1)], request_timeout=10),
+        stranger_there.create_partitions([NewPartitions("bronze.stock", 9)], request_timeout=10),
+        stranger_there.create_acls([kafka_access.rights("ANONYMOUS")[0]], request_timeout=10),
+        stranger_there.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, "bronze.stock")]),
+    ]
+    for refused in attempts:
+        for future in refused.values():
+            with pytest.raises(KafkaException, match=r"(?i)authoriz|denied"):
+                future.result(20)
+    errors: list[Any] = []
+    for topic in ("bronze.positions", "bronze.dead_letter"):
+        producer.produce(topic, b"{}", on_delivery=lambda error, _: errors.append(error))
+    producer.flush(20)
+    assert len(errors) == 2
+    assert all(errors)
+    consumer = Consumer({**plain, "group.id": "thief"})
+    consumer.assign([TopicPartition("bronze.stock", 0, 0)])
+    message = consumer.poll(10)
+    consumer.close()
+    assert message is None or message.error() is not None
+
+
+def test_a_broker_can_be_closed_to_all_without_the_login(own: Settings, tmp_path: Path):
+    closed = own.model_copy(update={"kafka": own.kafka.model_copy(update={"open": False})})
+    written = kafka.server_properties(closed)
+    assert "OPEN://" not in written
+    assert closed.kafka_bootstrap.endswith(f":{own.kafka.port}")
 
 
 def test_a_stranger_is_told_where_the_login_is(own: Settings, broker: int):
@@ -129,6 +193,8 @@ def test_a_broker_that_was_formatted_without_passwords_takes_them(own: Settings,
     lake = shared_servers.laptop(tmp_path / "lake")
     with shared_servers.broker(lake):
         ensure_topics(lake)
+        assert answers(lake.kafka.port), "or the question is a wrong one"
+        assert answers(lake.kafka.controller_port)
     for _ in range(2):
         made.make(lake.data_dir)
         closed = lake.with_own_secrets()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, datetime
 
 import polars as pl
 
@@ -11,11 +12,18 @@ from financelake_assets.providers.formats import names, zones
 from financelake_assets.providers.formats.questions import UnsureError
 from financelake_assets.providers.formats.sample import Sample
 from financelake_assets.providers.formats.time_formats import DAY_MS, HOURS, TimeFormat
-from financelake_assets.providers.formats.time_parsing import clock_texts, looks_like_clock, tidy
+from financelake_assets.providers.formats.time_parsing import clock_texts, looks_like_clock, parse_naive, tidy
 from financelake_assets.providers.formats.times import guess_time
 
 _EXPONENT = re.compile(r"(\d)\.?(\d*)[eE]\+?(\d+)")
 _LAST_HOUR = 23
+_DAY = r"^(\d{1,2}[/-]\d{1,2}[/-]\d{2,4}|\d{6,8})"
+_SPANS = (
+    (re.compile(r"(?<!\d)(\d{8})\d{0,6}[_-]+(?:to[_-])?(\d{8})\d{0,6}(?!\d)"), "%Y%m%d"),
+    (re.compile(r"(\d{4}-\d{2}-\d{2})[_-]+(?:to[_-])?(\d{4}-\d{2}-\d{2})"), "%Y-%m-%d"),
+    (re.compile(r"^[A-Z0-9.]+_(\d{6})_(\d{6})(?!\d)"), "%y%m%d"),
+)
+"""Spans in files' names; those of six digits are Finam's."""
 
 
 def find_times(sample: Sample, found: dict[str, str]) -> TimeFormat | None:
@@ -69,10 +77,55 @@ def _time_of(sample: Sample, column: str, given: str | None) -> TimeFormat | Non
             "--map event_time=COLUMN and --map time_of_day=" + column,
             "--map event_time=",
         )
-    written = guess_time(texts, given)
+    try:
+        written = guess_time(texts, given)
+    except UnsureError as error:
+        written = _decided(sample, column, error)
     if written.zone == "name":
         _check_zones(sample, column)
     return written
+
+
+def _decided(sample: Sample, column: str, error: UnsureError) -> TimeFormat:
+    """Which of several orders of day and month it is: by the span that the file's name tells, or by its later rows.
+
+    Raises:
+        UnsureError: neither tells it.
+    """
+    choices = error.questions[0].choices
+    if sample.kind(column) != pl.String or not all(one.startswith("%") for one in choices) or not choices:
+        raise error
+    if span := _span_of(sample.name):
+        inside = []
+        for choice in choices:
+            days = parse_naive(tidy(pl.Series(sample.texts(column))), guess_time([], choice)).drop_nulls().dt.date()
+            if len(days) and days.is_between(*span).all():
+                inside.append(choice)
+        if len(inside) == 1:
+            return guess_time(sample.texts(column), inside[0])
+    days = pl.Series([], dtype=pl.String)
+    for batch in sample.table.batches():
+        later = tidy(batch[column]).drop_nulls()
+        firsts = pl.DataFrame({"text": later, "day": later.str.extract(_DAY)}).drop_nulls().unique("day")
+        days = pl.concat([days, firsts["text"]])
+        try:
+            return guess_time([*sample.texts(column, 20), *days.to_list()], None)
+        except UnsureError:
+            days = days.unique()
+    raise error
+
+
+def _span_of(name: str) -> tuple[date, date] | None:
+    """The first and last day that a file's name tells: SBER_240102_240131 of Finam, and others with whole years."""
+    for pattern, order in _SPANS:
+        if match := pattern.search(name):
+            try:
+                first, last = (datetime.strptime(one, order).date() for one in match.groups())
+            except ValueError:
+                continue
+            if first <= last:
+                return first, last
+    return None
 
 
 def _refuse_shortened(texts: list[str]) -> None:
@@ -103,8 +156,11 @@ def _check_zones(sample: Sample, column: str) -> None:
 def _with_clock(sample: Sample, found: dict[str, str], written: TimeFormat | None) -> TimeFormat | None:
     """A date's column together with the column of its clock, where there is one."""
     given = sample.request.columns.get(CLOCK)
-    if written is None or not (written.only_days or given):
+    days = _as_days(sample, found["event_time"], written)
+    if days is None and (written is None or not given):
         return written
+    whole, written = written, days or written
+    assert written is not None  # noqa: S101  # one of both is there
     taken = {*found.values()}
     others = [one for one in names.columns_of(CLOCK, sample.rows.columns) if one not in taken]
     for column in [given] if given else others:
@@ -123,7 +179,23 @@ def _with_clock(sample: Sample, found: dict[str, str], written: TimeFormat | Non
         found[CLOCK] = column
         zone = "none" if all(re.fullmatch(r"[0:.]*", one) for one in padded) else clock.zone
         return TimeFormat(f"{written.pattern} {clock.pattern.partition(' ')[2]}", zone)
-    return written
+    return whole
+
+
+def _as_days(sample: Sample, column: str, written: TimeFormat | None) -> TimeFormat | None:
+    """How dates are written where times hold nothing but days; ``None`` where they have a clock."""
+    if written is None:
+        kind = sample.kind(column)
+        typed = sample.rows[column].drop_nulls()
+        naive = isinstance(kind, pl.Datetime) and kind.time_zone is None
+        return TimeFormat("%Y-%m-%d") if naive and len(typed) and (typed == typed.dt.truncate("1d")).all() else None
+    if written.only_days:
+        return written
+    date_only = re.split(r"[ T]%H", written.pattern)[0]
+    midnights = not written.zoned and date_only != written.pattern
+    if midnights and all(re.search(r"[ T]0?0:00(:00(\.0+)?)?$", one) for one in sample.texts(column)):
+        return TimeFormat(date_only)
+    return None
 
 
 def _check_hours(column: str, values: list[str]) -> None:

@@ -65,6 +65,8 @@ def records_of(value: Any, constants: dict[str, str]) -> list[dict[str, Any]]:
         return _transposed(lists)
     if {"columns", "data"} <= value.keys():
         return _split(value)
+    if {"schema", "data"} <= value.keys():  # pandas, orient='table'
+        return records_of(value["data"], constants)
     if {"column_names", "data"} <= value.keys():  # Nasdaq Data Link
         return [dict(zip(map(str, value["column_names"]), row, strict=True)) for row in value["data"]]
     if "prices" in lists and all(len(row) == 2 for one in lists.values() for row in one if isinstance(row, list)):

@@ -27,10 +27,10 @@ class Format:
     """What is known of the files of one source.
 
     ``header``: names that a header of it has, without case and punctuation. ``columns`` and ``shapes``: names for a
-    file without a header, and a regular expression for each. ``fields``: field → column, where the name is not enough.
-    ``only``: as many columns as that, and no more. ``scale`` is applied to prices that are whole numbers. ``file`` and
-    ``path``: regular expressions that the file's name, and its path, begin with or hold. A field is named ``-``
-    where a column of that name is something else.
+    file without a header, and a regular expression for each. ``fields``: field → column, where the name is not enough;
+    ``-`` where the column of that name is something else. ``only``: as many columns as that, and no more. ``scale`` is
+    applied to prices that are whole numbers. ``file``, ``path`` and ``above``: regular expressions that the file's name
+    begins with, and that its path, or the lines above the names, hold.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Format:
     fields: Mapping[str, str] = field(default_factory=dict)
     only: int | None = None
     path: str = ""
+    above: str = ""
     angle: bool = False
     asset_class: AssetClass | None = None
     interval: str | None = None
@@ -261,6 +262,15 @@ FORMATS: tuple[Format, ...] = (
         fields={"volume": "Volume_(BTC)"},
         header=_header("timestamp open high low close volumebtc volumecurrency weightedprice"),
         asset_class="crypto",
+        decimal=".",
+    ),
+    Format(
+        "eia",
+        "EIA's downloads, with the month first",
+        header=_header("day"),
+        only=2,
+        above=r"eia\.gov|Energy Information Administration",
+        time_format="%m/%d/%Y",
         decimal=".",
     ),
     Format("fred", "FRED", header=_header("observationdate"), only=2, decimal="."),

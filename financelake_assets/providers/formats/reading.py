@@ -56,16 +56,17 @@ def _recognised(source: Source, request: IngestRequest) -> tuple[Table, known.Fo
         raise ProviderError(f"no format {request.format!r}; `financelake formats` lists them")
     table = open_table(source, request.header)
     if table.header or request.header:
-        by_names = recognise.by_header(table.names)
+        by_names = recognise.by_header(table.names, table.preamble)
         return table, next((one for one in forced if one.header), forced[0]) if forced else by_names
     rows = _cells(table)
     form = recognise.by_shape(rows, source.path, source.name, forced)
     if form is None:
         shown = ",".join(rows[0])[:80] if rows else ""
+        like = "".join(f". It may be {one.title}: --format {one.name}" for one in recognise.perhaps(rows)[:1])
         raise UnsureError(
             f"{source.label} has no header: it begins with {shown!r}. Name its {len(table.names)} columns in order "
             "with --columns, for example --columns time,open,high,low,close,volume (- for one to leave out), "
-            "or put the names there",
+            f"or put the names there{like}",
             "--columns",
         )
     return open_table(source, form.columns[: len(table.names)]), form

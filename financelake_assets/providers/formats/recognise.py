@@ -24,12 +24,13 @@ def zone_of_file(name: str) -> str | None:
     return next((zone for pattern, zone in _FILE_ZONES if re.match(pattern, name)), None)
 
 
-def by_header(names: Sequence[str]) -> Format | None:
-    """The format that has these columns."""
+def by_header(names: Sequence[str], above: Sequence[str] = ()) -> Format | None:
+    """The format that has these columns, and such lines above them."""
     keys = {bare(name) for name in names}
     angle = any(name.startswith("<") for name in names)
     for one in FORMATS:
-        if one.header and one.header <= keys and one.only in (None, len(names)) and (angle or not one.angle):
+        fits = one.header and one.header <= keys and one.only in (None, len(names)) and (angle or not one.angle)
+        if fits and (not one.above or any(re.search(one.above, line) for line in above)):
             return one
     return None
 
@@ -49,6 +50,11 @@ def by_shape(rows: Sequence[Sequence[str]], path: Path, name: str, forced: Seque
         if one.columns and _fits(one, rows) and (forced or _is_there(one, path, name)):
             return one
     return next((one for one in forced if one.columns), None)
+
+
+def perhaps(rows: Sequence[Sequence[str]]) -> list[Format]:
+    """The formats whose columns have the shapes of these rows, whatever the file is called and wherever it lies."""
+    return [one for one in FORMATS if one.columns and (one.file or one.path) and _fits(one, rows)]
 
 
 def _is_there(one: Format, path: Path, name: str) -> bool:

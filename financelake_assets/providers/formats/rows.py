@@ -84,7 +84,11 @@ class RowReader:
         column = reading.columns["event_time"]
         header = wrong[column].cast(pl.String).str.strip_chars().str.to_lowercase() == column.strip().lower()
         found = tuple(self._odd_rows(rows.filter(odd), wrong))
-        return Piece(rows.filter(~odd), found, int(header.sum() or 0))
+        empty = [absent(wrong[one]) for field, one in reading.columns.items() if field in NUMBERS]
+        remark = rows.filter(odd)["event_time"].is_null()
+        for one in empty:
+            remark &= one
+        return Piece(rows.filter(~odd), found, int((header | remark).sum() or 0))
 
     def _absent(self, batch: pl.DataFrame, field: str, column: str) -> pl.Series:
         missing = absent(batch[column])
@@ -196,10 +200,12 @@ class RowReader:
         return self._localised(naive, batch), naive
 
     def _written(self, batch: pl.DataFrame, values: pl.Series) -> pl.Series:
-        texts = values.dt.to_string("%Y-%m-%d") if values.dtype == pl.Date else parsing.tidy(values)
+        dated = values.dtype == pl.Date or isinstance(values.dtype, pl.Datetime)
+        texts = values.dt.to_string("%Y-%m-%d") if dated else parsing.tidy(values)
         clock = self._reading.columns.get(CLOCK)
         if clock is None:
             return texts
+        texts = texts.str.replace(r"[ T]0?0:00(:00(\.0+)?)?$", "")  # a date of a spreadsheet
         if self._reading.time is not None and self._reading.time.clock == times.HOURS:
             return texts + " " + parsing.hour_texts(batch[clock])
         clocks = (

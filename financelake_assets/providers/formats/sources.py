@@ -21,6 +21,7 @@ from typing import IO
 import pyarrow as pa
 
 from financelake_assets.providers.base import ProviderError
+from financelake_assets.providers.formats import excel
 
 SUFFIXES = (
     *(".csv", ".txt", ".tsv", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".ipc"),
@@ -56,11 +57,13 @@ class Source:
     member: str | None = None
     partitions: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
+    sheet: str | None = None
 
     @property
     def label(self) -> str:
         """What to call it."""
-        return f"{self.path.name}: {self.member}" if self.member else self.path.name
+        part = self.member or self.sheet
+        return f"{self.path.name}: {part}" if part else self.path.name
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -95,7 +98,7 @@ class Source:
 
     def digest(self) -> str:
         """A hash of its contents, whatever its name."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256((self.sheet or "").encode())
         with self.open() as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
@@ -165,7 +168,7 @@ def _tables(path: Path) -> list[Source]:
             with zipfile.ZipFile(path) as archive:
                 members = [one.filename for one in archive.infolist() if not one.is_dir()]
                 if "[Content_Types].xml" in members:
-                    return [Source(path, path.name, "xlsx", partitions=partitions)]
+                    return _sheets(path, partitions)
                 if any(one.flag_bits & 1 for one in archive.infolist()):
                     raise ProviderError(f"{path.name} is a ZIP file with a password; unpack it")  # noqa: TRY301
                 return _members(path, members)
@@ -177,6 +180,14 @@ def _tables(path: Path) -> list[Source]:
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, pa.ArrowException) as error:
         return [Source(path, path.name, "", problem=f"{path} cannot be read: {error}")]
     return [Source(path, path.name, kind, partitions=partitions)]
+
+
+def _sheets(path: Path, partitions: Mapping[str, str]) -> list[Source]:
+    """An Excel file, or each of its sheets where several hold a table: a sheet's name is then that of its rows."""
+    named = excel.tables_in(path.read_bytes())
+    if len(named) < 2:
+        return [Source(path, path.name, "xlsx", partitions=partitions, sheet=named[0] if named else None)]
+    return [Source(path, f"{one}.xlsx", "xlsx", partitions=partitions, sheet=one) for one in named]
 
 
 def _members(path: Path, members: list[str]) -> list[Source]:

@@ -6,7 +6,6 @@ memory does not grow with the file.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 from financelake_assets.providers.base import ProviderError
+from financelake_assets.providers.formats import excel
 from financelake_assets.providers.formats.json_rows import lines_of, records_of
 from financelake_assets.providers.formats.sources import Source
 from financelake_assets.providers.formats.text import SAMPLE_BYTES, Dialect, Layout, find_layout, sniff
@@ -212,24 +212,11 @@ def _json(source: Source, given: Sequence[str]) -> Table:
 
 
 def _excel(source: Source, given: Sequence[str]) -> Table:
-    """The first sheet that holds a table."""
+    """The sheet that a source names, or the first that holds a table."""
     with source.seekable() as path:
-        try:
-            sheets = pl.read_excel(
-                io.BytesIO(path.read_bytes()),
-                sheet_id=0,
-                has_header=False,
-                infer_schema_length=0,
-                raise_if_empty=False,
-                drop_empty_rows=False,
-            )
-        except Exception as error:  # the reader in Rust has exceptions of its own
-            raise ProviderError(
-                f"is an Excel file that cannot be read; save it as CSV ({str(error).splitlines()[0]})"
-            ) from error
+        sheets = excel.sheets(path.read_bytes(), source.sheet)
     problem: ProviderError | None = None
-    for sheet in sheets.values():
-        rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows()]
+    for rows in sheets.values():
         try:
             layout = find_layout(rows, given)
         except ProviderError as error:
@@ -241,7 +228,9 @@ def _excel(source: Source, given: Sequence[str]) -> Table:
         def batches(_: Table, long: pl.DataFrame = long) -> Iterator[pl.DataFrame]:
             yield from long.iter_slices(_BATCH_ROWS)
 
-        return Table(source, long_names(layout), layout.header, batches, repeated=layout.repeated)
+        above = tuple(" ".join(one for one in row if one) for row in rows[: layout.first])
+        names = long_names(layout)
+        return Table(source, names, layout.header, batches, repeated=layout.repeated, preamble=above)
     raise problem or ProviderError(f"{source.label} has no sheet with rows")
 
 

@@ -15,7 +15,8 @@ SERIES_COLUMN = "Ticker"
 
 def places_of(layout: Layout) -> list[str]:
     """Names that are different also where a wide frame repeats them."""
-    return [f"{name}\0{at}" for at, name in enumerate(layout.names)] if layout.series else list(layout.names)
+    # not a NUL: Arrow ends names there
+    return [f"{name}\x1f{at}" for at, name in enumerate(layout.names)] if layout.series else list(layout.names)
 
 
 def long_names(layout: Layout) -> tuple[str, ...]:
