@@ -184,7 +184,8 @@ def _cut_offsets(share: float) -> Fault:
         text = file.read_text()
         file.write_text(text[: int(len(text) * share)])
         file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
-        _refused(scene, "damaged", "Incomplete log file", "end-of-input", "does not hold")
+        # of a batch that was not committed Spark itself says so, in its log
+        _refused(scene, "damaged", "does not hold", "the query stopped")
         scene.lake.remove_checkpoint()
 
     return cut

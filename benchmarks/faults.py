@@ -92,6 +92,8 @@ class Campaign:
         chance = random.Random(f"{self.seed}/{number}")  # noqa: S311  # a fault, not a secret
         scene = Scene(self.lake, self.load, self.topics, chance)
         verdict, stuck, status = Verdict(), None, {}
+        # as after a minute without faults; the back-off would double with each round
+        (self.lake.settings.run_dir / "stream-silver.failure.json").unlink(missing_ok=True)
         self.load.go_on()
         scene.wait(0.5, 3)
         try:
@@ -156,7 +158,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="begin with this round of the seed's plan")
     parser.add_argument("--only", action="append", default=[], choices=list(FAULTS), help="only this fault; repeatable")
     parser.add_argument("--rate", type=float, default=30, help="messages a second (%(default)s)")
-    parser.add_argument("--disk-gb", type=int, default=4, help="size of the lake's own disk (%(default)s)")
+    parser.add_argument("--disk-gb", type=int, default=2, help="size of the lake's own disk (%(default)s)")
     parser.add_argument(
         "--small", action="store_true", help="broker, Spark and silver alone: no Dagster, no page, no gold, minutes"
     )

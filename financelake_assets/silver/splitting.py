@@ -106,8 +106,7 @@ def in_parts(
     while left:
         part = left.pop()
         starts = begun.suspected if part == begun.suspect else 0
-        begun = Begun(begun.batch, begun.starts, done, part, starts + 1)
-        note(begun)
+        note(Begun(begun.batch, begun.starts, done, part, starts + 1))
         alone = span(part) == 1
         if alone and starts >= ALONE_STARTS:
             refuse(part, None)

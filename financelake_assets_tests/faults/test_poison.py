@@ -83,9 +83,6 @@ def test_a_message_that_ended_the_process_again_and_again_is_refused_unread(lake
     kafka.produce(lake, [kafka.bar("AAPL", day, 10.0 + day) for day in range(6)])
     ((topic, part),) = [(t, p) for t, parts in watermarks(lake).items() for p, (_, high) in parts.items() if high]
     alone: Ranges = {topic: {part: (3, 4)}}
-    begun = splitting.Begun(7, 9, {topic: {part: 3}}, alone, splitting.ALONE_STARTS)
-    query.batch_notes(lake).write(begun)
-    # what was done before that is done again here, because nothing was in fact written
     query.batch_notes(lake).write(splitting.Begun(7, 9, {}, alone, splitting.ALONE_STARTS))
     _write(spark, lake)
     (row,) = QUARANTINE.scan(lake).collect().rows(named=True)

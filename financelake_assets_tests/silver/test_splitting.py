@@ -118,3 +118,12 @@ def test_what_was_done_before_a_death_is_not_done_again(tmp_path: Path):
     assert len(worker.done) == 9_999
     assert worker.refused == [("a", 0, 9_999)]
     assert span(ranges) == 10_000
+
+
+def test_a_suspect_is_known_also_where_what_lies_before_it_is_done_again(tmp_path: Path):
+    worker = Worker(tmp_path, set(), {("a", 0, 30)})
+    suspect = {"a": {0: (30, 31)}}
+    begun = Begun(7, 5, {}, suspect, ALONE_STARTS)
+    in_parts({"a": {0: (0, 40)}}, begun, worker.notes.write, worker._do, worker._refuse, lambda _: False)
+    assert worker.refused == [("a", 0, 30)]
+    assert len(worker.done) == 39
