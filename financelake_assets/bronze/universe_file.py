@@ -5,7 +5,7 @@ Enters: a file such as
     defaults: {provider: yfinance, interval: 1d}
     symbols:
       - {symbol: AAPL, asset_class: stock}
-      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBP}
+      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBX}
       - {symbol: BTC-USD, asset_class: crypto}
 
 Leaves: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
