@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 import numpy.typing as npt
-from exchange_calendars.errors import CalendarError
 
 from financelake_assets.config import AssetClass
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import interval_length
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
 
 ALWAYS = "24/7"
 BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
@@ -167,12 +169,15 @@ class TradingCalendar:
         return bool(self._opens[0] <= first and last < self._closes[-1])
 
 
-def _built(name: str) -> exchange_calendars.ExchangeCalendar:
+def _built(name: str) -> ExchangeCalendar:
     """The library's calendar, from the first day that it knows."""
+    from exchange_calendars import get_calendar  # seconds, with pandas; most processes build no calendar
+    from exchange_calendars.errors import CalendarError
+
     problem: Exception | None = None
     for first in _FIRST_DAYS:
         try:
-            return exchange_calendars.get_calendar(name, start=first)
+            return get_calendar(name, start=first)
         except CalendarError as error:
             problem = error
             break
