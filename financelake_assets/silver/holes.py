@@ -21,6 +21,7 @@ from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver import schema
+from financelake_assets.silver.merging import ARRIVAL
 from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.storage.delta import retried
@@ -29,7 +30,6 @@ from financelake_assets.storage.open_tables import OpenTables
 Holes = Mapping[tuple[str, int], Sequence[Span]]
 """Per topic and partition, in order: the first offset of each hole, and the offset behind it."""
 
-_PLACE = ["topic", "partition", "offset"]
 _SHOWN = 5
 
 
@@ -57,12 +57,12 @@ def seen(places: pl.DataFrame) -> list[Seen]:
     Raises:
         SkippedError: a message is there twice.
     """
-    ordered = places.select(_PLACE).sort(_PLACE)
+    ordered = places.select(ARRIVAL).sort(ARRIVAL)
     before = pl.col("offset").shift(1).over("topic", "partition")
     steps = ordered.with_columns(before=before).filter(pl.col("offset") - pl.col("before") != 1)
     twice = steps.filter(pl.col("offset") == pl.col("before"))
     if not twice.is_empty():
-        raise SkippedError(f"Spark gave a message twice: {_text(*twice.select(_PLACE).row(0))}.")
+        raise SkippedError(f"Spark gave a message twice: {_text(*twice.select(ARRIVAL).row(0))}.")
     gaps: dict[tuple[str, int], list[Span]] = {}
     for topic, partition, offset, last in steps.iter_rows():
         gaps.setdefault((topic, partition), []).append((last + 1, offset))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from financelake_assets.files import read_json, write_whole
@@ -71,7 +71,7 @@ class Notes:
     def begin_again(self, batch: int) -> Begun:
         """Note that a batch which was planned before is begun once more."""
         before = self.of(batch)
-        begun = Begun(batch, before.starts + 1, before.done, before.suspect, before.suspected)
+        begun = replace(before, starts=before.starts + 1)
         self.write(begun)
         return begun
 
