@@ -1,6 +1,6 @@
 """Makes the secrets of a lake of its own, in files that nobody but their owner reads.
 
-Enters: a data folder. Leaves: ``<data_dir>/secrets`` with mode 0700, and in it a file for each secret with mode 0600.
+Input: a data folder. Output: ``<data_dir>/secrets`` with mode 0700, and in it a file for each secret with mode 0600.
 The settings of every process of the lake take them from there (``config/own_secrets.py``). Other Kafka clients of the
 lake's owner find the login in files of the usual format beside them.
 """

@@ -1,6 +1,6 @@
 """Unix sockets of a lake, in a folder that nobody but their owner enters: who cannot enter it cannot connect.
 
-Enters: settings and a name. Leaves: the socket's path, in the system's folder for temporary files where the data
+Input: settings and a name. Output: the socket's path, in the system's folder for temporary files where the data
 folder's path is too long for one.
 """
 

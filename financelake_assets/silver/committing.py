@@ -1,6 +1,6 @@
 """Committing: what a batch changes in the three silver tables; trades first, of which 1-minute bars are made.
 
-Enters: judged messages, or what the executors staged of them. Leaves: one Delta commit a table. Staged files are
+Input: judged messages, or what the executors staged of them. Output: one Delta commit a table. Staged files are
 committed as they are where the table has none of their keys; where rows replace others, or a table has counted a part
 of the batch already, they are read back and merged like any other messages. Both ways leave the same tables.
 """

@@ -1,6 +1,6 @@
 """Holes: offsets of a batch that are no messages, by what Spark was given and by what the broker says itself.
 
-Enters: which messages Spark gave of each partition, and the ranges of the batch. Leaves: the holes, confirmed and noted
+Input: which messages Spark gave of each partition, and the ranges of the batch. Output: the holes, confirmed and noted
 in the log of silver/sources. A transaction's end takes an offset; what was aborted or compacted leaves a hole. The
 ledger counts messages, so holes are counted here. A message that Spark's source left out in silence would look the
 same; so the broker is asked for each hole by a plain consumer, before anything of the batch is written.

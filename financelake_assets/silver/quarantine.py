@@ -1,6 +1,6 @@
 """Quarantine: the messages that silver refused, with their reasons and what became of those that were sent again.
 
-Enters: ``silver/quarantine`` and ``silver/replays``. Leaves: counts and rows, for the command and the page. How a
+Input: ``silver/quarantine`` and ``silver/replays``. Output: counts and rows, for the command and the page. How a
 message is mended is in ``repairs.py``, how it is sent again in ``replays.py``.
 """
 

@@ -1,6 +1,6 @@
 """Reading: what Spark was given of the topics, judged and typed, in the process that writes it.
 
-Enters: a micro-batch as Spark's Kafka source gives it. Leaves: its judged rows. A large batch is cleaned where Spark
+Input: a micro-batch as Spark's Kafka source gives it. Output: its judged rows. A large batch is cleaned where Spark
 reads it, by ``mapInArrow`` on the executors; of a small one it costs less to bring the messages and clean them here.
 However large messages are, what comes here at once is bounded: long raw bytes are fetched when they are written.
 """

@@ -1,6 +1,6 @@
 """Replays: refused messages sent through bronze again, each once, whatever is killed in between.
 
-Enters: rows of ``silver/quarantine`` and a repair. Leaves: messages on bronze. A replay is claimed in
+Input: rows of ``silver/quarantine`` and a repair. Output: messages on bronze. A replay is claimed in
 ``silver/replays`` before it is published and confirmed there afterwards; of one that was not confirmed, the topic
 itself says whether it was published. The quarantined row stays: it is what came in.
 """

@@ -1,6 +1,6 @@
 """Sizing: how many messages a micro-batch may have, so that it is bounded in bytes as well.
 
-Enters: where the query stands on its topics. Leaves: a number of offsets. Spark's Kafka source takes a bound in offsets
+Input: where the query stands on its topics. Output: a number of offsets. Spark's Kafka source takes a bound in offsets
 and none in bytes; so the messages that wait are sampled when the query starts, in their size without compression.
 """
 

@@ -1,6 +1,6 @@
 """Splitting: a micro-batch that cannot be done whole is done in parts, down to the one message that stops it.
 
-Enters: a batch's offsets and a function that does a part. Leaves: every part done, and each message that fails alone
+Input: a batch's offsets and a function that does a part. Output: every part done, and each message that fails alone
 given to another function, which refuses it. A part is noted in a file before it is begun: a message that does not raise
 an error but ends the process, or lets it hang, is found all the same, by the part that was begun and never done.
 """
