@@ -131,7 +131,7 @@ def write_batch(
     judged = reading.judged(messages, universe, count)
     refuse_other_topics()
     found = _confirmed(tables, holes.seen(judged), ranges)
-    committing.write_cleaned(tables, judged, ids, version, partial(reading.raw_of, messages))
+    committing.write_cleaned(tables, judged, ids, version, partial(reading.raw_of, messages, tables.settings))
     if stages:
         # what they could not stage could be written, so it was not for the messages
         executors.usable = False

@@ -121,27 +121,20 @@ def on_executors(messages: DataFrame, universe: Universe) -> DataFrame:
     return messages.select(*columns(F.col("value"))).mapInArrow(clean, _spark_schema(JUDGED))
 
 
-def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+def raw_of(messages: DataFrame, settings: Settings, places: pl.DataFrame) -> pl.DataFrame:
     """Topic, partition, offset and ``raw``, up to the limit, of some long messages of a batch.
 
     Args:
         messages: the batch.
+        settings: the lake.
         places: topic, partition and offset.
     """
-    spans = places.group_by("topic", "partition").agg(
-        first=pl.col("offset").min(), last=pl.col("offset").max(), offsets=pl.col("offset")
-    )
-    wanted = reduce(
-        or_,
-        [
-            (F.col("topic") == row["topic"])
-            & (F.col("partition") == row["partition"])
-            & F.col("offset").between(row["first"], row["last"])
-            for row in spans.iter_rows(named=True)
-        ],
-    )
-    long = F.octet_length("value") > LONG
-    rows = messages.where(wanted & long).select(*ARRIVAL, _kept(F.col("value")).alias("raw")).toArrow()
+    spans: dict[str, dict[int, tuple[int, int]]] = {}
+    first_last = places.group_by("topic", "partition").agg(first=pl.col("offset").min(), last=pl.col("offset").max())
+    for topic, partition, first, last in first_last.select("topic", "partition", "first", "last").iter_rows():
+        spans.setdefault(topic, {})[partition] = (first, last + 1)
+    long = part_of(messages, spans, settings).where(F.octet_length("value") > LONG)
+    rows = long.select(*ARRIVAL, _kept(F.col("value")).alias("raw")).toArrow()
     return pl.DataFrame(rows).join(places, on=list(ARRIVAL), how="semi")
 
 
