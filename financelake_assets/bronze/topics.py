@@ -48,7 +48,7 @@ POSITIONS = "bronze.positions"
 """Where each history load stands; compacted, so it outlives what retention removes from the bronze topics."""
 COMPRESSION = "snappy"
 """Of a batch in the log. Its readers hold it whole, and snappy's format makes none more than 22 times smaller; zstd may
-make one ten thousand times smaller. The broker packs what comes in another codec anew, and refuses what is too large."""
+make one ten thousand times smaller. The broker packs other codecs anew, and refuses what is then too large."""
 MAX_MESSAGE_BYTES = 1 << 20
 
 _GONE_SECONDS = 30.0
