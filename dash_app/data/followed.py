@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from financelake_assets.config import Settings
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.log_watch import LogWatch
 
 
 class FollowedTable:
@@ -19,6 +20,7 @@ class FollowedTable:
 
     def __init__(self, spec: TableSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
+        self._log = LogWatch(spec, settings)
         self._table: DeltaTable | None = None
         self._folder: tuple[int, int] | None = None
 
@@ -28,6 +30,9 @@ class FollowedTable:
         Raises:
             DeltaError: it cannot be read. The next call opens it again.
         """
+        changed = self._log.may_have_changed()
+        if self._table is not None and not changed:
+            return self._table
         table, self._table = self._table, None
         folder = self._identity()
         if table is None or folder != self._folder:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from dash_app.data.batches import Stream, streams
 from dash_app.data.followed import FollowedTable
@@ -55,6 +56,7 @@ class Stocktaker:
         self._every = every_seconds
         self._looked: float | None = None
         self._followed = {spec.full_name: FollowedTable(spec, settings) for spec in TABLES}
+        self._sizes: dict[str, tuple[DeltaTable, TableSize]] = {}
         self.inventory = Inventory()
 
     def refresh(self) -> bool:
@@ -84,13 +86,16 @@ class Stocktaker:
             table = self._followed[spec.full_name].newest()
             if table is None:
                 return None
+            seen = self._sizes.get(spec.full_name)
+            if seen is not None and seen[0] is table and seen[1].version == table.version():
+                return replace(seen[1], rate=None if rows_before is None or not passed else 0.0)
             added = pa.table(table.get_add_actions(flatten=True))
         except Exception:  # the reader of its rows reports a damaged table
             return None
         rows = pc.sum(added["num_records"]).as_py() or 0
         column = f"max.{spec.time_column}"
         newest = pc.max(added[column]).as_py() if column in added.column_names else None
-        return TableSize(
+        size = TableSize(
             spec.full_name,
             spec.description,
             rows,
@@ -100,6 +105,8 @@ class Stocktaker:
             newest if isinstance(newest, datetime) else None,  # some tables are not sorted by time
             None if rows_before is None or not passed else max(0.0, (rows - rows_before) / passed),
         )
+        self._sizes[spec.full_name] = (table, size)
+        return size
 
     def _topics(self) -> tuple[TopicLag, ...]:
         try:

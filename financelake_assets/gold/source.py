@@ -20,6 +20,7 @@ from pyspark.sql.types import StructType
 from financelake_assets.config import Settings
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.checkpoints import CheckpointError
+from financelake_assets.storage.log_watch import LogWatch
 
 LAKE, FIRST_VERSION = "lake", "first_version"
 """Options: the lake's settings as JSON, and the first version for a query without a checkpoint."""
@@ -27,7 +28,7 @@ LAKE, FIRST_VERSION = "lake", "first_version"
 MOST_VERSIONS = 500
 """The largest number of versions in one micro-batch, for a query that catches up."""
 
-_WAIT_SECONDS = 0.5  # Spark asks again at once, so a query without work waits here
+_WAIT_SECONDS = 2.0  # Spark asks again after a moment in which nobody looks, so a query without work waits here
 _LOOK_SECONDS = 0.02
 _LOOK_STORE_SECONDS = 0.5  # in a store each check is a request, which costs money
 
@@ -63,6 +64,10 @@ class VersionsReader(DataSourceStreamReader):
     def _table(self) -> DeltaTable:
         return BARS.ensure(self._settings)
 
+    @cached_property
+    def _log(self) -> LogWatch:
+        return LogWatch(BARS, self._settings)
+
     def initialOffset(self) -> Offset:  # noqa: N802
         """The offset at which a query without a checkpoint begins."""
         return self._offset(self._first)
@@ -93,7 +98,8 @@ class VersionsReader(DataSourceStreamReader):
         return ((version,) for version in range(*partition.value))
 
     def _end(self) -> int:
-        self._table.update_incremental()
+        if self._log.may_have_changed():
+            self._table.update_incremental()
         return int(self._table.version()) + 1
 
     def _table_id(self) -> str:

@@ -21,6 +21,7 @@ from financelake_assets.query.commits import Commit
 from financelake_assets.query.errors import VersionGoneError
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.log_watch import LogWatch
 from financelake_assets.storage.store import delta_options
 
 _LOOK_S, _LOOK_STORE_S = 0.2, 1.0
@@ -59,11 +60,13 @@ def position(spec: TableSpec, settings: Settings, after: int | None) -> int:
 def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float | None) -> Iterator[NewRows]:
     """The new rows of each commit after a version, without end or until no commit comes for ``idle_seconds``."""
     table: DeltaTable | None = None
+    log = LogWatch(spec, settings)
     look = _LOOK_S if settings.store.url is None else _LOOK_STORE_S
     last_new = time.monotonic()
     while True:
+        changed = log.may_have_changed()
         table = spec.open(settings) if table is None else table
-        if table is not None:
+        if table is not None and changed:
             table.update_incremental()
             while after < table.version():
                 after += 1

@@ -114,6 +114,9 @@ def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[s
         # a task asks the driver for the classes that its code may mean; an answer that never came was seen once, and a
         # micro-batch waited two minutes for it: now it fails sooner, and the query is started again
         "spark.files.io.connectionTimeout": "20s",
+        # how long a query without work waits before it asks its source again; at 10 ms, the usual, asking is all that a
+        # lake does while nothing happens
+        "spark.sql.streaming.pollingDelay": "100ms",
         # the stream_progress sensor takes them every 30 s
         "spark.sql.streaming.numRecentProgressUpdates": "200",
         # the usual one runs `chmod`, a process, for each of the four files of a micro-batch
