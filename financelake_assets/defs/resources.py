@@ -15,10 +15,13 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs.table_assets import table_key
 from financelake_assets.gold.standing import Standing
 from financelake_assets.silver.checkpoint import consumed_offsets
-from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.delta import TableFacts, TableSpec
+from financelake_assets.storage.followed import FollowedFacts
 from financelake_assets.streams.client import Streams
 
 _PATIENCE_SECONDS = 120.0
+_FOLLOWED: dict[str, FollowedFacts] = {}
+"""By the place of the tables: Dagster makes new resources for every sensor tick, and opening a table costs its log."""
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For runs that no sensor retries: after a lost connection or a conflicting writer, no operator is needed."""
@@ -65,9 +68,14 @@ class TablesResource(dg.ConfigurableResource[None]):
 
     lake: LakeResource
 
+    def facts(self, table: TableSpec) -> TableFacts | None:
+        """Rows, version and newest times; ``None`` before the first write."""
+        settings = self.lake.settings
+        return _FOLLOWED.setdefault(str(settings.tables), FollowedFacts(settings)).of(table)
+
     def metadata(self, table: TableSpec, *, lineage: bool = True) -> dict[str, Any]:
         """Row count, Delta version, newest time and place of a table, as Dagster metadata; its columns' lineage too."""
-        facts = table.facts(self.lake.settings)
+        facts = self.facts(table)
         path = table.path(self.lake.settings)
         place = {"dagster/uri": path, "dagster/table_name": table.full_name, "dagster/storage_kind": "deltalake"}
         if facts is None:
@@ -78,7 +86,7 @@ class TablesResource(dg.ConfigurableResource[None]):
 
     def version(self, table: TableSpec) -> str | None:
         """The Delta version, which is the asset's data version; ``None`` before the first write."""
-        facts = table.facts(self.lake.settings)
+        facts = self.facts(table)
         return None if facts is None else str(facts.version)
 
     def materialised(self, table: TableSpec, **more: Any) -> dg.MaterializeResult[None]:

@@ -196,8 +196,10 @@ class TableSpec:
     def facts(self, settings: Settings) -> TableFacts | None:
         """Rows, version and newest times, from the table's log alone; ``None`` if it does not exist yet."""
         table = self.open(settings)
-        if table is None:
-            return None
+        return None if table is None else self.facts_of(table)
+
+    def facts_of(self, table: DeltaTable) -> TableFacts:
+        """Rows, version and newest times of an open table."""
         added = pa.table(table.get_add_actions(flatten=True))
         newest = f"max.{self.time_column}"
         # some tables are not ordered by time

@@ -44,7 +44,7 @@ def champion(
         behind = topics.lag()
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick retries: {error}")
-    found = _lake_state(context.instance, settings, behind)
+    found = _lake_state(context.instance, settings, tables, behind)
     decision = decisions.training_due(found, settings.model)
     lacking = gold.waits_for(settings)
     if lacking:
@@ -70,8 +70,10 @@ def _training_request(state: decisions.LakeState, decision: decisions.Decision) 
     return dg.RunRequest(run_key=key, tags={"financelake/why": decision.why})
 
 
-def _lake_state(instance: dg.DagsterInstance, settings: Settings, behind: int) -> decisions.LakeState:
-    facts = BARS.facts(settings)
+def _lake_state(
+    instance: dg.DagsterInstance, settings: Settings, tables: TablesResource, behind: int
+) -> decisions.LakeState:
+    facts = tables.facts(BARS)
     record = registry.champion(settings)
     past = run_history.of_job(instance, TRAIN_JOB)
     return decisions.LakeState(
