@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -34,16 +35,23 @@ for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
         del os.environ[_name]
 
 
-_SHARED = {"broker", "spark_server"}
+_LONG = {"broker", "spark_server", "browser"}
+"""Fixtures of the files that take longest."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Three where the memory allows: each has a broker and a Spark server, and waits for them much of its time."""
+    memory_gb = psutil.virtual_memory().total / 1e9
+    return max(1, min(3, int(memory_gb // 7)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files for two workers: first those on this run's servers, which take longest, and a whole lake last."""
+    """Order the files for the workers: those that take longest first, and before all the whole lake."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("e2e") is not None:
-            return 2  # it wants both cores
-        return 0 if set(getattr(item, "fixturenames", ())) & _SHARED else 1
+            return 0
+        return 1 if set(getattr(item, "fixturenames", ())) & _LONG else 2
 
     by_file: dict[Path, int] = {}
     for item in items:
