@@ -10,15 +10,18 @@ from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, notice
 
 VERDICTS = {
-    "edge": ("better", "Better than the naive forecast"),
-    "no edge": ("same", "No better than the naive forecast"),
-    "not enough data": ("same", "Too few bars to tell it from the naive forecast"),
+    "edge": ("better", "It says something of the next return"),
+    "no edge": ("same", "It says nothing of the next return"),
+    "worse": ("worse", "It says the opposite of the next return"),
+    "not enough data": ("same", "Too few bars to tell"),
 }
 """What the registry says of a version, as a word for the style and a sentence."""
 
 _MEANINGS = {
-    "edge": "On bars that it had not seen its errors were smaller than those of repeating the last price.",
-    "no edge": "On bars that it had not seen, repeating the last price was as good. Its intervals can still be right.",
+    "edge": "Beyond chance, on bars that it had not seen. Whether its errors are smaller and whether a trade earns "
+    "anything are questions of their own.",
+    "no edge": "Nothing that could not be chance, on bars that it had not seen. Its intervals can still be right.",
+    "worse": "Beyond chance, on bars that it had not seen: whoever believed it was wrong more often than a coin.",
     "not enough data": "There are too few bars that it had not seen to say more.",
 }
 

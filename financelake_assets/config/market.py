@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -45,7 +46,10 @@ class ModelSettings(Group):
         None, ge=30, description="a sliding window: learn from so many days; unset is all history, an expanding one"
     )
     holdout_fraction: float = Field(
-        0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
+        0.2, gt=0, lt=0.9, description="latest part of each symbol without a cut-off, which the verdict rests on"
+    )
+    holdout_since: dict[str, date] = Field(
+        {}, description="by symbol, the day from which on nothing was looked at when settings were chosen: its cut-off"
     )
     coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
     min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
@@ -100,3 +104,8 @@ class PortfolioSettings(Group):
     )
     kill_switch_bars: int = Field(20, ge=1, description="steps without positions after the kill switch")
     seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")
+
+
+def execution_costs(signals: SignalSettings, portfolio: PortfolioSettings) -> dict[str, float]:
+    """What one execution costs by asset class, slippage included, in basis points."""
+    return {asset_class: cost + portfolio.slippage_bps for asset_class, cost in signals.cost_bps.items()}

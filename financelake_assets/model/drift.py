@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from financelake_assets.model import metrics
+from financelake_assets.model import judgement, metrics
 from financelake_assets.model.features import FEATURES
 
 LEAST_ROWS = 200
@@ -128,16 +128,8 @@ class LiveSkill:
 
 def live_skill(scorecard: pl.DataFrame) -> LiveSkill:
     """Judge the rows of one version in gold.scorecard, in units of the expected move."""
-    known = scorecard.filter(
-        pl.col("realised_return").is_not_null(), pl.col("predicted_return").is_not_null(), pl.col("volatility") > 0
-    )
-    if known.is_empty():
-        return LiveSkill(0, float("nan"), metrics.NOWHERE)
-    move = known["volatility"].to_numpy()
-    naive = known["realised_return"].to_numpy() / move
-    error = naive - known["predicted_return"].to_numpy() / move
-    times = known["event_time"].dt.replace_time_zone(None).to_numpy()
-    return LiveSkill(len(known), metrics.skill(error, naive), metrics.skill_interval(error, naive, times))
+    found = judgement.skill(scorecard)
+    return LiveSkill(judgement.known(scorecard).height, found.value, found.interval)
 
 
 def _spread(values: metrics.Floats) -> Spread:

@@ -30,6 +30,7 @@ LABELS = pa.schema(
         UP: pa.float64(),
         SIZE: pa.float64(),
         "delayed_return": pa.float64(),
+        "traded_return": pa.float64(),
     }
 )
 """The columns that ``labels_of`` adds."""
@@ -47,7 +48,9 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         from this bar's close to that bar's; ``expected_move``, the standard deviation expected of it; ``label``, the
         return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 where the return is above zero,
         else 0; ``size``, the label without its sign; ``delayed_return``, the log return over as many bars that begin
-        one bar later, which is what a trade can have that follows a bar's close (null while that bar is not there).
+        one bar later, from close to close; ``traded_return``, the same from open to open: what a trade can have that
+        follows a bar's close, in at the next bar's open and out as many bars later (at the close of a bar without an
+        open). Both are null while those bars are not there.
     """
     ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(
@@ -57,11 +60,16 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
     )
     scaled = (pl.col("realised_return") / pl.col("expected_move")).clip(-LARGEST_LABEL, LARGEST_LABEL)
     later = [_ahead("log_return", bars) for bars in range(2, horizon + 2)]
+    delayed = pl.sum_horizontal(later, ignore_nulls=False)
+    # from a close to the same bar's open is within a bar, so no split or dividend lies between
+    within = pl.when((pl.col("open") > 0) & (pl.col("close") > 0)).then((pl.col("open") / pl.col("close")).log())
+    back = within.fill_null(0.0)
     return known.with_columns(
         scaled.alias(LABEL),
         (pl.col("realised_return") > 0).cast(pl.Float64).alias(UP),
         scaled.abs().alias(SIZE),
-        delayed_return=pl.sum_horizontal(later, ignore_nulls=False),
+        delayed_return=delayed,
+        traded_return=delayed + back.shift(-horizon - 1).over(SERIES) - back.shift(-1).over(SERIES),
     )
 
 

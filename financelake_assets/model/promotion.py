@@ -6,6 +6,7 @@ bars: those behind all that the champion learnt from, which the challenger's wal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import polars as pl
 from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
-from financelake_assets.model import metrics
+from financelake_assets.model import judgement, metrics
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.training import KEY, Trained, utc
@@ -57,27 +58,30 @@ def decide(
     unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
     raw = predictions(load(current), unseen, *KEY, "expected_move")
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
-    return compare(ours.join(theirs, on=list(KEY)), current.model_version)
+    return compare(ours.join(theirs, on=list(KEY)), current.model_version, current.horizon)
 
 
-def compare(rows: pl.DataFrame, champion: str) -> PromotionDecision:
+def compare(rows: pl.DataFrame, champion: str, horizon: int) -> PromotionDecision:
     """Compare two forecasts of the same bars.
 
     A challenger wins when it is not worse than the naive forecast and not worse than the champion, judged by squared
     errors in units of the expected move. Not worse means: not below zero beyond the skill's 95 % interval.
 
     Args:
-        rows: event_time, realised_return, expected_move, predicted_return and champion_return.
+        rows: symbol, event_time, realised_return, expected_move, predicted_return and champion_return.
         champion: its version, for the reason.
+        horizon: in bars.
     """
     move = rows["expected_move"].to_numpy()
     actual, ours, theirs = (
         rows[name].to_numpy() / move for name in ("realised_return", "predicted_return", "champion_return")
     )
     for other, error in (("the naive forecast", actual), (champion, actual - theirs)):
-        interval = metrics.skill_interval(actual - ours, error, rows["event_time"].to_numpy())
+        interval = judgement.by_bar(actual - ours, error, rows, horizon).interval
+        if math.isnan(interval.low):
+            return PromotionDecision(False, f"too few times among {len(rows)} unseen bars to compare with {other}")
         found = f"skill over {other} on {len(rows)} unseen bars: {interval.low:+.4f} … {interval.high:+.4f}"
-        if not interval.high >= 0:
+        if interval.high < 0:
             return PromotionDecision(False, f"worse; {found}")
     gain = metrics.skill(actual - ours, actual - theirs)
     return PromotionDecision(True, f"not worse than {champion}: skill {gain:+.4f} over it on {len(rows)} unseen bars")

@@ -28,7 +28,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import artifacts, forest, metrics
 from financelake_assets.model.card import model_card
-from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.outputs import OUTPUTS
@@ -37,6 +37,7 @@ from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import KEY, TRIALS, Trained, refit
+from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
 
 
@@ -225,12 +226,13 @@ def _writing(settings: Settings) -> Iterator[None]:
 def _record(
     version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision, silver_rows: int
 ) -> ModelRecord:
-    overall = next(row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL)
+    # of symbols whose bars all lie before their cut-offs nothing is held out
+    judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
     return ModelRecord(
         model_version=version,
         status=Status.CHAMPION if decision.promote else Status.CHALLENGER,
         status_reason=decision.reason,
-        verdict=Verdict(overall["verdict"]),
+        verdict=Verdict.NOT_ENOUGH_DATA if judged is None else Verdict(judged["verdict"]),
         trained_at=now,
         silver_version=trained.silver_version,
         silver_rows=silver_rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from financelake_assets.model.verdict import QUESTIONS
 from financelake_assets.storage.delta import TIMESTAMP, TableSpec, columns
 
 MODELS = TableSpec(
@@ -74,7 +75,8 @@ MODEL_METRICS = TableSpec(
     key=("model_version", "fold", "symbol"),
     description=(
         "Out-of-sample metrics of a version, each beside the naive baseline's, by fold and symbol, class (*stock) "
-        "or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict rests on it."
+        "or ALL. Fold 0 is the holdout, which nothing was chosen on; the verdicts rest on it. Skill, net_move and the "
+        "IC are in units of the expected move."
     ),
     schema=columns(
         {
@@ -112,6 +114,16 @@ MODEL_METRICS = TableSpec(
             "coverage_nominal": pa.float64(),
             "interval_width": pa.float64(),
             "verdict": pa.string(),
+            **dict.fromkeys(QUESTIONS, pa.string()),
+            **{f"{question}_{number}": pa.float64() for question in QUESTIONS for number in ("t", "p", "q")},
+            "clark_west_t": pa.float64(),
+            "clark_west_mean_t": pa.float64(),
+            "smallest_edge": pa.float64(),
+            "trades": pa.int64(),
+            "net_return": pa.float64(),
+            "net_move": pa.float64(),
+            "net_move_low": pa.float64(),
+            "net_move_high": pa.float64(),
         },
         required=("model_version", "symbol"),
     ),

@@ -7,7 +7,7 @@ same bars, settings and seed give the same forest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from financelake_assets.config import ModelSettings
+from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
@@ -29,17 +29,19 @@ from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
+from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
-from financelake_assets.model.splits import Fold, in_holdout, walk_forward
+from financelake_assets.model.splits import Fold, walk_forward
 from financelake_assets.spark_sessions import activated
 
 KEY = ("symbol", "asset_class", "event_time")
 """What tells labelled rows apart; they are of one interval."""
 
-_FACTS = (*KEY, "target_time", "price", "realised_return", "delayed_return", "expected_move", LABEL)
+_LATER = ("delayed_return", "traded_return")
+_FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
 TRIALS = 20
 """How many variants were compared inside the training period before these settings were chosen; kept with each version.
 See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
@@ -82,6 +84,7 @@ def train(
     settings: ModelSettings,
     silver_version: int,
     log: Callable[[str], None],
+    cost_bps: Mapping[str, float] | None = None,
 ) -> Trained:
     """Train a version of the random forest and judge it out of sample.
 
@@ -93,6 +96,7 @@ def train(
         settings: the forest, horizon, folds and holdout.
         silver_version: Delta version of silver that ``bars`` were read at.
         log: where progress goes.
+        cost_bps: what one execution costs by asset class, slippage included; unset is what the defaults say.
 
     Raises:
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
@@ -115,7 +119,8 @@ def train(
         raw, permutation = _walk(session, labelled, folds, settings, workers, log)
         model, importance = final.result()
     scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
-    judged = _judge(facts, scored, folds, settings)
+    costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
+    judged = _judge(facts, scored, folds, settings, costs)
     log(f"{len(judged.rows)} bars predicted out of sample")
     return Trained(
         session=session,
@@ -221,10 +226,19 @@ def _walk(
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
-def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> Judged:
+def _judge(
+    facts: pl.DataFrame,
+    scored: pl.DataFrame,
+    folds: list[Fold],
+    settings: ModelSettings,
+    cost_bps: Mapping[str, float],
+) -> Judged:
     """Calibrate every fold from the folds before it, as one could have at the time; the first has none before it."""
     held_out = in_holdout(
-        facts["symbol"].to_numpy().astype(str), facts["event_time"].to_numpy(), settings.holdout_fraction
+        facts["symbol"].to_numpy().astype(str),
+        facts["event_time"].to_numpy(),
+        settings.holdout_fraction,
+        cut_offs(settings),
     )
     marked = facts.select(*KEY, pl.Series("held_out", held_out))
     parts = []
@@ -235,7 +249,7 @@ def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], setting
         learnt = facts.filter(pl.col("target_time") < fold.learn_before)
         parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
     rows = pl.concat(parts) if parts else pl.DataFrame()
-    return Judged(rows.join(marked, on=list(KEY)), settings.horizon, settings.coverage)
+    return Judged(rows.join(marked, on=list(KEY)), settings.horizon, settings.coverage, cost_bps)
 
 
 def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:

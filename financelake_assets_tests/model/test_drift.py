@@ -78,6 +78,8 @@ def scorecard(predicted: np.ndarray, realised: np.ndarray) -> pl.DataFrame:
             "predicted_return": predicted,
             "realised_return": realised,
             "volatility": 0.02,
+            "symbol": "A",
+            "horizon": 1,
         }
     ).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
 

@@ -14,6 +14,7 @@ def rows(ours: float, theirs: float, count: int = 2000) -> pl.DataFrame:
     actual = known + random.standard_normal(count) * 0.01
     return pl.DataFrame(
         {
+            "symbol": "A",
             "event_time": np.datetime64("2020-01-01", "us") + np.arange(count) * np.timedelta64(1, "D"),
             "realised_return": actual,
             "expected_move": move,
@@ -35,7 +36,13 @@ def rows(ours: float, theirs: float, count: int = 2000) -> pl.DataFrame:
 def test_a_challenger_must_not_be_worse_than_naive_or_the_champion(
     ours: float, theirs: float, promoted: bool, why: str
 ) -> None:
-    decision = compare(rows(ours, theirs), "v1")
+    decision = compare(rows(ours, theirs), "v1", 1)
     assert decision.promote is promoted
     assert why in decision.reason
     assert "2000 unseen bars" in decision.reason
+
+
+def test_bars_of_too_few_times_promote_nobody() -> None:
+    decision = compare(rows(1.0, 0.2, 15), "v1", 1)
+    assert not decision.promote
+    assert "too few times among 15 unseen bars" in decision.reason
