@@ -24,7 +24,7 @@ _STATISTICS = (
     ("sortino", "Sortino ratio", "number"),
     ("calmar", "Calmar ratio", "number"),
     ("probabilistic_sharpe", "Probability that the true Sharpe ratio is above zero", "percent"),
-    ("deflated_sharpe", "The same, deflated by the versions tried", "percent"),
+    ("deflated_sharpe", "The same, deflated by the strategies tried", "percent"),
 )
 _LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
 _WHYS = {
@@ -162,8 +162,8 @@ def _statistics(account: AccountView) -> Children:
         html.H2("Beside doing nothing, and beside luck", className="section"),
         plain_table("Yearly ratios at a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
         html.P(
-            f"Over {wording.count(steps)} steps, {wording.count(tried)} model version(s) tried. Few steps make every "
-            "ratio uncertain: the probabilities say how much.",
+            f"Over {wording.count(steps)} steps, the best of {wording.count(tried)} strategies that were tried. Few "
+            "steps make every ratio uncertain: the probabilities say how much.",
             className="fine",
         ),
     ]

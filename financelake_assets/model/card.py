@@ -117,7 +117,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
 def _trials(record: ModelRecord) -> str:
     if record.trials is None:
         return "how many variants were tried is not recorded."
-    return f"its settings were the choice among {record.trials} variants, compared inside the training period."
+    return f"{record.trials} strategies were tried up to it, those before this release's settings were chosen included."
 
 
 def _importance(record: ModelRecord) -> str:

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import artifacts, forest, metrics
+from financelake_assets.model import artifacts, forest, metrics, trials
 from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -36,7 +36,7 @@ from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
-from financelake_assets.model.training import KEY, TRIALS, Trained, refit
+from financelake_assets.model.training import KEY, Trained, refit
 from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
 
@@ -153,7 +153,9 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     with _writing(settings):
         current = champion(settings)
         decision = decide(current, trained, lambda record: load(trained.session, settings, record))
-        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version))
+        _note_trial(settings, trained)
+        count = trials.tried(settings).count
+        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version), count)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _append(settings, MODELS, [record.row()])
         if decision.promote and current is not None:
@@ -223,8 +225,21 @@ def _writing(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _note_trial(settings: Settings, trained: Trained) -> None:
+    """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
+    judged = trained.judged
+    sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
+    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps))
+
+
 def _record(
-    version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision, silver_rows: int
+    version: str,
+    now: datetime,
+    digest: str,
+    trained: Trained,
+    decision: PromotionDecision,
+    silver_rows: int,
+    tried: int,
 ) -> ModelRecord:
     # of symbols whose bars all lie before their cut-offs nothing is held out
     judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
@@ -246,7 +261,7 @@ def _record(
         permutation=trained.permutation,
         reliability=_reliability(trained),
         reference=trained.reference,
-        trials=TRIALS,
+        trials=tried,
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,

@@ -69,6 +69,31 @@ DRIFT = TableSpec(
 )
 
 
+TRIALS = TableSpec(
+    layer="gold",
+    name="trials",
+    key=("trial",),
+    description=(
+        "The trials ledger: one row a distinct strategy that was tried in this lake, with the Sharpe ratio per day of "
+        "its trades out of sample where it is known; variants is how many strategies the row stands for."
+    ),
+    schema=columns(
+        {
+            "trial": pa.string(),
+            "tried_at": TIMESTAMP,
+            "what": pa.string(),
+            "parameters": pa.string(),
+            "sharpe": pa.float64(),
+            "steps": pa.int64(),
+            "variants": pa.int64(),
+        },
+        required=("trial",),
+    ),
+    time_column="tried_at",
+    expectations={"variants": "variants >= 1"},
+)
+
+
 MODEL_METRICS = TableSpec(
     layer="gold",
     name="model_metrics",

@@ -42,10 +42,6 @@ KEY = ("symbol", "asset_class", "event_time")
 
 _LATER = ("delayed_return", "traded_return")
 _FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
-TRIALS = 20
-"""How many variants were compared inside the training period before these settings were chosen; kept with each version.
-See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
-
 _LEAST_FOLDS = 2  # the first only calibrates the others
 _FITS_AT_ONCE = 2  # a fit of a small forest mostly waits for its next job to be scheduled
 
