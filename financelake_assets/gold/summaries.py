@@ -53,6 +53,7 @@ def summary(scorecard: pl.DataFrame) -> pl.DataFrame:
 def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
     """Rows of gold.scorecard_daily: what matured on each day of the bars' own time, by class and interval."""
     acted = pl.col("signal") != "HOLD"
+    executed = pl.col("traded_return").is_not_null()
     return (
         scorecard.group_by("asset_class", "interval", date=pl.col("target_time").dt.truncate("1d"))
         .agg(
@@ -63,7 +64,7 @@ def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
             (pl.col("realised_return") ** 2).mean().alias("mse_naive"),
             pl.col("covered").mean().alias("coverage"),
             acted.sum().cast(pl.Int64).alias("signals"),
-            pl.col("net_return").filter(acted).mean().alias("net_return"),
+            pl.col("net_return").filter(acted & executed).mean().alias("net_return"),
         )
         .select(DAILY.schema.names)
         .sort(DAILY.key)
@@ -135,7 +136,8 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
     skill = judgement.skill(known)
     hits, calls = int(part["hit"].sum()), int(part["hit"].count())
     right = metrics.wilson(hits, calls)
-    acted = part.filter(pl.col("net_return").is_not_null())
+    # rows of an earlier release earned from the close that the signal was made of
+    acted = part.filter(pl.col("net_return").is_not_null(), pl.col("traded_return").is_not_null())
     probability, rose = known["probability_up"].to_numpy(), naive > 0
     return {
         "predictions": part.height,

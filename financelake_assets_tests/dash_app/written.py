@@ -218,6 +218,7 @@ def write_scorecard(settings: Settings, rows: pl.DataFrame) -> None:
             (pl.col("realised_close") - pl.col("predicted_close")).alias("price_error"),
             (pl.col("realised_close") - pl.col("close")).alias("naive_price_error"),
             (traded - 4e-4).alias("net_return"),
+            realised.alias("traded_return"),
             pl.lit(datetime.now(UTC)).alias("scored_at"),
         ),
     )
