@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from financelake_assets.config.group import Group
 
@@ -28,6 +28,12 @@ class FeedSettings(Group):
         2.0, ge=0, description="speed of the replay's live part over all symbols; 0 is as fast as possible"
     )
     live_days: int = Field(365, ge=0, description="the last days of each symbol that are played as live")
+
+
+_OF_JUDGING = (
+    *("folds", "holdout_fraction", "holdout_since", "coverage"),
+    *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
+)
 
 
 class ModelSettings(Group):
@@ -54,7 +60,25 @@ class ModelSettings(Group):
     coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
     min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
     retrain_rows: int = Field(5_000, ge=100, description="new silver rows since the last training that start the next")
+    retrain_days: float | None = Field(
+        None, gt=0, description="age of the newest model at which the next training starts; unset is max_age_days / 3"
+    )
     max_age_days: float = Field(90, gt=0, description="older champions give no signals")
+
+    @model_validator(mode="after")
+    def _trains_before_the_champion_expires(self) -> Self:
+        if self.trains_after_days >= self.max_age_days:
+            raise ValueError(f"retrain_days must be below max_age_days, {self.max_age_days:g}")
+        return self
+
+    @property
+    def trains_after_days(self) -> float:
+        """Age of the newest model at which the next training starts, however few bars are new."""
+        return self.max_age_days / 3 if self.retrain_days is None else self.retrain_days
+
+    def of_the_forest(self) -> dict[str, Any]:
+        """What decides what a version predicts, as plain values: not when and how it is judged."""
+        return self.model_dump(mode="json", exclude=set(_OF_JUDGING))
 
 
 class SignalSettings(Group):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
+from financelake_assets.config import ModelSettings
 from financelake_assets.model import judgement, metrics
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.pipeline import predictions
@@ -35,7 +37,7 @@ class PromotionDecision:
 
 
 def decide(
-    current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel]
+    current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel], now: datetime
 ) -> PromotionDecision:
     """Decide whether what was trained replaces the champion.
 
@@ -43,6 +45,7 @@ def decide(
         current: the champion.
         trained: the challenger.
         load: gives the champion's pipeline.
+        now: when this is decided.
     """
     if current is None:
         return PromotionDecision(True, "the first version: there is none to compare it with")
@@ -54,11 +57,35 @@ def decide(
         return PromotionDecision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
     ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
     if len(ours) < _LEAST_ROWS:
+        if refits(current, trained.settings, trained.train_end, now):
+            return PromotionDecision(
+                True,
+                f"{current.model_version} is {(now - current.trained_at).days} days old; the same settings learnt from "
+                f"later bars, of which {len(ours)} are too few to compare them on",
+            )
         return PromotionDecision(False, f"{len(ours)} bars that neither version learnt from, {_LEAST_ROWS} are needed")
     unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
     raw = predictions(load(current), unseen, *KEY, "expected_move")
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
     return compare(ours.join(theirs, on=list(KEY)), current.model_version, current.horizon)
+
+
+def refits(current: ModelRecord, settings: ModelSettings, train_end: datetime, now: datetime) -> bool:
+    """Whether a training repeats an old champion with the same settings on later bars.
+
+    A walk-forward judges settings that are fitted again and again, so such a version needs no proof of its own. Without
+    it a lake of few bars would be left with a champion that is too old to give signals.
+
+    Args:
+        current: the champion.
+        settings: of the training.
+        train_end: up to when it learnt, in UTC without a zone.
+        now: when this is decided.
+    """
+    aged = now - current.trained_at >= timedelta(days=settings.trains_after_days)
+    same = ModelSettings.model_validate(current.parameters).of_the_forest() == settings.of_the_forest()
+    later = train_end > current.train_end.replace(tzinfo=None)
+    return aged and later and same
 
 
 def compare(rows: pl.DataFrame, champion: str, horizon: int) -> PromotionDecision:

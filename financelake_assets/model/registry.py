@@ -47,7 +47,12 @@ class UnknownVersionError(FinanceLakeError, LookupError):
 
 def champion(settings: Settings) -> ModelRecord | None:
     """The version whose predictions are used; ``None`` before the first training."""
-    promoted = [record for record in versions(settings) if record.promoted_at is not None]
+    return champion_of(versions(settings))
+
+
+def champion_of(records: list[ModelRecord]) -> ModelRecord | None:
+    """The champion among versions: the one that was promoted last."""
+    promoted = [record for record in records if record.promoted_at is not None]
     return max(promoted, key=lambda record: record.promoted_at or record.trained_at, default=None)
 
 
@@ -152,7 +157,7 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
     with _writing(settings):
         current = champion(settings)
-        decision = decide(current, trained, lambda record: load(trained.session, settings, record))
+        decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
         _note_trial(settings, trained)
         count = trials.tried(settings).count
         record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version), count)

@@ -50,9 +50,6 @@ BEFORE = (
 """What was compared inside the training period before the default settings were chosen (benchmarks/model_choices.py).
 See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
 
-_NOT_TRIED = ("folds", "holdout_fraction", "holdout_since", "coverage", "min_rows", "retrain_rows", "max_age_days")
-"""Settings of the model that change when and how it is judged, not what it predicts."""
-
 _OF_THE_ACCOUNT = ("capital", "seed")
 """Settings of the portfolio that change no decision."""
 
@@ -81,7 +78,7 @@ class Trial:
 def strategy(model: ModelSettings, settings: Settings) -> dict[str, Any]:
     """All that decides what is traded: the forest's settings, the rules for signals, and those for positions."""
     return {
-        "model": model.model_dump(mode="json", exclude=set(_NOT_TRIED)),
+        "model": model.of_the_forest(),
         "signals": settings.signals.model_dump(mode="json"),
         "portfolio": settings.portfolio.model_dump(mode="json", exclude=set(_OF_THE_ACCOUNT)),
     }

@@ -50,7 +50,8 @@ def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
 class LakeState:
     """What the decision to train needs to know.
 
-    ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the champion saw, ``None`` without one.
+    ``lag``: messages not yet in silver. ``trained_rows``: silver rows that the newest version saw, promoted or not,
+    ``None`` without one; ``trained_days``: how many days ago that was.
     ``drift``: why the champion's last check wants another one, in words; ``None`` when it does not. ``outdated``: an
     earlier release made the champion, and this one cannot score with it.
     ``failures``: failed trainings since the last success, the last of them ``seconds_since_failure`` ago.
@@ -65,6 +66,7 @@ class LakeState:
     seconds_since_failure: float
     drift: str | None = None
     outdated: bool = False
+    trained_days: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,12 @@ def _back_off_left(failures: int, seconds_since: float) -> float:
 def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     """Decide whether to train now.
 
-    A first champion is due when the history is in silver; the next when enough new rows have come, or
-    a tenth of them once the champion has drifted. While messages
-    wait in bronze a model would learn from half a history, so the lag must be small. A training that failed is tried
-    again after a back-off that doubles, so that a permanent failure does not launch runs without end.
+    A first champion is due when the history is in silver. The next is due when enough new rows have come, or a tenth of
+    them once the champion has drifted, or any once the newest version is old: a lake of daily bars would wait for
+    years, and a champion that expires gives no signals. A version that was not promoted counts, or each new row would
+    start another training after it. While messages wait in bronze a model would learn from half a history, so the lag
+    must be small. A training that failed is tried again after a back-off that doubles, so that a permanent failure does
+    not launch runs without end.
     """
     if state.in_flight:
         return Decision(False, "a training is running")
@@ -144,5 +148,10 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     if state.drift and new >= settings.retrain_rows // 10:
         return Decision(True, f"{state.drift}, {new} new silver rows")
     if new >= settings.retrain_rows:
-        return Decision(True, f"{new} new silver rows since the champion's training")
-    return Decision(False, f"{new} new silver rows, retraining at {settings.retrain_rows}")
+        return Decision(True, f"{new} new silver rows since the last training")
+    if new > 0 and state.trained_days >= settings.trains_after_days:
+        return Decision(True, f"the last training was {state.trained_days:.0f} days ago, {new} new silver rows")
+    return Decision(
+        False,
+        f"{new} new silver rows, retraining at {settings.retrain_rows}, or after {settings.trains_after_days:g} days",
+    )
