@@ -126,7 +126,7 @@ def train(
         calibration=_calibration(scored, settings.coverage),
         importance=importance,
         permutation=permutation,
-        reference=reference_of(local(latest.select(*FEATURES))),
+        reference=reference_of(local(latest.select("event_time", *FEATURES)).sort("event_time")),
         labelled=labelled,
         judged=judged,
         metrics=evaluate(judged),

@@ -94,7 +94,7 @@ def test_more_trials_or_wilder_ones_deflate_more() -> None:
             "interval": "1d",
             "event_time": np.datetime64("2020-01-01", "us") + np.arange(250) * np.timedelta64(1, "D"),
             "equity": 100 * np.cumprod(1 + 0.001 + np.random.default_rng(1).standard_normal(250) * 0.01),
-            **dict.fromkeys(("turnover", "costs", "exposure", "drawdown"), 0.0),
+            **dict.fromkeys(("turnover", "costs", "exposure", "drawdown", "luck_p"), 0.0),
             "halted": False,
         }
     ).with_columns(buy_and_hold="equity", random="equity")

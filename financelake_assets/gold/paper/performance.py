@@ -122,6 +122,7 @@ def _dealings(rows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, Any]:
         "turnover": float(rows["turnover"].sum()),
         "costs": float(rows["costs"].sum()),
         "exposure": float(rows["exposure"].mean()),  # type: ignore[arg-type]
+        "luck_p": rows["luck_p"][-1],
         "drawdown": rows["drawdown"][-1],
         "halted": rows["halted"][-1],
     }
