@@ -33,10 +33,10 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
     Returns:
         symbol, interval, event_time and, of those bars whose horizon is over: target_time, realised_close (that bar's
         close as published), realised_return (log return, between adjusted closes where there are any; null where a
-        price on the way was not positive), traded_return (the part of it that a trade can have: log return from the
-        next bar's open to that bar's close; null where the next bar has no open and is that bar), base_offset, topic,
-        partition and offset (of the message behind the target bar). A bar that is built from trades is over when the
-        next one has begun.
+        price on the way was not positive), traded_return (the part of it that a trade can have: simple return from the
+        next bar's open to that bar's close; null where the next bar has no open and is that bar, or nobody could buy at
+        it), base_offset, topic, partition and offset (of the message behind the target bar). A bar that is built from
+        trades is over when the next one has begun.
     """
     ordered = bars.sort(*SERIES, "event_time").with_columns(
         pl.coalesce(_log_return("adj_close"), _log_return("close")).alias("_return")
@@ -46,10 +46,14 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
         return pl.col(name).shift(-count).over(SERIES)
 
     steps = [ahead("_return", count) for count in range(1, horizon + 1)]
-    opened = (pl.col("open") > 0) & (pl.col("close") > 0) & ~pl.col("imputed").fill_null("").str.contains("open")
-    since_open = pl.when(opened).then((pl.col("close") / pl.col("open")).log())
+    opened = (pl.col("open") > 0) & ~pl.col("imputed").fill_null("").str.contains("open")
     # a bar without an open is entered at its close, which leaves nothing of it
-    first = since_open.shift(-1).over(SERIES) if horizon == 1 else since_open.fill_null(0.0).shift(-1).over(SERIES)
+    entry = pl.when(opened).then("open") if horizon == 1 else pl.when(opened).then("open").otherwise("close")
+    entry = pl.when(entry > 0).then(entry)
+    first = (pl.when(pl.col("close") > 0).then("close") / entry).log().shift(-1).over(SERIES)
+    grown = reduce(add, steps[1:], first).exp() - 1
+    # a price below zero has no log return, and is a loss that must not be left out
+    raw = ahead("close") / entry.shift(-1).over(SERIES) - 1
     over = ahead("event_time").is_not_null() & (
         ahead("trades").fill_null(0).eq(0) | ahead("event_time", horizon + 1).is_not_null()
     )
@@ -60,7 +64,7 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
             ahead("event_time").alias("target_time"),
             ahead("close").alias("realised_close"),
             reduce(add, steps).alias("realised_return"),
-            reduce(add, steps[1:], first).alias("traded_return"),
+            pl.coalesce(grown, raw).alias("traded_return"),
             pl.col("offset").fill_null(-1).alias("base_offset"),
             *(ahead(name).alias(name) for name in ("topic", "partition")),
             ahead("offset").fill_null(-1).alias("offset"),
@@ -112,9 +116,9 @@ def mature(
             naive_price_error=pl.col("comparable_close") - naive,
             covered=pl.col("comparable_close").is_between("lower", "upper"),
             hit=_hit(),
-            gross_return=_side() * (pl.col("traded_return").exp() - 1),
+            gross_return=_side() * pl.col("traded_return"),
         )
-        .with_columns(net_return=pl.col("gross_return") - 2 * (pl.col("cost_bps") + slippage_bps) / 10_000)
+        .with_columns(net_return=pl.col("gross_return") - 2e-4 * (pl.col("cost_bps") + slippage_bps))
         .select(SCORECARD.schema.names)
         .sort(KEY)
     )

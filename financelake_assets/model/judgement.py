@@ -167,7 +167,7 @@ def traded(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
     confidence = pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up"))
     acts = ((pl.col("predicted_return").exp() - 1).abs() > costs) & (confidence >= LEAST_CONFIDENCE)
     side = pl.when(~acts.fill_null(False)).then(0).when(up).then(1).otherwise(-1)
-    earned = side * (pl.col("traded_return").exp() - 1) - side.abs() * costs
+    earned = side * pl.col("traded_return") - side.abs() * costs
     return (
         rows.filter(pl.col("traded_return").is_not_null())
         .with_columns(side=side, net_return=pl.when(side != 0).then(earned).otherwise(0.0))

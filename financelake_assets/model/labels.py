@@ -48,9 +48,9 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         from this bar's close to that bar's; ``expected_move``, the standard deviation expected of it; ``label``, the
         return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 where the return is above zero,
         else 0; ``size``, the label without its sign; ``delayed_return``, the log return over as many bars that begin
-        one bar later, from close to close; ``traded_return``, the same from open to open: what a trade can have that
-        follows a bar's close, in at the next bar's open and out as many bars later (at the close of a bar without an
-        open). Both are null while those bars are not there.
+        one bar later, from close to close; ``traded_return``, the simple return from open to open: what a trade can
+        have that follows a bar's close, in at the next bar's open and out as many bars later (at the close of a bar
+        without an open). Both are null while those bars are not there.
     """
     ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(
@@ -62,14 +62,19 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
     later = [_ahead("log_return", bars) for bars in range(2, horizon + 2)]
     delayed = pl.sum_horizontal(later, ignore_nulls=False)
     # from a close to the same bar's open is within a bar, so no split or dividend lies between
-    within = pl.when((pl.col("open") > 0) & (pl.col("close") > 0)).then((pl.col("open") / pl.col("close")).log())
-    back = within.fill_null(0.0)
+    invented = pl.col("imputed").cast(pl.String).fill_null("").str.contains("open")
+    place = pl.when((pl.col("open") > 0) & ~invented).then("open").otherwise("close")
+    back = pl.when(pl.col("close") > 0).then((place / pl.col("close")).log())
+    grown = (delayed + back.shift(-horizon - 1).over(SERIES) - back.shift(-1).over(SERIES)).exp() - 1
+    # a price below zero has no log return, and is a loss that must not be left out
+    entry = pl.when(place > 0).then(place)
+    raw = place.shift(-horizon - 1).over(SERIES) / entry.shift(-1).over(SERIES) - 1
     return known.with_columns(
         scaled.alias(LABEL),
         (pl.col("realised_return") > 0).cast(pl.Float64).alias(UP),
         scaled.abs().alias(SIZE),
         delayed_return=delayed,
-        traded_return=delayed + back.shift(-horizon - 1).over(SERIES) - back.shift(-1).over(SERIES),
+        traded_return=pl.coalesce(grown, raw),
     )
 
 

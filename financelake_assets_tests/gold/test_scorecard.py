@@ -100,19 +100,21 @@ def test_a_negative_price_is_an_outcome_too():
     assert row["price_error"] < -55
     assert row["hit"] is False
     assert row["covered"] is False
-    assert row["gross_return"] == pytest.approx(-36.98 / 18.27 - 1)
+    assert row["gross_return"] is None  # nobody buys at an open below zero
+    bought = bars(bar(0, 18.27), bar(1, -36.98, open=17.73))
+    assert only(score(prediction(0, 18.27, 0.01), of=bought))["gross_return"] == pytest.approx(-36.98 / 17.73 - 1)
 
 
 @pytest.mark.parametrize(("signal", "side"), [("BUY", 1), ("SELL", -1), ("HOLD", None)])
 def test_only_signals_that_act_have_a_return(signal: str, side: int | None):
-    row = only(score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0), bar(1, 98.0)), signal=signal))
+    row = only(score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0), bar(1, 98.0, open=100.0)), signal=signal))
     assert row["signal"] == signal
     if side is None:
         assert row["gross_return"] is None
         assert row["net_return"] is None
     else:
         assert row["gross_return"] == pytest.approx(-0.02 * side)
-        assert row["net_return"] == pytest.approx(-0.02 * side - 0.0004)
+        assert row["net_return"] == pytest.approx(-0.02 * side - 0.0006)
 
 
 def test_no_move_is_neither_a_hit_nor_a_miss():

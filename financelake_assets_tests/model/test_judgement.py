@@ -114,7 +114,7 @@ def test_many_bars_of_few_days_are_not_judged() -> None:
 
 def test_a_trade_pays_for_both_executions_and_needs_both_forests() -> None:
     predicted = np.array([0.05, 0.07, 0.07, -0.07])
-    rows = rows_of(np.zeros(4), predicted, traded=np.full(4, math.log(1.01) / MOVE)).with_columns(
+    rows = rows_of(np.zeros(4), predicted, traded=np.full(4, 0.01 / MOVE)).with_columns(
         probability_up=pl.Series([0.9, 0.9, 0.4, 0.4])
     )
     done = judgement.traded(rows, COSTS)
