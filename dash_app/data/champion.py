@@ -90,6 +90,10 @@ def figures(row: Row) -> list[Figure]:
     ]
 
 
+def _word(answer: str | None) -> str:
+    return ANSWERS.get(answer or "", answer or wording.UNKNOWN)
+
+
 def _answers(row: Row) -> list[Figure]:
     """The three questions, each with its answer and what it rests on; versions of an earlier release have none."""
     if row.get("predictable") is None:
@@ -102,20 +106,20 @@ def _answers(row: Row) -> list[Figure]:
     return [
         Figure(
             "Predictable?",
-            ANSWERS.get(row["predictable"], row["predictable"]),
+            _word(row["predictable"]),
             f"t {wording.number(row['predictable_t'], 2)}; this much data shows a skill of "
             f"{wording.percent(row['smallest_edge'], 2)} or more",
             "Whether it says something that neither zero nor the mean of the training rows does (Clark & West).",
         ),
         Figure(
             "Accurate?",
-            ANSWERS.get(row["accurate"], row["accurate"]),
+            _word(row["accurate"]),
             f"skill {wording.percent(row['skill'], 2, sign=True)}: {skill}",
             "1 \N{MINUS SIGN} MSE/MSE of repeating the last price, in expected moves, with its 95 % interval.",
         ),
         Figure(
             "Tradable?",
-            ANSWERS.get(row["tradable"], row["tradable"]),
+            _word(row["tradable"]),
             f"{trades}: {earned} of an expected move" if row["trades"] else "no forecast beat its costs",
             "In at the next bar's open and out as many bars later as it predicts, net of costs and slippage.",
         ),

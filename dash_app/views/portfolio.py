@@ -82,7 +82,7 @@ def in_words(account: AccountView) -> str:
     signals, hold = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold"))
     since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
     verdict = ""
-    if wording.known(signals) and wording.known(hold):
+    if signals is not None and hold is not None and wording.known(signals) and wording.known(hold):
         verdict = " It did better than that." if signals > hold else " It did not do better than that."
     return (
         f"Trading the {account.name} signals on paper since {since} earned {_signed(signals)} net of costs; buying and "

@@ -14,7 +14,7 @@ from financelake_assets.gold.paper.engine import Bar, Book, run
 from financelake_assets_tests.gold.test_portfolio import FREE, bar, markets, play
 
 
-def test_paths_that_all_take_the_signals_side_earn_what_the_signals_earn(monkeypatch: pytest.MonkeyPatch):
+def test_paths_that_all_take_the_signals_side_earn_what_the_signals_earn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(luck, "directions", lambda *position: np.ones(position[-1]))
     for seed in range(5):
         book, bars = Book.begin(100_000), noise(40, seed, cost_bps=5.0)
@@ -23,7 +23,7 @@ def test_paths_that_all_take_the_signals_side_earn_what_the_signals_earn(monkeyp
         assert done.equity[-1]["luck_p"] == 1.0
 
 
-def test_a_direction_is_kept_for_as_long_as_a_position_is_held():
+def test_a_direction_is_kept_for_as_long_as_a_position_is_held() -> None:
     prices = [bar(0, 100.0, "BUY", horizon=3), *(bar(day, 100.0 * 1.1**day, horizon=3) for day in range(1, 6))]
     book = Book.begin(100_000)
     play(prices, book=book)
@@ -35,14 +35,14 @@ def test_a_direction_is_kept_for_as_long_as_a_position_is_held():
     assert len(np.unique(turned.luck.equity.round(6))) == 3
 
 
-def test_costs_are_paid_in_every_path():
+def test_costs_are_paid_in_every_path() -> None:
     book = Book.begin(100_000)
     play([bar(day, 100.0, "BUY" if day == 0 else "HOLD", cost_bps=10.0) for day in range(4)], book=book)
     np.testing.assert_allclose(book.luck.equity, 100_000 - 2 * 50_000 * 0.001, rtol=1e-6)
 
 
 @given(markets(), st.sets(st.integers(0, 24), max_size=3))
-def test_many_runs_give_the_paths_of_one_run(bars: list[Bar], cuts: set[int]):
+def test_many_runs_give_the_paths_of_one_run(bars: list[Bar], cuts: set[int]) -> None:
     whole, parts = Book.begin(100_000), Book.begin(100_000)
     run(whole, bars, FREE, 252)
     times = sorted({one.event_time for one in bars})
@@ -52,7 +52,7 @@ def test_many_runs_give_the_paths_of_one_run(bars: list[Bar], cuts: set[int]):
     np.testing.assert_array_equal(parts.luck.equity, whole.luck.equity)
 
 
-def test_a_book_of_an_earlier_release_begins_its_paths_where_it_stands():
+def test_a_book_of_an_earlier_release_begins_its_paths_where_it_stands() -> None:
     book = Book.begin(100_000)
     play([bar(0, 100.0, "BUY"), bar(1, 100.0), bar(2, 110.0)], book=book)
     stored = json.loads(book.dump())
@@ -61,7 +61,7 @@ def test_a_book_of_an_earlier_release_begins_its_paths_where_it_stands():
     assert set(old.luck.equity) == {old.signals.equity}
 
 
-def test_the_signals_count_as_one_of_the_paths():
+def test_the_signals_count_as_one_of_the_paths() -> None:
     paths = luck.Luck(np.arange(1.0, 1001.0))
     assert paths.p(2_000.0) == 1 / 1001
     assert paths.p(1_000.0) == 2 / 1001
@@ -69,7 +69,7 @@ def test_the_signals_count_as_one_of_the_paths():
     assert paths.band == pytest.approx(tuple(np.quantile(np.arange(1, 1001), [0.05, 0.95])))
 
 
-def test_lots_are_fair_and_do_not_depend_on_each_other():
+def test_lots_are_fair_and_do_not_depend_on_each_other() -> None:
     drawn = np.array([luck.directions(7, "AAPL", str(day)) for day in range(200)])
     assert set(np.unique(drawn)) == {-1.0, 1.0}
     assert abs(drawn.mean()) < 3 / np.sqrt(drawn.size)
@@ -100,11 +100,11 @@ def p_values(markets: int, foresight: float) -> list[float]:
     return found
 
 
-def test_signals_that_know_nothing_are_taken_for_good_as_rarely_as_stated():
+def test_signals_that_know_nothing_are_taken_for_good_as_rarely_as_stated() -> None:
     found = p_values(200, foresight=0.0)
     assert np.mean([p <= 0.05 for p in found]) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     assert stats.kstest(found, "uniform").pvalue > 0.001
 
 
-def test_signals_that_know_something_are_told_from_luck():
+def test_signals_that_know_something_are_told_from_luck() -> None:
     assert np.mean([p <= 0.05 for p in p_values(40, foresight=0.6)]) > 0.8

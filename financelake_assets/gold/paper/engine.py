@@ -62,7 +62,8 @@ class Book:
     @classmethod
     def begin(cls, capital: float) -> Book:
         """An account with nothing but cash."""
-        return cls(*(Account(capital, capital) for _ in range(3)), Luck.begin(capital))
+        signals, control, hold = (Account(capital, capital) for _ in range(3))
+        return cls(signals, control, hold, Luck.begin(capital))
 
     def dump(self) -> str:
         """The book as JSON."""

@@ -121,4 +121,4 @@ def directions(seed: int, symbol: str, since: str, paths: int = PATHS) -> Floats
     """1 or -1 for each path: the same for the same position, whenever it is asked."""
     digest = hashlib.shake_256(f"{seed}/{symbol}/{since}".encode()).digest((paths + 7) // 8)
     bits = np.unpackbits(np.frombuffer(digest, np.uint8))[:paths]
-    return 2.0 * bits - 1.0
+    return np.asarray(2.0 * bits - 1.0, dtype=np.float64)
