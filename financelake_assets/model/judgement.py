@@ -82,7 +82,10 @@ def verdicts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     words: list[dict[str, Any]] = [{} for _ in found]
     for question in QUESTIONS:
-        adjusted = inference.false_discovery([row[f"{question}_p"] for row in found])
+        # what is not judged was not looked at
+        adjusted = inference.false_discovery(
+            [row[f"{question}_p"] if row["rows"] >= LEAST_ROWS else math.nan for row in found]
+        )
         for row, word, q in zip(found, words, adjusted, strict=True):
             word[f"{question}_q"] = q
             word[question] = _word(question, row, q).value
