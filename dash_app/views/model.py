@@ -16,8 +16,11 @@ from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
 from dash_app.views.model_card import VERDICTS, card
 from dash_app.views.parts import Children, plain_table
+from financelake_assets.model.verdict import QUESTIONS
 
 _MINUTES = "%Y-%m-%d %H:%M"
+
+_ANSWERED = ("Predictable", "Accurate", "Tradable")
 
 _STILL: Any = {"displayModeBar": False, "responsive": True}
 
@@ -63,6 +66,9 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "Bars",
         "R² price",
         "naive",
+        "Predictable",
+        "Accurate",
+        "Tradable",
         "Skill",
         "95 % interval",
         "Direction",
@@ -72,7 +78,6 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "Coverage",
         "QLIKE",
         "realised",
-        "Verdict",
     ]
     body = [
         [
@@ -80,6 +85,7 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             wording.count(row["rows"]),
             wording.number(row["r2_price"], 4),
             wording.number(row["r2_price_naive"], 4),
+            *(champion.ANSWERS.get(row[name], row[name] or wording.UNKNOWN) for name in QUESTIONS),
             wording.percent(row["skill"], 2, sign=True),
             f"{wording.percent(row['skill_low'], 1, sign=True)} to {wording.percent(row['skill_high'], 1, sign=True)}",
             wording.percent(row["hit_rate"], 1),
@@ -89,12 +95,11 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             wording.percent(row["coverage"], 1),
             wording.number(row["qlike"], 3),
             wording.number(row["qlike_naive"], 3),
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
         ]
         for row in holdout.to_dicts()
     ]
-    caption = "The holdout: the latest part of each symbol, which no choice about the model used"
-    return [html.H2("By symbol", className="section"), plain_table(caption, names, body, ("Verdict", "Status", "Why"))]
+    caption = "The holdout: bars from each symbol's cut-off on, which no choice used. Skill is in expected moves."
+    return [html.H2("By symbol", className="section"), plain_table(caption, names, body, _ANSWERED)]
 
 
 def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:

@@ -10,15 +10,18 @@ from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, notice
 
 VERDICTS = {
-    "edge": ("better", "Better than the naive forecast"),
-    "no edge": ("same", "No better than the naive forecast"),
-    "not enough data": ("same", "Too few bars to compare it with the naive forecast"),
+    "edge": ("better", "It predicts a part of the next return"),
+    "no edge": ("same", "It predicts nothing of the next return"),
+    "worse": ("worse", "It predicts the opposite of the next return"),
+    "not enough data": ("same", "Too few bars for a verdict"),
 }
 """The registry's verdict on a version, as a CSS class and a sentence."""
 
 _MEANINGS = {
-    "edge": "On unseen bars its errors were smaller than those of a forecast that repeats the last price.",
-    "no edge": "On unseen bars, a forecast that repeats the last price was as good. Its intervals can still be right.",
+    "edge": "Beyond chance, on unseen bars. Whether its errors are small and whether a trade earns anything are "
+    "separate questions.",
+    "no edge": "On unseen bars, it shows nothing beyond chance. Its intervals can still be right.",
+    "worse": "Beyond chance, on unseen bars: its directions were wrong more often than those of a coin.",
     "not enough data": "There are too few unseen bars for a verdict.",
 }
 

@@ -28,6 +28,9 @@ _FORECAST_COLUMNS = ("predicted_return", "predicted_close", "lower", "upper", "v
 OUTCOME = BARS.columns("close", "adj_close")
 """The columns from which the outcome of a prediction is computed."""
 
+_TRADED = (*OUTCOME, *BARS.columns("open", "imputed"))
+"""What tells how a trade turned out."""
+
 PREDICTIONS = TableSpec(
     layer="gold",
     name="predictions",
@@ -124,6 +127,7 @@ SCORECARD = TableSpec(
             "cost_bps": pa.float64(),
             "gross_return": pa.float64(),
             "net_return": pa.float64(),
+            "traded_return": pa.float64(),
             "model_version": pa.string(),
             "base_offset": pa.int64(),
             "topic": pa.string(),
@@ -149,13 +153,14 @@ SCORECARD = TableSpec(
             "covered": (*PREDICTIONS.columns("lower", "upper"), *OUTCOME),
             **dict.fromkeys(("hit", "error", "price_error"), _ERRORS),
             "naive_price_error": (*PREDICTIONS.columns("close"), *OUTCOME),
-            **dict.fromkeys(("gross_return", "net_return"), (*SIGNALS.columns("signal", "cost_bps"), *OUTCOME)),
+            "traded_return": _TRADED,
+            **dict.fromkeys(("gross_return", "net_return"), (*SIGNALS.columns("signal", "cost_bps"), *_TRADED)),
         },
     ),
 )
 
 _JUDGED = SCORECARD.columns("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered")
-_EARNED = SCORECARD.columns("signal", "gross_return", "net_return")
+_EARNED = SCORECARD.columns("signal", "gross_return", "net_return", "traded_return")
 
 CORRECTIONS = TableSpec(
     layer="gold",
@@ -236,7 +241,8 @@ SUMMARY = TableSpec(
     key=("symbol", "interval", "horizon", "model_version"),
     description=(
         "How good the live predictions were, beside the naive forecast: by symbol, class (*stock) and ALL, and by "
-        "model version and ALL. Returns are the mean of BUY and SELL, before and after costs."
+        "model version and ALL. Returns are the mean of BUY and SELL, from the next bar's open, before and after costs "
+        "and slippage."
     ),
     schema=columns(
         {
