@@ -23,8 +23,8 @@ LARGE_PSI = 0.25
 """The usual limit of a large shift (Siddiqi 2006); a feature's own is larger where past stretches went beyond it."""
 
 MOST_DRIFTED = 0.25
-"""If at least this share of the features has a large shift, the model has drifted. One in a hundred past stretches has a
-large shift of a given feature, so at most one in 25 has one of a quarter of the features (Markov's inequality)."""
+"""If more than this share of the features has a large shift, the model has drifted. One in a hundred past stretches has
+a large shift of a given feature, so at most one in 25 has one of a quarter of the features (Markov's inequality)."""
 
 MOST_OUTLIERS = 0.1
 """Share of outliers from which the model is taken for drifted, where no past stretches had more."""
