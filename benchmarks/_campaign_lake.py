@@ -52,11 +52,12 @@ class CampaignLake:
     """A whole lake in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        broker, controller, spark, web, code, page = _free_ports(6)
+        broker, controller, login, spark, web, code, page = _free_ports(7)
         variables: dict[str, object] = {
             "DATA_DIR": folder,
             "KAFKA__PORT": broker,
             "KAFKA__CONTROLLER_PORT": controller,
+            "KAFKA__LOGIN_PORT": login,
             "SPARK__PORT": spark,
             "DAGSTER__PORT": web,
             "DAGSTER__CODE_PORT": code,

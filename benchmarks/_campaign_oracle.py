@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaError, TopicCollection, TopicPartitio
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 TOPICS = ("bronze.stock", "bronze.crypto", "bronze.commodity")
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 
 
 class Found(NamedTuple):

@@ -189,6 +189,8 @@ def main() -> int:
                 {"round": None, "seed": arguments.seed, "stuck": f"{type(error).__name__}: {error}"}
             )
         finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)  # what is left must go, also when told twice
             try:
                 campaign.load.stop()
             finally:

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Error, Page, sync_playwright
@@ -37,25 +38,40 @@ def main() -> None:
     parser.add_argument("--port-offset", type=int, default=7000)
     parser.add_argument("--limit", type=float, default=600, help="seconds after which to give up")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="financelake-first-signal-"))
-    os.environ |= {"FINANCELAKE_DATA_DIR": str(folder / "lake"), "FINANCELAKE_PORT_OFFSET": str(arguments.port_offset)}
-    settings = get_settings()
-    command = [sys.executable, "-m", "financelake_assets.cli"]
-    begun = time.monotonic()
-    lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
-    try:
-        steps = watch(settings, lake, begun, begun + arguments.limit)
+    with new_lake(arguments.port_offset) as (settings, lake):
+        steps = watch(settings, lake, arguments.limit)
         taken = round(memory_bytes(leftovers.of_lake(settings)) / 2**30, 2)
         print(json.dumps({"seconds": steps, "memory_gib": taken, "cores": os.cpu_count()}, indent=2))
+
+
+@contextmanager
+def new_lake(port_offset: int, **variables: str) -> Iterator[tuple[Settings, subprocess.Popen[bytes]]]:
+    """A lake in an empty folder, and its `up`, which has just been started. It is stopped and deleted at the end.
+
+    Args:
+        port_offset: of its ports.
+        variables: more settings, by the names of their variables.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="financelake-benchmark-"))
+    os.environ |= {
+        "FINANCELAKE_DATA_DIR": str(folder / "lake"),
+        "FINANCELAKE_PORT_OFFSET": str(port_offset),
+        **variables,
+    }
+    command = [sys.executable, "-m", "financelake_assets.cli"]
+    settings = get_settings()
+    lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
+    try:
+        yield settings, lake
     finally:
         lake.wait()
         subprocess.run([*command, "down"], check=True)
         shutil.rmtree(folder)
 
 
-def watch(settings: Settings, lake: subprocess.Popen[bytes], begun: float, deadline: float) -> dict[str, float]:
-    """Seconds from ``begun`` to each step."""
-    steps: dict[str, float] = {}
+def watch(settings: Settings, lake: subprocess.Popen[bytes], limit: float) -> dict[str, float]:
+    """Seconds from now to each step; ends the program after ``limit`` seconds."""
+    begun, steps = time.monotonic(), dict[str, float]()
 
     def reach(name: str, holds: Callable[[], object]) -> None:
         if name not in steps and holds():
@@ -67,7 +83,7 @@ def watch(settings: Settings, lake: subprocess.Popen[bytes], begun: float, deadl
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page()
         while "first_live_signal_on_the_page" not in steps:
-            if time.monotonic() > deadline:
+            if time.monotonic() - begun > limit:
                 sys.exit(f"no live signal within the limit; reached: {steps}")
             reach("all_healthy", lambda: lake.poll() == 0)
             reach("first_bar_in_silver", lambda: rows(settings, BARS))

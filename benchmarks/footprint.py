@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from first_signal import watch
+from first_signal import new_lake, watch
 
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import watermarks
-from financelake_assets.config import Settings, get_settings
+from financelake_assets.config import Settings
 from financelake_assets.operations.footprint import memory_bytes, processor_seconds
+from financelake_assets.servers.command import PROCESS_VARIABLE
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.supervision import leftovers
 
@@ -38,18 +35,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=600, help="seconds after which to give up")
     parser.add_argument("--port-offset", type=int, default=7400)
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="financelake-footprint-"))
-    os.environ |= {
-        "FINANCELAKE_DATA_DIR": str(folder / "lake"),
-        "FINANCELAKE_PORT_OFFSET": str(arguments.port_offset),
-        "FINANCELAKE_FEED__LIVE_DAYS": str(arguments.live_days),
-    }
-    settings = get_settings()
-    command = [sys.executable, "-m", "financelake_assets.cli"]
-    begun = time.monotonic()
-    lake = subprocess.Popen([*command, "up", "--detach"], stdout=subprocess.DEVNULL)
-    try:
-        steps = watch(settings, lake, begun, begun + arguments.limit)
+    variables = {"FINANCELAKE_FEED__LIVE_DAYS": str(arguments.live_days)}
+    with new_lake(arguments.port_offset, **variables) as (settings, lake):
+        steps = watch(settings, lake, arguments.limit)
         await_idle(settings, time.monotonic() + arguments.limit)
         time.sleep(arguments.settle)
         found = {
@@ -60,10 +48,6 @@ def main() -> None:
             "cores": os.cpu_count(),
         }
         print(json.dumps(found, indent=2))
-    finally:
-        lake.wait()
-        subprocess.run([*command, "down"], check=True)
-        shutil.rmtree(folder)
 
 
 def await_idle(settings: Settings, deadline: float) -> None:
@@ -91,7 +75,7 @@ def idle(settings: Settings, seconds: float) -> dict[str, object]:
     used: dict[str, float] = {}
     for process, spent in before.items():
         if process.is_running():
-            name = process.environ().get("FINANCELAKE_PROCESS", process.name())
+            name = process.environ().get(PROCESS_VARIABLE, process.name())
             used[name] = used.get(name, 0.0) + processor_seconds([process]) - spent
     shares = {name: round(100 * spent / seconds, 1) for name, spent in sorted(used.items(), key=lambda one: -one[1])}
     return {"percent_of_a_core": round(sum(shares.values()), 1), "by_process": shares}

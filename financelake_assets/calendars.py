@@ -13,22 +13,25 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 import numpy.typing as npt
-from exchange_calendars.errors import CalendarError
 
 from financelake_assets.config import AssetClass
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import interval_length
 
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
 ALWAYS = "24/7"
 BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commodity": "CMES"}
 """Calendars of symbols for which the universe file names none."""
 
-_FIRST_DAY = "1960-01-01"
+_FIRST_DAYS = ("1960-01-01", "1991-01-01", "1997-01-01", None)
+"""Some exchanges' holidays are known of later years only: Shanghai's from 1991, Tokyo's and Mumbai's from 1997."""
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -60,12 +63,7 @@ class TradingCalendar:
             UnknownCalendarError: exchange_calendars has none with this name.
         """
         self.name = name
-        try:
-            built = exchange_calendars.get_calendar(name, start=_FIRST_DAY)
-        except (CalendarError, ValueError) as error:
-            raise UnknownCalendarError(
-                f"no calendar {name!r}; names are those of exchange_calendars, such as XNYS, XLON, CMES, 24/7"
-            ) from error
+        built = _built(name)
         self.zone = str(built.tz)
         self._zone = ZoneInfo(self.zone)
         self._opens: Micros = built.opens_nanos // 1_000
@@ -169,6 +167,25 @@ class TradingCalendar:
 
     def _knows(self, first: int, last: int) -> bool:
         return bool(self._opens[0] <= first and last < self._closes[-1])
+
+
+def _built(name: str) -> ExchangeCalendar:
+    """The library's calendar, from the first day that it knows."""
+    from exchange_calendars import get_calendar  # seconds, with pandas; most processes build no calendar
+    from exchange_calendars.errors import CalendarError
+
+    problem: Exception | None = None
+    for first in _FIRST_DAYS:
+        try:
+            return get_calendar(name, start=first)
+        except CalendarError as error:
+            problem = error
+            break
+        except ValueError as error:
+            problem = error
+    raise UnknownCalendarError(
+        f"no calendar {name!r}; names are those of exchange_calendars, such as XNYS, XLON, CMES, 24/7"
+    ) from problem
 
 
 @lru_cache(maxsize=32)

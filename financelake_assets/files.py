@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,12 @@ def read_json(file: Path) -> dict[str, Any] | None:
         log.warning("a state file is damaged and counts as absent", file=str(file), error=str(error))
         return None
     return found if isinstance(found, dict) else None
+
+
+def is_own_folder(place: Path) -> bool:
+    """Whether a path is a folder of this user, and no link to one."""
+    found = place.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 @contextmanager

@@ -37,22 +37,18 @@ for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
 _SHARED = {"broker", "spark_server"}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests one worker runs: all that use this run's servers, else those of a folder's file or its browser.
+    """Order the files for two workers: first those on this run's servers, which take longest, and a whole lake last."""
 
-    The servers' tests are the longest part, so they come first, and a whole lake's after them.
-    """
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("e2e") is not None:
+            return 2  # it wants both cores
+        return 0 if set(getattr(item, "fixturenames", ())) & _SHARED else 1
 
-    def group(item: pytest.Item) -> str:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & _SHARED:
-            return "servers"
-        return "browser" if "browser" in fixtures else item.path.name
-
+    by_file: dict[Path, int] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: (group(item) != "servers", item.get_closest_marker("e2e") is None))
+        by_file[item.path] = min(by_file.get(item.path, 2), rank(item))
+    items.sort(key=lambda item: by_file[item.path])
 
 
 @pytest.fixture(scope="session")

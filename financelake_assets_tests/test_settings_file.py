@@ -5,40 +5,31 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from financelake_assets.cli import app as cli
 from financelake_assets.config import Settings, get_settings, settings_file
 from financelake_assets.config.settings_file import SettingsFileError
 from financelake_assets.servers.command import lake_environment
+from financelake_assets_tests.cli.main_command import run
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(settings_file.VARIABLE, raising=False)
     get_settings.cache_clear()
-    return tmp_path
+    yield tmp_path
+    get_settings.cache_clear()
 
 
 def write(folder: Path, text: str, name: str = settings_file.NAME) -> Path:
     file = folder / name
     file.write_text(text)
     return file
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    monkeypatch.setattr("sys.argv", ["financelake", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code
-    finally:
-        get_settings.cache_clear()
-    return 0
 
 
 def test_the_file_in_the_working_folder_is_read(here: Path) -> None:

@@ -1,6 +1,6 @@
 """How a lake's clients log in to Kafka: librdkafka's (producer, consumer, administration) and Spark's source alike.
 
-Enters: settings. Leaves: the options that each kind of client adds to its own; none for a broker without security. What
+Input: settings. Output: the options that each kind of client adds to its own; none for a broker without security. What
 is missing is named before anything connects, because a client without credentials only sees a connection that ends.
 """
 

@@ -1,6 +1,6 @@
 """Asking the Kafka broker: how a client reaches it, and what its silence or its refusal is called.
 
-Enters: settings. Leaves: answers. Every call makes a client of its own, asks, and gives an answer or raises within
+Input: settings. Output: answers. Every call makes a client of its own, asks, and gives an answer or raises within
 seconds: a broker that is silent is an error, never an empty lake.
 """
 

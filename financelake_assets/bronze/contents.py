@@ -1,6 +1,6 @@
 """What is on a topic, for people: sizes, rate, lag, the newest messages.
 
-Enters: settings and a topic. Leaves: plain values for Dagster's UI. Reads a handful of messages and no more.
+Input: settings and a topic. Output: plain values for Dagster's UI. Reads a handful of messages and no more.
 """
 
 from __future__ import annotations

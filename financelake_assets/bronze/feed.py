@@ -1,6 +1,6 @@
 """The lake's own feed: a process that loads history, plays the live part, and then stays up.
 
-Enters: settings. Leaves: the replay's rows on bronze, each once, and ``<data_dir>/run/feed.json``, which says how far
+Input: settings. Output: the replay's rows on bronze, each once, and ``<data_dir>/run/feed.json``, which says how far
 it is. Run it with ``python -m financelake_assets.bronze.feed``. It survives the broker's absence by waiting, and its
 own death by asking Kafka where it was (``positions.py``). SIGTERM and SIGINT end it when its messages are delivered.
 """

@@ -1,6 +1,6 @@
 """``financelake ingest`` and Dagster's history loads: what a user asked for, published once, with progress.
 
-Enters: an ``IngestRequest``. Leaves: its rows on bronze, its symbols in the universe, and a result in numbers. A load
+Input: an ``IngestRequest``. Output: its rows on bronze, its symbols in the universe, and a result in numbers. A load
 that was cut short goes on where it stopped when the same is asked for again; one that was finished publishes nothing.
 """
 

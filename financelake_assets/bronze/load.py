@@ -1,6 +1,6 @@
 """A load: the rows of one source published in order, each once, whatever is killed in between.
 
-Enters: a provider's chunks from the first row that is not on the topics. Leaves: messages, and records of where the
+Input: a provider's chunks from the first row that is not on the topics. Output: messages, and records of where the
 load stands (``positions.py``). Rows of a symbol follow the symbol's entry in the universe.
 """
 

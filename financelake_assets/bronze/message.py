@@ -1,6 +1,6 @@
 """The bronze message: one JSON object for each row, keyed by symbol, with its origin in the headers.
 
-Enters: a provider's ``Chunk``. Leaves: topic, key and value of each row, in the chunk's order. Nothing is left out and
+Input: a provider's ``Chunk``. Output: topic, key and value of each row, in the chunk's order. Nothing is left out and
 nothing is made up: a value that is not a number is written as the text that it was, for silver to judge.
 """
 

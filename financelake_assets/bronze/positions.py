@@ -1,6 +1,6 @@
 """Where a load stands, kept in Kafka itself, beside what it describes.
 
-Enters: a load's name. Leaves: which of its rows are on the topics, exactly, even if the publisher was killed.
+Input: a load's name. Output: which of its rows are on the topics, exactly, even if the publisher was killed.
 
 Each message carries its load and its row's sequence number in headers. Before its first message, and then every few
 seconds when all messages are acknowledged, the load writes a record to a compacted topic: *all rows before n are

@@ -1,6 +1,6 @@
 """The producer: bounded and idempotent; it knows for each message whether it was acknowledged.
 
-Enters: messages. Leaves: each of them on its topic once and in order, or an error that says so. The queue is bounded:
+Input: messages. Output: each of them on its topic once and in order, or an error that says so. The queue is bounded:
 a caller that is faster than the broker waits. What is too large for a topic goes to the dead letters.
 """
 

@@ -1,6 +1,6 @@
 """Bounded reads of Kafka topics: from an offset to where the topic ends now.
 
-Enters: where to begin and to end in each partition. Leaves: the messages in between. No consumer group is joined and
+Input: where to begin and to end in each partition. Output: the messages in between. No consumer group is joined and
 no offset committed: a reader leaves no trace.
 """
 

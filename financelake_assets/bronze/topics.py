@@ -1,6 +1,6 @@
 """The bronze topics: their names, their declared settings, and what the broker says of them.
 
-Enters: settings. Leaves: topics as declared, and watermarks.
+Input: settings. Output: topics as declared, and watermarks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The universe: which symbols this lake knows, as silver judges them.
 
-Enters: symbols with their asset class. Leaves: rows of reference/universe, each symbol once. Adding is idempotent and
+Input: symbols with their asset class. Output: rows of reference/universe, each symbol once. Adding is idempotent and
 safe beside others who add; a symbol keeps the asset class that it came with. Its calendar and currency are what the
 universe file says; until one does, they are null, and the calendar is that of its class.
 """

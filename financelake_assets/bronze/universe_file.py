@@ -1,14 +1,14 @@
 """The universe file: a user's own list of symbols, in YAML, with what each is and where it comes from.
 
-Enters: a file such as
+Input: a file such as
 
     defaults: {provider: yfinance, interval: 1d}
     symbols:
       - {symbol: AAPL, asset_class: stock}
-      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBP}
+      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBX}
       - {symbol: BTC-USD, asset_class: crypto}
 
-Leaves: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
+Output: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
 lake; ``financelake ingest`` asks their providers for them.
 """
 

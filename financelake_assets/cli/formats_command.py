@@ -1,6 +1,6 @@
 """``financelake ingest FILE --dry-run`` and ``financelake formats``: what a file is taken for, before it is published.
 
-Enters: a request for the user's own files. Leaves: what is in them on stdout, questions on stderr, and exit code 0 only
+Input: a request for the user's own files. Output: what is in them on stdout, questions on stderr, and exit code 0 only
 when nothing has to be asked. No broker and no Spark is touched. At a terminal the questions are asked, and what is
 answered is remembered for files of that shape.
 """

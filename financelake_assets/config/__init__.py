@@ -1,8 +1,8 @@
 """The one typed settings tree of a lake.
 
-Enters: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
+Input: environment variables prefixed ``FINANCELAKE_`` (nested groups with ``__``, for example
 ``FINANCELAKE_KAFKA__PORT=19092``), files of those names in ``FINANCELAKE_SECRETS_DIR``, the settings file
-(``settings_file.py``), and the secrets that ``up`` has made for this lake (``own_secrets.py``). Leaves: a validated,
+(``settings_file.py``), and the secrets that ``up`` has made for this lake (``own_secrets.py``). Output: a validated,
 frozen ``Settings``. Everything that a lake writes lies under ``data_dir``, its tables in an object store where
 ``store`` names one; every port is shifted by ``port_offset``, so that two lakes run side by side.
 """

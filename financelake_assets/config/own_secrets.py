@@ -1,6 +1,6 @@
 """The secrets that ``up`` has made for a lake of its own, taken by all of the lake's processes without being told.
 
-Enters: the settings that a user has given. Leaves: what these leave open, from the files of ``<data_dir>/secrets``.
+Input: the settings that a user has given. Output: what these leave open, from the files of ``<data_dir>/secrets``.
 Each file is called like its variable, as in ``FINANCELAKE_SECRETS_DIR``; ``servers/own_secrets.py`` makes them. Nothing
 is taken for a server that is someone else's, nor where a variable is set, be it to nothing: that opens the door.
 """

@@ -1,6 +1,6 @@
 """Dagster's own history, kept for a time: runs that are over, and events that no run wrote.
 
-Enters: an instance and a time. Leaves: what is younger, and of each asset and check what was told last, however old.
+Input: an instance and a time. Output: what is younger, and of each asset and check what was told last, however old.
 Dagster deletes ticks by its own setting, and neither runs nor events; a lake that never stops would fill a disk.
 """
 

@@ -1,6 +1,6 @@
 """What every provider of market data is: a small protocol, and the rows that it yields.
 
-Enters: whatever a source speaks. Leaves: ``Chunk``s of bars and ticks in one set of columns, UTC, in a fixed order.
+Input: whatever a source speaks. Output: ``Chunk``s of bars and ticks in one set of columns, UTC, in a fixed order.
 Providers know nothing of Kafka. They judge nothing either: a row that is wrong is passed on as it came, and silver
 says why it is unusable.
 """

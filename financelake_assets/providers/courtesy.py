@@ -1,6 +1,6 @@
 """How to ask somebody else's server: not too often, again after a passing failure, and not at all while it is down.
 
-Enters: a call. Leaves: its answer, or a ``ProviderError`` in bounded time. The limit holds for all of a user's
+Input: a call. Output: its answer, or a ``ProviderError`` in bounded time. The limit holds for all of a user's
 processes together, because the server sees one address; the circuit breaker is each process's own.
 """
 

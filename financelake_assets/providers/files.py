@@ -1,6 +1,6 @@
 """A user's own files: text, JSON, Parquet, Arrow and Excel, plain, packed or in archives, one or a folder of them.
 
-Enters: text or typed columns. Leaves: every row of them. What can be read is typed; a row with a value that cannot be
+Input: text or typed columns. Output: every row of them. What can be read is typed; a row with a value that cannot be
 is passed on with its text, for silver to say what is wrong with it. A file is looked through before any of it is
 published; what could be read wrong is refused with the option that settles it. No network is ever used.
 """

@@ -1,6 +1,6 @@
 """Providers by name: those that come with FinanceLake, and those that installed packages register.
 
-Enters: a request. Leaves: a provider. Another package adds one with an entry point in the group
+Input: a request. Output: a provider. Another package adds one with an entry point in the group
 ``financelake.providers`` whose object takes an ``IngestRequest`` and returns a ``Provider`` (see docs/providers.md).
 """
 

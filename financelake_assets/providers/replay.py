@@ -1,6 +1,6 @@
 """The packaged real history: its past at once, its last part as if it happened now.
 
-Enters: ``data/*.csv.gz`` (see ``data/PROVENANCE.md``). Leaves: every row exactly as its source published it, oddities
+Input: ``data/*.csv.gz`` (see ``data/PROVENANCE.md``). Output: every row exactly as its source published it, oddities
 included. Each symbol's last days are its live part; the live parts of all symbols are played side by side, although
 they lie years apart. Event times are kept.
 """

@@ -1,6 +1,6 @@
 """A seeded market simulator, for load and for faults in known proportions. No row of it is real, and it says so.
 
-Enters: a seed, symbols and proportions. Leaves: the same rows every time: prices with regimes of volatility, fat tails
+Input: a seed, symbols and proportions. Output: the same rows every time: prices with regimes of volatility, fat tails
 and jumps, trades that bounce between bid and ask, and as many gaps, repetitions, late and corrupted rows as asked for.
 """
 

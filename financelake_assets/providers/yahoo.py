@@ -1,6 +1,6 @@
 """Yahoo Finance: history by yfinance, live quotes by its WebSocket. For personal use only, by Yahoo's terms.
 
-Enters: symbols, and where wanted interval and times. Leaves: finished bars, one part a symbol; then ticks, and after a
+Input: symbols, and where wanted interval and times. Output: finished bars, one part a symbol; then ticks, and after a
 lost connection the minutes that were missed, from history. Nobody is contacted before a user names this provider.
 """
 

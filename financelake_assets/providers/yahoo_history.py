@@ -1,6 +1,6 @@
 """Yahoo's history of one symbol, by yfinance: a request, and its answer as rows.
 
-Enters: symbol, interval, times. Leaves: finished bars in the columns of a chunk. ``close`` is what Yahoo calls close
+Input: symbol, interval, times. Output: finished bars in the columns of a chunk. ``close`` is what Yahoo calls close
 (adjusted for splits, not for dividends) and ``adj_close`` its adjusted close; a dividend or split is on the bar of its
 day. ``auto_adjust`` is pinned, because its default changed between releases and silently changes what ``close`` means.
 """

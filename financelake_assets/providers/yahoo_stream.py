@@ -1,6 +1,6 @@
 """Yahoo's live quotes: its WebSocket, watched by a supervisor of our own.
 
-Enters: symbols. Leaves: ticks as they come, and times from which something may be missing. yfinance's own client keeps
+Input: symbols. Output: ticks as they come, and times from which something may be missing. yfinance's own client keeps
 the dead connection after a drop and "reconnects" to it, its listener ends without a word, and it waits for ever for a
 server that has gone silent. So the connection is ours, and only yfinance's definition of the messages is used.
 """

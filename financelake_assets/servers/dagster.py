@@ -1,6 +1,6 @@
 """Dagster's three processes: the code location's gRPC server, the webserver and the daemon.
 
-Enters: settings. Leaves: command lines whose DAGSTER_HOME is ``<data_dir>/dagster``, with the instance settings of the
+Input: settings. Output: command lines whose DAGSTER_HOME is ``<data_dir>/dagster``, with the instance settings of the
 repository's ``dagster.yaml`` and a workspace that points at this lake's code location. That runs code for whoever
 reaches it and asks nobody who he is; so where all three are on this machine, it listens on a Unix socket of their
 owner's.

@@ -1,6 +1,6 @@
 """Finds the Java that the broker and Spark run on.
 
-Enters: the environment (JAVA_HOME, PATH) and the usual places. Leaves: the path of a ``java`` of at least version 17
+Input: the environment (JAVA_HOME, PATH) and the usual places. Output: the path of a ``java`` of at least version 17
 that has the module jdk.incubator.vector, or one error that names what was found and what to do. jgo's own locator
 looks at JAVA_HOME and PATH alone and knows no modules, so it only downloads here.
 """

@@ -1,6 +1,6 @@
 """A Kafka broker in KRaft mode, run from the locked jars: alone on a laptop, or one of several in a cluster.
 
-Enters: settings and a class path. Leaves: ``<data_dir>/kafka`` formatted exactly once, and the command that runs the
+Input: settings and a class path. Output: ``<data_dir>/kafka`` formatted exactly once, and the command that runs the
 broker. A folder whose formatting was cut short is completed with the same cluster id; message data is never removed.
 
 With ``kafka.security=SASL_SSL`` clients log in over TLS and may do what was granted to them (``kafka_access.py``), and

@@ -1,6 +1,6 @@
 """Who may do what on a secured broker: ``python -m financelake_assets.servers.kafka_access``.
 
-Enters: settings with the administrator's password and the lake's own user. Leaves: that user with its password and with
+Input: settings with the administrator's password and the lake's own user. Output: that user with its password and with
 rights on the lake's topics, nothing else. Doing it again changes nothing, but a new password takes effect.
 """
 

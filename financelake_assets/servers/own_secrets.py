@@ -1,22 +1,20 @@
 """Makes the secrets of a lake of its own, in files that nobody but their owner reads.
 
-Enters: a data folder. Leaves: ``<data_dir>/secrets`` with mode 0700, and in it a file for each secret with mode 0600.
+Input: a data folder. Output: ``<data_dir>/secrets`` with mode 0700, and in it a file for each secret with mode 0600.
 The settings of every process of the lake take them from there (``config/own_secrets.py``). Other Kafka clients of the
 lake's owner find the login in files of the usual format beside them.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 from pathlib import Path
 
 from financelake_assets.bronze.access import client_options, spark_options
 from financelake_assets.config import Settings
 from financelake_assets.config.own_secrets import NAMES, folder, read
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.files import write_whole
+from financelake_assets.files import is_own_folder, write_whole
 
 LIBRDKAFKA = "kafka-librdkafka.properties"
 """Login for clients on librdkafka, such as ``kcat -F``."""
@@ -51,13 +49,12 @@ def make(data_dir: Path) -> bool:
 def _closed(place: Path) -> bool:
     """Make the folder and close it to others; false when it was open to them."""
     place.mkdir(mode=0o700, exist_ok=True)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not is_own_folder(place):
         raise FinanceLakeError(
             f"The folder of the lake's secrets, {place}, is a link or belongs to another user.",
             remedy="Delete it; `financelake up` makes a new one.",
         )
-    if not found.st_mode & 0o077:
+    if not place.stat().st_mode & 0o077:
         return True
     place.chmod(0o700)
     return False

@@ -1,6 +1,6 @@
 """Unix sockets of a lake, in a folder that nobody but their owner enters: who cannot enter it cannot connect.
 
-Enters: settings and a name. Leaves: the socket's path, in the system's folder for temporary files where the data
+Input: settings and a name. Output: the socket's path, in the system's folder for temporary files where the data
 folder's path is too long for one.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.files import is_own_folder
 
 _LONGEST_PATH = 100
 """Bytes. The kernel's limit is 107, and supervisord adds its process id for a moment."""
@@ -42,8 +42,7 @@ def prepare(settings: Settings) -> None:
     """
     place = folder(settings)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    if not is_own_folder(place):
         raise FinanceLakeError(
             f"The folder of the lake's sockets, {place}, is a link or belongs to another user.",
             remedy="Have it deleted, or choose a FINANCELAKE_DATA_DIR with a shorter path.",

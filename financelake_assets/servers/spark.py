@@ -1,6 +1,6 @@
 """A Spark Connect server with Delta and Kafka, run from the pyspark wheel and the locked jars.
 
-Enters: settings and the extra class path. Leaves: the command that runs the server. Its Python workers use this
+Input: settings and the extra class path. Output: the command that runs the server. Its Python workers use this
 interpreter and see this lake's environment; everything it writes lies in ``<data_dir>/spark``. Where ``spark.master``
 is a standalone master (``spark_cluster.py``), the same jars lie on every machine under the same paths.
 """

@@ -1,6 +1,6 @@
 """A Spark standalone cluster from the pyspark wheel: a master, and workers that offer it their cores.
 
-Enters: settings and the class path. Leaves: the commands of a master and of a worker. A Connect server with
+Input: settings and the class path. Output: the commands of a master and of a worker. A Connect server with
 ``spark.master`` set to that master runs its tasks on the workers; they see the data folder under the same path as it.
 The master remembers its workers and applications on disk, so that it can be killed.
 """

@@ -1,6 +1,6 @@
 """Which requests reach a web server that has no login: those of its own pages and of programs, never another page's.
 
-Enters: any ASGI application, the names under which it may be asked for, and the key that visitors must have. Leaves:
+Input: any ASGI application, the names under which it may be asked for, and the key that visitors must have. Output:
 the same application, which refuses what a foreign page in the user's browser can send: a name that was rebound to this
 address, another origin, a mutation by GET, by form or as plain text, a foreign WebSocket. A program sends neither
 ``Origin`` nor ``Sec-Fetch-Site``; so where there is a key, it must show that, as everybody must (``web_token.py``).

@@ -1,6 +1,6 @@
 """The key to a lake's pages: a token that an address carries once, and a cookie from then on, as Jupyter does it.
 
-Enters: the token. Leaves: whether a request may pass, and the answer that puts a cookie in the place of the token in an
+Input: the token. Output: whether a request may pass, and the answer that puts a cookie in the place of the token in an
 address. A program sends the token in a header. Cookies know no ports, so FinanceLake Pro and Dagster's page, which
 share the token, share the cookie; two lakes on one machine do not.
 """

@@ -1,6 +1,6 @@
 """Back-fill: writes a range of Kafka offsets to silver again in bounded batches, with or without the stream.
 
-Enters: first and end offsets per partition. Leaves: the tables that the stream would leave. Offsets that a table has
+Input: first and end offsets per partition. Output: the tables that the stream would leave. Offsets that a table has
 counted change nothing in it, so it is safe on any range; it fills a table that was lost, or stands in for the stream.
 """
 

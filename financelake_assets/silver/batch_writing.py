@@ -1,6 +1,6 @@
 """Batch writing: a bounded set of messages judged and written, whole or, where that fails, in parts.
 
-Enters: messages as Spark's Kafka source gives them, and the offsets that they were read from. Leaves: silver, which
+Input: messages as Spark's Kafka source gives them, and the offsets that they were read from. Output: silver, which
 counts each of them once, and the holes between them confirmed and noted. The stream and the back-fill write by it.
 """
 

@@ -1,6 +1,6 @@
 """Micro-batches: which offsets one spans, and by which universe it is judged.
 
-Enters: the query's checkpoint and the tables' logs. Leaves: facts that are the same when a batch is run again.
+Input: the query's checkpoint and the tables' logs. Output: facts that are the same when a batch is run again.
 """
 
 from __future__ import annotations

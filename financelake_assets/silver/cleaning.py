@@ -1,6 +1,6 @@
 """Cleaning: a batch of bronze messages to typed bars, ticks or quarantine, as one pure function without a JVM.
 
-Enters: Kafka messages as an Arrow batch, and the universe. Leaves: one row per message, either with typed columns and
+Input: Kafka messages as an Arrow batch, and the universe. Output: one row per message, either with typed columns and
 no ``reason``, or with the first ``Reason`` found. No row is dropped and nothing here fails on any input. The judgement
 depends on the message and the universe alone, so that a replay of the same offsets judges the same.
 

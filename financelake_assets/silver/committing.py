@@ -1,6 +1,6 @@
 """Committing: what a batch changes in the three silver tables; trades first, of which 1-minute bars are made.
 
-Enters: judged messages, or what the executors staged of them. Leaves: one Delta commit a table. Staged files are
+Input: judged messages, or what the executors staged of them. Output: one Delta commit a table. Staged files are
 committed as they are where the table has none of their keys; where rows replace others, or a table has counted a part
 of the batch already, they are read back and merged like any other messages. Both ways leave the same tables.
 """
@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from financelake_assets.intervals import TICK
 from financelake_assets.silver import merging, reading, sources, staging, writing
 from financelake_assets.silver.batches import firsts_of
-from financelake_assets.silver.merging import PLACE, Change
+from financelake_assets.silver.merging import ARRIVAL, PLACE, Change
 from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
 from financelake_assets.silver.staged import Staged, rules_of
@@ -158,10 +158,10 @@ def _with_minutes(tables: OpenTables, known: pl.DataFrame, change: Change, minut
 
 
 def _with_raw(bad: pl.DataFrame, raw_of: FetchRaw) -> pl.DataFrame:
-    long = bad.filter(pl.col("left_out").is_not_null()).select(reading.PLACE)
+    long = bad.filter(pl.col("left_out").is_not_null()).select(ARRIVAL)
     if long.is_empty():
         return bad
     found = raw_of(long).rename({"raw": "fetched"})
-    return bad.join(found, on=list(reading.PLACE), how="left", maintain_order="left").with_columns(
+    return bad.join(found, on=list(ARRIVAL), how="left", maintain_order="left").with_columns(
         raw=pl.coalesce("raw", "fetched")
     )

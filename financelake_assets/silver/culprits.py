@@ -1,6 +1,6 @@
 """Culprits: the one message for which a micro-batch cannot be done, told from a machine that fails, and refused.
 
-Enters: an error, and a message alone. Leaves: whether the message is at fault, and its row of quarantine. A full disk
+Input: an error, and a message alone. Output: whether the message is at fault, and its row of quarantine. A full disk
 or a store that does not answer fails with every message; none of them is refused for it.
 """
 

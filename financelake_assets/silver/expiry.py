@@ -1,6 +1,6 @@
 """Expiry: refused messages, and notes of their replays, are kept for a time that a setting says.
 
-Enters: the settings. Leaves: younger rows alone. How many expired is counted in the commit that deletes them, so the
+Input: the settings. Output: younger rows alone. How many expired is counted in the commit that deletes them, so the
 ledger still accounts for every message, and ``uncounted`` for every row.
 """
 

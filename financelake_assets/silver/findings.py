@@ -1,6 +1,6 @@
 """Findings: what no message shows alone, only its place in a series: bars that are missing, prices that jump.
 
-Enters: the bars of one symbol and interval in order of time, and the market's calendar. Leaves: findings, as rows of
+Input: the bars of one symbol and interval in order of time, and the market's calendar. Output: findings, as rows of
 silver/findings without their series. Pure. Nothing is dropped or changed for a finding: it says where to look.
 """
 

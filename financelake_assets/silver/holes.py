@@ -1,6 +1,6 @@
 """Holes: offsets of a batch that are no messages, by what Spark was given and by what the broker says itself.
 
-Enters: which messages Spark gave of each partition, and the ranges of the batch. Leaves: the holes, confirmed and noted
+Input: which messages Spark gave of each partition, and the ranges of the batch. Output: the holes, confirmed and noted
 in the log of silver/sources. A transaction's end takes an offset; what was aborted or compacted leaves a hole. The
 ledger counts messages, so holes are counted here. A message that Spark's source left out in silence would look the
 same; so the broker is asked for each hole by a plain consumer, before anything of the batch is written.
@@ -21,6 +21,7 @@ from financelake_assets.bronze.topics import watermarks
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.silver import schema
+from financelake_assets.silver.merging import ARRIVAL
 from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.writing import TopicIds
 from financelake_assets.storage.delta import retried
@@ -29,7 +30,6 @@ from financelake_assets.storage.open_tables import OpenTables
 Holes = Mapping[tuple[str, int], Sequence[Span]]
 """Per topic and partition, in order: the first offset of each hole, and the offset behind it."""
 
-_PLACE = ["topic", "partition", "offset"]
 _SHOWN = 5
 
 
@@ -57,12 +57,12 @@ def seen(places: pl.DataFrame) -> list[Seen]:
     Raises:
         SkippedError: a message is there twice.
     """
-    ordered = places.select(_PLACE).sort(_PLACE)
+    ordered = places.select(ARRIVAL).sort(ARRIVAL)
     before = pl.col("offset").shift(1).over("topic", "partition")
     steps = ordered.with_columns(before=before).filter(pl.col("offset") - pl.col("before") != 1)
     twice = steps.filter(pl.col("offset") == pl.col("before"))
     if not twice.is_empty():
-        raise SkippedError(f"Spark gave a message twice: {_text(*twice.select(_PLACE).row(0))}.")
+        raise SkippedError(f"Spark gave a message twice: {_text(*twice.select(ARRIVAL).row(0))}.")
     gaps: dict[tuple[str, int], list[Span]] = {}
     for topic, partition, offset, last in steps.iter_rows():
         gaps.setdefault((topic, partition), []).append((last + 1, offset))

@@ -1,6 +1,6 @@
 """One message judged by itself: the whole of what silver accepts, and the only place that gives a reason.
 
-Enters: one Kafka message and the asset class of every known symbol. Leaves: its typed fields, or the first ``Reason``
+Input: one Kafka message and the asset class of every known symbol. Output: its typed fields, or the first ``Reason``
 found. Nothing here fails on any input, and the answer depends on the message and the universe alone. ``cleaning.py``
 takes whole batches of ordinary messages faster; what it does not take comes here.
 """

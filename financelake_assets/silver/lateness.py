@@ -1,6 +1,6 @@
 """Which series lack bars that should be there by now, by the calendar of each symbol.
 
-Enters: the newest bar of each series, and the universe. Leaves: how many bars are overdue. A series that is played
+Input: the newest bar of each series, and the universe. Output: how many bars are overdue. A series that is played
 again or made up has no calendar to be judged by.
 """
 

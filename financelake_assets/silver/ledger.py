@@ -1,6 +1,6 @@
 """The ledger: messages in = messages in silver + duplicates + messages in quarantine.
 
-Enters: the tables' logs and the silver query's committed offsets. Leaves: the four counts. What came in is counted by
+Input: the tables' logs and the silver query's committed offsets. Output: the four counts. What came in is counted by
 the offsets of Spark's checkpoint, less those that the broker confirms to be no messages (``holes.py``); the others
 by what each table's commits say that they counted. So an imbalance is a real one. Of topics that are gone, whose
 checkpoint is gone too, the tables say how far they were read. Reading it costs the same however large silver is;

@@ -1,6 +1,6 @@
 """Merging: good messages folded into the rows that silver has, as pure functions over frames.
 
-Enters: the rows that a table has for some keys, and the messages about them. Leaves: the rows to write, whole, and how
+Input: the rows that a table has for some keys, and the messages about them. Output: the rows to write, whole, and how
 many messages were taken and how many only repeated what was known. A key's messages are taken in the order in
 which the broker took them, one at a time, so it does not matter how they were cut into micro-batches.
 """

@@ -1,6 +1,6 @@
 """Quarantine: the messages that silver refused, with their reasons and what became of those that were sent again.
 
-Enters: ``silver/quarantine`` and ``silver/replays``. Leaves: counts and rows, for the command and the page. How a
+Input: ``silver/quarantine`` and ``silver/replays``. Output: counts and rows, for the command and the page. How a
 message is mended is in ``repairs.py``, how it is sent again in ``replays.py``.
 """
 
@@ -12,20 +12,15 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from financelake_assets.config import Settings
+from financelake_assets.silver.merging import ARRIVAL, PLACE
 from financelake_assets.silver.repairs import RepairError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
 from financelake_assets.storage.delta import TableSpec
 
-PLACE_SCHEMA: Mapping[str, Any] = {
-    "topic": pl.String,
-    "partition": pl.Int32,
-    "offset": pl.Int64,
-    "topic_id": pl.String,
-}
+PLACE_SCHEMA: Mapping[str, Any] = {name: REPLAYS.empty.schema[name] for name in PLACE}
 """A place as columns."""
 
-_PLACE = ["topic", "partition", "offset"]
-_WHOLE_PLACE = [*_PLACE, "topic_id"]
+_PLACE, _WHOLE_PLACE = list(ARRIVAL), list(PLACE)
 
 
 class Place(NamedTuple):

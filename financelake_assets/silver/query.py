@@ -1,6 +1,6 @@
 """The silver query: every bronze topic → silver.bars, silver.ticks, silver.quarantine, continuously.
 
-Enters: Kafka messages, at least once. Leaves: Delta tables that count each of them exactly once. Spark reads, and its
+Input: Kafka messages, at least once. Output: Delta tables that count each of them exactly once. Spark reads, and its
 executors judge, type, fold and write the files of large batches (``staging.py``). A process beside Spark commits them,
 and merges what replaces others (``committing.py``), because a MERGE by Spark takes seconds on a small machine and this
 takes milliseconds. Loss by Kafka's retention stops the query loudly; bad input never does: a batch that cannot be done

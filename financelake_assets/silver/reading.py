@@ -1,6 +1,6 @@
 """Reading: what Spark was given of the topics, judged and typed, in the process that writes it.
 
-Enters: a micro-batch as Spark's Kafka source gives it. Leaves: its judged rows. A large batch is cleaned where Spark
+Input: a micro-batch as Spark's Kafka source gives it. Output: its judged rows. A large batch is cleaned where Spark
 reads it, by ``mapInArrow`` on the executors; of a small one it costs less to bring the messages and clean them here.
 However large messages are, what comes here at once is bounded: long raw bytes are fetched when they are written.
 """
@@ -25,6 +25,7 @@ from financelake_assets.config import Settings
 from financelake_assets.silver import cleaning
 from financelake_assets.silver.cleaning import CLEANED, MESSAGES, Universe
 from financelake_assets.silver.judgement import MOST_BYTES
+from financelake_assets.silver.merging import ARRIVAL
 from financelake_assets.silver.ranges import Ranges
 
 SMALL = 20_000
@@ -34,7 +35,6 @@ LONG = 4_096
 AT_ONCE = 64 << 20
 """Bytes of long messages that are fetched in one turn."""
 
-PLACE = ("topic", "partition", "offset")
 JUDGED = pa.schema([*CLEANED, pa.field("left_out", pa.int64())])
 """``CLEANED``, and how many raw bytes were left out to be fetched."""
 
@@ -141,8 +141,8 @@ def raw_of(messages: DataFrame, places: pl.DataFrame) -> pl.DataFrame:
         ],
     )
     long = F.octet_length("value") > LONG
-    rows = messages.where(wanted & long).select(*PLACE, _kept(F.col("value")).alias("raw")).toArrow()
-    return pl.DataFrame(rows).join(places, on=list(PLACE), how="semi")
+    rows = messages.where(wanted & long).select(*ARRIVAL, _kept(F.col("value")).alias("raw")).toArrow()
+    return pl.DataFrame(rows).join(places, on=list(ARRIVAL), how="semi")
 
 
 def alone(messages: DataFrame) -> pl.DataFrame:
@@ -159,7 +159,7 @@ def turns(bad: pl.DataFrame) -> Iterator[pl.DataFrame]:
     if "left_out" not in bad.columns:
         yield bad
         return
-    ordered = bad.sort(*PLACE)
+    ordered = bad.sort(*ARRIVAL)
     parts = ordered.with_columns(part=pl.col("left_out").fill_null(0).cum_sum() // AT_ONCE)
     yield from (part.drop("part") for part in parts.partition_by("part", maintain_order=True))
 

@@ -1,6 +1,6 @@
 """Repairs: what is to be changed in a refused message so that it can be sent again, as pure functions over its bytes.
 
-Enters: the raw bytes and a repair. Leaves: the bytes to send, and the topic and key that they belong to.
+Input: the raw bytes and a repair. Output: the bytes to send, and the topic and key that they belong to.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Replays: refused messages sent through bronze again, each once, whatever is killed in between.
 
-Enters: rows of ``silver/quarantine`` and a repair. Leaves: messages on bronze. A replay is claimed in
+Input: rows of ``silver/quarantine`` and a repair. Output: messages on bronze. A replay is claimed in
 ``silver/replays`` before it is published and confirmed there afterwards; of one that was not confirmed, the topic
 itself says whether it was published. The quarantined row stays: it is what came in.
 """
@@ -19,6 +19,7 @@ from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import Span, header, read
 from financelake_assets.bronze.topics import BRONZE, DEAD_LETTERS, offsets_at, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.silver.merging import ARRIVAL
 from financelake_assets.silver.quarantine import PLACE_SCHEMA, Place
 from financelake_assets.silver.repairs import Repair, RepairError, topic_and_key
 from financelake_assets.silver.schema import REPLAYS
@@ -29,10 +30,7 @@ REPLAYED_FROM = "replayed_from"
 
 # rows from before topics had ids have none
 _SAME_PLACE = " AND ".join(
-    [
-        *(f"t.`{name}` = s.`{name}`" for name in ("topic", "partition", "offset")),
-        "t.topic_id IS NOT DISTINCT FROM s.topic_id",
-    ]
+    [*(f"t.`{name}` = s.`{name}`" for name in ARRIVAL), "t.topic_id IS NOT DISTINCT FROM s.topic_id"]
 )
 _CLOCK_SKEW_MS = 60_000
 

@@ -1,6 +1,6 @@
 """Sizing: how many messages a micro-batch may have, so that it is bounded in bytes as well.
 
-Enters: where the query stands on its topics. Leaves: a number of offsets. Spark's Kafka source takes a bound in offsets
+Input: where the query stands on its topics. Output: a number of offsets. Spark's Kafka source takes a bound in offsets
 and none in bytes; so the messages that wait are sampled when the query starts, in their size without compression.
 """
 
@@ -46,7 +46,8 @@ def offsets_per_batch(settings: Settings, consumed: Mapping[str, Mapping[int, in
 def most_offsets(most: int, most_bytes: int, mean_sizes: Mapping[tuple[str, int], float]) -> int:
     """Offsets by the partition whose messages are largest: a batch may be of it alone."""
     largest = max(mean_sizes.values(), default=0.0)
-    return most if largest == 0 else max(1, min(most, int(most_bytes / largest)))
+    # a mean below one byte is of messages that are nearly all empty
+    return max(1, min(most, int(most_bytes / max(1.0, largest))))
 
 
 def _mean_sizes(

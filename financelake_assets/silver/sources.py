@@ -1,6 +1,6 @@
 """Which topics silver has read, and from where: a topic that is made again under its name is another one.
 
-Enters: the broker's ids and watermarks when the query starts. Leaves: rows of silver/sources. They tell a checkpoint of
+Input: the broker's ids and watermarks when the query starts. Output: rows of silver/sources. They tell a checkpoint of
 the topics of now from one of topics that are gone, and let the ledger count the messages of both.
 """
 

@@ -1,6 +1,6 @@
 """Splitting: a micro-batch that cannot be done whole is done in parts, down to the one message that stops it.
 
-Enters: a batch's offsets and a function that does a part. Leaves: every part done, and each message that fails alone
+Input: a batch's offsets and a function that does a part. Output: every part done, and each message that fails alone
 given to another function, which refuses it. A part is noted in a file before it is begun: a message that does not raise
 an error but ends the process, or lets it hang, is found all the same, by the part that was begun and never done.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from financelake_assets.files import read_json, write_whole
@@ -71,7 +71,7 @@ class Notes:
     def begin_again(self, batch: int) -> Begun:
         """Note that a batch which was planned before is begun once more."""
         before = self.of(batch)
-        begun = Begun(batch, before.starts + 1, before.done, before.suspect, before.suspected)
+        begun = replace(before, starts=before.starts + 1)
         self.write(begun)
         return begun
 

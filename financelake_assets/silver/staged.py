@@ -1,6 +1,6 @@
 """Staged batches, as the driver sees them: looked after, read back where they must be, never taken on trust.
 
-Enters: a micro-batch as Spark gives it. Leaves: the tasks' reports, checked: every file is where the driver sees it and
+Input: a micro-batch as Spark gives it. Output: the tasks' reports, checked: every file is where the driver sees it and
 as long as was told, and each message is counted once. Executors that do not reach the tables' place are found out on
 the first batch; then nothing is staged until the query starts again.
 """

@@ -1,6 +1,6 @@
 """Staging: a task judges and folds its messages and writes them where the tables are; only its report travels.
 
-Enters: one task's messages, and what the driver knows of the tables. Leaves: files beside those of the tables, which no
+Input: one task's messages, and what the driver knows of the tables. Output: files beside those of the tables, which no
 commit names yet, and a report: names, counts, offsets, statistics. Each message is in one file: as a row that the table
 may take as it is, or, where a later message of the task repeats or replaces it, in the rest. The driver
 (``staged.py``) commits the files, or reads them back and merges. Whatever it does not commit, maintenance deletes.

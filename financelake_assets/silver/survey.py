@@ -1,6 +1,6 @@
 """The survey: looks for findings in every series of silver and brings silver/findings up to date.
 
-Enters: silver/bars and the universe's calendars. Leaves: silver/findings as the bars are now, in one commit, or none
+Input: silver/bars and the universe's calendars. Output: silver/findings as the bars are now, in one commit, or none
 where nothing has changed. Series are read some at a time, so memory is bounded whatever silver holds.
 """
 

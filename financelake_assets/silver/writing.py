@@ -1,6 +1,6 @@
 """Writing: changes of silver committed once, whoever else writes and however often a micro-batch is run again.
 
-Enters: cleaned messages and a function that turns those not yet counted into a change. Leaves: one Delta commit that
+Input: cleaned messages and a function that turns those not yet counted into a change. Output: one Delta commit that
 holds the rows, the totals, and for each partition the offset up to which this table has counted its messages. Because
 all of that is one commit, messages below that offset are known to be counted and are left out; because every commit
 moves the totals, two writers at once conflict, and the second looks again.

@@ -1,6 +1,6 @@
 """The machine's clock, and whether it was set: what deletes by age must not believe a clock that jumped.
 
-Enters: the time of day and the time since the machine's start, which nobody can set. Leaves: by how much the time of
+Input: the time of day and the time since the machine's start, which nobody can set. Output: by how much the time of
 day was moved last, and how long ago. Both clocks run alike, so a difference that changes by more than a minute is a
 clock that was set, by hand or by a time server. Kept in ``<data_dir>/run/clock.json``; the watchdog looks every round.
 """

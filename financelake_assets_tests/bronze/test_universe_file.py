@@ -133,3 +133,18 @@ def test_the_setting_is_made_absolute() -> None:
     found = Settings(universe_file=Path("universe.yaml")).universe_file
     assert found is not None
     assert found.is_absolute()
+
+
+@pytest.mark.parametrize("written", ["GBX", "GBp"])
+def test_pence_are_not_pounds(tmp_path: Path, written: str) -> None:
+    text = f"symbols:\n  - {{symbol: VOD.L, asset_class: stock, calendar: XLON, currency: {written}}}\n"
+    (entry,) = read_universe_file(_file(tmp_path, text))
+    assert entry.currency == "GBX"
+
+
+def test_symbols_of_india_are_taken_and_a_class_that_no_lake_has_is_named(tmp_path: Path) -> None:
+    good = '  - {symbol: "M&M.NS", asset_class: stock, calendar: XBOM, currency: INR}\n'
+    (entry,) = read_universe_file(_file(tmp_path, f"symbols:\n{good}"))
+    assert (entry.symbol, entry.calendar, entry.currency) == ("M&M.NS", "XBOM", "INR")
+    with pytest.raises(UniverseFileError, match=r"line 3.*asset_class.*'stock', 'crypto' or 'commodity'"):
+        read_universe_file(_file(tmp_path, f"symbols:\n{good}  - {{symbol: EURUSD=X, asset_class: forex}}\n"))

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from financelake_assets.cli import app as cli
 from financelake_assets.cli import model_command
 from financelake_assets.config import Settings, get_settings
+from financelake_assets_tests.cli.main_command import run
 
 
 @pytest.fixture
@@ -15,15 +15,6 @@ def empty(offline_lake: Settings, monkeypatch: pytest.MonkeyPatch):
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    monkeypatch.setattr("sys.argv", ["financelake", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 @pytest.mark.usefixtures("empty")

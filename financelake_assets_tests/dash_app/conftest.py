@@ -40,7 +40,7 @@ def dashboard(offline_lake: Settings) -> Iterator[Dashboard]:
     server.trigger.pull_trigger(server.close)  # in the server's own thread, which may be waiting at these very sockets
 
 
-@pytest.fixture(scope="package")  # Playwright's event loop runs in this thread; no other package's test may meet it
+@pytest.fixture(scope="module")  # Playwright's event loop runs in this thread; no other file's test may meet it
 def browser() -> Iterator[Browser]:
     with chromium() as one:
         yield one

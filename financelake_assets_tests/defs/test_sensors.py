@@ -231,4 +231,4 @@ def test_a_broker_that_does_not_answer_costs_one_tick_and_no_cursor(
     with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance, resources=resources) as context:
         watched_by = sensors.watch_lake(context)
     assert isinstance(watched_by, dg.SensorResult)
-    assert "bronze/broker" in json.loads(watched_by.cursor or ""), "it is an alert, not a failed tick"
+    assert "bronze/broker" in json.loads(watched_by.cursor or "")["log"], "it is an alert, not a failed tick"

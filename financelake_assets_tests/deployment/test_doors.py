@@ -20,7 +20,6 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import jars, kafka, kafka_access
 from financelake_assets.servers.java import find_java
-from financelake_assets.spark_sessions import SparkUnavailableError, job_session
 from financelake_assets.supervision import probes
 from financelake_assets_tests import shared_servers
 from financelake_assets_tests.deployment.cluster import make_secrets
@@ -151,18 +150,3 @@ def test_what_is_missing_is_named_before_anything_connects(tmp_path: Path, missi
 def test_a_secured_broker_does_not_start_half_configured(locked: Settings, changes: dict[str, Any], named: str):
     with pytest.raises(FinanceLakeError, match=named):
         kafka.prepare(client(locked, **changes), find_java(), [])
-
-
-def test_spark_connect_serves_only_who_knows_the_token(tmp_path: Path, made: Path):
-    (port,) = shared_servers.free_ports(1)
-    token = (made / "spark-token").read_text().strip()
-    lake = Settings.model_validate({"data_dir": tmp_path / "lake", "spark": {"port": port, "token": token}})
-    with shared_servers.spark_server(lake):
-        session = job_session(lake)
-        assert session.range(3).count() == 3
-        session.stop()
-        for other in (None, SecretStr("another token")):
-            stranger = lake.model_copy(update={"spark": lake.spark.model_copy(update={"token": other})})
-            with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
-                job_session(stranger)
-    assert token not in (lake.data_dir / "logs" / "spark.log").read_text()

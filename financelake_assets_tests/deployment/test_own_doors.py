@@ -19,6 +19,7 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from pydantic import SecretStr
 
 from financelake_assets.bronze.access import spark_options
 from financelake_assets.bronze.broker import BrokerUnavailableError
@@ -227,10 +228,13 @@ def test_spark_serves_the_lake_alone_and_shows_no_password_of_kafkas(own: Settin
         assert own.kafka.password is not None
         assert own.kafka.password.get_secret_value() not in shown
         session.stop()
-        with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
-            job_session(stranger(own))
-        with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
-            streams_session(stranger(own))
+        for token in (None, SecretStr("another token")):
+            other = stranger(own)
+            other = other.model_copy(update={"spark": other.spark.model_copy(update={"token": token})})
+            with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
+                job_session(other)
+            with pytest.raises(SparkUnavailableError, match="FINANCELAKE_SPARK__TOKEN"):
+                streams_session(other)
         assert STREAMS_SESSION_ID not in own.streams_remote
         assert_listens_only_behind_a_secret(own, pid)
     log = (own.data_dir / "logs" / "spark.log").read_text()

@@ -36,6 +36,7 @@ class CommandLine:
             "FINANCELAKE_DATA_DIR": str(settings.data_dir),
             "FINANCELAKE_KAFKA__PORT": str(settings.kafka.port),
             "FINANCELAKE_KAFKA__CONTROLLER_PORT": str(settings.kafka.controller_port),
+            "FINANCELAKE_KAFKA__LOGIN_PORT": str(settings.kafka.login_port),
             "FINANCELAKE_SPARK__PORT": str(settings.spark.port),
             "FINANCELAKE_DAGSTER__PORT": str(settings.dagster.port),
             "FINANCELAKE_DAGSTER__CODE_PORT": str(settings.dagster.code_port),

@@ -12,11 +12,12 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.silver import cleaning, query, splitting
-from financelake_assets.silver.batches import Ranges
+from financelake_assets.silver import cleaning, holes, query, reading, sources, splitting
+from financelake_assets.silver.batch_writing import BatchWriter
 from financelake_assets.silver.ledger import uncounted
+from financelake_assets.silver.ranges import Ranges, span
 from financelake_assets.silver.reasons import Reason
-from financelake_assets.silver.schema import BARS, QUARANTINE
+from financelake_assets.silver.schema import BARS, QUARANTINE, SOURCES
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.silver import kafka
 
@@ -27,10 +28,11 @@ def _batch(lake: Settings) -> Ranges:
     return {topic: dict(parts) for topic, parts in watermarks(lake).items()}
 
 
-def _write(spark: SparkSession, lake: Settings, batch: int = 7) -> None:
+def _write(spark: SparkSession, lake: Settings, batch: int = 7) -> int:
     """What Spark's worker does with a micro-batch of all that is on the topics."""
-    tables, ranges = OpenTables(lake), _batch(lake)
-    query._write_or_split(tables, query.bounded(spark, lake, ranges), batch, ranges, topic_ids(lake), lambda: None)
+    ranges, notes = _batch(lake), query.batch_notes(lake)
+    writer = BatchWriter(OpenTables(lake), topic_ids(lake))
+    return writer.write(reading.bounded(spark, lake, ranges), ranges, notes.of(batch), notes.write)
 
 
 @pytest.fixture
@@ -58,6 +60,31 @@ def test_a_message_with_which_the_code_fails_is_refused_alone(lake: Settings, sp
     assert not any(uncounted(lake).values())
     _write(spark, lake)
     assert QUARANTINE.scan(lake).collect().height == 1, "done again, it changes nothing"
+
+
+def test_a_batch_with_transactions_is_cut_between_their_ends_too(
+    lake: Settings, spark: SparkSession, broken_code: None, monkeypatch: pytest.MonkeyPatch
+):
+    """Parts of it hold no message, or begin where none is; each hole is asked for and counted once."""
+    monkeypatch.setattr(splitting, "FIRST_PART", 4)
+    kafka.add_universe(lake)
+    producer = Producer({"bootstrap.servers": lake.kafka_bootstrap, "transactional.id": "a-bank"})
+    producer.init_transactions()
+    for number, prices in enumerate([(10.0, 11.0), (12.0, 13.0, 14.0), (666.0,), (15.0,)]):
+        producer.begin_transaction()
+        for at, price in enumerate(prices):
+            topic, key, value = kafka.bar("AAPL", 4 * number + at, price)
+            producer.produce(topic, value, key)
+        producer.flush()
+        (producer.abort_transaction if number == 1 else producer.commit_transaction)()
+    sources.register(lake, topic_ids(lake), watermarks(lake))
+    assert _write(spark, lake) == 4
+    assert _write(spark, lake) == 0, "its parts are noted as done"
+    assert BARS.scan(lake).collect()["close"].sort().to_list() == [10.0, 11.0, 15.0]
+    assert QUARANTINE.scan(lake).collect()["reason"].to_list() == [Reason.UNPROCESSABLE]
+    table, ids = SOURCES.ensure(lake), topic_ids(lake)
+    noted = sum(holes.noted(table, t, p, ids[t]) for t, parts in watermarks(lake).items() for p in parts)
+    assert noted == span(_batch(lake)) - 4 == 7
 
 
 def test_a_machine_that_fails_with_every_message_refuses_none(

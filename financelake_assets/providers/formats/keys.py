@@ -1,6 +1,6 @@
 """Rows that share symbol, interval and time: within one file, and across the files of a folder.
 
-Enters: rows. Leaves: how many are there twice, and whether one would overwrite another of other values. Hashes of keys
+Input: rows. Output: how many are there twice, and whether one would overwrite another of other values. Hashes of keys
 and values lie in temporary files, 16 bytes a row, parted so that a part fits into memory whatever the file's size.
 """
 

@@ -1,6 +1,6 @@
 """How one file is to be read, from its first rows, its name, and what the user says.
 
-Enters: an opened table and a request. Leaves: a ``Reading``, or an ``UnsureError`` with everything that must be asked.
+Input: an opened table and a request. Output: a ``Reading``, or an ``UnsureError`` with everything that must be asked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What was settled about files, by their shape: used for others of that shape without asking again.
 
-Enters: a table, and the options that settled how it is read. Leaves: a YAML file that people can read, edit and share.
+Input: a table, and the options that settled how it is read. Output: a YAML file that people can read, edit and share.
 Only what is a file's shape is remembered: its columns, times and numbers. The symbol, the interval and the asset class
 belong to one file. Answers are used only where a file would be refused without them, so they overrule nothing.
 """

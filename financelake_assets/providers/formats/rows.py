@@ -77,7 +77,10 @@ class RowReader:
         odd = pl.Series([False]).new_from_index(0, rows.height)
         for field, column in reading.columns.items():
             if field in NUMBERS or field == "event_time":
-                odd |= rows[field].is_null() & ~self._absent(batch, field, column)
+                nulls = rows[field].is_null()
+                if nulls.any():  # only then is it worth the look at what stands there
+                    absent_ones = self._absent(batch.filter(nulls), field, column)
+                    odd = odd.scatter(nulls.arg_true().filter(~absent_ones), True)
         if not odd.any():
             return Piece(rows, ())
         wrong = batch.filter(odd)

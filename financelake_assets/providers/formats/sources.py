@@ -1,6 +1,6 @@
 """Where a file's rows come from: itself, compressed, in an archive, in a folder of partitions.
 
-Enters: a path. Leaves: ``Source``s, each one table with a name, told apart by their first bytes rather than by their
+Input: a path. Output: ``Source``s, each one table with a name, told apart by their first bytes rather than by their
 names; and what was left out, which nobody is to miss in silence.
 """
 

@@ -1,6 +1,6 @@
 """One look through a whole file before any of it is published, with the guards against a wrong reading.
 
-Enters: a table and its reading. Leaves: a ``Survey`` in numbers, and the reason why it must not be published, if any.
+Input: a table and its reading. Output: a ``Survey`` in numbers, and the reason why it must not be published, if any.
 Memory does not grow with rows whose times go one way in each symbol; others leave 24 bytes a row in temporary files.
 """
 

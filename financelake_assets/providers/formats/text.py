@@ -1,6 +1,6 @@
 """The dialect of a text file: its encoding, its separator, and which of its first lines holds the columns' names.
 
-Enters: the first bytes. Leaves: a ``Dialect``. Titles above the names, blank lines, a separator at the end of rows,
+Input: the first bytes. Output: a ``Dialect``. Titles above the names, blank lines, a separator at the end of rows,
 ``#`` before the names and several lines of names (yfinance's frames) are told apart from data by what cells look like.
 """
 

@@ -1,6 +1,6 @@
 """The JVM jars of the lake: resolved once by jgo into a committed lock, fetched by it, checked by hash at every use.
 
-Enters: ``<name>/jgo.lock.toml`` beside this file and the user's cache folder. Leaves: a class path whose every jar has
+Input: ``<name>/jgo.lock.toml`` beside this file and the user's cache folder. Output: a class path whose every jar has
 the locked sha256. A jar with another hash, or a lock entry without one, is refused. Works offline once fetched; neither
 ``mvn`` nor ``~/.m2`` is used. Run as a module, it resolves the manifests anew and writes the locks.
 """
