@@ -17,7 +17,7 @@ from dash_app.data.lake_reader import Snapshot
 Row = dict[str, Any]
 ALL = "ALL"
 HOLDOUT = 0
-ANSWERS = {"edge": "yes", "no edge": "no", "worse": "worse", "not enough data": "too few bars"}
+ANSWERS = {"edge": "yes", "no edge": "no", "worse": "worse", "not enough data": "too little data"}
 """The word for an answer to one of the three questions."""
 
 
@@ -48,6 +48,15 @@ def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
     wanted = (pl.col("model_version") == version) & (pl.col("symbol") == symbol) & (pl.col("fold") == HOLDOUT)
     found = rows.filter(wanted)
     return found.row(-1, named=True) if not found.is_empty() else None
+
+
+def of_earlier_release(snapshot: Snapshot) -> frozenset[str]:
+    """The versions whose metrics lack the three questions."""
+    rows = snapshot.metrics
+    if rows.is_empty():
+        return frozenset()
+    asked = rows.group_by("model_version").agg(pl.col("predictable").is_not_null().any())
+    return frozenset(asked.filter(~pl.col("predictable"))["model_version"])
 
 
 def figures(row: Row) -> list[Figure]:

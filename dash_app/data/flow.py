@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.model.metrics import LIVE_MOVE
 
 _NEWEST = 100
 
@@ -82,9 +83,10 @@ def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | Non
         return None
     acted = rows.filter(pl.col("signal").is_in(["BUY", "SELL"]))
     executed = acted.filter(pl.col("traded_return").is_not_null())
-    moves = rows.filter(pl.col("volatility") > 0, pl.col("realised_return").is_not_null()).select(
-        naive=pl.col("realised_return") / pl.col("volatility"),
-        error=(pl.col("realised_return") - pl.col("predicted_return")) / pl.col("volatility"),
+    known = pl.col("realised_return").is_not_null() & pl.col("predicted_return").is_not_null() & (LIVE_MOVE > 0)
+    moves = rows.filter(known).select(
+        naive=pl.col("realised_return") / LIVE_MOVE,
+        error=(pl.col("realised_return") - pl.col("predicted_return")) / LIVE_MOVE,
     )
     error, naive = (float((moves[name] ** 2).sum()) for name in ("error", "naive"))
     return Record(

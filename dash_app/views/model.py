@@ -14,7 +14,7 @@ from dash_app.charts.figures import importance, skill
 from dash_app.charts.theme import Palette
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
-from dash_app.views.model_card import VERDICTS, card
+from dash_app.views.model_card import card, verdict
 from dash_app.views.parts import Children, plain_table
 from financelake_assets.model.verdict import QUESTIONS
 
@@ -188,13 +188,13 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
 def _champions(snapshot: Snapshot) -> Children:
     """Which version was the champion at which time."""
     rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True).to_dicts()
-    ends = [None, *[row["promoted_at"] for row in rows]]
+    ends, earlier = [None, *[row["promoted_at"] for row in rows]], champion.of_earlier_release(snapshot)
     body: list[list[Any]] = [
         [
             row["model_version"],
             wording.moment(row["promoted_at"], _MINUTES),
             "in use" if end is None else wording.moment(end, _MINUTES),
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+            verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
         ]
         for row, end in zip(rows, ends, strict=False)
     ]
@@ -206,13 +206,14 @@ def _champions(snapshot: Snapshot) -> Children:
 
 
 def _versions(snapshot: Snapshot) -> Children:
+    earlier = champion.of_earlier_release(snapshot)
     names = ["Version", f"Trained ({wording.zone()})", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
     body = [
         [
             row["model_version"],
             wording.moment(row["trained_at"], _MINUTES),
             row["status"] or wording.UNKNOWN,
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+            verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
             wording.count(row["silver_rows"]),
             wording.count(row["silver_version"]),
             html.Span(row["status_reason"] or "", className="long"),

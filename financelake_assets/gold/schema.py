@@ -24,7 +24,10 @@ _FORECAST = {
 """Rules for every forecast. Delta does not check them, so that signals are fast; a check in Dagster does."""
 
 _BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume")
-_FORECAST_COLUMNS = ("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up")
+_FORECAST_COLUMNS = (
+    *("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up"),
+    "expected_move",
+)
 OUTCOME = BARS.columns("close", "adj_close")
 """The columns from which the outcome of a prediction is computed."""
 
@@ -45,6 +48,7 @@ PREDICTIONS = TableSpec(
             "upper": pa.float64(),
             "coverage": pa.float64(),
             "volatility": pa.float64(),
+            "expected_move": pa.float64(),
             "probability_up": pa.float64(),
             "model_version": pa.string(),
             "topic": pa.string(),
@@ -116,6 +120,7 @@ SCORECARD = TableSpec(
             "coverage": pa.float64(),
             "covered": pa.bool_(),
             "volatility": pa.float64(),
+            "expected_move": pa.float64(),
             "probability_up": pa.float64(),
             "hit": pa.bool_(),
             "error": pa.float64(),
@@ -159,7 +164,9 @@ SCORECARD = TableSpec(
     ),
 )
 
-_JUDGED = SCORECARD.columns("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered")
+_JUDGED = SCORECARD.columns(
+    *("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered", "expected_move")
+)
 _EARNED = SCORECARD.columns("signal", "gross_return", "net_return", "traded_return")
 
 CORRECTIONS = TableSpec(

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _MEANING = {
     Verdict.EDGE: "On the holdout it predicts a part of the next return, beyond chance.",
     Verdict.NO_EDGE: "On the holdout it predicts nothing of the next return beyond chance.",
-    Verdict.WORSE: "On the holdout it predicts the opposite of the next return, beyond chance.",
+    Verdict.WORSE: "On the holdout the next return goes against its predictions beyond chance, large ones most: it "
+    "predicts the opposite.",
     Verdict.NOT_ENOUGH_DATA: "The holdout is too short for a verdict.",
 }
 _ANSWERS = (
@@ -75,7 +76,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             f"# Model {record.model_version}",
-            f"**Verdict: {record.verdict.value}.** {_MEANING[record.verdict]}",
+            f"**Verdict: {record.verdict.value}.** {_meaning(record, held_out)}",
             f"{record.status.value.capitalize()}: {record.status_reason}.",
             f"A forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}, for the log return "
             f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two "
@@ -113,6 +114,15 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "\n".join(f"- {name}: {value}" for name, value in record.parameters.items()),
         ]
     )
+
+
+def _meaning(record: ModelRecord, held_out: list[dict[str, Any]]) -> str:
+    if held_out and all(row["predictable"] is None for row in held_out):
+        return (
+            "An earlier release judged this version: its skill is of prices, and the three questions below were not "
+            "asked."
+        )
+    return _MEANING[record.verdict]
 
 
 def _trials(record: ModelRecord) -> str:

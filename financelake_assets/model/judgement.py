@@ -94,12 +94,12 @@ def verdicts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def skill(scored: pl.DataFrame) -> Estimate:
-    """Skill of predictions that were made live, in expected moves: the volatility that was predicted with them.
+    """Skill of predictions that were made live, in expected moves as on the holdout.
 
     Bars that begin together count once, not those of a day: a lake of minutes is not a month old when it is watched.
 
     Args:
-        scored: rows of gold.scorecard; those without an outcome, a prediction or its volatility are left out.
+        scored: rows of gold.scorecard; those without an outcome, a prediction or its expected move are left out.
 
     Returns:
         The estimate; where too few days have passed for an error, the value alone.
@@ -107,7 +107,7 @@ def skill(scored: pl.DataFrame) -> Estimate:
     rows = known(scored)
     if rows.is_empty():
         return inference.UNKNOWN
-    move = rows["volatility"].to_numpy()
+    move = rows.select(metrics.LIVE_MOVE).to_series().to_numpy()
     naive, made = (rows[name].to_numpy() / move for name in ("realised_return", "predicted_return"))
     longest: int = rows["horizon"].max()  # type: ignore[assignment]
     found = by_bar(naive - made, naive, rows, longest)
@@ -129,9 +129,9 @@ def by_bar(error: Floats, naive_error: Floats, rows: pl.DataFrame, horizon: int)
 
 
 def known(scored: pl.DataFrame) -> pl.DataFrame:
-    """The rows of gold.scorecard with an outcome, a prediction and its volatility."""
+    """The rows of gold.scorecard with an outcome, a prediction and its expected move."""
     return scored.filter(
-        pl.col("realised_return").is_not_null(), pl.col("predicted_return").is_not_null(), pl.col("volatility") > 0
+        pl.col("realised_return").is_not_null(), pl.col("predicted_return").is_not_null(), metrics.LIVE_MOVE > 0
     )
 
 

@@ -10,9 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+LIVE_MOVE = pl.coalesce("expected_move", "volatility")
+"""The expected move of a row of gold.scorecard; an earlier release kept only the volatility that was predicted."""
 
 _Z95 = 1.959963984540054
 

@@ -213,12 +213,12 @@ def card(settings: Settings, record: ModelRecord) -> str:
 
 
 def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
-    """A version's rows of gold.model_metrics, by fold and symbol."""
+    """A version's rows of gold.model_metrics, by fold and symbol; what an earlier release did not measure is null."""
     table = MODEL_METRICS.open(settings)
     if table is None:
         return []
-    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol")
-    return found.collect().to_dicts()
+    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol").collect()
+    return pl.concat([MODEL_METRICS.empty, found], how="diagonal_relaxed").to_dicts()
 
 
 # -- writing ---------------------------------------------------------------------------------------------

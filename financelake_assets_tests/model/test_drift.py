@@ -80,6 +80,7 @@ def scorecard(predicted: np.ndarray, realised: np.ndarray) -> pl.DataFrame:
             "event_time": [start + timedelta(days=day) for day in range(len(predicted))],
             "predicted_return": predicted,
             "realised_return": realised,
+            "expected_move": 0.02,
             "volatility": 0.02,
             "symbol": "A",
             "horizon": 1,
@@ -94,6 +95,17 @@ def test_live_skill_tells_good_from_bad_from_unknown():
     assert not live_skill(scorecard(np.zeros(500), realised)).worse
     assert not live_skill(scorecard(-realised[:100], realised[:100])).worse  # too few
     assert live_skill(scorecard(realised, realised).head(0)).rows == 0
+
+
+def test_the_unit_of_live_skill_is_the_expected_move_and_not_what_the_model_says_itself():
+    realised = np.random.default_rng(7).standard_normal(500) * 0.02
+    rows = scorecard(np.where(realised > 0, realised / 2, -realised), realised)
+    plain = live_skill(rows).skill
+    # a model that calls its own bad days wild would hide them in units of its own volatility
+    boastful = rows.with_columns(volatility=pl.when(pl.col("realised_return") > 0).then(0.001).otherwise(1.0))
+    assert live_skill(boastful).skill == plain
+    earlier = boastful.with_columns(expected_move=pl.lit(None, pl.Float64))
+    assert live_skill(earlier).skill == pytest.approx(0.75, abs=0.01)  # all that it can be told by
 
 
 # -- false alarms and power on simulated markets -------------------------------------------------------------
