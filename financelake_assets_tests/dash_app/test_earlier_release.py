@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ def earlier(tmp_path: Path) -> Settings:
         reference=json.dumps(dict.fromkeys(JUDGED, SPREAD)),
         parameters=json.dumps(ModelSettings().model_dump(mode="json", exclude={"retrain_days", "holdout_since"})),
         trials=20,
+        train_start=datetime(1990, 1, 2, tzinfo=UTC),
+        train_end=datetime(2025, 1, 2, tzinfo=UTC),
     )
     written.write_gold(now, rows)
     written.write_scorecard(now, rows)
@@ -124,7 +126,7 @@ def test_the_card_of_an_old_version_says_what_was_not_asked(earlier: Settings) -
 def test_the_portfolio_goes_on_from_an_old_book(earlier: Settings) -> None:
     taken = EQUITY.scan(earlier).collect()
     assert Standing(earlier).refresh().steps == 0
-    after = written.bars(SYMBOLS, 0).filter(pl.col("event_time") > taken["event_time"].max() - timedelta(days=60))
+    after = written.bars(SYMBOLS, 0, 60)
     gold = written.gold_of(after).join(SIGNALS.scan(earlier).collect(), on=["symbol", "event_time"], how="anti")
     written.write_bars(earlier, after.join(gold, on=["symbol", "event_time"], how="semi"))
     for table in (PREDICTIONS, SIGNALS):

@@ -171,7 +171,7 @@ def test_age_makes_a_training_due_long_before_enough_rows_have_come_and_before_t
     month = replace(READY, trained_rows=READY.silver_rows - 190, trained_days=settings.trains_after_days)
     decision = training_due(month, settings)
     assert decision.due
-    assert "30 days ago, 190 new silver rows" in decision.why
+    assert "30 days ago; 190 new silver rows" in decision.why
     assert settings.trains_after_days < settings.max_age_days
     assert not training_due(replace(month, trained_days=29.9), settings).due
     assert not training_due(replace(month, trained_rows=month.silver_rows), settings).due  # nothing new to learn
