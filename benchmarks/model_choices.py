@@ -1,7 +1,8 @@
 """Variants of the model compared inside the training period, by walk-forward.
 
-The last 20 % of every symbol are dropped first. The rest is split into five parts of time. A forest of the earlier
-parts predicts each part except the first, and earlier predictions calibrate it, as in ``model.training``.
+The bars of every symbol from its cut-off on, the last 20 % of them, are dropped first. The rest is split into five
+parts of time. A forest of the earlier parts predicts each part except the first, and earlier predictions calibrate it,
+as in ``model.training``.
 scikit-learn's forest replaces MLlib's: same features, trees, depth and share of rows. Prints JSON lines: for each
 variant, skill with its 95 % interval, and the information coefficient's t, over all symbols and by symbol. Then a
 direction classifier, a volatility regressor and a label with a delay of one bar, each beside what it would replace.
@@ -24,14 +25,16 @@ import polars as pl
 from _lake import packaged_bars, spark_session
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from financelake_assets.config import ModelSettings
-from financelake_assets.model import metrics, outputs, pipeline, training
+from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.model import judgement, metrics, outputs, pipeline, training
 from financelake_assets.model.evaluation import ALL, HOLDOUT, evaluate
 from financelake_assets.model.features import FEATURES
-from financelake_assets.model.splits import Fold, in_holdout, walk_forward
+from financelake_assets.model.holdout import cut_offs, in_holdout
+from financelake_assets.model.splits import Fold, walk_forward
 
 Predict = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 SETTINGS = ModelSettings()
+COSTS = execution_costs(SignalSettings(), PortfolioSettings())
 SHOWN = ("skill", "skill_low", "skill_high", "ic_t", "oos_r2_return")
 
 
@@ -42,11 +45,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with spark_session() as session:
         rows = pipeline.local(training._labelled(packaged_bars(session), SETTINGS))
-    rows = rows.filter(
-        ~pl.Series(
-            in_holdout(rows["symbol"].to_numpy().astype(str), rows["event_time"].to_numpy(), SETTINGS.holdout_fraction)
-        )
-    ).sort("event_time", "symbol")
+    symbol, event_time = rows["symbol"].to_numpy().astype(str), rows["event_time"].to_numpy()
+    held = in_holdout(symbol, event_time, SETTINGS.holdout_fraction, cut_offs(SETTINGS))
+    rows = rows.filter(~pl.Series(held)).sort("event_time", "symbol")
     folds = walk_forward(rows["event_time"].to_numpy(), 4, timedelta(days=1))
     for name, predict in variants().items():
         if arguments.only is None or arguments.only in name:
@@ -187,7 +188,7 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
 def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str, Any]:
     """Metrics of a variant over folds 2 to 4, by symbol."""
     scored = walked(rows, folds, predict).select(*training._FACTS, *outputs.OUTPUTS, "fold")
-    found = training._judge(rows.select(training._FACTS), scored, folds, SETTINGS)
+    found = training._judge(rows.select(training._FACTS), scored, folds, SETTINGS, COSTS)
     found = replace(found, rows=found.rows.with_columns(pl.lit(True).alias("held_out")))
     return {
         row["symbol"]: {name: round(row[name], 4) for name in SHOWN}
@@ -215,12 +216,12 @@ def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[st
         return made.predict_proba(tested.select(inputs).to_numpy())[:, 1]
 
     scored = walked(rows, folds, encoded(200)).select(*training._FACTS, *outputs.OUTPUTS, "fold")
-    regressor = by_errors(training._judge(rows.select(training._FACTS), scored, folds, SETTINGS).rows)
+    regressor = by_errors(training._judge(rows.select(training._FACTS), scored, folds, SETTINGS, COSTS).rows)
     classifier = walked(rows, folds, classify).select("symbol", "event_time", pl.col(outputs.RAW).alias("classified"))
     both = regressor.join(classifier, on=["symbol", "event_time"])
     up = (both["realised_return"] > 0).to_numpy()
     ours, theirs = both["by_errors"].to_numpy(), both["classified"].to_numpy()
-    gain = metrics.skill_interval(theirs - up, ours - up, both["event_time"].to_numpy())
+    gain = judgement.by_bar(theirs - up, ours - up, both, SETTINGS.horizon).interval
     return {
         "rows": len(both),
         "brier_regressor": round(metrics.brier(ours, up), 5),

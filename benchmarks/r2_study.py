@@ -8,8 +8,9 @@ Each forecast is tested on each symbol's last 20 % (the test period), beside rep
 - *ours*: the product's own training, walk-forward: a forest that was trained only on earlier labels predicts each row;
 - *naive*: the last close.
 
-*Skill* is ``1 - MSE/MSE_naive`` of the price, *skill in moves* that of the return in units of the expected move, each
-with its 95 % interval; *5 days' share* is that of the five largest moves in the naive forecast's squared error.
+*Skill* is ``1 - MSE/MSE_naive`` of the return in units of the expected move, where no day outweighs all others, with
+its 95 % interval; *5 days' share* is that of the five largest moves in the naive forecast's squared error of the price.
+A second table has the three answers of ``model.judgement``.
 
 Prints a Markdown table and, with --json, everything as JSON. Starts its own Spark server. No choice used these rows:
 the choices are in model_choices.py, which drops them.
@@ -34,9 +35,9 @@ from sklearn.ensemble import RandomForestRegressor as LocalForest
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.model.evaluation import HOLDOUT
-from financelake_assets.model.metrics import r2, skill, skill_interval
+from financelake_assets.model.holdout import cut_offs, in_holdout
+from financelake_assets.model.metrics import r2
 from financelake_assets.model.pipeline import local
-from financelake_assets.model.splits import in_holdout
 from financelake_assets.model.training import KEY, train
 from financelake_assets.spark_sessions import activated
 
@@ -53,13 +54,28 @@ COLUMNS = (
     ("skill of ours", "+.4f"),
     ("from", "+.4f"),
     ("to", "+.4f"),
-    ("skill in moves", "+.4f"),
-    ("moves from", "+.4f"),
-    ("moves to", "+.4f"),
     ("hit rate", ".3f"),
     ("majority", ".3f"),
     ("IC t", "+.1f"),
     ("5 days' share", ".2f"),
+)
+ANSWERS = (
+    ("rows", "d"),
+    ("predictable", ""),
+    ("clark_west_t", "+.2f"),
+    ("clark_west_mean_t", "+.2f"),
+    ("predictable_q", ".3f"),
+    ("smallest_edge", ".4f"),
+    ("accurate", ""),
+    ("skill", "+.4f"),
+    ("skill_low", "+.4f"),
+    ("skill_high", "+.4f"),
+    ("tradable", ""),
+    ("trades", "d"),
+    ("net_return", "+.4f"),
+    ("net_move", "+.3f"),
+    ("net_move_low", "+.3f"),
+    ("net_move_high", "+.3f"),
 )
 
 
@@ -69,18 +85,22 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with spark_session() as session:
-        found = study(session)
+        found, answers = study(session)
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"r2": found, "answers": answers}, indent=2, default=str))
         return
     names = ["symbol", *(name for name, _ in COLUMNS)]
     print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
     for symbol, row in found.items():
         print("| " + " | ".join([symbol, *(format(row[name], form) for name, form in COLUMNS)]) + " |")
+    print()
+    print("| " + " | ".join(["symbol", *(name for name, _ in ANSWERS)]) + " |\n|" + "---|" * (len(ANSWERS) + 1))
+    for symbol, row in answers.items():
+        print("| " + " | ".join([symbol, *(format(row[name], form) for name, form in ANSWERS)]) + " |")
 
 
-def study(session: SparkSession) -> dict[str, dict[str, Any]]:
-    """All forecasts of every symbol, tested on the same rows."""
+def study(session: SparkSession) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """All forecasts of every symbol, tested on the same rows; and for ours the rows of gold.model_metrics."""
     bars = packaged_bars(session).localCheckpoint()
     trained = train(session, bars, SETTINGS, 0, lambda text: print(text, file=sys.stderr))
     ours = {row["symbol"]: row for row in trained.metrics if row["fold"] == HOLDOUT}
@@ -100,33 +120,24 @@ def study(session: SparkSession) -> dict[str, dict[str, Any]]:
             "skill of ours": one["skill"],
             "from": one["skill_low"],
             "to": one["skill_high"],
-            **_in_moves(trained.judged.rows.filter("held_out", pl.col("symbol") == symbol)),
+            "5 days' share": _of_five_days(trained.judged.rows.filter("held_out", pl.col("symbol") == symbol)),
             "hit rate": one["hit_rate"],
             "majority": one["majority_rate"],
             "IC t": one["ic_t"],
         }
-    return found
+    return found, ours
 
 
-def _in_moves(rows: pl.DataFrame) -> dict[str, float]:
-    """Skill by errors in expected moves, where no day dominates; and the five largest moves' share of the error."""
-    move, actual, made = (_array(rows, name) for name in ("expected_move", "realised_return", "predicted_return"))
-    error, naive = (actual - made) / move, actual / move
-    interval = skill_interval(error, naive, _array(rows, "event_time"))
-    squares = np.sort((_array(rows, "price") * np.expm1(actual)) ** 2)
-    return {
-        "skill in moves": skill(error, naive),
-        "moves from": interval.low,
-        "moves to": interval.high,
-        "5 days' share": float(squares[-5:].sum() / squares.sum()),
-    }
+def _of_five_days(rows: pl.DataFrame) -> float:
+    """How much of the naive forecast's squared error of the price its five largest moves make."""
+    squares = np.sort((_array(rows, "price") * np.expm1(_array(rows, "realised_return"))) ** 2)
+    return float(squares[-5:].sum() / squares.sum())
 
 
 def _levels(bars: pl.DataFrame, judged: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     """Labelled bars with prices on the scale of ``price`` (adjusted where there is one), the next, and the split."""
-    held = in_holdout(
-        labelled["symbol"].to_numpy().astype(str), labelled["event_time"].to_numpy(), SETTINGS.holdout_fraction
-    )
+    symbol, event_time = labelled["symbol"].to_numpy().astype(str), labelled["event_time"].to_numpy()
+    held = in_holdout(symbol, event_time, SETTINGS.holdout_fraction, cut_offs(SETTINGS))
     marked = labelled.with_columns(pl.Series("held_out", held))
     # all forecasts must be tested on exactly the same rows
     both = marked.filter("held_out").join(judged.filter("held_out"), on=list(KEY), how="full")

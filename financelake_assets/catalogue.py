@@ -18,7 +18,7 @@ from financelake_assets.gold.schema import (
     SIGNALS,
     SUMMARY,
 )
-from financelake_assets.model.schema import DRIFT, MODEL_METRICS, MODELS
+from financelake_assets.model.schema import DRIFT, MODEL_METRICS, MODELS, TRIALS
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, REPLAYS, SOURCES, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.progress import PROGRESS
@@ -35,7 +35,7 @@ SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
 TABLES: tuple[TableSpec, ...] = (
     UNIVERSE,
     *(BARS, TICKS, QUARANTINE, REPLAYS, FINDINGS, SOURCES),
-    *(MODELS, MODEL_METRICS, DRIFT),
+    *(MODELS, MODEL_METRICS, DRIFT, TRIALS),
     *SCORED,
     *PAPER,
     *SUMMARIES,

@@ -14,14 +14,15 @@ from dash_app.charts.theme import Palette
 from dash_app.data.market import plotted
 from dash_app.data.portfolio import AccountView
 
-NAMES = {"equity": "Signals", "buy_and_hold": "Buy and hold", "random": "Random directions"}
-_DASHES = {"equity": "solid", "buy_and_hold": "dash", "random": "dot"}
+NAMES = {"equity": "Signals", "buy_and_hold": "Buy and hold"}
+_DASHES = {"equity": "solid", "buy_and_hold": "dash"}
+_BAND = {"luck_low": "Directions by lot, 5 %", "luck_high": "Directions by lot, 95 %"}
 
 
 def equity(account: AccountView, colours: Palette) -> Figure:
-    """Equity beside its two comparisons, with the drawdown below."""
+    """Equity beside buy-and-hold and the band of random directions, with the drawdown below."""
     rows = account.equity
-    inks = {"equity": colours.accent, "buy_and_hold": colours.ink, "random": colours.muted}
+    inks = {"equity": colours.accent, "buy_and_hold": colours.ink}
     x = rows.select(plotted(pl.col("event_time"), account.interval)).to_series().to_list()
     lines: list[Trace] = [
         {
@@ -34,6 +35,19 @@ def equity(account: AccountView, colours: Palette) -> Figure:
             "hovertemplate": f"{name} %{{y:,.0f}}<extra></extra>",
         }
         for column, name in NAMES.items()
+    ]
+    band: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": x,
+            "y": rows[column].to_list(),
+            "line": {"color": colours.muted, "width": 1, "dash": "dot"},
+            **({"fill": "tonexty", "opacity": 0.5} if column == "luck_high" else {}),
+            "hovertemplate": f"{name} %{{y:,.0f}}<extra></extra>",
+        }
+        for column, name in _BAND.items()
     ]
     drawdown: Trace = {
         "type": "scatter",
@@ -60,7 +74,7 @@ def equity(account: AccountView, colours: Palette) -> Figure:
         "yaxis": {**axis, "domain": [0.3, 1], "tickformat": ",.0f"},
         "yaxis2": {**axis, "domain": [0, 0.22], "tickformat": ".0%", "nticks": 4, "rangemode": "tozero"},
     }
-    return {"data": [*lines, drawdown], "layout": layout}
+    return {"data": [*band, *lines, drawdown], "layout": layout}
 
 
 def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:

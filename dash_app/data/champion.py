@@ -17,6 +17,8 @@ from dash_app.data.lake_reader import Snapshot
 Row = dict[str, Any]
 ALL = "ALL"
 HOLDOUT = 0
+ANSWERS = {"edge": "yes", "no edge": "no", "worse": "worse", "not enough data": "too little data"}
+"""The word for an answer to one of the three questions."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,25 @@ def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
     return found.row(-1, named=True) if not found.is_empty() else None
 
 
+def of_earlier_release(snapshot: Snapshot) -> frozenset[str]:
+    """The versions whose metrics lack the three questions."""
+    rows = snapshot.metrics
+    if rows.is_empty():
+        return frozenset()
+    asked = rows.group_by("model_version").agg(pl.col("predictable").is_not_null().any())
+    return frozenset(asked.filter(~pl.col("predictable"))["model_version"])
+
+
 def figures(row: Row) -> list[Figure]:
     """The most important figures, in the order in which to read them."""
     hit = (wording.percent(row["hit_rate_low"], 1), wording.percent(row["hit_rate_high"], 1))
     return [
+        *_answers(row),
         Figure(
             "R² of the price",
             wording.number(row["r2_price"], 4),
             f"naive {wording.number(row['r2_price_naive'], 4)}",
             "A high value says little: a forecast that repeats the last price scores about as high.",
-        ),
-        Figure(
-            "Skill over naive",
-            wording.percent(row["skill"], 2, sign=True),
-            f"{wording.percent(row['skill_low'], 2, sign=True)} to {wording.percent(row['skill_high'], 2, sign=True)}",
-            "1 \N{MINUS SIGN} MSE/MSE of the naive forecast. Above zero is better than to repeat the last price.",
         ),
         Figure(
             "Direction right",
@@ -89,6 +95,42 @@ def figures(row: Row) -> list[Figure]:
             if wording.known(row.get("mase_naive"))
             else "1: the naive forecast's error in training",
             "Mean error, divided by the naive forecast's mean error on the training bars.",
+        ),
+    ]
+
+
+def _word(answer: str | None) -> str:
+    return ANSWERS.get(answer or "", answer or wording.UNKNOWN)
+
+
+def _answers(row: Row) -> list[Figure]:
+    """The three questions, each with its answer and what it rests on; versions of an earlier release have none."""
+    if row.get("predictable") is None:
+        return []
+    skill, earned = (
+        f"{wording.percent(row[low], 2, sign=True)} to {wording.percent(row[high], 2, sign=True)}"
+        for low, high in (("skill_low", "skill_high"), ("net_move_low", "net_move_high"))
+    )
+    trades = f"{wording.count(row['trades'])} trades, {wording.percent(row['net_return'], 2, sign=True)} each"
+    return [
+        Figure(
+            "Predictable?",
+            _word(row["predictable"]),
+            f"t {wording.number(row['predictable_t'], 2)}; this much data shows a skill of "
+            f"{wording.percent(row['smallest_edge'], 2)} or more",
+            "Whether it says something that neither zero nor the mean of the training rows does (Clark & West).",
+        ),
+        Figure(
+            "Accurate?",
+            _word(row["accurate"]),
+            f"skill {wording.percent(row['skill'], 2, sign=True)}: {skill}",
+            "1 \N{MINUS SIGN} MSE/MSE of repeating the last price, in expected moves, with its 95 % interval.",
+        ),
+        Figure(
+            "Tradable?",
+            _word(row["tradable"]),
+            f"{trades}: {earned} of an expected move" if row["trades"] else "no forecast beat its costs",
+            "In at the next bar's open and out as many bars later as it predicts, net of costs and slippage.",
         ),
     ]
 

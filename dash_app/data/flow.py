@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.model.metrics import LIVE_MOVE
 
 _NEWEST = 100
 
@@ -81,7 +82,13 @@ def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | Non
     if rows.is_empty():
         return None
     acted = rows.filter(pl.col("signal").is_in(["BUY", "SELL"]))
-    error, naive = (float((rows[name] ** 2).sum()) for name in ("price_error", "naive_price_error"))
+    executed = acted.filter(pl.col("traded_return").is_not_null())
+    known = pl.col("realised_return").is_not_null() & pl.col("predicted_return").is_not_null() & (LIVE_MOVE > 0)
+    moves = rows.filter(known).select(
+        naive=pl.col("realised_return") / LIVE_MOVE,
+        error=(pl.col("realised_return") - pl.col("predicted_return")) / LIVE_MOVE,
+    )
+    error, naive = (float((moves[name] ** 2).sum()) for name in ("error", "naive"))
     return Record(
         scored=rows.height,
         hit_rate=_number(rows["hit"].cast(pl.Float64).mean()),
@@ -89,7 +96,7 @@ def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | Non
         coverage=_number(rows["coverage"].mean()),
         skill=1 - error / naive if naive else None,
         acted=acted.height,
-        net_return=_number(acted["net_return"].mean()),
+        net_return=_number(executed["net_return"].mean()),
     )
 
 

@@ -272,7 +272,11 @@ def record(found: Record | None) -> Children:
         html.Dl(
             [
                 fact("Predictions scored", wording.count(found.scored), "with a known outcome"),
-                fact("Skill over naive", wording.percent(found.skill, 2, sign=True), "above zero is better"),
+                fact(
+                    "Skill over naive",
+                    wording.percent(found.skill, 2, sign=True),
+                    "in expected moves; above zero is better",
+                ),
                 fact("Direction right", wording.percent(found.hit_rate, 1), "of the predicted rises and falls"),
                 fact(
                     "Inside the interval",
@@ -280,7 +284,11 @@ def record(found: Record | None) -> Children:
                     f"promised {wording.percent(found.coverage, 0)}",
                 ),
                 fact("BUY and SELL", wording.count(found.acted), "signals among them"),
-                fact("Mean return of those", wording.percent(found.net_return, 2, sign=True), "each, net of costs"),
+                fact(
+                    "Mean return of those",
+                    wording.percent(found.net_return, 2, sign=True),
+                    "each, from the next open, net of costs",
+                ),
             ],
             className="facts",
         )

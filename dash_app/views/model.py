@@ -14,10 +14,13 @@ from dash_app.charts.figures import importance, skill
 from dash_app.charts.theme import Palette
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
-from dash_app.views.model_card import VERDICTS, card
+from dash_app.views.model_card import card, verdict
 from dash_app.views.parts import Children, plain_table
+from financelake_assets.model.verdict import QUESTIONS
 
 _MINUTES = "%Y-%m-%d %H:%M"
+
+_ANSWERED = ("Predictable", "Accurate", "Tradable")
 
 _STILL: Any = {"displayModeBar": False, "responsive": True}
 
@@ -63,6 +66,9 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "Bars",
         "R² price",
         "naive",
+        "Predictable",
+        "Accurate",
+        "Tradable",
         "Skill",
         "95 % interval",
         "Direction",
@@ -72,7 +78,6 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "Coverage",
         "QLIKE",
         "realised",
-        "Verdict",
     ]
     body = [
         [
@@ -80,6 +85,7 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             wording.count(row["rows"]),
             wording.number(row["r2_price"], 4),
             wording.number(row["r2_price_naive"], 4),
+            *(champion.ANSWERS.get(row[name], row[name] or wording.UNKNOWN) for name in QUESTIONS),
             wording.percent(row["skill"], 2, sign=True),
             f"{wording.percent(row['skill_low'], 1, sign=True)} to {wording.percent(row['skill_high'], 1, sign=True)}",
             wording.percent(row["hit_rate"], 1),
@@ -89,12 +95,11 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             wording.percent(row["coverage"], 1),
             wording.number(row["qlike"], 3),
             wording.number(row["qlike_naive"], 3),
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
         ]
         for row in holdout.to_dicts()
     ]
-    caption = "The holdout: the latest part of each symbol, which no choice about the model used"
-    return [html.H2("By symbol", className="section"), plain_table(caption, names, body, ("Verdict", "Status", "Why"))]
+    caption = "The holdout: bars from each symbol's cut-off on, which no choice used. Skill is in expected moves."
+    return [html.H2("By symbol", className="section"), plain_table(caption, names, body, _ANSWERED)]
 
 
 def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:
@@ -183,13 +188,13 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
 def _champions(snapshot: Snapshot) -> Children:
     """Which version was the champion at which time."""
     rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True).to_dicts()
-    ends = [None, *[row["promoted_at"] for row in rows]]
+    ends, earlier = [None, *[row["promoted_at"] for row in rows]], champion.of_earlier_release(snapshot)
     body: list[list[Any]] = [
         [
             row["model_version"],
             wording.moment(row["promoted_at"], _MINUTES),
             "in use" if end is None else wording.moment(end, _MINUTES),
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+            verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
         ]
         for row, end in zip(rows, ends, strict=False)
     ]
@@ -201,13 +206,14 @@ def _champions(snapshot: Snapshot) -> Children:
 
 
 def _versions(snapshot: Snapshot) -> Children:
+    earlier = champion.of_earlier_release(snapshot)
     names = ["Version", f"Trained ({wording.zone()})", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
     body = [
         [
             row["model_version"],
             wording.moment(row["trained_at"], _MINUTES),
             row["status"] or wording.UNKNOWN,
-            VERDICTS.get(row["verdict"], ("", row["verdict"] or wording.UNKNOWN))[1],
+            verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
             wording.count(row["silver_rows"]),
             wording.count(row["silver_version"]),
             html.Span(row["status_reason"] or "", className="long"),

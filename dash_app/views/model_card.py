@@ -9,18 +9,31 @@ from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, notice
 
-VERDICTS = {
-    "edge": ("better", "Better than the naive forecast"),
-    "no edge": ("same", "No better than the naive forecast"),
-    "not enough data": ("same", "Too few bars to compare it with the naive forecast"),
+_VERDICTS = {
+    "edge": ("better", "It predicts a part of the next return"),
+    "no edge": ("same", "It predicts nothing of the next return"),
+    "worse": ("worse", "It predicts the opposite of the next return"),
+    "not enough data": ("same", "Too few bars for a verdict"),
 }
 """The registry's verdict on a version, as a CSS class and a sentence."""
 
 _MEANINGS = {
-    "edge": "On unseen bars its errors were smaller than those of a forecast that repeats the last price.",
-    "no edge": "On unseen bars, a forecast that repeats the last price was as good. Its intervals can still be right.",
+    "edge": "Beyond chance, on unseen bars. Whether its errors are small and whether a trade earns anything are "
+    "separate questions.",
+    "no edge": "On unseen bars, it shows nothing beyond chance. Its intervals can still be right.",
+    "worse": "Beyond chance, on unseen bars: the price went against its predictions, and against large ones most.",
     "not enough data": "There are too few unseen bars for a verdict.",
 }
+
+
+_EARLIER = "Its verdict is on squared errors of the price. The next training asks three questions instead."
+
+
+def verdict(word: str | None, *, earlier: bool = False) -> tuple[str, str]:
+    """A version's verdict as a CSS class and in words; an earlier release asked another question."""
+    if earlier:
+        return "same", f"Judged by an earlier release: {word or 'no verdict'}"
+    return _VERDICTS.get(word or "", ("same", word or "No verdict"))
 
 
 def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
@@ -32,7 +45,9 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
         return [notice("No figures yet", f"The model {record['model_version']} was not evaluated on {scope}.")]
-    kind, words = VERDICTS.get(row["verdict"], ("same", row["verdict"] or "No verdict"))
+    earlier = record["model_version"] in champion.of_earlier_release(snapshot)
+    kind, words = verdict(row["verdict"], earlier=earlier)
+    meaning = _EARLIER if earlier else _MEANINGS.get(row["verdict"], "")
     trained = (
         f"trained {wording.moment(record['trained_at'], '%Y-%m-%d %H:%M')} {wording.zone()}"
         if record["trained_at"]
@@ -40,7 +55,7 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
     )
     return [
         html.P(html.Strong(words, className=f"verdict {kind}")),
-        html.P(_MEANINGS.get(row["verdict"], ""), className="muted"),
+        html.P(meaning, className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
         html.P(
             f"Random forest {record['model_version']}, {trained} on {wording.count(record['silver_rows'])} bars "

@@ -14,7 +14,8 @@ from dash_app.views.parts import Children, aria, fact, notice, plain_table
 from financelake_assets.config import PortfolioSettings
 
 _SHOWN_TRADES = 30
-_CURVES = {"signals": "Signals", "buy_and_hold": "Buy and hold", "random": "Random directions"}
+_HARDLY_LUCK = 0.05
+_CURVES = {"signals": "Signals", "buy_and_hold": "Buy and hold"}
 _STATISTICS = (
     ("total_return", "Return since the start", "percent"),
     ("yearly_return", "Return per year", "percent"),
@@ -24,7 +25,8 @@ _STATISTICS = (
     ("sortino", "Sortino ratio", "number"),
     ("calmar", "Calmar ratio", "number"),
     ("probabilistic_sharpe", "Probability that the true Sharpe ratio is above zero", "percent"),
-    ("deflated_sharpe", "The same, deflated by the number of versions", "percent"),
+    ("deflated_sharpe", "The same, deflated by the number of strategies tried", "percent"),
+    ("luck_p", "Probability that random directions do as well", "percent"),
 )
 _LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
 _WHYS = {
@@ -77,18 +79,23 @@ def missing(snapshot: Snapshot) -> html.Div:
 def in_words(account: AccountView) -> str:
     """The result of the account, in two sentences."""
     told = account.statistics
-    signals, hold, lot = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold", "random"))
+    signals, hold = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold"))
     since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
-    compared = [value for value in (hold, lot) if wording.known(value)]
     verdict = ""
-    if signals is not None and wording.known(signals) and len(compared) == 2:
-        better = sum(signals > value for value in compared)
-        verdict = ("It did worse than both.", "It did better than one of them.", "It did better than both.")[better]
+    if signals is not None and hold is not None and wording.known(signals) and wording.known(hold):
+        verdict = " It did better than that." if signals > hold else " It did not do better than that."
     return (
         f"Trading the {account.name} signals on paper since {since} earned {_signed(signals)} net of costs; buying and "
-        f"holding the same symbols {_signed(hold)}, trading at the same times in random directions {_signed(lot)}. "
-        f"{verdict}"
+        f"holding the same symbols {_signed(hold)}.{verdict} {_luck(told.get('signals', {}).get('luck_p'))}"
     )
+
+
+def _luck(p: float | None) -> str:
+    """How likely the same positions in directions by lot do as well."""
+    if not wording.known(p):
+        return ""
+    said = "That is hardly luck." if p is not None and p <= _HARDLY_LUCK else "That can be luck."
+    return f"The same positions in directions by lot do as well with a probability of {wording.percent(p, 1)}. {said}"
 
 
 def kill_switch(account: AccountView, rules: PortfolioSettings) -> html.Div:
@@ -114,8 +121,9 @@ def chart_words(account: AccountView) -> str:
         f"{wording.count(rows.height)} steps from {wording.bar_time(rows['event_time'][0], account.interval)} to "
         f"{wording.bar_time(rows['event_time'][-1], account.interval)} {wording.zone(account.interval)}: "
         f"equity {_money(rows['equity'][0])} to "
-        f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, random directions to "
-        f"{_money(rows['random'][-1])}. Below: drawdown from the peak since the kill switch was last active."
+        f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, the same positions in "
+        f"random directions to between {_money(rows['luck_low'][-1])} and {_money(rows['luck_high'][-1])} in nine of "
+        "ten cases. Below: drawdown from the peak since the kill switch was last active."
     )
 
 
@@ -162,8 +170,8 @@ def _statistics(account: AccountView) -> Children:
         html.H2("Beside buy-and-hold and random directions", className="section"),
         plain_table("Yearly ratios with a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
         html.P(
-            f"Over {wording.count(steps)} steps; {wording.count(tried)} model version(s) were tried. With few steps "
-            "every ratio is uncertain: the probabilities show how uncertain.",
+            f"Over {wording.count(steps)} steps; the best of {wording.count(tried)} strategies that were tried. With "
+            "few steps every ratio is uncertain: the probabilities show how uncertain.",
             className="fine",
         ),
     ]

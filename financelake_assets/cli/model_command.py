@@ -72,6 +72,41 @@ def reproduce(version: Annotated[str, typer.Argument(help="A version from `finan
     out.print(f"{version}, trained again, gives the same predictions for all {found.bars} bars")
 
 
+@app.command()
+def trials(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+    """Show every strategy that was tried in this lake; the deflated Sharpe ratio counts them."""
+    from financelake_assets.cli.console import print_json
+    from financelake_assets.model import trials as ledger
+
+    settings = get_settings()
+    found = ledger.ledger(settings).to_dicts()
+    if as_json:
+        print_json([{**row, "tried_at": row["tried_at"].isoformat()} for row in found])
+        return
+    table = Table("tried", "what", "variants", "Sharpe a day", "days")
+    for row in found:
+        sharpe = "" if row["sharpe"] is None else f"{row['sharpe']:+.4f}"
+        table.add_row(f"{row['tried_at']:%Y-%m-%d %H:%M}", row["what"], str(row["variants"]), sharpe, str(row["steps"]))
+    out.print(table)
+    count = ledger.tried(settings).count
+    err.print(f"{count} in all: {len(ledger.BEFORE)} before this release's settings were chosen, and those above.")
+
+
+@app.command()
+def tried(
+    what: Annotated[str, typer.Argument(help="What was compared, in words.")],
+    variants: Annotated[int, typer.Option(min=1, help="How many strategies were compared.")] = 1,
+) -> None:
+    """Tell the ledger of a search that was made elsewhere, so that its best is not taken for more than luck."""
+    from financelake_assets.model import trials as ledger
+
+    settings = get_settings()
+    if ledger.note(settings, ledger.Trial(what, {}, variants=variants)):
+        out.print(f"noted; {ledger.tried(settings).count} strategies were tried in all")
+    else:
+        out.print("that is in the ledger already: say in words how this search differs")
+
+
 def versions() -> list[dict[str, Any]]:
     """The registry's versions as plain values."""
     from financelake_assets.model import registry

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from financelake_assets.config.group import Group
 
@@ -30,6 +31,12 @@ class FeedSettings(Group):
     live_days: int = Field(365, ge=0, description="the last days of each symbol that are played as live")
 
 
+_OF_JUDGING = (
+    *("folds", "holdout_fraction", "holdout_since", "coverage"),
+    *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
+)
+
+
 class ModelSettings(Group):
     """The random forest. Chosen inside the training period (docs/decisions/0003-model-choices.md)."""
 
@@ -46,12 +53,33 @@ class ModelSettings(Group):
         None, ge=30, description="a sliding window: learn from so many days; unset is all history, an expanding one"
     )
     holdout_fraction: float = Field(
-        0.2, gt=0, lt=0.9, description="latest part of each symbol, never trained on before it is scored"
+        0.2, gt=0, lt=0.9, description="latest part of each symbol without a cut-off, which the verdict rests on"
+    )
+    holdout_since: dict[str, date] = Field(
+        {}, description="by symbol, the day from which on nothing was looked at when settings were chosen: its cut-off"
     )
     coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
     min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
     retrain_rows: int = Field(5_000, ge=100, description="new silver rows since the last training that start the next")
+    retrain_days: float | None = Field(
+        None, gt=0, description="age of the newest model at which the next training starts; unset is max_age_days / 3"
+    )
     max_age_days: float = Field(90, gt=0, description="older champions give no signals")
+
+    @model_validator(mode="after")
+    def _trains_before_the_champion_expires(self) -> Self:
+        if self.trains_after_days >= self.max_age_days:
+            raise ValueError(f"retrain_days must be below max_age_days, {self.max_age_days:g}")
+        return self
+
+    @property
+    def trains_after_days(self) -> float:
+        """Age of the newest model at which the next training starts, however few bars are new."""
+        return self.max_age_days / 3 if self.retrain_days is None else self.retrain_days
+
+    def of_the_forest(self) -> dict[str, Any]:
+        """What decides what a version predicts, as plain values: not when and how it is judged."""
+        return self.model_dump(mode="json", exclude=set(_OF_JUDGING))
 
 
 class SignalSettings(Group):
@@ -101,3 +129,8 @@ class PortfolioSettings(Group):
     )
     kill_switch_bars: int = Field(20, ge=1, description="steps without positions after the kill switch")
     seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")
+
+
+def execution_costs(signals: SignalSettings, portfolio: PortfolioSettings) -> dict[str, float]:
+    """What one execution costs by asset class, slippage included, in basis points."""
+    return {asset_class: cost + portfolio.slippage_bps for asset_class, cost in signals.cost_bps.items()}

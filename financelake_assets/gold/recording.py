@@ -19,7 +19,18 @@ from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 
 _BAR_KEY = list(BARS.key)
-_BAR_COLUMNS = (*SERIES, "event_time", "close", "adj_close", "trades", "topic", "partition", "offset")
+_BAR_COLUMNS = (
+    *SERIES,
+    "event_time",
+    "open",
+    "close",
+    "adj_close",
+    "imputed",
+    "trades",
+    "topic",
+    "partition",
+    "offset",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,8 @@ def record(tables: OpenTables, outcomes: Outcomes) -> Recorded:
         return Recorded(0, 0)
     signals = tables.scan(SIGNALS).filter(near).collect()
     now = datetime.now(UTC)
-    outcome = mature(made, signals, outcomes.bars.select(_BAR_COLUMNS), now)
+    slippage = tables.settings.portfolio.slippage_bps
+    outcome = mature(made, signals, outcomes.bars.select(_BAR_COLUMNS), now, slippage)
     if outcome.is_empty():
         return Recorded(0, 0)
     scorecard = tables.scan(SCORECARD).filter(near).collect()
@@ -90,5 +102,5 @@ def unscored(settings: Settings, bars_version: int) -> pl.DataFrame:
     """
     bars = BARS.scan(settings, bars_version).select(_BAR_COLUMNS).collect()
     predictions, signals = PREDICTIONS.scan(settings).collect(), SIGNALS.scan(settings).collect()
-    outcome = mature(predictions, signals, bars, datetime.now(UTC))
+    outcome = mature(predictions, signals, bars, datetime.now(UTC), settings.portfolio.slippage_bps)
     return outcome.join(SCORECARD.scan(settings).select(KEY).collect(), on=KEY, how="anti")

@@ -24,9 +24,15 @@ _FORECAST = {
 """Rules for every forecast. Delta does not check them, so that signals are fast; a check in Dagster does."""
 
 _BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume")
-_FORECAST_COLUMNS = ("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up")
+_FORECAST_COLUMNS = (
+    *("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up"),
+    "expected_move",
+)
 OUTCOME = BARS.columns("close", "adj_close")
 """The columns from which the outcome of a prediction is computed."""
+
+_TRADED = (*OUTCOME, *BARS.columns("open", "imputed"))
+"""What tells how a trade turned out."""
 
 PREDICTIONS = TableSpec(
     layer="gold",
@@ -42,6 +48,7 @@ PREDICTIONS = TableSpec(
             "upper": pa.float64(),
             "coverage": pa.float64(),
             "volatility": pa.float64(),
+            "expected_move": pa.float64(),
             "probability_up": pa.float64(),
             "model_version": pa.string(),
             "topic": pa.string(),
@@ -113,6 +120,7 @@ SCORECARD = TableSpec(
             "coverage": pa.float64(),
             "covered": pa.bool_(),
             "volatility": pa.float64(),
+            "expected_move": pa.float64(),
             "probability_up": pa.float64(),
             "hit": pa.bool_(),
             "error": pa.float64(),
@@ -124,6 +132,7 @@ SCORECARD = TableSpec(
             "cost_bps": pa.float64(),
             "gross_return": pa.float64(),
             "net_return": pa.float64(),
+            "traded_return": pa.float64(),
             "model_version": pa.string(),
             "base_offset": pa.int64(),
             "topic": pa.string(),
@@ -149,13 +158,16 @@ SCORECARD = TableSpec(
             "covered": (*PREDICTIONS.columns("lower", "upper"), *OUTCOME),
             **dict.fromkeys(("hit", "error", "price_error"), _ERRORS),
             "naive_price_error": (*PREDICTIONS.columns("close"), *OUTCOME),
-            **dict.fromkeys(("gross_return", "net_return"), (*SIGNALS.columns("signal", "cost_bps"), *OUTCOME)),
+            "traded_return": _TRADED,
+            **dict.fromkeys(("gross_return", "net_return"), (*SIGNALS.columns("signal", "cost_bps"), *_TRADED)),
         },
     ),
 )
 
-_JUDGED = SCORECARD.columns("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered")
-_EARNED = SCORECARD.columns("signal", "gross_return", "net_return")
+_JUDGED = SCORECARD.columns(
+    *("realised_return", "predicted_return", "price_error", "naive_price_error", "hit", "covered", "expected_move")
+)
+_EARNED = SCORECARD.columns("signal", "gross_return", "net_return", "traded_return")
 
 CORRECTIONS = TableSpec(
     layer="gold",
@@ -236,7 +248,8 @@ SUMMARY = TableSpec(
     key=("symbol", "interval", "horizon", "model_version"),
     description=(
         "How good the live predictions were, beside the naive forecast: by symbol, class (*stock) and ALL, and by "
-        "model version and ALL. Returns are the mean of BUY and SELL, before and after costs."
+        "model version and ALL. Returns are the mean of BUY and SELL, from the next bar's open, before and after costs "
+        "and slippage."
     ),
     schema=columns(
         {

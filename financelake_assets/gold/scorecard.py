@@ -33,8 +33,10 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
     Returns:
         symbol, interval, event_time and, for bars whose horizon has passed: target_time, realised_close (the close of
         the target bar as published), realised_return (log return, between adjusted closes where there are any; null
-        if a price in between was not positive), base_offset, topic, partition and offset (of the target bar's
-        message). A bar that is built from trades is over when the next one has begun.
+        if a price in between was not positive), traded_return (the part of it that a trade can earn: the simple return
+        from the next bar's open to the close of the target bar; null if nobody could buy at that open, or if the next
+        bar has no open and is the target bar), base_offset, topic, partition and offset (of the target bar's message).
+        A bar that is built from trades is over when the next one has begun.
     """
     ordered = bars.sort(*SERIES, "event_time").with_columns(
         pl.coalesce(_log_return("adj_close"), _log_return("close")).alias("_return")
@@ -44,6 +46,14 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
         return pl.col(name).shift(-count).over(SERIES)
 
     steps = [ahead("_return", count) for count in range(1, horizon + 1)]
+    opened = (pl.col("open") > 0) & ~pl.col("imputed").fill_null("").str.contains("open")
+    # a bar without an open is entered at its close, which leaves nothing of it
+    entry = pl.when(opened).then("open") if horizon == 1 else pl.when(opened).then("open").otherwise("close")
+    entry = pl.when(entry > 0).then(entry)
+    first = (pl.when(pl.col("close") > 0).then("close") / entry).log().shift(-1).over(SERIES)
+    grown = reduce(add, steps[1:], first).exp() - 1
+    # a price below zero has no log return, and is a loss that must not be left out
+    raw = ahead("close") / entry.shift(-1).over(SERIES) - 1
     over = ahead("event_time").is_not_null() & (
         ahead("trades").fill_null(0).eq(0) | ahead("event_time", horizon + 1).is_not_null()
     )
@@ -54,6 +64,7 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
             ahead("event_time").alias("target_time"),
             ahead("close").alias("realised_close"),
             reduce(add, steps).alias("realised_return"),
+            pl.coalesce(grown, raw).alias("traded_return"),
             pl.col("offset").fill_null(-1).alias("base_offset"),
             *(ahead(name).alias(name) for name in ("topic", "partition")),
             ahead("offset").fill_null(-1).alias("offset"),
@@ -64,7 +75,9 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
     )
 
 
-def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame, scored_at: datetime) -> pl.DataFrame:
+def mature(
+    predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame, scored_at: datetime, slippage_bps: float
+) -> pl.DataFrame:
     """Score every prediction whose horizon has passed in ``bars``.
 
     Args:
@@ -72,9 +85,12 @@ def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame,
         signals: the rows of gold.signals with the same keys.
         bars: rows of silver.bars from the first prediction on.
         scored_at: the time of the call.
+        slippage_bps: slippage of one execution, in addition to the signal's costs.
 
     Returns:
-        Rows of gold.scorecard.
+        Rows of gold.scorecard. ``gross_return`` and ``net_return`` are of a trade that follows the signal, in at the
+        next bar's open and out at the close that was predicted, before and after both executions; null for HOLD, and
+        where nobody could have traded.
     """
     made = predictions.drop("topic", "partition", "offset").join(
         signals.select(*KEY, "signal", "reason", "confidence", "cost_bps"), on=KEY, how="left"
@@ -100,9 +116,9 @@ def mature(predictions: pl.DataFrame, signals: pl.DataFrame, bars: pl.DataFrame,
             naive_price_error=pl.col("comparable_close") - naive,
             covered=pl.col("comparable_close").is_between("lower", "upper"),
             hit=_hit(),
-            gross_return=_side() * pl.col("_rise"),
+            gross_return=_side() * pl.col("traded_return"),
         )
-        .with_columns(net_return=pl.col("gross_return") - 2 * pl.col("cost_bps") / 10_000)
+        .with_columns(net_return=pl.col("gross_return") - 2e-4 * (pl.col("cost_bps") + slippage_bps))
         .select(SCORECARD.schema.names)
         .sort(KEY)
     )

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import polars as pl
 from deltalake import write_deltalake
 
-from financelake_assets.config import Settings
+from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold import schema, summaries
 from financelake_assets.gold.paper import performance
 from financelake_assets.gold.paper.book_store import PaperPortfolio
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
-from financelake_assets.model import registry
+from financelake_assets.model import registry, trials
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -67,8 +67,13 @@ class Standing:
     def _performance(self) -> list[TableSpec]:
         equity = self._tables.scan(EQUITY).drop("book").collect()
         trades = self._tables.scan(TRADES).collect()
-        trials = max(1, len(registry.versions(self._settings)))
-        self._replace(PORTFOLIO, performance.statistics_of(equity, trades, trials))
+        record = registry.champion(self._settings)
+        if record is not None:
+            # rules for signals and positions that were changed after the training are another strategy
+            trained = ModelSettings.model_validate(record.parameters)
+            trials.note(self._settings, trials.strategy_trial(trained, self._settings))
+        tried = trials.tried(self._settings)
+        self._replace(PORTFOLIO, performance.statistics_of(equity, trades, tried.count, tried.variance))
         self._replace(POSITIONS, performance.positions_of(self._portfolio.books()))
         return [PORTFOLIO, POSITIONS]
 

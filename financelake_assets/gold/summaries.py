@@ -14,7 +14,7 @@ import polars as pl
 
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import metrics
+from financelake_assets.model import judgement, metrics
 from financelake_assets.storage.delta import TableSpec
 
 ALL = "ALL"
@@ -53,6 +53,7 @@ def summary(scorecard: pl.DataFrame) -> pl.DataFrame:
 def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
     """Rows of gold.scorecard_daily: the outcomes of each day of the bars' own time, by class and interval."""
     acted = pl.col("signal") != "HOLD"
+    executed = pl.col("traded_return").is_not_null()
     return (
         scorecard.group_by("asset_class", "interval", date=pl.col("target_time").dt.truncate("1d"))
         .agg(
@@ -63,7 +64,7 @@ def daily(scorecard: pl.DataFrame) -> pl.DataFrame:
             (pl.col("realised_return") ** 2).mean().alias("mse_naive"),
             pl.col("covered").mean().alias("coverage"),
             acted.sum().cast(pl.Int64).alias("signals"),
-            pl.col("net_return").filter(acted).mean().alias("net_return"),
+            pl.col("net_return").filter(acted & executed).mean().alias("net_return"),
         )
         .select(DAILY.schema.names)
         .sort(DAILY.key)
@@ -131,28 +132,28 @@ def _groups(scorecard: pl.DataFrame) -> Iterator[tuple[str, str | None, str, int
 
 def _judged(part: pl.DataFrame) -> dict[str, Any]:
     known = part.filter(pl.col("realised_return").is_not_null())
-    error, naive = known["error"].to_numpy(), known["realised_return"].to_numpy()
-    period = known["event_time"].dt.replace_time_zone(None).to_numpy()
-    interval = metrics.skill_interval(error, naive, period)
+    naive = known["realised_return"].to_numpy()
+    skill = judgement.skill(known)
     hits, calls = int(part["hit"].sum()), int(part["hit"].count())
     right = metrics.wilson(hits, calls)
-    acted = part.filter(pl.col("net_return").is_not_null())
+    # rows of an earlier release earned from the close that the signal was made of
+    acted = part.filter(pl.col("net_return").is_not_null(), pl.col("traded_return").is_not_null())
     probability, rose = known["probability_up"].to_numpy(), naive > 0
     return {
         "predictions": part.height,
         "start": part["event_time"].min(),
         "end": part["target_time"].max(),
-        "skill": metrics.skill(error, naive) if len(error) else None,
-        "skill_low": interval.low,
-        "skill_high": interval.high,
+        "skill": skill.value,
+        "skill_low": skill.interval.low,
+        "skill_high": skill.interval.high,
         "hit_rate": hits / calls if calls else None,
         "hit_rate_low": right.low,
         "hit_rate_high": right.high,
         "calls": calls,
         "coverage": part["covered"].mean(),
         "coverage_nominal": part["coverage"].mean(),
-        "brier": metrics.brier(probability, rose) if len(error) else None,
-        "brier_naive": metrics.COIN_BRIER if len(error) else None,
+        "brier": metrics.brier(probability, rose) if len(naive) else None,
+        "brier_naive": metrics.COIN_BRIER if len(naive) else None,
         "signals": acted.height,
         "gross_return": acted["gross_return"].mean(),
         "net_return": acted["net_return"].mean(),

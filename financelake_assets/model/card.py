@@ -7,23 +7,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.evaluation import ALL, HOLDOUT
+from financelake_assets.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from financelake_assets.model.record import ModelRecord
 
 _MEANING = {
-    Verdict.EDGE: "On the holdout it is significantly better than the naive forecast, which repeats the last price.",
-    Verdict.NO_EDGE: "On the holdout it is not significantly better than the naive forecast, the last price.",
-    Verdict.NOT_ENOUGH_DATA: "The holdout is too short to compare it with the naive forecast, the last price.",
+    Verdict.EDGE: "On the holdout it predicts a part of the next return, beyond chance.",
+    Verdict.NO_EDGE: "On the holdout it predicts nothing of the next return beyond chance.",
+    Verdict.WORSE: "On the holdout the next return goes against its predictions beyond chance, large ones most: it "
+    "predicts the opposite.",
+    Verdict.NOT_ENOUGH_DATA: "The holdout is too short for a verdict.",
 }
+_ANSWERS = (
+    ("rows", "d", "rows"),
+    ("predictable", "", "predictable"),
+    ("clark_west_t", "+.2f", "t, beyond zero"),
+    ("clark_west_mean_t", "+.2f", "t, beyond the mean"),
+    ("predictable_p", ".4f", "p"),
+    ("predictable_q", ".4f", "q"),
+    ("smallest_edge", ".4f", "smallest edge"),
+    ("accurate", "", "accurate"),
+    ("skill", "+.4f", "skill"),
+    ("skill_low", "+.4f", "from"),
+    ("skill_high", "+.4f", "to"),
+    ("accurate_q", ".4f", "q"),
+    ("tradable", "", "tradable"),
+    ("trades", "d", "trades"),
+    ("net_return", "+.4%", "net a trade"),
+    ("net_move", "+.3f", "in moves"),
+    ("net_move_low", "+.3f", "from"),
+    ("net_move_high", "+.3f", "to"),
+    ("tradable_q", ".4f", "q"),
+)
 _COLUMNS = (
     ("rows", "d", "rows"),
     ("r2_price", ".4f", "R² price"),
     ("r2_price_naive", ".4f", "R² naive"),
-    ("skill", "+.4f", "skill"),
-    ("skill_low", "+.4f", "from"),
-    ("skill_high", "+.4f", "to"),
     ("oos_r2_return", "+.4f", "R² return"),
     ("hit_rate", ".3f", "hit rate"),
     ("majority_rate", ".3f", "majority"),
@@ -40,7 +61,6 @@ _COLUMNS = (
     ("interval_width", ".4f", "width"),
     ("qlike", ".4f", "QLIKE"),
     ("qlike_naive", ".4f", "realised QLIKE"),
-    ("verdict", "", "verdict"),
 )
 
 
@@ -51,24 +71,37 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
         record: the version.
         metrics: its rows of gold.model_metrics.
     """
+    held_out = [row for row in metrics if row["fold"] == HOLDOUT]
+    folds = [row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL]
     return "\n\n".join(
         [
             f"# Model {record.model_version}",
-            f"**Verdict: {record.verdict.value}.** {_MEANING[record.verdict]}",
+            f"**Verdict: {record.verdict.value}.** {_meaning(record, held_out)}",
             f"{record.status.value.capitalize()}: {record.status_reason}.",
             f"A forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}, for the log return "
             f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two "
             "forests with half as many trees: one for the probability of a rise, one for the size of the move.",
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
-            "## The holdout: the latest part of each symbol, predicted out of sample",
-            _table([row for row in metrics if row["fold"] == HOLDOUT]),
+            "## Three answers from the holdout, which no choice used, predicted out of sample",
+            _table(held_out, _ANSWERS),
+            "**Predictable**: it predicts a part of the return that neither zero nor the mean of the training data "
+            "predicts (Clark & West 2007). **Accurate**: its squared errors are smaller than those of a forecast that "
+            "repeats the last price; skill is `1 - MSE/MSE_naive` of returns in units of the expected move. "
+            "**Tradable**: trades that begin at the next bar's open, and end after as many bars as the horizon, earn "
+            "more than their costs and slippage. Each is a two-sided test at 5 %. A day counts once, whatever the "
+            "number of symbols. q is the p-value adjusted for the number of symbols (Benjamini & Hochberg 1995). The "
+            "smallest edge is the skill that this much data shows in four of five cases; for a smaller one, *no edge* "
+            "says little.",
+            "## More about the holdout",
+            _table(held_out, _COLUMNS),
             "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
-            "the naive R². Skill is `1 - MSE/MSE_naive`, with its 95 % interval. The IC one bar later uses the return "
-            "that begins at the next bar's close, which is all that a trade after the prediction can earn. QLIKE is "
-            "the loss of the predicted volatility (less is better), beside that of the recent realised volatility.",
+            "the naive R². The IC one bar later uses the return that begins at the next bar's close, which is all that "
+            "a trade after the prediction can earn. QLIKE is the loss of the predicted volatility (less is better), "
+            "beside that of the recent realised volatility.",
             "## All symbols, fold by fold",
-            _table([row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL], first="fold"),
+            _table(folds, _ANSWERS, first="fold"),
+            _table(folds, _COLUMNS, first="fold"),
             "## The most important inputs",
             "Impurity: how much the trees split on the input. Permutation: how much the squared error on unseen bars "
             "grows when the input is shuffled; around zero, the trees split on noise.",
@@ -83,10 +116,19 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
     )
 
 
+def _meaning(record: ModelRecord, held_out: list[dict[str, Any]]) -> str:
+    if held_out and all(row["predictable"] is None for row in held_out):
+        return (
+            "An earlier release judged this version: its skill is of prices, and the three questions below were not "
+            "asked."
+        )
+    return _MEANING[record.verdict]
+
+
 def _trials(record: ModelRecord) -> str:
     if record.trials is None:
         return "the number of variants that were tried is not recorded."
-    return f"its settings were chosen among {record.trials} variants, compared inside the training period."
+    return f"{record.trials} strategies were tried until this one, with those before this release's settings."
 
 
 def _importance(record: ModelRecord) -> str:
@@ -107,10 +149,10 @@ def _reliability(record: ModelRecord) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: list[dict[str, Any]], first: str = "symbol") -> str:
-    head = [first, *(title for _, _, title in _COLUMNS)]
+def _table(rows: list[dict[str, Any]], shown: tuple[tuple[str, str, str], ...], first: str = "symbol") -> str:
+    head = [first, *(title for _, _, title in shown)]
     lines = [head, ["---"] * len(head)]
-    lines += [[str(row[first]), *(_cell(row[name], form) for name, form, _ in _COLUMNS)] for row in rows]
+    lines += [[str(row[first]), *(_cell(row[name], form) for name, form, _ in shown)] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

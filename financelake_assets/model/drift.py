@@ -12,22 +12,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from financelake_assets.model import metrics
+from financelake_assets.model import judgement, metrics
 from financelake_assets.model.features import FEATURES
+from financelake_assets.model.usual import Usual, limits, psi, usual
 
 LEAST_ROWS = 200
 """With fewer recent bars there is no verdict: the index of two equal distributions is about (bins - 1) / rows."""
 
 LARGE_PSI = 0.25
-"""The usual limit of a large shift (Siddiqi 2006)."""
+"""The usual limit of a large shift (Siddiqi 2006); a feature's own is larger where past stretches went beyond it."""
 
 MOST_DRIFTED = 0.25
-"""If at least this share of the features has a large shift, the model has drifted."""
+"""If more than this share of the features has a large shift, the model has drifted. One in a hundred past stretches has
+a large shift of a given feature, so at most one in 25 has one of a quarter of the features (Markov's inequality)."""
 
 MOST_OUTLIERS = 0.1
+"""Share of outliers from which the model is taken for drifted, where no past stretches had more."""
 
 _BINS = 10
-_FLOOR = 1e-4  # a share of 0 has no logarithm
 # calendar features and the kind of bar change by themselves: no month is like the year
 _NOT_JUDGED = ("weekday_", "season_", "hour_", "is_", "has_", "bars_missed")
 JUDGED = tuple(name for name in FEATURES if not name.startswith(_NOT_JUDGED))
@@ -46,38 +48,54 @@ class Spread:
 
 @dataclass(frozen=True)
 class Reference:
-    """The distributions of the measured features in a version's training data."""
+    """The distributions of the measured features in a version's training data, and the limits of usual shifts."""
 
     features: dict[str, Spread] = field(default_factory=dict)
+    usual: list[Usual] = field(default_factory=list)
 
     def dump(self) -> str:
         """The reference as JSON."""
-        return json.dumps({name: spread.__dict__ for name, spread in self.features.items()})
+        features = {name: spread.__dict__ for name, spread in self.features.items()}
+        return json.dumps({"features": features, "usual": [one.__dict__ for one in self.usual]})
 
     @classmethod
     def parse(cls, text: str | None) -> Reference:
         """The inverse of ``dump``; empty for a version without a reference."""
         stored = json.loads(text or "{}")
+        # an earlier release kept the features alone
+        features = stored["features"] if "usual" in stored else stored
         return cls(
             {
                 name: Spread(tuple(one["edges"]), tuple(one["shares"]), one["least"], one["greatest"])
-                for name, one in stored.items()
-            }
+                for name, one in features.items()
+            },
+            [Usual(**one) for one in stored["usual"]] if "usual" in stored else [],
         )
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Drift of recent bars: ``psi`` by measured feature, ``outliers`` the share of bars outside the training data."""
+    """Drift of recent bars: ``psi`` by measured feature, ``outliers`` the share of bars outside the training data.
+
+    ``usual`` holds the limits from past stretches of the same number of bars; ``None`` if the past is too short.
+    """
 
     rows: int
     psi: dict[str, float]
     outliers: float
+    usual: Usual | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are enough bars, now and in the past, to tell a drift from what is usual."""
+        return self.rows >= LEAST_ROWS and self.usual is not None
 
     @property
     def drifted(self) -> list[str]:
         """Features with a large shift, the largest first."""
-        return sorted((name for name, value in self.psi.items() if value > LARGE_PSI), key=lambda name: -self.psi[name])
+        own = {} if self.usual is None else self.usual.psi
+        large = [name for name, value in self.psi.items() if value > max(LARGE_PSI, own.get(name, 0.0))]
+        return sorted(large, key=lambda name: -self.psi[name])
 
     @property
     def share(self) -> float:
@@ -87,12 +105,19 @@ class Drift:
     @property
     def significant(self) -> bool:
         """Whether the model has drifted."""
-        return self.rows >= LEAST_ROWS and (self.share > MOST_DRIFTED or self.outliers > MOST_OUTLIERS)
+        return self.judged and (self.share > MOST_DRIFTED or self.outliers > self.most_outliers)
+
+    @property
+    def most_outliers(self) -> float:
+        """With a larger share of outliers than this, the model has drifted."""
+        return MOST_OUTLIERS if self.usual is None else max(MOST_OUTLIERS, self.usual.outliers)
 
 
 def reference_of(learnt: pl.DataFrame) -> Reference:
-    """Summarise the features of a version's training data."""
-    return Reference({name: _spread(learnt[name].to_numpy()) for name in JUDGED})
+    """Summarise the features of a version's training data, given in order of time."""
+    values = {name: learnt[name].to_numpy() for name in JUDGED}
+    spreads = {name: _spread(own) for name, own in values.items()}
+    return Reference(spreads, usual(values, {name: np.array(spread.edges) for name, spread in spreads.items()}))
 
 
 def measure(reference: Reference, recent: pl.DataFrame) -> Drift:
@@ -104,12 +129,12 @@ def measure(reference: Reference, recent: pl.DataFrame) -> Drift:
     """
     if recent.is_empty() or not reference.features:
         return Drift(len(recent), {}, 0.0)
-    psi, beyond = {}, np.zeros(len(recent), dtype=bool)
+    found, beyond = {}, np.zeros(len(recent), dtype=bool)
     for name, spread in reference.features.items():
         values = recent[name].to_numpy()
-        psi[name] = _psi(np.array(spread.shares), _shares(values, np.array(spread.edges)))
+        found[name] = float(psi(np.array(spread.shares), _shares(values, np.array(spread.edges))))
         beyond |= (values < spread.least) | (values > spread.greatest)
-    return Drift(len(recent), psi, float(beyond.mean()))
+    return Drift(len(recent), found, float(beyond.mean()), limits(reference.usual, len(recent)))
 
 
 @dataclass(frozen=True)
@@ -128,16 +153,8 @@ class LiveSkill:
 
 def live_skill(scorecard: pl.DataFrame) -> LiveSkill:
     """Compute the skill of one version's rows of gold.scorecard, in units of the expected move."""
-    known = scorecard.filter(
-        pl.col("realised_return").is_not_null(), pl.col("predicted_return").is_not_null(), pl.col("volatility") > 0
-    )
-    if known.is_empty():
-        return LiveSkill(0, float("nan"), metrics.NOWHERE)
-    move = known["volatility"].to_numpy()
-    naive = known["realised_return"].to_numpy() / move
-    error = naive - known["predicted_return"].to_numpy() / move
-    times = known["event_time"].dt.replace_time_zone(None).to_numpy()
-    return LiveSkill(len(known), metrics.skill(error, naive), metrics.skill_interval(error, naive, times))
+    found = judgement.skill(scorecard)
+    return LiveSkill(judgement.known(scorecard).height, found.value, found.interval)
 
 
 def _spread(values: metrics.Floats) -> Spread:
@@ -149,9 +166,3 @@ def _spread(values: metrics.Floats) -> Spread:
 def _shares(values: metrics.Floats, edges: metrics.Floats) -> metrics.Floats:
     counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
     return np.asarray(counts / len(values), dtype=np.float64)
-
-
-def _psi(expected: metrics.Floats, found: metrics.Floats) -> float:
-    """Population stability index, ``Σ(q-p)·log(q/p)``."""
-    p, q = np.maximum(expected, _FLOOR), np.maximum(found, _FLOOR)
-    return float(np.sum((q - p) * np.log(q / p)))

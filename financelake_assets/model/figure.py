@@ -58,7 +58,7 @@ def _skill(axes: Axes, rows: list[dict[str, Any]]) -> None:
     known = [row for row in rows if row["skill_low"] is not None and np.isfinite(row["skill_low"])]
     place = range(len(known))
     skill = np.array([row["skill"] for row in known])
-    # the bootstrap interval need not contain the estimate
+    # the bootstrap interval of an earlier release need not contain the estimate
     ends = [
         np.maximum(0, skill - np.array([row["skill_low"] for row in known])),
         np.maximum(0, np.array([row["skill_high"] for row in known]) - skill),

@@ -30,6 +30,7 @@ LABELS = pa.schema(
         UP: pa.float64(),
         SIZE: pa.float64(),
         "delayed_return": pa.float64(),
+        "traded_return": pa.float64(),
     }
 )
 """The columns that ``labels_of`` adds."""
@@ -47,7 +48,9 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         from this bar's close to that bar's close; ``expected_move``, its expected standard deviation; ``label``, the
         return in such standard deviations, cut off at ``LARGEST_LABEL``; ``up``, 1 if the return is above zero,
         otherwise 0; ``size``, the absolute label; ``delayed_return``, the log return over the same number of bars
-        beginning one bar later, which a trade after the bar's close can earn (null until that bar exists).
+        beginning one bar later, from close to close; ``traded_return``, the simple return from open to open, which a
+        trade after the bar's close can earn: it begins at the next bar's open and ends the same number of bars later
+        (a bar without an open counts with its close). Both are null until those bars exist.
     """
     ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(
@@ -57,11 +60,21 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
     )
     scaled = (pl.col("realised_return") / pl.col("expected_move")).clip(-LARGEST_LABEL, LARGEST_LABEL)
     later = [_ahead("log_return", bars) for bars in range(2, horizon + 2)]
+    delayed = pl.sum_horizontal(later, ignore_nulls=False)
+    # from a close to the same bar's open is within a bar, so no split or dividend lies between
+    invented = pl.col("imputed").cast(pl.String).fill_null("").str.contains("open")
+    place = pl.when((pl.col("open") > 0) & ~invented).then("open").otherwise("close")
+    back = pl.when(pl.col("close") > 0).then((place / pl.col("close")).log())
+    grown = (delayed + back.shift(-horizon - 1).over(SERIES) - back.shift(-1).over(SERIES)).exp() - 1
+    # a price below zero has no log return, and is a loss that must not be left out
+    entry = pl.when(place > 0).then(place)
+    raw = place.shift(-horizon - 1).over(SERIES) / entry.shift(-1).over(SERIES) - 1
     return known.with_columns(
         scaled.alias(LABEL),
         (pl.col("realised_return") > 0).cast(pl.Float64).alias(UP),
         scaled.abs().alias(SIZE),
-        delayed_return=pl.sum_horizontal(later, ignore_nulls=False),
+        delayed_return=delayed,
+        traded_return=pl.coalesce(grown, raw),
     )
 
 

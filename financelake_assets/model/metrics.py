@@ -10,12 +10,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+LIVE_MOVE = pl.coalesce("expected_move", "volatility")
+"""The expected move of a row of gold.scorecard; an earlier release kept only the volatility that was predicted."""
+
 _Z95 = 1.959963984540054
-_REPETITIONS = 1_000
 
 
 @dataclass(frozen=True)
@@ -39,42 +42,6 @@ def skill(error: Floats, naive_error: Floats) -> float:
     return 1 - _quotient(float(np.sum(error**2)), float(np.sum(naive_error**2)))
 
 
-def skill_interval(error: Floats, naive_error: Floats, period: NDArray[np.datetime64], seed: int = 7) -> Interval:
-    """Confidence interval of the skill by the circular block bootstrap (Politis & Romano 1992).
-
-    Rows of one time (several symbols) stay together, and blocks contain successive times. So dependence across symbols
-    and over a few bars does not make the interval too narrow.
-
-    Args:
-        error: of the forecast.
-        naive_error: of the naive forecast.
-        period: time of each row; rows of the same time are resampled together.
-        seed: of the resampling.
-    """
-    _, time = np.unique(period, return_inverse=True)
-    count = int(time.max()) + 1 if len(time) else 0
-    if count < 2:
-        return NOWHERE
-    ours, naive = (np.bincount(time, one**2).astype(np.float64) for one in (error, naive_error))
-    length = max(1, round(count ** (1 / 3)))
-    blocks = math.ceil(count / length)
-    # compute block sums first: then a repetition only adds the sums of a few blocks
-    block_ours, block_naive = (_circular_sums(part, length) for part in (ours, naive))
-    starts = np.random.default_rng(seed).integers(0, count, (_REPETITIONS, blocks))
-    drawn_ours, drawn_naive = (sums[starts].sum(axis=1) for sums in (block_ours, block_naive))
-    if not (drawn_naive > 0).all():
-        return NOWHERE
-    found = 1 - drawn_ours / drawn_naive
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(float(low), float(high))
-
-
-def _circular_sums(values: Floats, length: int) -> Floats:
-    """Sums of ``length`` neighbours from every start; after the last value comes the first."""
-    running = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[: length - 1]]))])
-    return np.asarray(running[length:] - running[:-length], dtype=np.float64)
-
-
 def mase(error: Floats, naive_error_in_training: Floats) -> float:
     """Mean absolute scaled error (Hyndman & Koehler 2006): 1 is the naive forecast's error in training."""
     return _quotient(float(np.mean(np.abs(error))), float(np.mean(np.abs(naive_error_in_training))))
@@ -85,8 +52,8 @@ def oos_r2(actual: Floats, predicted: Floats, training_mean: Floats) -> float:
     return 1 - _quotient(float(np.sum((actual - predicted) ** 2)), float(np.sum((actual - training_mean) ** 2)))
 
 
-def wilson(successes: int, trials: int) -> Interval:
-    """Wilson's score interval of a proportion (Wilson 1927)."""
+def wilson(successes: float, trials: float) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927); rows that depend on each other count as fewer."""
     if trials == 0:
         return NOWHERE
     share, z2 = successes / trials, _Z95**2
@@ -134,13 +101,6 @@ def ranks(values: Floats) -> Floats:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
-
-
-def t_statistic(found: float, rows: float) -> float:
-    """Student's t of a correlation over ``rows`` independent rows."""
-    if math.isnan(found) or rows <= 2 or abs(found) >= 1:
-        return math.nan
-    return found * math.sqrt((rows - 2) / (1 - found**2))
 
 
 def qlike(volatility: Floats, returns: Floats) -> float:

@@ -10,8 +10,8 @@ from typing import Any
 
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
-from financelake_assets.model.evaluation import Verdict
 from financelake_assets.model.schema import MODELS
+from financelake_assets.model.verdict import Verdict
 
 
 class Status(StrEnum):

@@ -26,9 +26,9 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, metrics
+from financelake_assets.model import artifacts, forest, metrics, trials
 from financelake_assets.model.card import model_card
-from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.outputs import OUTPUTS
@@ -36,7 +36,8 @@ from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
-from financelake_assets.model.training import KEY, TRIALS, Trained, refit
+from financelake_assets.model.training import KEY, Trained, refit
+from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
 
 
@@ -46,7 +47,12 @@ class UnknownVersionError(FinanceLakeError, LookupError):
 
 def champion(settings: Settings) -> ModelRecord | None:
     """The version whose predictions are used; ``None`` before the first training."""
-    promoted = [record for record in versions(settings) if record.promoted_at is not None]
+    return champion_of(versions(settings))
+
+
+def champion_of(records: list[ModelRecord]) -> ModelRecord | None:
+    """The champion among versions: the one that was promoted last."""
+    promoted = [record for record in records if record.promoted_at is not None]
     return max(promoted, key=lambda record: record.promoted_at or record.trained_at, default=None)
 
 
@@ -152,8 +158,10 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
     with _writing(settings):
         current = champion(settings)
-        decision = decide(current, trained, lambda record: load(trained.session, settings, record))
-        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version))
+        decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
+        _note_trial(settings, trained)
+        count = trials.tried(settings).count
+        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version), count)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _append(settings, MODELS, [record.row()])
         if decision.promote and current is not None:
@@ -205,12 +213,12 @@ def card(settings: Settings, record: ModelRecord) -> str:
 
 
 def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
-    """A version's rows of gold.model_metrics, by fold and symbol."""
+    """A version's rows of gold.model_metrics, by fold and symbol; what an earlier release did not measure is null."""
     table = MODEL_METRICS.open(settings)
     if table is None:
         return []
-    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol")
-    return found.collect().to_dicts()
+    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol").collect()
+    return pl.concat([MODEL_METRICS.empty, found], how="diagonal_relaxed").to_dicts()
 
 
 # -- writing ---------------------------------------------------------------------------------------------
@@ -223,15 +231,29 @@ def _writing(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _note_trial(settings: Settings, trained: Trained) -> None:
+    """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
+    judged = trained.judged
+    sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
+    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps))
+
+
 def _record(
-    version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision, silver_rows: int
+    version: str,
+    now: datetime,
+    digest: str,
+    trained: Trained,
+    decision: PromotionDecision,
+    silver_rows: int,
+    tried: int,
 ) -> ModelRecord:
-    overall = next(row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL)
+    # of symbols whose bars all lie before their cut-offs nothing is held out
+    judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
     return ModelRecord(
         model_version=version,
         status=Status.CHAMPION if decision.promote else Status.CHALLENGER,
         status_reason=decision.reason,
-        verdict=Verdict(overall["verdict"]),
+        verdict=Verdict.NOT_ENOUGH_DATA if judged is None else Verdict(judged["verdict"]),
         trained_at=now,
         silver_version=trained.silver_version,
         silver_rows=silver_rows,
@@ -245,7 +267,7 @@ def _record(
         permutation=trained.permutation,
         reliability=_reliability(trained),
         reference=trained.reference,
-        trials=TRIALS,
+        trials=tried,
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,

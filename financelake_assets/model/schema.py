@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from financelake_assets.model.verdict import QUESTIONS
 from financelake_assets.storage.delta import TIMESTAMP, TableSpec, columns
 
 MODELS = TableSpec(
@@ -68,13 +69,39 @@ DRIFT = TableSpec(
 )
 
 
+TRIALS = TableSpec(
+    layer="gold",
+    name="trials",
+    key=("trial",),
+    description=(
+        "The trials ledger: one row a distinct strategy that was tried in this lake, with the Sharpe ratio per day of "
+        "its trades out of sample where it is known; variants is how many strategies the row stands for."
+    ),
+    schema=columns(
+        {
+            "trial": pa.string(),
+            "tried_at": TIMESTAMP,
+            "what": pa.string(),
+            "parameters": pa.string(),
+            "sharpe": pa.float64(),
+            "steps": pa.int64(),
+            "variants": pa.int64(),
+        },
+        required=("trial",),
+    ),
+    time_column="tried_at",
+    expectations={"variants": "variants >= 1"},
+)
+
+
 MODEL_METRICS = TableSpec(
     layer="gold",
     name="model_metrics",
     key=("model_version", "fold", "symbol"),
     description=(
         "Out-of-sample metrics of a version, each beside that of the naive forecast, by fold and symbol, class "
-        "(*stock) or ALL. Fold 0 is the holdout, the latest part of each symbol; the verdict depends on it."
+        "(*stock) or ALL. Fold 0 is the holdout, which no choice used; the verdicts depend on it. Skill, net_move and "
+        "the IC are in units of the expected move."
     ),
     schema=columns(
         {
@@ -112,6 +139,16 @@ MODEL_METRICS = TableSpec(
             "coverage_nominal": pa.float64(),
             "interval_width": pa.float64(),
             "verdict": pa.string(),
+            **dict.fromkeys(QUESTIONS, pa.string()),
+            **{f"{question}_{number}": pa.float64() for question in QUESTIONS for number in ("t", "p", "q")},
+            "clark_west_t": pa.float64(),
+            "clark_west_mean_t": pa.float64(),
+            "smallest_edge": pa.float64(),
+            "trades": pa.int64(),
+            "net_return": pa.float64(),
+            "net_move": pa.float64(),
+            "net_move_low": pa.float64(),
+            "net_move_high": pa.float64(),
         },
         required=("model_version", "symbol"),
     ),

@@ -62,16 +62,6 @@ def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: time
     ]
 
 
-def in_holdout(symbol: NDArray[np.str_], event_time: Times, fraction: float) -> NDArray[np.bool_]:
-    """The latest ``fraction`` of every symbol's bars: the period that no choice may use."""
-    held = np.zeros(len(symbol), dtype=bool)
-    for one in np.unique(symbol):
-        own = np.flatnonzero(symbol == one)
-        ordered = own[np.argsort(event_time[own], kind="stable")]
-        held[ordered[len(ordered) - int(len(ordered) * fraction) :]] = True
-    return held
-
-
 def _stamp(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.replace(tzinfo=None), "us")
 

@@ -7,7 +7,7 @@ settings and seed give the same forest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from financelake_assets.config import ModelSettings
+from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
@@ -29,21 +29,19 @@ from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
+from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
-from financelake_assets.model.splits import Fold, in_holdout, walk_forward
+from financelake_assets.model.splits import Fold, walk_forward
 from financelake_assets.spark_sessions import activated
 
 KEY = ("symbol", "asset_class", "event_time")
 """The key of labelled rows; all have the same interval."""
 
-_FACTS = (*KEY, "target_time", "price", "realised_return", "delayed_return", "expected_move", LABEL)
-TRIALS = 20
-"""How many variants were compared inside the training period to choose these settings; stored with each version.
-See docs/decisions/0003-model-choices.md, also for earlier screening that is not counted."""
-
+_LATER = ("delayed_return", "traded_return")
+_FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
 _FITS_AT_ONCE = 2  # the fit of a small forest mostly waits for Spark to schedule its next job
 
@@ -82,6 +80,7 @@ def train(
     settings: ModelSettings,
     silver_version: int,
     log: Callable[[str], None],
+    cost_bps: Mapping[str, float] | None = None,
 ) -> Trained:
     """Train a version of the random forest and evaluate it out of sample.
 
@@ -93,6 +92,7 @@ def train(
         settings: the forest, horizon, folds and holdout.
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
+        cost_bps: the cost of one execution by asset class, slippage included; unset means the default settings.
 
     Raises:
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
@@ -115,7 +115,8 @@ def train(
         raw, permutation = _walk(session, labelled, folds, settings, workers, log)
         model, importance = final.result()
     scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
-    judged = _judge(facts, scored, folds, settings)
+    costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
+    judged = _judge(facts, scored, folds, settings, costs)
     log(f"{len(judged.rows)} bars predicted out of sample")
     return Trained(
         session=session,
@@ -125,7 +126,7 @@ def train(
         calibration=_calibration(scored, settings.coverage),
         importance=importance,
         permutation=permutation,
-        reference=reference_of(local(latest.select(*FEATURES))),
+        reference=reference_of(local(latest.select("event_time", *FEATURES)).sort("event_time")),
         labelled=labelled,
         judged=judged,
         metrics=evaluate(judged),
@@ -221,10 +222,19 @@ def _walk(
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
-def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> Judged:
+def _judge(
+    facts: pl.DataFrame,
+    scored: pl.DataFrame,
+    folds: list[Fold],
+    settings: ModelSettings,
+    cost_bps: Mapping[str, float],
+) -> Judged:
     """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold."""
     held_out = in_holdout(
-        facts["symbol"].to_numpy().astype(str), facts["event_time"].to_numpy(), settings.holdout_fraction
+        facts["symbol"].to_numpy().astype(str),
+        facts["event_time"].to_numpy(),
+        settings.holdout_fraction,
+        cut_offs(settings),
     )
     marked = facts.select(*KEY, pl.Series("held_out", held_out))
     parts = []
@@ -235,7 +245,7 @@ def _judge(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], setting
         learnt = facts.filter(pl.col("target_time") < fold.learn_before)
         parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
     rows = pl.concat(parts) if parts else pl.DataFrame()
-    return Judged(rows.join(marked, on=list(KEY)), settings.horizon, settings.coverage)
+    return Judged(rows.join(marked, on=list(KEY)), settings.horizon, settings.coverage, cost_bps)
 
 
 def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:

@@ -50,8 +50,9 @@ def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
 class LakeState:
     """The facts for the decision to train.
 
-    ``lag``: messages that are not yet in silver. ``trained_rows``: silver rows at the champion's training, ``None``
-    without a champion. ``drift``: why the champion's last check wants a new model; ``None`` if it does not.
+    ``lag``: messages that are not yet in silver. ``trained_rows``: silver rows at the training of the newest version,
+    promoted or not, ``None`` without a version; ``trained_days``: how many days ago that was.
+    ``drift``: why the champion's last check wants a new model; ``None`` if it does not.
     ``outdated``: an earlier release made the champion, and this release cannot score with it.
     ``failures``: failed trainings since the last success; the last one was ``seconds_since_failure`` ago.
     """
@@ -65,6 +66,7 @@ class LakeState:
     seconds_since_failure: float
     drift: str | None = None
     outdated: bool = False
+    trained_days: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,11 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     """Decide whether to train now.
 
     The first training is due when the history is in silver; the next when there are enough new rows, or a tenth of them
-    if the champion has drifted. While messages wait in bronze, a model would see only part of the history, so the lag
-    must be small. A failed training is retried after a back-off that doubles, so that a permanent failure does not
-    launch runs without end.
+    if the champion has drifted, or any if the newest version is old: a lake of daily bars would wait for years, and an
+    expired champion gives no signals. A version that was not promoted counts too; otherwise each new row would start
+    another training. While messages wait in bronze, a model would see only part of the history, so the lag must be
+    small. A failed training is retried after a back-off that doubles, so that a permanent failure does not launch runs
+    without end.
     """
     if state.in_flight:
         return Decision(False, "a training is running")
@@ -144,5 +148,10 @@ def training_due(state: LakeState, settings: ModelSettings) -> Decision:
     if state.drift and new >= settings.retrain_rows // 10:
         return Decision(True, f"{state.drift}; {new} new silver rows")
     if new >= settings.retrain_rows:
-        return Decision(True, f"{new} new silver rows since the champion's training")
-    return Decision(False, f"{new} new silver rows; training at {settings.retrain_rows}")
+        return Decision(True, f"{new} new silver rows since the last training")
+    if new > 0 and state.trained_days >= settings.trains_after_days:
+        return Decision(True, f"the last training was {state.trained_days:.0f} days ago; {new} new silver rows")
+    return Decision(
+        False,
+        f"{new} new silver rows; training at {settings.retrain_rows}, or after {settings.trains_after_days:g} days",
+    )

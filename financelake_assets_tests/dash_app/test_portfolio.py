@@ -61,13 +61,15 @@ def test_what_is_shown_is_what_gold_wrote(traded: Settings) -> None:
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])
-def test_the_chart_has_the_three_curves_and_the_drawdown_below_zero(traded: Settings, colours: Any) -> None:
+def test_the_chart_has_both_curves_the_band_of_luck_and_the_drawdown_below_zero(traded: Settings, colours: Any) -> None:
     account = _account(_read(traded))
     figure = curves.equity(account, colours)
     graph_objects.Figure(figure)
     json.dumps(figure, allow_nan=False)
     by_name = {trace["name"]: trace for trace in figure["data"]}
-    assert set(by_name) == {"Signals", "Buy and hold", "Random directions", "Drawdown"}
+    low, high = "Directions by lot, 5 %", "Directions by lot, 95 %"
+    assert set(by_name) == {"Signals", "Buy and hold", low, high, "Drawdown"}
+    assert all(one <= other for one, other in zip(by_name[low]["y"], by_name[high]["y"], strict=True))
     assert by_name["Buy and hold"]["y"] == account.equity["buy_and_hold"].to_list()
     assert len({trace["line"].get("dash") for name, trace in by_name.items() if name != "Drawdown"}) == 3
     assert max(by_name["Drawdown"]["y"]) <= 0
@@ -84,13 +86,17 @@ def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> 
     account = _account(_read(traded))
     told = {
         curve: {**account.statistics[curve], "total_return": value}
-        for curve, value in {"signals": -0.1, "buy_and_hold": 0.2, "random": 0.0}.items()
+        for curve, value in {"signals": -0.1, "buy_and_hold": 0.2}.items()
     }
     worse = portfolio.AccountView("stock", "1d", account.equity, told, [], [])
-    assert "worse than both" in view.in_words(worse)
+    assert 0 < told["signals"]["luck_p"] <= 1
+    told["signals"]["luck_p"] = 0.4
+    assert "did not do better" in view.in_words(worse)
+    assert "can be luck" in view.in_words(worse)
     assert "\N{MINUS SIGN}10.0" in view.in_words(worse)
-    told["signals"]["total_return"] = 0.1
-    assert "better than one" in view.in_words(worse)
+    told["signals"] |= {"total_return": 0.3, "luck_p": 0.002}
+    assert "It did better than that" in view.in_words(worse)
+    assert "hardly luck" in view.in_words(worse)
 
 
 def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:

@@ -158,6 +158,17 @@ def write_model(settings: Settings, **changes: Any) -> None:
         "coverage_nominal": COVERAGE,
         "interval_width": 0.03,
         "verdict": "no edge",
+        "predictable": "no edge",
+        "predictable_t": 0.8,
+        "predictable_q": 0.42,
+        "smallest_edge": 0.0012,
+        "accurate": "no edge",
+        "tradable": "worse",
+        "trades": 412,
+        "net_return": -0.0004,
+        "net_move": -0.031,
+        "net_move_low": -0.06,
+        "net_move_high": -0.002,
     }
     write(settings, MODEL_METRICS, pl.DataFrame([{**figures, "symbol": symbol} for symbol in ("ALL", "AAPL")]))
 
@@ -207,6 +218,7 @@ def write_scorecard(settings: Settings, rows: pl.DataFrame) -> None:
             (pl.col("realised_close") - pl.col("predicted_close")).alias("price_error"),
             (pl.col("realised_close") - pl.col("close")).alias("naive_price_error"),
             (traded - 4e-4).alias("net_return"),
+            realised.alias("traded_return"),
             pl.lit(datetime.now(UTC)).alias("scored_at"),
         ),
     )

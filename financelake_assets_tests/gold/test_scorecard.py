@@ -26,12 +26,12 @@ def only(found: pl.DataFrame) -> dict[str, Any]:
 
 
 def score(*made: dict[str, Any], of: pl.DataFrame, signal: str = "BUY") -> pl.DataFrame:
-    return scorecard.mature(predictions(*made), signals(*made, signal=signal), of, NOW)
+    return scorecard.mature(predictions(*made), signals(*made, signal=signal), of, NOW, 1.0)
 
 
 def test_a_prediction_is_scored_against_the_bar_at_its_horizon():
     made = prediction(0, 100.0, 0.01)
-    row = only(score(made, of=bars(bar(0, 100.0), bar(3, 102.0), bar(4, 50.0))))
+    row = only(score(made, of=bars(bar(0, 100.0), bar(3, 102.0, open=101.0), bar(4, 50.0))))
     assert (row["target_time"], row["realised_close"], row["naive_close"]) == (day(3), 102.0, 100.0)
     assert row["realised_return"] == pytest.approx(math.log(1.02))
     assert row["error"] == pytest.approx(math.log(1.02) - 0.01)
@@ -39,8 +39,8 @@ def test_a_prediction_is_scored_against_the_bar_at_its_horizon():
     assert row["naive_price_error"] == pytest.approx(2.0)
     assert row["hit"]
     assert row["covered"]
-    assert row["gross_return"] == pytest.approx(0.02)
-    assert row["net_return"] == pytest.approx(0.02 - 0.0004)
+    assert row["gross_return"] == pytest.approx(102 / 101 - 1)
+    assert row["net_return"] == pytest.approx(102 / 101 - 1 - 0.0006)
     assert (row["offset"], row["base_offset"], row["scored_at"]) == (3, 0, NOW)
 
 
@@ -55,6 +55,27 @@ def test_a_longer_horizon_looks_further():
     row = only(score(prediction(0, 100.0, 0.01, horizon=3), of=bars(*[bar(n, 100.0 + n) for n in range(5)])))
     assert (row["target_time"], row["realised_close"]) == (day(3), 103.0)
     assert row["realised_return"] == pytest.approx(math.log(1.03))
+
+
+def test_a_trade_is_not_made_at_the_close_that_its_signal_was_made_of():
+    made = prediction(0, 100.0, 0.01)
+    # the whole move happens before the market opens again
+    gap = only(score(made, of=bars(bar(0, 100.0), bar(1, 105.0, open=105.0))))
+    assert gap["realised_return"] == pytest.approx(math.log(1.05))
+    assert (gap["gross_return"], gap["net_return"]) == (0.0, pytest.approx(-0.0006))
+    short = only(score(made, of=bars(bar(0, 100.0), bar(1, 95.0, open=105.0)), signal="SELL"))
+    assert short["gross_return"] == pytest.approx(1 - 95 / 105)
+    # a split between the signal and the trade is neither gain nor loss
+    split = only(score(made, of=bars(bar(0, 100.0, adj_close=50.0), bar(1, 51.0, adj_close=51.0, open=50.0))))
+    assert split["gross_return"] == pytest.approx(0.02)
+
+
+def test_a_spot_price_without_an_open_is_traded_at_the_next_close():
+    spot = {"imputed": "open,high,low"}
+    prices = bars(bar(0, 100.0, **spot), bar(1, 104.0, **spot), bar(2, 105.0, **spot), bar(3, 107.0, **spot))
+    assert only(score(prediction(0, 100.0, 0.01), of=prices))["net_return"] is None
+    row = only(score(prediction(0, 100.0, 0.01, horizon=3), of=prices))
+    assert row["gross_return"] == pytest.approx(107 / 104 - 1)
 
 
 def test_a_split_is_not_a_loss():
@@ -79,19 +100,21 @@ def test_a_negative_price_is_an_outcome_too():
     assert row["price_error"] < -55
     assert row["hit"] is False
     assert row["covered"] is False
-    assert row["gross_return"] == pytest.approx(-36.98 / 18.27 - 1)
+    assert row["gross_return"] is None  # nobody buys at an open below zero
+    bought = bars(bar(0, 18.27), bar(1, -36.98, open=17.73))
+    assert only(score(prediction(0, 18.27, 0.01), of=bought))["gross_return"] == pytest.approx(-36.98 / 17.73 - 1)
 
 
 @pytest.mark.parametrize(("signal", "side"), [("BUY", 1), ("SELL", -1), ("HOLD", None)])
 def test_only_signals_that_act_have_a_return(signal: str, side: int | None):
-    row = only(score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0), bar(1, 98.0)), signal=signal))
+    row = only(score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0), bar(1, 98.0, open=100.0)), signal=signal))
     assert row["signal"] == signal
     if side is None:
         assert row["gross_return"] is None
         assert row["net_return"] is None
     else:
         assert row["gross_return"] == pytest.approx(-0.02 * side)
-        assert row["net_return"] == pytest.approx(-0.02 * side - 0.0004)
+        assert row["net_return"] == pytest.approx(-0.02 * side - 0.0006)
 
 
 def test_no_move_is_neither_a_hit_nor_a_miss():

@@ -33,7 +33,8 @@ def fill(settings: Settings, first: int, last: int) -> None:
             expected = float(chance.normal(0, 0.01))
             right = 0.5 + 0.5 * math.erf(expected / 0.02 / math.sqrt(2))
             more = {"asset_class": asset_class, "probability_up": right, "model_version": f"m{number // 30}"}
-            priced.append(bar(number, float(close), symbol, asset_class=asset_class))
+            opened = float(close) * (1.004 if number % 2 else 0.997)
+            priced.append(bar(number, float(close), symbol, asset_class=asset_class, open=opened))
             made.append(prediction(number, float(close), expected, symbol, **more))
             signal = ("BUY" if expected > 0 else "SELL") if abs(expected) > 0.004 else "HOLD"
             given.append({**made[-1], "signal": signal, "reason": None if signal != "HOLD" else "below_costs"})
@@ -69,12 +70,15 @@ def test_the_scorecard_and_its_summaries_agree_with_pandas(stood: Settings):
     given = content(SIGNALS, stood).to_pandas().set_index(["symbol", "event_time"])
     priced = content(BARS, stood).to_pandas().sort_values(["symbol", "event_time"])
     priced["next"] = priced.groupby("symbol")["close"].shift(-1)
-    frame = made.merge(priced[["symbol", "event_time", "next"]], on=["symbol", "event_time"]).dropna(subset=["next"])
+    priced["next_open"] = priced.groupby("symbol")["open"].shift(-1)
+    columns = ["symbol", "event_time", "next", "next_open"]
+    frame = made.merge(priced[columns], on=["symbol", "event_time"]).dropna(subset=["next"])
     frame["realised"] = np.log(frame["next"] / frame["close"])
     frame["hit"] = (frame["realised"] > 0) == (frame["predicted_return"] > 0)
     frame["signal"] = [given.loc[key, "signal"] for key in zip(frame["symbol"], frame["event_time"], strict=True)]
     side = frame["signal"].map({"BUY": 1, "SELL": -1})
-    frame["net"] = side * (frame["next"] / frame["close"] - 1) - 2 * 2.0 / 10_000
+    # in at the next open; two basis points and one of slippage, twice
+    frame["net"] = side * (frame["next"] / frame["next_open"] - 1) - 2 * 3.0 / 10_000
     frame["covered"] = frame["next"].between(frame["lower"], frame["upper"])
 
     scored = content(SCORECARD, stood).to_pandas().sort_values(["symbol", "event_time"])

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, Verdict, evaluate, verdict
-from financelake_assets.model.metrics import NOWHERE, Interval
+from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, evaluate
 from financelake_assets.model.schema import MODEL_METRICS
+from financelake_assets.model.verdict import Verdict
 
 
 def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A", fold: int = 2) -> pl.DataFrame:
@@ -28,6 +28,7 @@ def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A"
             "realised_return": actual,
             "predicted_return": keep * known,
             "delayed_return": [*(actual[1:]), None],
+            "traded_return": [*(actual[1:]), None],
             "expected_move": np.full(rows, 0.0141),
             "volatility": np.full(rows, 0.0141 if keep == 0 else 0.0100),
             "low": np.full(rows, -0.02),
@@ -40,7 +41,8 @@ def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A"
 
 
 def metrics_of(*parts: pl.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
-    found = evaluate(Judged(pl.concat(parts), horizon=1, coverage=0.8))
+    costs = {"stock": 3.0, "crypto": 6.0, "commodity": 4.0}
+    found = evaluate(Judged(pl.concat(parts), horizon=1, coverage=0.8, cost_bps=costs))
     return {(row["fold"], row["symbol"]): row for row in found}
 
 
@@ -91,15 +93,57 @@ def test_rows_that_are_not_held_out_do_not_count_for_the_verdict() -> None:
     assert found[HOLDOUT, ALL]["verdict"] == Verdict.NO_EDGE.value
 
 
-@pytest.mark.parametrize(
-    ("rows", "interval", "expected"),
-    [
-        (1000, Interval(0.001, 0.2), Verdict.EDGE),
-        (1000, Interval(-0.1, 0.2), Verdict.NO_EDGE),
-        (1000, Interval(-0.3, -0.2), Verdict.NO_EDGE),
-        (99, Interval(0.1, 0.2), Verdict.NOT_ENOUGH_DATA),
-        (1000, NOWHERE, Verdict.NOT_ENOUGH_DATA),
-    ],
-)
-def test_the_verdict_follows_from_the_interval(rows: int, interval: Interval, expected: Verdict) -> None:
-    assert verdict(rows, interval) is expected
+def test_one_day_does_not_outweigh_all_others() -> None:
+    # at Henry Hub one day of 1,475 was a third of the squared error of the price
+    rows = judged(1.0)
+    wild = rows.with_columns(
+        price=pl.when(pl.int_range(pl.len()) == 300).then(pl.col("price") * 1000).otherwise("price"),
+    )
+    one, other = metrics_of(rows)[HOLDOUT, "A"], metrics_of(wild)[HOLDOUT, "A"]
+    assert other["skill"] == pytest.approx(one["skill"])
+    assert other["r2_price"] != pytest.approx(one["r2_price"])
+
+
+def test_the_verdicts_of_symbols_allow_for_how_many_they_are() -> None:
+    # one symbol that is found by itself, among many in which there is nothing
+    weak = judged(1.0).with_columns(realised_return=pl.col("realised_return") - 0.86 * pl.col("predicted_return"))
+    alone = metrics_of(weak)[HOLDOUT, "A"]
+    assert alone["predictable_q"] == alone["predictable_p"] < 0.05
+    noise = []
+    for number in range(30):
+        random = np.random.default_rng(number).standard_normal(600) * 0.01
+        noise.append(judged(1.0, symbol=f"N{number}").with_columns(realised_return=pl.Series(random)))
+    found = metrics_of(weak, *noise)
+    among = found[HOLDOUT, "A"]
+    assert among["predictable_p"] == alone["predictable_p"]
+    assert among["predictable_q"] > 0.05
+    assert (alone["predictable"], among["predictable"]) == (Verdict.EDGE.value, Verdict.NO_EDGE.value)
+    # all together are one question
+    assert found[HOLDOUT, ALL]["predictable_q"] == found[HOLDOUT, ALL]["predictable_p"]
+
+
+def test_a_symbol_that_nothing_was_learnt_of_does_not_silence_the_others() -> None:
+    new = judged(1.0, symbol="NEW").with_columns(training_mean=pl.lit(None, pl.Float64))
+    found = metrics_of(judged(1.0), new)
+    assert found[HOLDOUT, ALL]["oos_r2_return"] == pytest.approx(found[HOLDOUT, "A"]["oos_r2_return"])
+    assert found[HOLDOUT, ALL]["predictable"] == Verdict.EDGE.value
+
+
+@pytest.mark.parametrize("name", ["ic_t", "rank_ic_t", "hit_rate_low"])
+def test_copies_of_a_symbol_are_not_more_evidence(name: str) -> None:
+    found = metrics_of(*(judged(0.2, symbol=str(number)) for number in range(5)))
+    assert found[HOLDOUT, ALL][name] == pytest.approx(found[HOLDOUT, "0"][name], rel=1e-3)
+
+
+def test_labels_that_overlap_are_less_evidence() -> None:
+    random = np.random.default_rng(9)
+    shocks = random.standard_normal(660) * 0.01
+    running = np.cumsum(shocks)
+    twenty = running[20:620] - running[:600]
+    signal = np.convolve(random.standard_normal(619) * 0.01, np.ones(20) / 20, "valid")
+    rows = judged(1.0).with_columns(realised_return=pl.Series(twenty), predicted_return=pl.Series(signal))
+    narrow, wide = (
+        evaluate(Judged(rows, horizon, 0.8, {"stock": 3.0, "crypto": 6.0, "commodity": 4.0}))[0] for horizon in (1, 20)
+    )
+    assert wide["hit_rate_high"] - wide["hit_rate_low"] > 1.5 * 1.96 * 2 * math.sqrt(0.25 / 600)
+    assert abs(wide["ic_t"]) <= abs(narrow["ic_t"])

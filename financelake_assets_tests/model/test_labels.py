@@ -64,3 +64,30 @@ def test_a_label_does_not_reach_into_another_series() -> None:
     alone = [labelled(market.bars(name, market.moves(100, seed)), 2) for name, seed in (("A", 5), ("B", 6))]
     together = labelled(pl.concat([market.bars("A", market.moves(100, 5)), market.bars("B", market.moves(100, 6))]), 2)
     assert together.equals(pl.concat(alone), null_equal=True)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_trade_is_in_at_the_next_open_and_out_as_many_opens_later(horizon: int) -> None:
+    frame = market.bars("A", market.moves(120, 1))
+    opens, day = frame["open"].to_numpy(), 80
+    rows = labelled(frame, horizon)
+    assert rows["traded_return"][day] == pytest.approx(opens[day + 1 + horizon] / opens[day + 1] - 1)
+    assert rows["traded_return"].is_null().to_list()[-horizon - 1 :] == [True] * (horizon + 1)
+    # half of the price is paid out in shares: neither gain nor loss
+    halved = pl.int_range(pl.len()) >= day + 2
+    split = frame.with_columns(
+        *(
+            pl.when(halved).then(pl.col(name) / 2).otherwise(name).alias(name)
+            for name in ("open", "high", "low", "close")
+        ),
+        adj_close=pl.col("close"),
+    )
+    assert labelled(split, horizon)["traded_return"][day] == pytest.approx(rows["traded_return"][day])
+
+
+def test_a_trade_out_at_a_price_below_zero_is_a_loss_and_none_is_in_at_one() -> None:
+    frame = market.with_close(market.close_only("WTI", market.moves(120, 3)), 82, -36.98)
+    rows = labelled(frame, 1)
+    bought = frame["close"][81]
+    assert rows["traded_return"][80] == pytest.approx(-36.98 / bought - 1)
+    assert rows["traded_return"][81] is None

@@ -285,7 +285,7 @@ def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(
     assert (old.outdated, registered.outdated) == (True, False)
     with pytest.raises(ArtifactError, match="earlier release; train a new model"):
         registry.load_forest(spark_lake, old)
-    decision = decide(old, trained, lambda _: pytest.fail("it must not be loaded"))
+    decision = decide(old, trained, lambda _: pytest.fail("it must not be loaded"), datetime.now(UTC))
     assert decision.promote
     assert "earlier release" in decision.reason
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from financelake_assets.model.splits import Times, in_holdout, walk_forward
+from financelake_assets.model.splits import Times, walk_forward
 
 _DAY = np.timedelta64(1, "D")
 
@@ -53,13 +53,6 @@ def test_folds_have_about_equally_many_bars() -> None:
 def test_there_are_no_folds_where_time_does_not_pass() -> None:
     assert walk_forward(np.full(9, np.datetime64("2020-01-01", "us")), 3, timedelta(days=1)) == []
     assert walk_forward(np.array([], "datetime64[us]"), 3, timedelta(days=1)) == []
-
-
-def test_the_holdout_is_the_latest_part_of_each_symbol() -> None:
-    symbol = np.array(["A"] * 10 + ["B"] * 5)
-    event_time = np.datetime64("2020-01-01", "us") + np.concatenate([np.arange(10)[::-1], 100 + np.arange(5)]) * _DAY
-    held = in_holdout(symbol, event_time, 0.2)
-    assert held.tolist() == [True, True] + [False] * 8 + [False] * 4 + [True]
 
 
 def test_a_sliding_window_learns_from_its_days_alone() -> None:

@@ -13,11 +13,12 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import training
 from financelake_assets.model.calibration import POOLED
-from financelake_assets.model.evaluation import ALL, HOLDOUT, Verdict
+from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
 from financelake_assets.model.outputs import RAW, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
+from financelake_assets.model.verdict import Verdict
 from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration

@@ -163,3 +163,29 @@ def test_what_is_due_stays_due_when_more_waits_or_waits_longer(messages, commits
     backlog = replace(WAITING, messages=messages, commits=commits, seconds=seconds)
     if catch_up_due(backlog, ON_DEMAND).due:
         assert catch_up_due(replace(backlog, messages=messages + 1, seconds=seconds + longer), ON_DEMAND).due
+
+
+def test_age_makes_a_training_due_long_before_enough_rows_have_come_and_before_the_champion_expires():
+    settings = ModelSettings()
+    # nine symbols of daily bars: 30 days are some 200 rows, and 5,000 would be 555 days
+    month = replace(READY, trained_rows=READY.silver_rows - 190, trained_days=settings.trains_after_days)
+    decision = training_due(month, settings)
+    assert decision.due
+    assert "30 days ago; 190 new silver rows" in decision.why
+    assert settings.trains_after_days < settings.max_age_days
+    assert not training_due(replace(month, trained_days=29.9), settings).due
+    assert not training_due(replace(month, trained_rows=month.silver_rows), settings).due  # nothing new to learn
+    assert not training_due(replace(month, lag=500), settings).due
+
+
+@given(st.floats(0, 200), st.integers(0, 4_000))
+def test_a_lake_with_new_rows_is_never_left_until_its_champion_expires(age: float, new: int):
+    settings = ModelSettings()
+    state = replace(READY, trained_rows=READY.silver_rows - new, trained_days=age)
+    assert training_due(state, settings).due == (new > 0 and age >= settings.trains_after_days)
+
+
+def test_a_model_must_be_trained_again_before_it_expires():
+    with pytest.raises(ValueError, match="must be below max_age_days"):
+        ModelSettings(retrain_days=90, max_age_days=90)
+    assert ModelSettings(max_age_days=10).trains_after_days < 10

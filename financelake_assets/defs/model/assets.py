@@ -78,7 +78,7 @@ def random_forest(
     session = spark.spark_session
     bars = registry.read_silver(session, settings, silver.version, chosen.interval)
     try:
-        trained = train(session, bars, chosen, silver.version, context.log.info)
+        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     record = registry.save(settings, trained)

@@ -50,7 +50,7 @@ def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.Asse
     health = monitoring.examine(spark.spark_session, settings, record)
     monitoring.write(settings, record, health)
     found, live = health.drift, health.live
-    enough = found.rows >= drift.LEAST_ROWS
+    enough = found.judged
     common = {"model_version": record.model_version, "bars": found.rows, "enough_bars": enough}
     yield _result(
         "feature_drift",
@@ -59,8 +59,8 @@ def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.Asse
     )
     yield _result(
         "outlier_share",
-        passed=not enough or found.outliers <= drift.MOST_OUTLIERS,
-        metadata={**common, "share": found.outliers},
+        passed=not enough or found.outliers <= found.most_outliers,
+        metadata={**common, "share": found.outliers, "at_most": found.most_outliers},
     )
     yield _result(
         "live_skill",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -74,13 +75,15 @@ def _lake_state(
     instance: dg.DagsterInstance, settings: Settings, tables: TablesResource, behind: int
 ) -> decisions.LakeState:
     facts = tables.facts(BARS)
-    record = registry.champion(settings)
+    versions = registry.versions(settings)
+    record, newest = registry.champion_of(versions), versions[-1] if versions else None
     past = run_history.of_job(instance, TRAIN_JOB)
     return decisions.LakeState(
         silver_rows=0 if facts is None else facts.rows,
         lag=behind,
         loading_history=_loading_history(settings),
-        trained_rows=None if record is None else record.silver_rows,
+        trained_rows=None if newest is None else newest.silver_rows,
+        trained_days=0.0 if newest is None else (datetime.now(UTC) - newest.trained_at).total_seconds() / 86_400,
         in_flight=past.in_flight,
         failures=past.failures,
         seconds_since_failure=past.seconds_since_failure,

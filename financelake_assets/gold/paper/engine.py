@@ -19,6 +19,7 @@ import polars as pl
 
 from financelake_assets.config import PortfolioSettings
 from financelake_assets.gold.paper.account import Account, Move, Order, Position, Trade, buy_and_hold, step
+from financelake_assets.gold.paper.luck import Luck, follow, held
 from financelake_assets.gold.verdicts import Signal
 
 _SIDES = {Signal.BUY.value: 1, Signal.SELL.value: -1, Signal.HOLD.value: 0}
@@ -46,24 +47,28 @@ class Bar(NamedTuple):
 class Book:
     """The state of one account and of its two comparisons, which trade the same bars.
 
-    ``control`` trades when the signals do, in random directions; ``hold`` buys every symbol once. ``marks`` are the
-    times of the bars at which the symbols were last priced.
+    ``control`` trades when the signals do, in random directions; ``hold`` buys every symbol once; ``luck`` is a
+    thousand paths that hold the signals' positions in random directions. ``marks`` are the times of the bars at which
+    the symbols were last priced.
     """
 
     signals: Account
     control: Account
     hold: Account
+    luck: Luck
     time: datetime | None = None
     marks: dict[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, capital: float) -> Book:
         """A new account with only cash."""
-        return cls(Account(capital, capital), Account(capital, capital), Account(capital, capital))
+        signals, control, hold = (Account(capital, capital) for _ in range(3))
+        return cls(signals, control, hold, Luck.begin(capital))
 
     def dump(self) -> str:
         """The book as JSON."""
-        return json.dumps(asdict(self), default=lambda moment: moment.isoformat())
+        whole = {**asdict(self), "luck": self.luck.dump()}
+        return json.dumps(whole, default=lambda moment: moment.isoformat())
 
     @classmethod
     def parse(cls, text: str) -> Book:
@@ -72,7 +77,9 @@ class Book:
         accounts = [_account(stored[name]) for name in ("signals", "control", "hold")]
         marks = {symbol: datetime.fromisoformat(mark) for symbol, mark in stored["marks"].items()}
         time = None if stored["time"] is None else datetime.fromisoformat(stored["time"])
-        return cls(accounts[0], accounts[1], accounts[2], time, marks)
+        # a book of an earlier release has no paths: they begin where it stands, with what it holds
+        luck = Luck.parse(stored["luck"]) if "luck" in stored else Luck.begin(max(0.0, accounts[0].equity))
+        return cls(accounts[0], accounts[1], accounts[2], luck, time, marks)
 
 
 class Run(NamedTuple):
@@ -113,8 +120,9 @@ def run(
             bar.symbol: orders[bar.symbol]._replace(side=abs(orders[bar.symbol].side) * _lot(coin, bar))
             for bar in at_once
         }
-        before = book.signals.equity
+        before, holding = book.signals.equity, held(book.signals)
         trades = step(book.signals, moves, orders, rules)
+        follow(book.luck, book.signals, holding, moves, trades, time, coin)
         step(book.control, moves, by_lot, rules)
         joining = [symbol for symbol, move in moves.items() if symbol in book.marks and move.tradable]
         rate = (sum(order.cost_bps for order in orders.values()) / len(orders) + rules.slippage_bps) / 10_000
@@ -206,6 +214,7 @@ def _lot(seed: int, bar: Bar) -> int:
 def _equity_row(book: Book, trades: list[Trade], before: float) -> dict[str, Any]:
     account = book.signals
     equity = account.equity
+    low, high = book.luck.band
     return {
         "event_time": book.time,
         "equity": equity,
@@ -219,6 +228,9 @@ def _equity_row(book: Book, trades: list[Trade], before: float) -> dict[str, Any
         "halted": account.halted > 0,
         "buy_and_hold": book.hold.equity,
         "random": book.control.equity,
+        "luck_low": low,
+        "luck_high": high,
+        "luck_p": book.luck.p(equity),
     }
 
 

@@ -21,23 +21,29 @@ CURVES = {"signals": "equity", "buy_and_hold": "buy_and_hold", "random": "random
 """Each curve's column in gold.equity."""
 
 
-def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int) -> pl.DataFrame:
+def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int, daily_variance: float = 0.0) -> pl.DataFrame:
     """Rows of gold.portfolio: every curve of every account.
 
     Args:
         equity: rows of gold.equity.
         trades: rows of gold.trades.
-        trials: how many strategies were tried to find this one, for the deflated Sharpe ratio. The variance of the
-            Sharpe ratios of worthless strategies is assumed to be that of an estimate from the same number of returns.
+        trials: how many strategies were tried to find this one, for the deflated Sharpe ratio.
+        daily_variance: the variance of their Sharpe ratios per day. If it is smaller than the variance of an estimate
+            from the same number of returns, which worthless strategies have, the latter is used.
     """
     rows = []
     for (asset_class, interval), curve_rows in equity.sort("event_time").group_by("asset_class", "interval"):
         own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
         a_year = bars_a_year(str(asset_class), str(interval))
+        variance = daily_variance * bars_a_year(str(asset_class), "1d") / a_year
         account = {"asset_class": asset_class, "interval": interval, "trials": trials}
         dealt = _dealings(curve_rows, trades.filter(own))
         rows += [
-            {**account, **_curve(curve_rows, name, column, a_year, trials), **(dealt if name == "signals" else {})}
+            {
+                **account,
+                **_curve(curve_rows, name, column, a_year, trials, variance),
+                **(dealt if name == "signals" else {}),
+            }
             for name, column in CURVES.items()
         ]
     return _frame(PORTFOLIO, rows)
@@ -84,10 +90,10 @@ def halted(portfolio: pl.DataFrame) -> str | None:
     return f"The kill switch closed all positions of: {'; '.join(found)}." if found else None
 
 
-def _curve(rows: pl.DataFrame, name: str, column: str, a_year: float, trials: int) -> dict[str, Any]:
+def _curve(rows: pl.DataFrame, name: str, column: str, a_year: float, trials: int, variance: float) -> dict[str, Any]:
     values = rows[column].to_numpy()
     found = statistics.returns(np.asarray(values, dtype=np.float64))
-    spread = 1 / (len(found) - 1) if len(found) > 1 else 0.0
+    spread = max(variance, 1 / (len(found) - 1)) if len(found) > 1 else 0.0
     return {
         "curve": name,
         "start": rows["event_time"][0],
@@ -116,6 +122,7 @@ def _dealings(rows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, Any]:
         "turnover": float(rows["turnover"].sum()),
         "costs": float(rows["costs"].sum()),
         "exposure": float(rows["exposure"].mean()),  # type: ignore[arg-type]
+        "luck_p": rows["luck_p"][-1],
         "drawdown": rows["drawdown"][-1],
         "halted": rows["halted"][-1],
     }

@@ -28,7 +28,9 @@ EQUITY = TableSpec(
     key=("asset_class", "interval", "event_time"),
     description=(
         "The paper portfolio's accounts, bar by bar, net of costs, beside buy-and-hold and a control that trades at "
-        "the same times in random directions. The last row of each commit holds the book for the next run."
+        "the same times in random directions. luck_low and luck_high are the 5 % and 95 % quantiles of a thousand "
+        "paths that hold the signals' positions in random directions; luck_p is the probability that such a path does "
+        "as well as the signals. The last row of each commit holds the book for the next run."
     ),
     schema=columns(
         {
@@ -45,6 +47,7 @@ EQUITY = TableSpec(
             "halted": pa.bool_(),
             "buy_and_hold": pa.float64(),
             "random": pa.float64(),
+            **dict.fromkeys(("luck_low", "luck_high", "luck_p"), pa.float64()),
             "computed_at": TIMESTAMP,
             "book": pa.string(),
         },
@@ -142,6 +145,7 @@ PORTFOLIO = TableSpec(
             "max_drawdown": pa.float64(),
             "probabilistic_sharpe": pa.float64(),
             "deflated_sharpe": pa.float64(),
+            "luck_p": pa.float64(),
             "trials": pa.int64(),
             "trades": pa.int64(),
             "win_rate": pa.float64(),

@@ -1,0 +1,146 @@
+"""The trials ledger: every strategy that was tried, so that the best of them is not taken for more than luck.
+
+Enters: what was tried. Leaves: rows of gold.trials, one a distinct strategy, and how many there are. Tried is what a
+release's own choices compared, every training with settings of its own, every set of rules for signals and positions
+that the paper portfolio ran on, and what people tell of searches elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from deltalake import write_deltalake
+from filelock import FileLock
+
+from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.model.judgement import days, traded
+from financelake_assets.model.schema import TRIALS
+
+BEFORE = (
+    "features alone",
+    "symbol as a category",
+    "a forest a symbol",
+    "a forest a class",
+    "weekday effect, prior 50",
+    "weekday effect, prior 200",
+    "weekday effect, prior 1000",
+    "weekday effect, depth 4",
+    "weekday effect, depth 6",
+    "weekday effect, depth 8",
+    "weekday effect, 200 a leaf",
+    "weekday effect, 20 trees",
+    "weekday effect, 100 trees",
+    "weekday effect, last 6 years",
+    "weekday effect, last 12 years",
+    "direction",
+    "direction, 20 trees",
+    "volatility",
+    "volatility, 20 trees",
+    "rolling mean of twelve moves of the same weekday",
+)
+"""What was compared inside the training period before the default settings were chosen (benchmarks/model_choices.py).
+See docs/decisions/0003-model-choices.md, also for what was looked at before and is not counted."""
+
+_OF_THE_ACCOUNT = ("capital", "seed")
+"""Settings of the portfolio that change no decision."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A strategy that was tried.
+
+    ``what`` names it; ``parameters`` tell it from others. ``sharpe`` is that of its trades out of sample, per day,
+    over ``steps`` days; NaN where it is not known. ``variants`` is how many strategies it stands for.
+    """
+
+    what: str
+    parameters: dict[str, Any]
+    sharpe: float = math.nan
+    steps: int = 0
+    variants: int = 1
+
+    @property
+    def key(self) -> str:
+        """The same for the same strategy."""
+        told = json.dumps([self.what, self.parameters, self.variants], sort_keys=True, default=str)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def strategy(model: ModelSettings, settings: Settings) -> dict[str, Any]:
+    """All that decides what is traded: the forest's settings, the rules for signals, and those for positions."""
+    return {
+        "model": model.of_the_forest(),
+        "signals": settings.signals.model_dump(mode="json"),
+        "portfolio": settings.portfolio.model_dump(mode="json", exclude=set(_OF_THE_ACCOUNT)),
+    }
+
+
+def strategy_trial(model: ModelSettings, settings: Settings, sharpe: float = math.nan, steps: int = 0) -> Trial:
+    """A lake's whole strategy as a trial: the same for the same settings, however often it is trained and traded."""
+    return Trial("strategy", strategy(model, settings), sharpe, steps)
+
+
+def sharpe_of(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> tuple[float, int]:
+    """The Sharpe ratio per day of trades of equal risk on out-of-sample rows, and the number of days.
+
+    Args:
+        rows: see ``judgement.judge``.
+        cost_bps: of one execution by asset class.
+    """
+    done = traded(rows, cost_bps)
+    if done.is_empty():
+        return math.nan, 0
+    _, place = np.unique(days(done), return_inverse=True)
+    earned = np.bincount(place, done["net_move"].cast(pl.Float64).to_numpy())
+    spread = float(np.std(earned, ddof=1)) if len(earned) > 1 else 0.0
+    return (float(np.mean(earned)) / spread if spread > 0 else math.nan), len(earned)
+
+
+def note(settings: Settings, trial: Trial) -> bool:
+    """Write a trial into the ledger unless the same strategy is in it; whether it was new."""
+    settings.models_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.models_dir / ".trials.lock"):
+        if trial.key in ledger(settings)["trial"]:
+            return False
+        row = {
+            "trial": trial.key,
+            "tried_at": datetime.now(UTC),
+            "what": trial.what,
+            "parameters": json.dumps(trial.parameters, sort_keys=True, default=str),
+            "sharpe": None if math.isnan(trial.sharpe) else trial.sharpe,
+            "steps": trial.steps,
+            "variants": trial.variants,
+        }
+        write_deltalake(TRIALS.ensure(settings), pa.Table.from_pylist([row], schema=TRIALS.schema), mode="append")
+    return True
+
+
+def ledger(settings: Settings) -> pl.DataFrame:
+    """Rows of gold.trials, the oldest first: those of this lake."""
+    table = TRIALS.open(settings)
+    return TRIALS.empty if table is None else pl.scan_delta(table).sort("tried_at").collect()
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How many strategies were tried, and the variance of the Sharpe ratios per day of those whose is known."""
+
+    count: int
+    variance: float
+
+
+def tried(settings: Settings) -> Tried:
+    """All that was tried: before the release, and in this lake."""
+    found = ledger(settings)
+    known = found["sharpe"].drop_nulls()
+    variance: float = known.var() if len(known) > 1 else 0.0  # type: ignore[assignment]
+    return Tried(len(BEFORE) + int(found["variants"].sum()), float(variance))
