@@ -40,9 +40,8 @@ _LONG = {"broker", "spark_server", "browser"}
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three where the memory allows: each has a broker and a Spark server, and waits for them much of its time."""
-    memory_gb = psutil.virtual_memory().total / 1e9
-    return max(1, min(3, int(memory_gb // 7)))
+    """Two where the memory allows: each has a broker and a Spark server. A third makes two cores slower, not faster."""
+    return 2 if psutil.virtual_memory().total > 12e9 else 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -78,7 +78,7 @@ def test_history_then_live_then_idle_and_a_term_ends_it_well(bronze_lake: Settin
         state = json.loads(state_file(bronze_lake).read_text())
         assert {"phase": "idle", "provider": "replay", "published": TOTAL, "total": TOTAL}.items() <= state.items()
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
 
 
@@ -110,7 +110,7 @@ def test_terminated_in_the_live_part_it_goes_on_where_it_was(bronze_lake: Settin
     with feed(bronze_lake, FEED__BARS_PER_SECOND="100") as process:
         until(bronze_lake, lambda state: state.phase == "live" and state.published > 42_700)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     with feed(bronze_lake, FEED__BARS_PER_SECOND="0"):
         idle(bronze_lake)
     assert each_once(bronze_lake, load_name(bronze_lake), TOTAL)
@@ -120,7 +120,7 @@ def test_a_second_feed_of_the_same_lake_refuses_to_start(bronze_lake: Settings) 
     with feed(bronze_lake) as first:
         until(bronze_lake, lambda state: state.phase == "live")
         with feed(bronze_lake) as second:
-            assert second.wait(30) == 3
+            assert second.wait(120) == 3
         assert first.poll() is None
 
 

@@ -84,7 +84,7 @@ def test_the_same_rows_are_published_by_one_process_at_a_time(bronze_lake: Setti
     slow = threading.Thread(target=ingest, args=(request, bronze_lake, hold))
     slow.start()
     try:
-        assert inside.wait(30)
+        assert inside.wait(120)
         with pytest.raises(LoadRunningError, match="is being published by another process"):
             ingest(request, bronze_lake)
     finally:

@@ -52,7 +52,7 @@ def test_partitions_are_never_taken_away_and_the_drift_is_told(bronze_lake: Sett
 def test_deleted_topics_are_gone_and_can_be_made_again_at_once(bronze_lake: Settings) -> None:
     before = topic_ids(bronze_lake)
     delete_topics(bronze_lake)
-    names = AdminClient({"bootstrap.servers": bronze_lake.kafka_bootstrap}).list_topics(timeout=10).topics
+    names = AdminClient({"bootstrap.servers": bronze_lake.kafka_bootstrap}).list_topics(timeout=60).topics
     assert not set(BRONZE) & set(names)
     ensure_topics(bronze_lake)
     assert not set(before.values()) & set(topic_ids(bronze_lake).values())

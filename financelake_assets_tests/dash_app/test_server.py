@@ -152,7 +152,7 @@ def test_served_as_a_process_it_answers_and_leaves_on_sigterm(tmp_path: Path) ->
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.communicate()

@@ -136,7 +136,7 @@ def test_nobody_without_the_key_gets_into_the_store(whole_lake: CommandLine):
 
 
 def test_every_topic_is_on_three_brokers(whole_lake: CommandLine):
-    topics = AdminClient(client_config(whole_lake.settings)).list_topics(timeout=10).topics
+    topics = AdminClient(client_config(whole_lake.settings)).list_topics(timeout=60).topics
     for name in BRONZE:
         for partition in topics[name].partitions.values():
             assert sorted(partition.isrs) == [1, 2, 3]

@@ -104,7 +104,7 @@ def test_a_known_user_without_rights_neither_sees_nor_writes_the_topics(locked: 
     for future in administrator.alter_user_scram_credentials([added]).values():
         future.result(10)
     config = {**client_config(locked), "sasl.username": "stranger", "sasl.password": "strangers password"}
-    seen = AdminClient(config).list_topics(timeout=10).topics
+    seen = AdminClient(config).list_topics(timeout=60).topics
     assert not [name for name in seen if name.startswith("bronze.")]
     refused: list[Any] = []
     producer = Producer({**config, "message.timeout.ms": 10_000})

@@ -100,7 +100,7 @@ def test_the_owners_other_kafka_clients_find_the_login(own: Settings, broker: in
     place = own_secrets.folder(own.data_dir)
     assert stat.S_IMODE((place / made.JAVA).stat().st_mode) == 0o600
     written = (place / made.LIBRDKAFKA).read_text().splitlines()
-    found = AdminClient(dict(line.split("=", 1) for line in written)).list_topics(timeout=10)
+    found = AdminClient(dict(line.split("=", 1) for line in written)).list_topics(timeout=60)
     assert "bronze.crypto" in found.topics
     java = dict(line.split("=", 1) for line in (place / made.JAVA).read_text().splitlines())
     assert java["sasl.jaas.config"] == spark_options(own)["kafka.sasl.jaas.config"]
@@ -129,7 +129,7 @@ def answers(port: int) -> bytes:
     librdkafka does not speak to controllers, so this is the request itself (DescribeCluster, key 60, version 0).
     """
     body = struct.pack(">hhihBBB", 60, 0, 7, -1, 0, 0, 0)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
         try:
             return connection.recv(8)
@@ -154,10 +154,10 @@ def test_any_client_may_publish_on_the_bronze_topics_and_do_nothing_else(own: Se
 
     stranger_there = AdminClient(plain)
     attempts: list[dict[Any, Any]] = [
-        stranger_there.delete_topics(["bronze.stock"], request_timeout=10),
-        stranger_there.create_topics([NewTopic("bronze.mine", 1, 1)], request_timeout=10),
-        stranger_there.create_partitions([NewPartitions("bronze.stock", 9)], request_timeout=10),
-        stranger_there.create_acls([kafka_access.rights("ANONYMOUS")[0]], request_timeout=10),
+        stranger_there.delete_topics(["bronze.stock"], request_timeout=60),
+        stranger_there.create_topics([NewTopic("bronze.mine", 1, 1)], request_timeout=60),
+        stranger_there.create_partitions([NewPartitions("bronze.stock", 9)], request_timeout=60),
+        stranger_there.create_acls([kafka_access.rights("ANONYMOUS")[0]], request_timeout=60),
         stranger_there.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, "bronze.stock")]),
     ]
     for refused in attempts:

@@ -286,5 +286,5 @@ def graphql(lake: CommandLine, query: str) -> dict[str, Any]:
         json.dumps({"query": query}).encode(),
         {"Content-Type": "application/json", **web_token.headers(lake.settings)},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310
         return json.load(response)["data"]

@@ -58,7 +58,7 @@ def _status(settings: Settings, path: str, data: bytes | None = None, **headers:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(f"{settings.dagster_url}{path}", data, sent)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -87,7 +87,7 @@ def test_a_foreign_websocket_is_refused(web: Settings, origin: str | None, answe
         *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: graphql-ws", f"Sec-WebSocket-Key: {key}"),
         f"Origin: {origin or web.dagster_url}",
     ]
-    with socket.create_connection((web.host, web.dagster.port), timeout=30) as connection:
+    with socket.create_connection((web.host, web.dagster.port), timeout=120) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         assert connection.recv(12).decode().split()[1] == answer
 
