@@ -90,7 +90,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(bronze_lake:
             before = sum(high for parts in watermarks(bronze_lake).values() for _, high in parts.values())
             # let it publish some, more in the big history than in the paced live part
             enough = before + (7_000 if before < 40_000 else 250)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while enough < TOTAL or kills < 12:
                 now = sum(high for parts in watermarks(bronze_lake).values() for _, high in parts.values())
                 if now >= min(enough, TOTAL):
