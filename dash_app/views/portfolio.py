@@ -33,6 +33,7 @@ _WHYS = {
     "signal": "a signal",
     "expired": "its signal expired",
     "limit": "it exceeded its limit",
+    "absent": "it brought no more bars",
     "kill_switch": "the kill switch",
 }
 
@@ -104,12 +105,15 @@ def kill_switch(account: AccountView, rules: PortfolioSettings) -> html.Div:
     drawdown = wording.percent(account.equity["drawdown"][-1], 1)
     if account.halted:
         text = (
-            f"The kill switch is active: the account lost {loss} or more from its peak ({drawdown} now). Every "
-            f"position is closed at its next bar, and none is opened for {rules.kill_switch_bars} steps."
+            f"The kill switch is active: the account is {drawdown} below its highest equity. Every position is closed "
+            f"at its next bar, and none is opened for {rules.kill_switch_bars} steps. Then the switch is armed again, "
+            "for half the loss, and new positions are half as large."
         )
         return html.Div([html.Strong("Halted", className="tag"), html.Span(text)], className="banner", role="alert")
     return html.Div(
-        f"The kill switch is not active: the account is {drawdown} below its peak; at {loss} it closes every position.",
+        f"The kill switch is not active: the account is {drawdown} below its highest equity. At a loss of {loss} it "
+        "closes every position. After that it allows half the loss and positions half as large, until the account is "
+        "at its highest again.",
         className="muted",
     )
 
@@ -123,7 +127,7 @@ def chart_words(account: AccountView) -> str:
         f"equity {_money(rows['equity'][0])} to "
         f"{_money(rows['equity'][-1])}, buy and hold to {_money(rows['buy_and_hold'][-1])}, the same positions in "
         f"random directions to between {_money(rows['luck_low'][-1])} and {_money(rows['luck_high'][-1])} in nine of "
-        "ten cases. Below: drawdown from the peak since the kill switch was last active."
+        "ten cases. Below: drawdown from the highest equity."
     )
 
 

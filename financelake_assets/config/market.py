@@ -125,9 +125,15 @@ class PortfolioSettings(Group):
     short: bool = Field(True, description="whether SELL opens a short position; otherwise it only closes a long one")
     min_holding_bars: int = Field(1, ge=1, description="a position is neither closed nor reversed before")
     kill_switch_drawdown: float = Field(
-        0.2, gt=0, le=1, description="loss from the highest equity at which every position is closed"
+        0.2,
+        gt=0,
+        le=1,
+        description="loss at which every position is closed; half as much, with half the size, each time after",
     )
     kill_switch_bars: int = Field(20, ge=1, description="steps without positions after the kill switch")
+    absent_steps: int = Field(
+        20, ge=1, description="a position in a symbol without a bar for so many steps is closed at its last price"
+    )
     seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")
 
 

@@ -25,6 +25,7 @@ _BAR_COLUMNS = (
     "open",
     "close",
     "adj_close",
+    "split",
     "imputed",
     "trades",
     "topic",

@@ -23,12 +23,12 @@ _FORECAST = {
 }
 """Rules for every forecast. Delta does not check them, so that signals are fast; a check in Dagster does."""
 
-_BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume")
+_BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume", "split")
 _FORECAST_COLUMNS = (
     *("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up"),
     "expected_move",
 )
-OUTCOME = BARS.columns("close", "adj_close")
+OUTCOME = BARS.columns("close", "adj_close", "split")
 """The columns from which the outcome of a prediction is computed."""
 
 _TRADED = (*OUTCOME, *BARS.columns("open", "imputed"))

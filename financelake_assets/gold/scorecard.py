@@ -16,6 +16,7 @@ import polars as pl
 from financelake_assets.gold.schema import CORRECTIONS, SCORECARD
 from financelake_assets.gold.verdicts import Signal
 from financelake_assets.intervals import SERIES
+from financelake_assets.silver.splits import undone
 
 KEY = list(SCORECARD.key)
 _OUTCOME = ("target_time", "realised_close", "realised_return")
@@ -32,14 +33,15 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
 
     Returns:
         symbol, interval, event_time and, for bars whose horizon has passed: target_time, realised_close (the close of
-        the target bar as published), realised_return (log return, between adjusted closes where there are any; null
-        if a price in between was not positive), traded_return (the part of it that a trade can earn: the simple return
-        from the next bar's open to the close of the target bar; null if nobody could buy at that open, or if the next
-        bar has no open and is the target bar), base_offset, topic, partition and offset (of the target bar's message).
-        A bar that is built from trades is over when the next one has begun.
+        the target bar as published), realised_return (log return, between adjusted closes where there are any,
+        otherwise over a split as its holder has it; null if a price in between was not positive), traded_return (the
+        part of it that a trade can earn: the simple return from the next bar's open to the close of the target bar;
+        null if nobody could buy at that open, or if the next bar has no open and is the target bar), base_offset,
+        topic, partition and offset (of the target bar's message). A bar that is built from trades is over when the next
+        one has begun.
     """
     ordered = bars.sort(*SERIES, "event_time").with_columns(
-        pl.coalesce(_log_return("adj_close"), _log_return("close")).alias("_return")
+        pl.coalesce(_log_return("adj_close"), _log_return("close") + _undone().log()).alias("_return")
     )
 
     def ahead(name: str, count: int = horizon) -> pl.Expr:
@@ -158,6 +160,11 @@ def _log_return(name: str) -> pl.Expr:
     """Log return since the previous bar; null if one of the two prices is absent or not positive."""
     price = pl.when(pl.col(name) > 0).then(pl.col(name))
     return (price / price.shift(1).over(SERIES)).log()
+
+
+def _undone() -> pl.Expr:
+    """The split since the previous bar, where the closes are not adjusted for it."""
+    return undone(pl.col("close"), pl.col("close").shift(1).over(SERIES), pl.col("split"))
 
 
 def _side() -> pl.Expr:

@@ -100,5 +100,6 @@ def score_bars(
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
     forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
     judged = with_market_open(seen, calendars).join(forecast, on=BAR_KEY, how="left")
-    rows = decide(judged, settings.signals, model_expired=expired)
+    slippage = settings.portfolio.slippage_bps
+    rows = decide(judged, settings.signals, model_expired=expired, slippage_bps=slippage)
     return rows.filter(pl.col("_wanted") == 1).select(_NAMES)

@@ -1,8 +1,9 @@
 """Signals: when a prediction becomes BUY or SELL, and why it does not, as a pure function of frames.
 
 Input: scored bars. Output: one signal for each. It is HOLD unless the expected move is larger than the costs of
-entering and leaving and its direction is probable enough. Every HOLD has a reason, and a bar that cannot be judged gets
-a HOLD. A signal depends only on its bar and the few bars before it, so a stream and a back-test give the same signals.
+entering and leaving, slippage included, and its direction is probable enough. Every HOLD has a reason, and a bar that
+cannot be judged gets a HOLD. A signal depends only on its bar and the few bars before it, so a stream and a back-test
+give the same signals.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from financelake_assets.gold.verdicts import HoldReason, Signal
 from financelake_assets.intervals import SERIES
 
 
-def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool) -> pl.DataFrame:
+def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool, slippage_bps: float) -> pl.DataFrame:
     """Turn predictions into signals.
 
     Args:
@@ -27,6 +28,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
             its series.
         settings: costs and thresholds.
         model_expired: whether the model is too old to use.
+        slippage_bps: of one execution, on top of its costs.
 
     Returns:
         ``scored`` by series and time with signal, strength (expected move in standard deviations), confidence
@@ -41,7 +43,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
             strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
             confidence=pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up")),
         )
-        .with_columns(reason=_reason(settings, model_expired=model_expired))
+        .with_columns(reason=_reason(settings, slippage_bps, model_expired=model_expired))
         .with_columns(_due=pl.when(reason.is_not_null()).then(0).when(up).then(1).otherwise(-1))
         .with_columns(
             reason=pl.coalesce(reason, pl.when(_opposed(settings)).then(pl.lit(HoldReason.RECENT_REVERSAL.value)))
@@ -57,7 +59,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
     return judged.with_columns(signal=signal).drop("_due")
 
 
-def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
+def _reason(settings: SignalSettings, slippage_bps: float, *, model_expired: bool) -> pl.Expr:
     """The first reason for a HOLD that the bar itself gives; null if there is none."""
     rise = (pl.col("predicted_return").exp() - 1).abs()
     verdicts: list[tuple[pl.Expr, HoldReason]] = [
@@ -65,7 +67,7 @@ def _reason(settings: SignalSettings, *, model_expired: bool) -> pl.Expr:
         (~_known("predicted_return", "volatility", "probability_up"), HoldReason.INSUFFICIENT_HISTORY),
         (~pl.col("market_open"), HoldReason.MARKET_CLOSED),
         ((pl.col("surprise") > settings.outlier_sigmas).fill_null(False), HoldReason.OUTLIER_INPUT),
-        (rise * 10_000 <= 2 * pl.col("cost_bps"), HoldReason.BELOW_COSTS),
+        (rise * 10_000 <= 2 * (pl.col("cost_bps") + slippage_bps), HoldReason.BELOW_COSTS),
         (pl.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
     ]
     # a condition is null if a value is unknown; then the signal must be HOLD

@@ -94,7 +94,7 @@ def calibration(scorecard: pl.DataFrame) -> pl.DataFrame:
         for asset_class, part in parts:
             for (number,), rows_in in part.group_by("_bin"):
                 hits, calls = int(rows_in["hit"].sum()), int(rows_in["hit"].count())
-                interval = metrics.wilson(hits, calls)
+                interval = _hit_interval(rows_in)
                 rows.append(
                     {
                         "measure": measure,
@@ -135,7 +135,7 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
     naive = known["realised_return"].to_numpy()
     skill = judgement.skill(known)
     hits, calls = int(part["hit"].sum()), int(part["hit"].count())
-    right = metrics.wilson(hits, calls)
+    right = _hit_interval(part)
     # rows of an earlier release earned from the close that the signal was made of
     acted = part.filter(pl.col("net_return").is_not_null(), pl.col("traded_return").is_not_null())
     probability, rose = known["probability_up"].to_numpy(), naive > 0
@@ -158,6 +158,12 @@ def _judged(part: pl.DataFrame) -> dict[str, Any]:
         "gross_return": acted["gross_return"].mean(),
         "net_return": acted["net_return"].mean(),
     }
+
+
+def _hit_interval(rows: pl.DataFrame) -> metrics.Interval:
+    """Of the hit rate; bars of one time, and horizons that overlap, are not independent calls."""
+    called = rows.filter(pl.col("hit").is_not_null())
+    return judgement.live_proportion(called["hit"].cast(pl.Float64).to_numpy(), called)
 
 
 def _frame(table: TableSpec, rows: list[dict[str, Any]]) -> pl.DataFrame:

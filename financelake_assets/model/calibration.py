@@ -52,13 +52,15 @@ class Errors:
     """Errors out of sample in units of the predicted size of the move.
 
     ``count``: how many; ``low`` and ``high``: the ends of the interval; ``spread``: the factor from a predicted size to
-    the standard deviation of the move.
+    the standard deviation of the move; ``naive_spread``: the factor from the expected move to it, of the same rows, so
+    that the naive forecast of the volatility is scaled alike.
     """
 
     count: int
     low: float
     high: float
     spread: float = 1.0
+    naive_spread: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,13 @@ class Calibration:
         if "return" not in kept:
             kept = {"return": kept, "direction": {}}
         known = {
-            group: Errors(values["count"], values["low"], values["high"], values.get("spread", 1.0))
+            group: Errors(
+                values["count"],
+                values["low"],
+                values["high"],
+                values.get("spread", 1.0),
+                values.get("naive_spread", 1.0),
+            )
             for group, values in json.loads(errors).items()
         }
         return cls(kept["return"], kept["direction"], known)
@@ -126,7 +134,8 @@ def calibrate(rows: OutOfSample, coverage: float) -> Calibration:
     kept = np.array([shrinkage.get(one, shrinkage[POOLED]) for one in rows.symbol])
     left, moves = (rows.actual - kept * rows.raw) / rows.size, rows.actual / rows.size
     groups = _groups(rows.symbol, rows.asset_class)
-    return Calibration(shrinkage, direction, {group: _errors(left[own], moves[own], coverage) for group, own in groups})
+    errors = {group: _errors(left[own], moves[own], rows.actual[own], coverage) for group, own in groups}
+    return Calibration(shrinkage, direction, errors)
 
 
 def _shrinkage(symbol: Texts, raw: Floats, label: Floats) -> dict[str, float]:
@@ -160,7 +169,7 @@ def _groups(symbol: Texts, asset_class: Texts) -> Iterator[tuple[str, NDArray[np
             yield str(one), rows
 
 
-def _errors(left: Floats, moves: Floats, coverage: float) -> Errors:
+def _errors(left: Floats, moves: Floats, actual: Floats, coverage: float) -> Errors:
     """Split conformal interval (Vovk et al. 2005) of errors scaled by the prediction (Lei et al. 2018), and the spread.
 
     Half of the miscoverage is on each side. The spread is the one with the least QLIKE: the root mean square of the
@@ -170,7 +179,8 @@ def _errors(left: Floats, moves: Floats, coverage: float) -> Errors:
     count = len(ordered)
     tail = int(np.floor((count + 1) * (1 - coverage) / 2))  # this many errors may lie outside on each side
     low, high = (ordered[tail - 1], ordered[count - tail]) if tail else (ordered[0], ordered[-1])
-    return Errors(count, float(low), float(high), float(np.sqrt(np.mean(moves**2))))
+    spread, naive_spread = (float(np.sqrt(np.mean(one**2))) for one in (moves, actual))
+    return Errors(count, float(low), float(high), spread, naive_spread)
 
 
 def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
@@ -182,7 +192,8 @@ def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
 
     Returns:
         The rows with ``predicted_return``, ``low`` and ``high`` (ends of the interval of the return),
-        ``probability_up`` and ``volatility`` (standard deviation of the return).
+        ``probability_up``, ``volatility`` (standard deviation of the return) and ``naive_volatility`` (the same from
+        the expected move alone).
     """
     parts = []
     for (symbol, asset_class), rows in scored.group_by("symbol", "asset_class", maintain_order=True):
@@ -197,6 +208,7 @@ def calibrated(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
                 ((kept + errors.high * size) * move).alias("high"),
                 (0.5 + sure * (rows[RAW_UP] - 0.5)).alias("probability_up"),
                 (errors.spread * size * move).alias("volatility"),
+                (errors.naive_spread * move).alias("naive_volatility"),
             )
         )
     return pl.concat(parts)

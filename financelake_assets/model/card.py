@@ -20,6 +20,7 @@ _MEANING = {
     "predicts the opposite.",
     Verdict.NOT_ENOUGH_DATA: "The holdout is too short for a verdict.",
 }
+_NOTEWORTHY = 0.01
 _ANSWERS = (
     ("rows", "d", "rows"),
     ("predictable", "", "predictable"),
@@ -60,7 +61,7 @@ _COLUMNS = (
     ("coverage", ".3f", "coverage"),
     ("interval_width", ".4f", "width"),
     ("qlike", ".4f", "QLIKE"),
-    ("qlike_naive", ".4f", "realised QLIKE"),
+    ("qlike_naive", ".4f", "naive QLIKE"),
 )
 
 
@@ -82,7 +83,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two "
             "forests with half as many trees: one for the probability of a rise, one for the size of the move.",
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
-            f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}",
+            f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
             "## Three answers from the holdout, which no choice used, predicted out of sample",
             _table(held_out, _ANSWERS),
             "**Predictable**: it predicts a part of the return that neither zero nor the mean of the training data "
@@ -98,7 +99,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
             "the naive R². The IC one bar later uses the return that begins at the next bar's close, which is all that "
             "a trade after the prediction can earn. QLIKE is the loss of the predicted volatility (less is better), "
-            "beside that of the recent realised volatility.",
+            "beside that of the recent realised volatility; both are scaled to the same earlier rows.",
             "## All symbols, fold by fold",
             _table(folds, _ANSWERS, first="fold"),
             _table(folds, _COLUMNS, first="fold"),
@@ -129,6 +130,18 @@ def _trials(record: ModelRecord) -> str:
     if record.trials is None:
         return "the number of variants that were tried is not recorded."
     return f"{record.trials} strategies were tried until this one, with those before this release's settings."
+
+
+def _later(record: ModelRecord) -> str:
+    """That a market which ended before the others is predicted by what was learnt of later years."""
+    if not record.later_share or record.later_share < _NOTEWORTHY:
+        return ""
+    symbol = min(record.learnt_until, key=lambda one: record.learnt_until[one])
+    return (
+        f" {record.later_share:.0%} of the rows are later than {record.learnt_until[symbol]:%Y-%m-%d}, where those of "
+        f"{symbol} end. What it earns on such a market from then on could not have been earned at the time. The "
+        "figures below are not affected: each fold learnt from earlier bars only."
+    )
 
 
 def _importance(record: ModelRecord) -> str:

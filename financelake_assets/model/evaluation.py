@@ -28,9 +28,9 @@ class Judged:
 
     ``rows`` has symbol, asset_class, event_time, fold, held_out, price, realised_return, predicted_return,
     delayed_return, traded_return, expected_move, low and high (ends of the interval of the return), probability_up,
-    volatility, training_mean (mean of the symbol's returns in the fold's training data; null if there are none) and
-    training_naive (their mean absolute change of price). ``cost_bps`` is the cost of one execution by asset class,
-    slippage included.
+    volatility, naive_volatility, training_mean (mean of the symbol's returns in the fold's training data; null if there
+    are none) and training_naive (their mean absolute change of price). ``cost_bps`` is the cost of one execution by
+    asset class, slippage included.
     """
 
     rows: pl.DataFrame
@@ -105,7 +105,7 @@ def _several(rows: pl.DataFrame, single: list[dict[str, Any]], judged: Judged) -
 
 def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
     """Metrics of returns, for one symbol or several."""
-    actual, predicted, move = (_array(rows, name) for name in ("realised_return", "predicted_return", "expected_move"))
+    actual, predicted = (_array(rows, name) for name in ("realised_return", "predicted_return"))
     low, high = _array(rows, "low"), _array(rows, "high")
     return {
         "rows": len(rows),
@@ -116,7 +116,7 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         **_correlations(rows, judged),
         "oos_r2_return": metrics.oos_r2(actual, predicted, _array(rows, "training_mean")),
         "qlike": metrics.qlike(_array(rows, "volatility"), actual),
-        "qlike_naive": metrics.qlike(move, actual),
+        "qlike_naive": metrics.qlike(_array(rows, "naive_volatility"), actual),
         "brier": metrics.brier(_array(rows, "probability_up"), actual > 0),
         "brier_naive": metrics.COIN_BRIER,
         "coverage": float(np.mean((actual >= low) & (actual <= high))),
@@ -131,9 +131,7 @@ def _direction(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
     actual, predicted = _array(called, "realised_return"), _array(called, "predicted_return")
     direction = metrics.direction(actual, predicted)
     hits = ((actual > 0) == (predicted > 0)).astype(np.float64)
-    share = inference.mean(hits, judgement.days(called), judgement.overlap(called, judged.horizon))
-    worth = inference.effective_rows(direction.calls, share)
-    interval = metrics.wilson(direction.hit_rate * worth, worth) if direction.calls else metrics.NOWHERE
+    interval = judgement.proportion(hits, judgement.days(called), judgement.overlap(called, judged.horizon))
     return {
         "hit_rate": direction.hit_rate,
         "hit_rate_low": interval.low,

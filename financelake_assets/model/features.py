@@ -20,6 +20,7 @@ import pyarrow as pa
 from financelake_assets.config import ASSET_CLASSES
 from financelake_assets.intervals import SERIES, bar_length
 from financelake_assets.model.windows import Floats, Windows
+from financelake_assets.silver.splits import undone as undone_split
 
 LOOKBACK = 60
 """How many bars before a bar its features may use."""
@@ -77,8 +78,8 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     """Add the features to bars; each series is processed by itself.
 
     Args:
-        bars: unique by symbol, interval and event_time; reads asset_class, open, high, low, close, adj_close, volume
-            and imputed, and passes all other columns through.
+        bars: unique by symbol, interval and event_time; reads asset_class, open, high, low, close, adj_close, volume,
+            imputed and split (if there is one), and passes all other columns through.
 
     Returns:
         The same rows and columns by series and time, with: the ``FEATURES`` and ``SYMBOL_WEEKDAY``; ``price``, the
@@ -127,7 +128,9 @@ def _prices(bars: pl.DataFrame) -> pl.DataFrame:
     invented = pl.col("imputed").cast(pl.String).fill_null("").str.contains("high|low")
     has_range = ~invented & (pl.col("low") > 0) & (pl.col("high") > 0)
     close, adjusted, volume = _positive("close"), _positive("adj_close"), _positive("volume")
+    split = _positive("split") if "split" in bars.columns else pl.lit(None, pl.Float64)
     return bars.with_columns(
+        _split=split,
         price=pl.coalesce(adjusted, close),
         _close=close,
         _adjusted=adjusted,
@@ -143,9 +146,13 @@ def _prices(bars: pl.DataFrame) -> pl.DataFrame:
 def _returns(priced: pl.DataFrame) -> pl.DataFrame:
     """Log returns between two adjusted closes or two raw ones: a mixture would create a false move."""
     adjusted = (pl.col("_adjusted") / _before("_adjusted")).log()
-    raw = (pl.col("_close") / _before("_close")).log()
+    # two raw closes have a split between them that neither is adjusted for
+    undone = undone_split(pl.col("_close"), _before("_close"), pl.col("_split"))
+    raw = (pl.col("_close") / _before("_close") * undone).log()
     returned = priced.with_columns(
         log_return=pl.coalesce(adjusted, raw),
+        _jumped=pl.when((undone != 1.0) & adjusted.is_null()).then(1.0),
+        _rebased=pl.when(undone != 1.0).then(1.0),
         _span=(pl.col("event_time") - _before("event_time", LOOKBACK)).dt.total_microseconds(),
         _elapsed=(pl.col("event_time") - _before("event_time")).dt.total_microseconds(),
     )
@@ -197,6 +204,8 @@ def _rolled(returned: pl.DataFrame) -> pl.DataFrame:
         "_top": last.highest(values("_level"), LOOKBACK),
         "_bottom": -last.highest(-values("_level"), LOOKBACK),
         "_adjusted_bars": count("_adjusted", LOOKBACK),
+        "_jumps": count("_jumped", LOOKBACK - 1),
+        "_rebased_20": count("_rebased", 20 - 1),
         "_atr": mean("_true_range", 14),
         "_ranges_14": count("_true_range", 14),
         "_parkinson": mean("_range_square", 20),
@@ -274,7 +283,8 @@ def _trend() -> dict[str, pl.Expr]:
 def _shape() -> dict[str, pl.Expr]:
     """Shape of the recent moves, and the position of the price among recent prices.
 
-    Levels are compared as logarithms, if all or none of a window's prices are adjusted; otherwise they are neutral.
+    Levels are compared as logarithms, if all of a window's prices are adjusted, or none is and no split lies between
+    them; otherwise they are neutral.
     RSI is Cutler's, over 14 bars; MACD and Bollinger use simple means, which have a finite memory.
     """
     sigma, level = pl.col("bar_volatility"), pl.col("_level")
@@ -295,7 +305,7 @@ def _shape() -> dict[str, pl.Expr]:
 
 
 def _comparable() -> pl.Expr:
-    return pl.col("_adjusted_bars").is_in([0.0, float(LOOKBACK)])
+    return pl.col("_adjusted_bars").is_in([0.0, float(LOOKBACK)]) & (pl.col("_jumps") == 0)
 
 
 def _ranges() -> dict[str, pl.Expr]:
@@ -320,7 +330,8 @@ def _ranges() -> dict[str, pl.Expr]:
 
 def _volumes() -> dict[str, pl.Expr]:
     """Volume and turnover relative to their own past; neutral without volume."""
-    month = pl.col("_volumes_20") >= _LEAST_SHARE * 20
+    # behind a split that a provider does not adjust for, shares are counted in other units than before it
+    month = (pl.col("_volumes_20") >= _LEAST_SHARE * 20) & (pl.col("_rebased_20") == 0)
     quarter = pl.col("_volumes_60") >= _LEAST_SHARE * 60
     return {
         "volume_ratio": _log_ratio(pl.col("_volume"), pl.col("_volume_20"), month),

@@ -8,6 +8,7 @@ evaluates the trees, a few at a time; the weekday effect is a look-up.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from financelake_assets.model.features import SYMBOL_WEEKDAY
 from financelake_assets.model.outputs import OUTPUTS, RETURNS, WEEKDAY_EFFECT
 
 _UNSEEN = 2_147_483_647.0  # MLlib's code for every category that was not in the training data
-_THREADS = 2  # the smallest machine has two cores; a batch of the stream needs one
+_MOST_THREADS = 2  # a batch of the stream needs one
 _TREES_A_PART, _ROWS_A_BLOCK = 8, 8_192
 """Trees and rows that fit in a core's cache. All 100 trees at once take three times as long (docs/benchmarks.md)."""
 _STAGES = (
@@ -56,15 +57,22 @@ class Trees:
             One column for each forest.
         """
         sizes = np.bincount(self.forests)
-        sums = np.zeros((len(rows), len(sizes)))
+        sums, threads = np.zeros((len(rows), len(sizes))), _threads()
         for start in range(0, len(rows), _ROWS_A_BLOCK):
             block = slice(start, start + _ROWS_A_BLOCK)
             forests = iter(self.forests)
             for part in self.parts:
-                said = treelite.gtil.predict_per_tree(part, rows[block], nthread=_THREADS)
+                said = treelite.gtil.predict_per_tree(part, rows[block], nthread=threads)
                 for tree in range(said.shape[1]):  # add in MLlib's order: the sum is the same to the last bit
                     sums[block, next(forests)] += said[:, tree, 0]
         return sums / sizes
+
+
+def _threads() -> int:
+    """How many threads treelite may use: it refuses more than OpenMP grants, which a container may limit to one."""
+    granted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_MOST_THREADS, usable, int(granted) if granted.isdecimal() else usable))
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,57 @@ def by_bar(error: Floats, naive_error: Floats, rows: pl.DataFrame, horizon: int)
         rows: symbol and event_time of each error.
         horizon: in bars.
     """
+    return inference.skill(error, naive_error, *_begun(rows, horizon))
+
+
+def adds(error: Floats, other_error: Floats, rows: pl.DataFrame, horizon: int) -> Estimate:
+    """The mean of the encompassing test of Harvey, Leybourne & Newbold (1998); bars that begin together count once.
+
+    ``other_error·(other_error - error)`` is above zero on average when the forecast says something that the other one
+    does not; for one that is noise it is zero, even where the other one knows little.
+
+    Args:
+        error: of the forecast.
+        other_error: of the other one.
+        rows: symbol and event_time of each error.
+        horizon: in bars.
+    """
+    return inference.mean(other_error * (other_error - error), *_begun(rows, horizon))
+
+
+def _begun(rows: pl.DataFrame, horizon: int) -> tuple[Clusters, int]:
     begun = rows["event_time"].dt.replace_time_zone(None).to_numpy()
-    reach = inference.overlap_in_days(rows["symbol"].to_numpy().astype(str), begun, horizon)
-    return inference.skill(error, naive_error, begun, reach)
+    return begun, inference.overlap_in_days(rows["symbol"].to_numpy().astype(str), begun, horizon)
+
+
+def proportion(right: Floats, cluster: Clusters, overlap: int) -> metrics.Interval:
+    """Wilson's interval of how often something was right, where rows that depend on each other count as fewer.
+
+    Args:
+        right: 1 or 0 of each row.
+        cluster: see ``inference.ratio``.
+        overlap: see ``inference.ratio``.
+    """
+    if not len(right):
+        return metrics.NOWHERE
+    share = inference.mean(right, cluster, overlap)
+    # of too few clusters for an error, those that do not overlap are what is known
+    least = max(1.0, len(np.unique(cluster)) / overlap)
+    worth = inference.effective_rows(len(right), share) if share.known else min(float(len(right)), least)
+    return metrics.wilson(float(np.mean(right)) * worth, worth)
+
+
+def live_proportion(right: Floats, rows: pl.DataFrame) -> metrics.Interval:
+    """``proportion`` of rows of gold.scorecard: bars that begin together count once, and horizons that overlap less.
+
+    Args:
+        right: 1 or 0 of each row.
+        rows: symbol, event_time and horizon of each.
+    """
+    if rows.is_empty():
+        return metrics.NOWHERE
+    longest: int = rows["horizon"].max()  # type: ignore[assignment]
+    return proportion(right, *_begun(rows, longest))
 
 
 def known(scored: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ which means a return of zero. Docstrings name the source of each formula.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,8 +133,20 @@ class ReliabilityBin:
     high: float
 
 
-def reliability(probability: Floats, happened: NDArray[np.bool_], bins: int = 10) -> list[ReliabilityBin]:
-    """Reliability curve in bins of about equally many rows (DeGroot & Fienberg 1983); the ideal is the diagonal."""
+def reliability(
+    probability: Floats,
+    happened: NDArray[np.bool_],
+    interval_of: Callable[[NDArray[np.bool_]], Interval],
+    bins: int = 10,
+) -> list[ReliabilityBin]:
+    """Reliability curve in bins of about equally many rows (DeGroot & Fienberg 1983); the ideal is the diagonal.
+
+    Args:
+        probability: stated of each row.
+        happened: whether it did.
+        interval_of: the interval of how often it happened among some of the rows, which may depend on each other.
+        bins: at most so many.
+    """
     if not len(probability):
         return []
     edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)))
@@ -142,7 +155,7 @@ def reliability(probability: Floats, happened: NDArray[np.bool_], bins: int = 10
     for one in np.unique(place):
         rows = place == one
         count, hits = int(rows.sum()), int(happened[rows].sum())
-        interval = wilson(hits, count)
+        interval = interval_of(rows)
         found.append(ReliabilityBin(count, float(probability[rows].mean()), hits / count, interval.low, interval.high))
     return found
 

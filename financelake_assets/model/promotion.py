@@ -55,7 +55,7 @@ def decide(
         )
     if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
         return PromotionDecision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
-    ours = trained.judged.rows.filter(pl.col("event_time") > current.train_end.replace(tzinfo=None))
+    ours = unseen(trained.judged.rows, current)
     if len(ours) < _LEAST_ROWS:
         if refits(current, trained.settings, trained.train_end, now):
             return PromotionDecision(
@@ -66,10 +66,30 @@ def decide(
         return PromotionDecision(
             False, f"only {len(ours)} bars are outside the training data of both versions; {_LEAST_ROWS} are needed"
         )
-    unseen = trained.labelled.where(F.col("event_time") > F.lit(utc(current.train_end)))
-    raw = predictions(load(current), unseen, *KEY, "expected_move")
+    first: datetime = ours["event_time"].min()  # type: ignore[assignment]
+    raw = predictions(
+        load(current), trained.labelled.where(F.col("event_time") >= F.lit(utc(first))), *KEY, "expected_move"
+    )
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
-    return compare(ours.join(theirs, on=list(KEY)), current.model_version, current.horizon)
+    same = _same_settings(current, trained.settings)
+    expired = now - current.trained_at >= timedelta(days=trained.settings.max_age_days)
+    must_add = not same and not expired
+    return compare(ours.join(theirs, on=list(KEY)), current.model_version, current.horizon, must_add=must_add)
+
+
+def unseen(rows: pl.DataFrame, current: ModelRecord) -> pl.DataFrame:
+    """The rows that the champion did not learn: those of each symbol behind its own end, which may be years apart.
+
+    Args:
+        rows: symbol and event_time, in UTC without a zone.
+        current: the champion.
+    """
+    symbols = rows["symbol"].unique().to_list()
+    ends = {symbol: end.replace(tzinfo=None) for symbol in symbols if (end := current.learnt_of(symbol)) is not None}
+    if not ends:
+        return rows
+    end = pl.col("symbol").replace_strict(ends, default=None, return_dtype=pl.Datetime("us"))
+    return rows.filter(end.is_null() | (pl.col("event_time") > end))
 
 
 def refits(current: ModelRecord, settings: ModelSettings, train_end: datetime, now: datetime) -> bool:
@@ -85,21 +105,28 @@ def refits(current: ModelRecord, settings: ModelSettings, train_end: datetime, n
         now: when this is decided.
     """
     aged = now - current.trained_at >= timedelta(days=settings.trains_after_days)
-    same = ModelSettings.model_validate(current.parameters).of_the_forest() == settings.of_the_forest()
     later = train_end > current.train_end.replace(tzinfo=None)
-    return aged and later and same
+    return aged and later and _same_settings(current, settings)
 
 
-def compare(rows: pl.DataFrame, champion: str, horizon: int) -> PromotionDecision:
+def _same_settings(current: ModelRecord, settings: ModelSettings) -> bool:
+    return ModelSettings.model_validate(current.parameters).of_the_forest() == settings.of_the_forest()
+
+
+def compare(rows: pl.DataFrame, champion: str, horizon: int, *, must_add: bool) -> PromotionDecision:
     """Compare two forecasts of the same bars.
 
-    A challenger wins when it is not significantly worse than the naive forecast and than the champion, by squared
-    errors in units of the expected move: the skill's 95 % interval must not be entirely below zero.
+    A challenger loses when it is significantly worse than the naive forecast or than the champion, by squared errors in
+    units of the expected move: the skill's 95 % interval is entirely below zero. One with other settings must also show
+    that it says something that the champion does not (``judgement.adds``): few bars hardly ever show that noise is
+    worse than a champion that knows a little.
 
     Args:
         rows: symbol, event_time, realised_return, expected_move, predicted_return and champion_return.
         champion: its version, for the text of the reason.
         horizon: in bars.
+        must_add: whether the challenger has to prove itself: not where it has the champion's own settings and learnt
+            later bars too, nor where the champion is too old to give signals.
     """
     move = rows["expected_move"].to_numpy()
     actual, ours, theirs = (
@@ -112,5 +139,12 @@ def compare(rows: pl.DataFrame, champion: str, horizon: int) -> PromotionDecisio
         found = f"skill over {other} on {len(rows)} unseen bars: {interval.low:+.4f} … {interval.high:+.4f}"
         if interval.high < 0:
             return PromotionDecision(False, f"worse; {found}")
-    gain = metrics.skill(actual - ours, actual - theirs)
-    return PromotionDecision(True, f"not worse than {champion}: skill {gain:+.4f} over it on {len(rows)} unseen bars")
+    gain = f"skill {metrics.skill(actual - ours, actual - theirs):+.4f} over it on {len(rows)} unseen bars"
+    if not must_add:
+        return PromotionDecision(True, f"not worse than {champion}: {gain}")
+    more = judgement.adds(actual - ours, actual - theirs, rows, horizon)
+    if more.interval.low > 0:
+        return PromotionDecision(True, f"says what {champion} does not, t {more.t:+.2f}: {gain}")
+    return PromotionDecision(
+        False, f"other settings, and no proof that they say what {champion} does not, t {more.t:+.2f}: {gain}"
+    )

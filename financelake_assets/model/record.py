@@ -35,6 +35,8 @@ class ModelRecord:
     silver_rows: int
     train_start: datetime
     train_end: datetime
+    learnt_until: dict[str, datetime]
+    later_share: float | None
     horizon: int
     interval: str
     features: tuple[str, ...]
@@ -47,6 +49,13 @@ class ModelRecord:
     calibration: Calibration
     manifest_sha256: str
     promoted_at: datetime | None
+
+    def learnt_of(self, symbol: str) -> datetime | None:
+        """Until when it learnt of a symbol; ``None`` for one that it did not learn of.
+
+        A version of an earlier release does not tell symbols apart: it may have learnt all until its end.
+        """
+        return self.learnt_until.get(symbol) if self.learnt_until else self.train_end
 
     @property
     def coverage(self) -> float:
@@ -63,6 +72,7 @@ class ModelRecord:
         shrinkage, errors = self.calibration.dump()
         return {
             **{name: value for name, value in self.__dict__.items() if name in MODELS.schema.names},
+            "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
@@ -91,6 +101,11 @@ class ModelRecord:
                 "reliability": json.loads(row.get("reliability") or "[]"),
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
+                "learnt_until": {
+                    symbol: datetime.fromisoformat(time)
+                    for symbol, time in json.loads(row.get("learnt_until") or "{}").items()
+                },
+                "later_share": row.get("later_share"),
             },
             calibration=calibration,
         )

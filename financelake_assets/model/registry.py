@@ -15,10 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
+from numpy.typing import NDArray
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -26,7 +28,7 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, metrics, trials
+from financelake_assets.model import artifacts, forest, judgement, metrics, trials
 from financelake_assets.model.card import model_card
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -259,6 +261,8 @@ def _record(
         silver_rows=silver_rows,
         train_start=trained.train_start.replace(tzinfo=UTC),
         train_end=trained.train_end.replace(tzinfo=UTC),
+        learnt_until={symbol: time.replace(tzinfo=UTC) for symbol, time in trained.learnt_until.items()},
+        later_share=trained.later_share,
         horizon=trained.settings.horizon,
         interval=trained.settings.interval,
         features=FEATURES,
@@ -278,7 +282,14 @@ def _reliability(trained: Trained) -> list[dict[str, float]]:
     """The reliability curve of the probability of up on the holdout."""
     rows = trained.judged.rows.filter("held_out")
     happened = (rows["realised_return"] > 0).to_numpy()
-    return [asdict(one) for one in metrics.reliability(rows["probability_up"].to_numpy(), happened)]
+    horizon = trained.settings.horizon
+
+    def interval(some: NDArray[np.bool_]) -> metrics.Interval:
+        own = rows.filter(pl.Series(some))
+        reach = judgement.overlap(own, horizon)
+        return judgement.proportion(happened[some].astype(np.float64), judgement.days(own), reach)
+
+    return [asdict(one) for one in metrics.reliability(rows["probability_up"].to_numpy(), happened, interval)]
 
 
 def _silver_rows(settings: Settings, version: int) -> int:

@@ -23,6 +23,8 @@ MODELS = TableSpec(
             "silver_rows": pa.int64(),
             "train_start": TIMESTAMP,
             "train_end": TIMESTAMP,
+            "learnt_until": pa.string(),
+            "later_share": pa.float64(),
             "horizon": pa.int32(),
             "interval": pa.string(),
             "features": pa.string(),

@@ -6,13 +6,24 @@ was unknown an embargo before its first test bar: labels that overlap the test a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from financelake_assets.errors import FinanceLakeError
+
 Times = NDArray[np.datetime64]
+At = Callable[[datetime], Any]
+"""Makes of a moment what a column of times can be compared with."""
+
+
+class LeakError(FinanceLakeError):
+    """A forest was judged on what it had learnt."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,21 @@ class Fold:
     end: datetime
     learn_since: datetime | None = None
 
-    def learns_from(self, target_time: Times) -> NDArray[np.bool_]:
-        """Which labels, by their target times, are training data of the fold."""
-        known = target_time < _stamp(self.learn_before)
-        return known if self.learn_since is None else known & (target_time >= _stamp(self.learn_since))
+    def learns_from(self, target_time: Any, at: At | None = None) -> Any:
+        """Which labels, by their target times, are training data of the fold.
 
-    def judges(self, event_time: Times) -> NDArray[np.bool_]:
-        """Which bars, by their start times, are test data of the fold."""
-        return (event_time >= _stamp(self.start)) & (event_time < _stamp(self.end))
+        Args:
+            target_time: an array of times, or a column of Spark or polars.
+            at: makes of a moment what such a column is compared with; unset is for an array.
+        """
+        at = _stamp if at is None else at
+        known = target_time < at(self.learn_before)
+        return known if self.learn_since is None else known & (target_time >= at(self.learn_since))
+
+    def judges(self, event_time: Any, at: At | None = None) -> Any:
+        """Which bars, by their start times, are test data of the fold; see ``learns_from``."""
+        at = _stamp if at is None else at
+        return (event_time >= at(self.start)) & (event_time < at(self.end))
 
 
 def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: timedelta | None = None) -> list[Fold]:
@@ -60,6 +78,25 @@ def walk_forward(event_time: Times, folds: int, embargo: timedelta, window: time
         Fold(number, start - embargo, start, end, None if window is None else start - embargo - window)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1)
     ]
+
+
+def refuse_leaks(tested: pl.DataFrame, embargo: timedelta) -> None:
+    """Check what the folds learnt from, whatever the code that split them says.
+
+    Args:
+        tested: fold and event_time of every row that was predicted, and ``learnt_until``, the latest time at which a
+            label that its forest learnt was known.
+        embargo: how long before a test a label must be known.
+
+    Raises:
+        LeakError: a forest learnt a label that overlaps its test.
+    """
+    late = tested.group_by("fold").agg(pl.col("event_time").min(), pl.col("learnt_until").max()).sort("fold")
+    for fold, start, until in late.filter(pl.col("learnt_until") + embargo >= pl.col("event_time")).iter_rows():
+        raise LeakError(
+            f"fold {fold} learnt a label that was known at {until}, less than {embargo} before its test from {start}",
+            remedy="This is an error in FinanceLake. Please report it, and do not use this version.",
+        )
 
 
 def _stamp(moment: datetime) -> np.datetime64:

@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.regression import RandomForestRegressionModel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
@@ -34,7 +34,7 @@ from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
-from financelake_assets.model.splits import Fold, walk_forward
+from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.spark_sessions import activated
 
 KEY = ("symbol", "asset_class", "event_time")
@@ -56,6 +56,8 @@ class Trained:
 
     ``judged`` are its out-of-sample predictions; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
     of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
+    ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
+    the earliest of them: what was learnt of the future of a market that ended before the others.
     """
 
     session: SparkSession
@@ -71,6 +73,8 @@ class Trained:
     metrics: list[dict[str, Any]]
     train_start: datetime
     train_end: datetime
+    learnt_until: dict[str, datetime]
+    later_share: float
     rows: int
 
 
@@ -114,7 +118,8 @@ def train(
         final = workers.submit(_final, session, latest, settings, log)  # first, because it takes longest
         raw, permutation = _walk(session, labelled, folds, settings, workers, log)
         model, importance = final.result()
-    scored = facts.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
+    refuse_leaks(raw, embargo)
+    scored = facts.join(raw.drop("learnt_until"), on=list(KEY), how="inner").sort("event_time", "symbol")
     costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
     judged = _judge(facts, scored, folds, settings, costs)
     log(f"{len(judged.rows)} bars predicted out of sample")
@@ -132,8 +137,20 @@ def train(
         metrics=evaluate(judged),
         train_start=facts["event_time"].min(),  # type: ignore[arg-type]
         train_end=facts["target_time"].max(),  # type: ignore[arg-type]
+        learnt_until=(until := learnt_until(facts)),
+        later_share=later_share(facts, until),
         rows=len(facts),
     )
+
+
+def learnt_until(facts: pl.DataFrame) -> dict[str, datetime]:
+    """The latest target time of each symbol's labelled rows, in UTC without a zone."""
+    return dict(facts.group_by("symbol").agg(pl.col("target_time").max()).sort("symbol").iter_rows())
+
+
+def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
+    """The share of labelled rows that are later than the last one of the symbol that ends first."""
+    return float((facts["target_time"] > min(until.values())).mean())  # type: ignore[arg-type]
 
 
 def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
@@ -202,19 +219,20 @@ def _walk(
     importance: dict[str, float] = {}
 
     def predict(fold: Fold) -> pl.DataFrame:
-        learnt = labelled.where(F.col("target_time") < F.lit(utc(fold.learn_before)))
-        if fold.learn_since is not None:
-            learnt = learnt.where(F.col("target_time") >= F.lit(utc(fold.learn_since)))
-        tested = labelled.where(F.col("event_time") >= F.lit(utc(fold.start)))
-        tested = tested.where(F.col("event_time") < F.lit(utc(fold.end)))
+        learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
+        tested = labelled.where(fold.judges(F.col("event_time"), _literal))
         model = fit(session, learnt, settings)
+        # of the rows themselves: what the fold says is not what its forest got
+        (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
             rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
                 inputs = (*FEATURES, SYMBOL_WEEKDAY)
                 importance.update(permutation_importance(model, tested.select(LABEL, *inputs), RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
-        return rows.with_columns(pl.lit(fold.number, dtype=pl.Int32).alias("fold"))
+        return rows.with_columns(
+            pl.lit(fold.number, dtype=pl.Int32).alias("fold"), pl.lit(until, pl.Datetime("us")).alias("learnt_until")
+        )
 
     # the later folds have more training bars: start the longest first
     raw = pl.concat(workers.map(predict, reversed(folds)))
@@ -271,6 +289,10 @@ def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:
         ),
         coverage,
     )
+
+
+def _literal(moment: datetime) -> Column:
+    return F.lit(utc(moment))
 
 
 def utc(moment: datetime) -> str:

@@ -18,7 +18,7 @@ from financelake_assets.gold.paper.schema import EQUITY, TRADES
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets_tests.gold.frames import bar, bars, day, prediction, predictions, signals
+from financelake_assets_tests.gold.frames import bar, bars, day, frame, prediction, predictions, signals
 
 DAYS = 40
 SYMBOLS = ("AAPL", "IBM", "MSFT")
@@ -91,7 +91,9 @@ def test_the_tables_hold_what_the_pure_functions_say(whole: Settings):
     joined = given.join(made.select("symbol", "event_time", "volatility"), on=["symbol", "event_time"]).join(
         priced.select("symbol", "event_time", "open", "adj_close"), on=["symbol", "event_time"]
     )
-    rows = [Bar(*row) for row in joined.select(Bar._fields).sort("event_time", "symbol").iter_rows()]
+    rows = [
+        Bar(*row) for row in joined.with_columns(split=1.0).select(Bar._fields).sort("event_time", "symbol").iter_rows()
+    ]
     done = run(Book.begin(whole.portfolio.capital), rows, whole.portfolio, bars_a_year("stock", "1d"))
     assert content(EQUITY, whole)["equity"].to_list() == [row["equity"] for row in done.equity]
     assert content(TRADES, whole)["value"].to_list() == [trade["value"] for trade in done.trades]
@@ -150,6 +152,20 @@ def test_a_step_waits_for_a_symbol_that_is_still_to_come(offline_lake: Settings)
     assert PaperPortfolio(offline_lake).advance() == 10
 
 
+def test_a_split_between_two_signals_is_not_lost(offline_lake: Settings):
+    """A provider tells of a split on a bar that got no signal, and adjusts nothing."""
+    closes = [100.0, 100.0, 50.0, 25.0, 25.0]
+    priced = [bar(number, close, open=close, split={2: 2.0, 3: 2.0}.get(number)) for number, close in enumerate(closes)]
+    made = [prediction(number, close, 0.01, horizon=9) for number, close in enumerate(closes) if number != 2]
+    add(BARS, offline_lake, bars(*priced))
+    add(PREDICTIONS, offline_lake, predictions(*made))
+    add(SIGNALS, offline_lake, signals(*({**one, "signal": "BUY"} for one in made), cost_bps=0.0))
+    free = offline_lake.portfolio.model_copy(update={"slippage_bps": 0.0})
+    assert PaperPortfolio(offline_lake.model_copy(update={"portfolio": free})).advance() == 4
+    assert content(EQUITY, offline_lake)["equity"].to_list() == pytest.approx([100_000.0] * 4)
+    assert content(TRADES, offline_lake).height == 1
+
+
 def test_before_the_first_signal_there_is_nothing_to_do(offline_lake: Settings):
     assert PaperPortfolio(offline_lake).advance() == 0
 
@@ -174,10 +190,32 @@ def test_statistics_agree_with_pandas_and_empyrical(whole: Settings):
         assert row["calmar"] == pytest.approx(empyrical.calmar_ratio(returns))
         assert row["total_return"] == pytest.approx(equity[column][-1] / equity[column][0] - 1)
         assert 0 <= row["deflated_sharpe"] <= row["probabilistic_sharpe"] <= 1
-    closed = trades.to_pandas().query("leg != 'open'")
-    assert found["signals"]["win_rate"] == pytest.approx((closed["profit"] > 0).mean())
+    legs = trades.to_pandas()
+    legs["trip"] = (legs["leg"] == "open").groupby(legs["symbol"]).cumsum()
+    trips = legs.groupby(["symbol", "trip"]).agg(profit=("profit", "sum"), last=("leg", "last"))
+    won = trips[trips["last"] == "close"]["profit"] > 0
+    assert found["signals"]["win_rate"] == pytest.approx(won.mean())
     assert found["signals"]["trades"] == trades.height
     assert found["random"]["win_rate"] is None
+
+
+def test_a_position_that_is_cut_back_wins_or_loses_once():
+    rows = [
+        {"symbol": "A", "leg": leg, "profit": profit, "event_time": day(number), "number": 0}
+        for number, (leg, profit) in enumerate(
+            [("open", 0.0), ("cut", 5.0), ("cut", 5.0), ("close", -20.0), ("open", 0.0), ("close", 3.0), ("open", 0.0)]
+        )
+    ]
+    trades = frame(TRADES, [{**row, "asset_class": "stock", "interval": "1d"} for row in rows])
+    assert sorted(performance.round_trips(trades)) == [-10.0, 3.0]
+
+
+def test_a_year_is_as_long_as_it_took():
+    daily = frame(EQUITY, [{"event_time": day(number), "equity": 1.0} for number in range(731)])
+    assert performance.steps_a_year(daily, 252.0) == pytest.approx(365.2425)
+    # a market that trades on every other day only
+    assert performance.steps_a_year(daily.gather_every(2), 252.0) == pytest.approx(365.2425 / 2)
+    assert performance.steps_a_year(daily.head(30), 252.0) == 252.0  # too short to tell
 
 
 def test_positions_are_those_of_the_books(whole: Settings):

@@ -133,12 +133,65 @@ def test_the_kill_switch_closes_everything_and_waits():
         (day(3), Why.KILL_SWITCH),
         (day(6), Why.SIGNAL),
     ]
-    assert done.equity[5]["drawdown"] == 0
+    # the drawdown is from the highest equity, whatever the switch does
+    assert done.equity[5]["drawdown"] == pytest.approx(0.125)
+
+
+def test_the_kill_switch_does_not_allow_the_same_loss_again_and_again():
+    """A market that falls by a tenth each day: the account bets half of itself each time that it may."""
+    rules = FREE.model_copy(update={"kill_switch_drawdown": 0.2, "kill_switch_bars": 2})
+    done = play([bar(n, 1_000 * 0.9**n, "BUY") for n in range(400)], rules)
+    assert done.equity[-1]["equity"] > 100_000 * (1 - 2 * 0.2) * 0.9
+    # at a new highest equity the whole loss is allowed again
+    up = play([bar(n, 1_000 * (0.9**n if n < 6 else 0.9**12 * 1.1**n), "BUY") for n in range(200)], rules)
+    again = [row["equity"] for row in up.equity]
+    assert again[-1] > 1_000_000
+    assert not up.equity[-1]["halted"]
+
+
+def test_a_symbol_without_bars_is_closed_when_the_kill_switch_has_waited_long_enough():
+    rules = FREE.model_copy(update={"kill_switch_drawdown": 0.1, "kill_switch_bars": 3})
+    gone = [bar(n, 100.0, "BUY", "GONE", cost_bps=10.0) for n in range(3)]
+    fallen = [bar(n, price, "BUY") for n, price in enumerate([100.0, 100.0, 75.0, 75.0, 75.0, 75.0, 75.0, 75.0])]
+    done = play([*gone, *fallen], rules)
+    closed = [(trade["symbol"], trade["event_time"]) for trade in done.trades if trade["why"] is Why.KILL_SWITCH]
+    assert closed == [("AAPL", day(3)), ("GONE", day(5))]
+    last = next(trade for trade in done.trades if trade["symbol"] == "GONE" and trade["leg"] is Leg.CLOSE)
+    assert last["cost"] == pytest.approx(abs(last["value"]) * 0.001)
+
+
+def test_a_symbol_that_is_no_longer_traded_is_closed_at_its_last_price():
+    rules = FREE.model_copy(update={"absent_steps": 4})
+    gone = [bar(0, 50.0, "BUY", "GONE"), bar(1, 50.0, "BUY", "GONE"), bar(2, 60.0, "BUY", "GONE")]
+    done = play([*gone, *[bar(n, 9.0) for n in range(12)]], rules)
+    assert [(trade["why"], trade["event_time"]) for trade in done.trades] == [
+        (Why.SIGNAL, day(1)),
+        (Why.ABSENT, day(6)),
+    ]
+    assert done.trades[-1]["profit"] == pytest.approx(10_000)
+    assert done.equity[-1]["positions"] == 0
+    # one that is back in time is only late
+    back = play([*gone, *[bar(n, 52.0, symbol="GONE") for n in (5, 6)], *[bar(n, 9.0) for n in range(7)]], rules)
+    assert [trade["why"] for trade in back.trades] == [Why.SIGNAL, Why.EXPIRED]
+
+
+def test_what_is_cut_back_pays_the_costs_of_its_market_too():
+    rules = FREE.model_copy(update={"slippage_bps": 1.0})
+    prices = [100.0, 100.0, 150.0, 200.0]
+    done = play([bar(n, price, "BUY", cost_bps=9.0) for n, price in enumerate(prices)], rules)
+    cuts = [trade for trade in done.trades if trade["leg"] is Leg.CUT]
+    assert cuts
+    assert all(cut["cost"] == pytest.approx(abs(cut["value"]) * 10 / 10_000) for cut in cuts)
 
 
 def test_a_split_is_neither_gain_nor_loss():
     done = play([bar(0, 100.0, "BUY", adjusted=50.0), bar(1, 100.0, adjusted=50.0), bar(2, 50.0, adjusted=50.0)])
     assert equities(done) == pytest.approx([100_000] * 3)
+
+
+def test_a_split_that_nothing_is_adjusted_for_is_neither_gain_nor_loss():
+    done = play([bar(0, 100.0, "BUY"), bar(1, 100.0), bar(2, 14.0, opened=14.0)._replace(split=7.0)])
+    assert equities(done) == pytest.approx([100_000, 100_000, 100_000 - 50_000 * 0.02])
 
 
 def test_a_negative_price_is_a_loss_of_more_than_all_and_ends_the_account():

@@ -87,6 +87,18 @@ def test_a_split_is_not_a_loss():
     assert row["covered"]
 
 
+@pytest.mark.parametrize(("closes", "realised"), [((140.0, 21.0), 1.05), ((20.0, 21.0), 1.05)])
+def test_a_split_without_adjusted_closes_is_not_a_loss(closes: tuple[float, float], realised: float):
+    """Whether the provider adjusts its closes for a split that it tells of, or does not."""
+    before, after = closes
+    made = prediction(0, before, 0.01)
+    row = only(score(made, of=bars(bar(0, before), bar(1, after, open=after, split=7.0))))
+    assert row["realised_return"] == pytest.approx(math.log(realised))
+    assert row["comparable_close"] == pytest.approx(before * realised)
+    assert row["realised_close"] == after
+    assert (row["hit"], row["covered"]) == (True, False)
+
+
 def test_a_return_is_not_measured_between_an_adjusted_and_a_raw_price():
     row = only(score(prediction(0, 100.0, 0.01), of=bars(bar(0, 100.0, adj_close=10.0), bar(1, 101.0))))
     assert row["realised_return"] == pytest.approx(math.log(1.01))

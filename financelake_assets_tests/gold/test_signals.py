@@ -36,11 +36,13 @@ GOOD = {
 
 
 def judge(
-    rows: list[dict[str, Any]], rules: SignalSettings | None = None, *, expired: bool = False
+    rows: list[dict[str, Any]], rules: SignalSettings | None = None, *, expired: bool = False, slippage: float = 0.0
 ) -> list[dict[str, Any]]:
     """The signals of rows, in their order. Rows without a symbol of their own are series of one bar each."""
     own = [{"symbol": f"S{position}", **row} for position, row in enumerate(rows)]
-    decided = decide(pl.DataFrame(own, schema=SCHEMA), rules or SignalSettings(), model_expired=expired)
+    decided = decide(
+        pl.DataFrame(own, schema=SCHEMA), rules or SignalSettings(), model_expired=expired, slippage_bps=slippage
+    )
     found = {(row["symbol"], row["event_time"]): row for row in decided.iter_rows(named=True)}
     return [found[row["symbol"], row["event_time"]] for row in own]
 
@@ -64,6 +66,12 @@ def expected_reason(row: dict[str, Any], rules: SignalSettings, *, expired: bool
     up = row["predicted_return"] > 0
     confidence = row["probability_up"] if up else 1 - row["probability_up"]
     return HoldReason.LOW_CONFIDENCE if confidence < rules.min_confidence else None
+
+
+def test_slippage_is_a_cost_that_a_move_must_beat():
+    row = alone(predicted_return=math.log1p(0.0005))  # 5 basis points, and both executions cost 4
+    assert [judge([row], slippage=paid)[0]["signal"] for paid in (0.0, 0.4, 0.6)] == ["BUY", "BUY", "HOLD"]
+    assert judge([row], slippage=0.6)[0]["reason"] == "below_costs"
 
 
 def test_each_reason_by_itself():

@@ -40,6 +40,7 @@ def bars(symbol: str, changes: Moves, asset_class: str = "stock", price: float =
             "close": close,
             "adj_close": close,
             "volume": np.round(1e6 * np.exp(random.standard_normal(count) * 0.3)),
+            "split": pl.Series([None] * count, dtype=pl.Float64),
             "imputed": pl.Series([None] * count, dtype=pl.String),
         }
     ).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
@@ -63,6 +64,19 @@ def with_close(frame: pl.DataFrame, day: int, close: float) -> pl.DataFrame:
     ).with_columns(
         pl.max_horizontal("high", "close").alias("high"),
         pl.min_horizontal("low", "close").alias("low"),
+    )
+
+
+def with_raw_split(frame: pl.DataFrame, day: int, split: float) -> pl.DataFrame:
+    """The same bars of one symbol as a provider has them that tells of a split on a day, and adjusts nothing for it."""
+    old = pl.int_range(pl.len()) < day
+    return frame.with_columns(
+        *[
+            pl.when(old).then(pl.col(name) * split).otherwise(pl.col(name)).alias(name)
+            for name in ("open", "high", "low", "close")
+        ],
+        pl.when(old).then(pl.col("volume") / split).otherwise(pl.col("volume")).alias("volume"),
+        split=pl.when(pl.int_range(pl.len()) == day).then(split),
     )
 
 

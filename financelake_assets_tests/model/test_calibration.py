@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.model.calibration import POOLED, Calibration, Floats, OutOfSample, calibrate
+from financelake_assets.model.calibration import POOLED, Calibration, Floats, OutOfSample, calibrate, calibrated
 from financelake_assets.model.metrics import qlike
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
 
 
 def outcomes(raw: Floats, actual: Floats, symbol: list[str] | None = None, **more: Floats) -> OutOfSample:
@@ -68,6 +70,18 @@ def test_errors_are_measured_in_predicted_sizes() -> None:
     # the normal distribution's
     assert (errors.low, errors.high) == (pytest.approx(-1.28, abs=0.04), pytest.approx(1.28, abs=0.04))
     assert errors.spread == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_naive_volatility_is_scaled_like_the_forecasts() -> None:
+    """Else a market whose expected moves are too small would look like a forecast that knows something."""
+    random = np.random.default_rng(6)
+    actual = 1.7 * random.standard_normal(2_000)
+    nothing = calibrate(outcomes(np.zeros(2_000), actual), 0.8)
+    rows = pl.DataFrame({"symbol": ["A"] * 3, "asset_class": "stock", "expected_move": [0.01, 0.02, 0.03]})
+    made = calibrated(rows.with_columns(**{RAW: pl.lit(0.0), RAW_UP: pl.lit(0.5), RAW_SIZE: pl.lit(1.0)}), nothing)
+    assert made["naive_volatility"].to_list() == pytest.approx([0.017, 0.034, 0.051], rel=0.05)
+    assert made["volatility"].to_list() == made["naive_volatility"].to_list()
+    assert Calibration.parse(*nothing.dump()) == nothing
 
 
 @given(st.floats(0.1, 10.0), st.integers(0, 20))

@@ -31,6 +31,7 @@ def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A"
             "traded_return": [*(actual[1:]), None],
             "expected_move": np.full(rows, 0.0141),
             "volatility": np.full(rows, 0.0141 if keep == 0 else 0.0100),
+            "naive_volatility": np.full(rows, 0.0141),
             "low": np.full(rows, -0.02),
             "high": np.full(rows, 0.02),
             "probability_up": np.where(known > 0, 0.7, 0.3) if keep else np.full(rows, 0.5),

@@ -30,7 +30,8 @@ def everything() -> pl.DataFrame:
     half = market.bars("HALF", market.moves(_DAYS, 5)).with_columns(
         pl.when(pl.int_range(pl.len()) < 130).then(pl.col("adj_close") / 2).alias("adj_close")
     )
-    return pl.concat([crypto, spot, weekdays, closed, half])
+    raw = market.bars("RAW", market.moves(_DAYS, 6)).with_columns(adj_close=pl.lit(None, pl.Float64))
+    return pl.concat([crypto, spot, weekdays, closed, half, market.with_raw_split(raw, 151, 4.0)])
 
 
 def featured(frame: pl.DataFrame, make: Make = features_of) -> pl.DataFrame:
@@ -112,6 +113,28 @@ def test_a_split_is_not_a_crash() -> None:
     names = [name for name in FEATURES if "volume" not in name and "turnover" not in name]
     one, other = (featured(each).filter("scorable").select(names) for each in (frame, split))
     assert_frame_equal(one, other, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_split_that_nothing_is_adjusted_for_is_not_a_crash_either() -> None:
+    frame = market.bars("AAPL", market.moves(260, 8)).with_columns(adj_close=pl.lit(None, pl.Float64))
+    split = market.with_raw_split(frame, 100, 7.0)
+    one, other = (featured(each) for each in (frame, split))
+    counted = ("volume_ratio", "turnover_trend", "volume_direction")
+    levels = ("macd", "bollinger", "stretch", "drawdown", "rebound", "atr_position")
+    rest = [name for name in FEATURES if name not in (*levels, *counted)]
+    assert_frame_equal(
+        one.select(*rest, "log_return", "bar_volatility", "scorable"),
+        other.select(*rest, "log_return", "bar_volatility", "scorable"),
+        rel_tol=1e-9,
+        abs_tol=1e-9,
+    )
+    # levels on both sides of a split, and counts of shares, cannot be compared: they say nothing until it has passed
+    assert set(other[100:159].select(levels).to_numpy().ravel()) == {0.0}
+    assert set(other[100:119].select("volume_ratio", "volume_direction").to_numpy().ravel()) == {0.0}
+    assert_frame_equal(one[159:].select(levels), other[159:].select(levels), rel_tol=1e-9, abs_tol=1e-9)
+    # a provider that has adjusted its prices tells of the split all the same
+    told = frame.with_columns(split=pl.when(pl.int_range(pl.len()) == 100).then(7.0))
+    assert_frame_equal(featured(told).select(FEATURES), one.select(FEATURES))
 
 
 def test_warm_up_is_not_scored() -> None:

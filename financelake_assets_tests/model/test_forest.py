@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,29 @@ def test_many_rows_are_scored_as_each_by_itself(tmp_path: Path) -> None:
     for at in (0, 8_191, 8_192, 16_384, 20_000):
         assert found[at].equals(read.predict(many[at]))
     assert found.n_unique() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+@pytest.mark.parametrize("alone", ["one usable core", "OMP_NUM_THREADS=1"])
+def test_rows_are_scored_on_one_core(tmp_path: Path, alone: str) -> None:
+    save(tmp_path, STUMPS, EFFECTS)
+    program = (
+        "import os, sys, pathlib, polars as pl\n"
+        f"{'os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})' if 'core' in alone else ''}\n"
+        "from financelake_assets.model.forest import read\n"
+        "rows = pl.DataFrame({'rsi': [0.1], 'symbol_weekday': [7]}, schema_overrides={'symbol_weekday': pl.Int64})\n"
+        "print(read(pathlib.Path(sys.argv[1])).predict(rows).height)\n"
+    )
+    threads = {} if "core" in alone else {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **threads},
+    )
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_a_probability_is_the_mean_share_of_the_leaves_rows_that_rose(tmp_path: Path) -> None:

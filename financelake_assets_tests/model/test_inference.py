@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import fft, signal, stats
+from scipy import signal, stats
 from statsmodels.api import OLS
 from statsmodels.stats.multitest import multipletests
 
@@ -26,11 +27,12 @@ def panel(days: int, symbols: int, seed: int) -> tuple[Floats, NDArray[np.int64]
 
 
 @given(st.integers(20, 200), st.integers(1, 4), st.integers(0, 99))
-def test_the_cosines_are_scipys_discrete_cosine_transform(days: int, symbols: int, seed: int) -> None:
+def test_the_cosines_are_those_of_the_paper(days: int, symbols: int, seed: int) -> None:
     values, day = panel(days, symbols, seed)
     found = inference.mean(values, day, 1)
     sums = np.bincount(day, values - values.mean())
-    waves = fft.dct(sums, type=2, norm="ortho")[1 : inference.cosines(days, 1) + 1]
+    number, place = np.arange(1, inference.cosines(days, 1) + 1), (np.arange(days) + 0.5) / days
+    waves = math.sqrt(2 / days) * np.cos(np.pi * np.outer(number, place)) @ sums
     assert found.value == pytest.approx(values.mean())
     assert found.error == pytest.approx(math.sqrt(days * np.mean(waves**2)) / len(values))
 
@@ -207,3 +209,13 @@ def test_false_alarms_stay_rare_when_symbols_move_together() -> None:
         estimate = inference.clark_west(actual, predicted, nothing, day, 1)
         found += estimate.p < inference.LEVEL and estimate.t > 0
     assert found / runs <= NOMINAL + 0.01 + 3 * math.sqrt(NOMINAL * (1 - NOMINAL) / runs)
+
+
+def test_a_year_of_minutes_needs_no_table_of_cosines() -> None:
+    values = np.random.default_rng(1).standard_normal(525_600)
+    tracemalloc.start()
+    found = inference.mean(values, np.arange(525_600), 5)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.error == pytest.approx(1 / math.sqrt(525_600), rel=0.1)
+    assert most < 100 * 2**20  # a table of cosines would take ten gigabytes

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from financelake_assets.model import judgement
+from financelake_assets.model import inference, judgement, metrics
 from financelake_assets.model.judgement import Setting
 from financelake_assets.model.metrics import Floats
 from financelake_assets.model.verdict import QUESTIONS, Verdict
@@ -158,3 +159,50 @@ def test_the_smallest_edge_is_found_in_four_of_five_cases() -> None:
         (row,) = answered(rows_of(math.sqrt(truth) * known + math.sqrt(1 - truth) * unknown, known))
         found += row["predictable"] == Verdict.EDGE
     assert 0.65 <= found / runs <= 0.95
+
+
+def test_the_interval_of_a_hit_rate_holds_where_horizons_overlap() -> None:
+    """Directions of sums of 20 moves, each begun a bar after the other: a thousand calls are worth fifty."""
+    days = np.datetime64("2020-01-01", "us") + np.arange(1_000) * np.timedelta64(1, "D")
+    held, wilson = 0, 0
+    for seed in range(200):
+        moves = np.random.default_rng(seed).standard_normal(1_019)
+        right = (np.convolve(moves, np.ones(20), "valid") > 0).astype(np.float64)
+        interval = judgement.proportion(right, days, 20)
+        held += interval.low <= 0.5 <= interval.high
+        independent = metrics.wilson(right.sum(), 1_000)
+        wilson += independent.low <= 0.5 <= independent.high
+    assert wilson <= 0.6 * 200  # what was shown before
+    assert held >= 0.9 * 200
+
+
+def test_live_calls_of_one_bar_and_of_overlapping_horizons_count_less() -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    right = np.random.default_rng(3).integers(0, 2, 400).astype(np.float64)
+
+    def width(rows: pl.DataFrame, calls: Floats = right) -> float:
+        interval = judgement.live_proportion(calls, rows)
+        return interval.high - interval.low
+
+    one = pl.DataFrame({"symbol": "A", "event_time": [start + timedelta(days=n) for n in range(400)], "horizon": 1})
+    slow = np.repeat(right[:20], 20)
+    assert width(one.with_columns(horizon=pl.lit(20)), slow) > 2 * width(one)
+    copies = pl.concat([one.with_columns(symbol=pl.lit(name)) for name in "ABCD"])
+    # four copies are not four times the calls, which would halve the width
+    assert width(copies, np.tile(right, 4)) > 0.8 * width(one)
+    few = one.head(12).with_columns(horizon=pl.lit(4))
+    assert width(few, right[:12]) > 0.6  # three horizons that do not overlap
+
+
+def test_the_figures_that_the_canary_reads_see_a_small_leak() -> None:
+    """An IC of 0.05 over 6,000 days of one symbol; on shuffled outcomes the same figures say nothing."""
+    seen, false = 0, 0
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        known, noise = random.standard_normal((2, 6_000))
+        outcome = 0.05 * known + noise
+        found = [
+            inference.correlation(known, one, np.arange(6_000), 1).t for one in (outcome, random.permutation(outcome))
+        ]
+        seen, false = seen + (found[0] > 3), false + (abs(found[1]) > 3)
+    assert (seen >= 7, false) == (True, 0)

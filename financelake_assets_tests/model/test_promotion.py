@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,25 +32,57 @@ def rows(ours: float, theirs: float, count: int = 2000) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "promoted", "why"),
+    ("ours", "theirs", "must_add", "promoted", "why"),
     [
-        (1.0, 0.2, True, "not worse than v1"),
-        (0.5, 0.5, True, "not worse than v1"),
-        (0.2, 1.0, False, "over v1"),
-        (-1.0, -1.5, False, "over the naive forecast"),
+        (1.0, 0.2, True, True, "says what v1 does not"),
+        (0.5, 0.5, False, True, "not worse than v1"),
+        (0.5, 0.5, True, False, "no proof"),
+        (0.2, 1.0, False, False, "over v1"),
+        (-1.0, -1.5, False, False, "over the naive forecast"),
     ],
 )
 def test_a_challenger_must_not_be_worse_than_naive_or_the_champion(
-    ours: float, theirs: float, promoted: bool, why: str
+    ours: float, theirs: float, must_add: bool, promoted: bool, why: str
 ) -> None:
-    decision = compare(rows(ours, theirs), "v1", 1)
+    decision = compare(rows(ours, theirs), "v1", 1, must_add=must_add)
     assert decision.promote is promoted
     assert why in decision.reason
     assert "2000 unseen bars" in decision.reason
 
 
+def contest(seed: int, count: int, ours: float, theirs: float) -> pl.DataFrame:
+    """Bars, and the best forecasts of two parts of them with these R²; what has none is noise as large as another's."""
+    random = np.random.default_rng(seed)
+    parts, noises = random.standard_normal((2, count)), random.standard_normal((2, count))
+    known = [math.sqrt(r2) * part for r2, part in zip((ours, theirs), parts, strict=True)]
+    actual = sum(known) + math.sqrt(1 - ours - theirs) * random.standard_normal(count)
+    size = math.sqrt(max(ours, theirs))
+    made = [part if r2 else size * noise for r2, part, noise in zip((ours, theirs), known, noises, strict=True)]
+    frame = rows(0.0, 0.0, count)
+    return frame.with_columns(
+        realised_return=pl.Series(actual) * 0.02,
+        predicted_return=pl.Series(made[0]) * 0.02,
+        champion_return=pl.Series(made[1]) * 0.02,
+    )
+
+
+def promoted(count: int, ours: float, theirs: float, runs: int = 200) -> float:
+    """How often a challenger with other settings replaces the champion."""
+    decisions = [compare(contest(seed, count, ours, theirs), "v1", 1, must_add=True) for seed in range(runs)]
+    return sum(decision.promote for decision in decisions) / runs
+
+
+def test_noise_does_not_replace_a_champion_that_knows_a_little() -> None:
+    """Against a champion with an R² of 1 %, on as few rows as are enough."""
+    assert promoted(250, 0.0, 0.01) <= 0.05
+
+
+def test_a_challenger_that_knows_a_little_replaces_noise() -> None:
+    assert promoted(2_000, 0.01, 0.0, runs=100) >= 0.9
+
+
 def test_bars_of_too_few_times_promote_nobody() -> None:
-    decision = compare(rows(1.0, 0.2, 15), "v1", 1)
+    decision = compare(rows(1.0, 0.2, 15), "v1", 1, must_add=True)
     assert not decision.promote
     assert "too few times among 15 unseen bars" in decision.reason
 

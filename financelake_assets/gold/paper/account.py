@@ -36,6 +36,7 @@ class Why(StrEnum):
     SIGNAL = "signal"
     EXPIRED = "expired"
     LIMIT = "limit"
+    ABSENT = "absent"
     KILL_SWITCH = "kill_switch"
 
 
@@ -72,8 +73,9 @@ class Trade(NamedTuple):
 
 @dataclass
 class Position:
-    """Market value, value when opened, cost of opening, bars held, and bars until its signal expires.
+    """Market value, value when opened, cost of opening, bars held, bars until its signal expires.
 
+    ``absent`` counts the account's steps since the symbol's last bar: it is no longer traded, or its provider is down.
     ``basis`` tells long from short, because at a negative price the value of a long position is negative too.
     """
 
@@ -82,17 +84,24 @@ class Position:
     cost: float
     held: int
     left: int
+    absent: int = 0
 
 
 @dataclass
 class Account:
-    """Cash, positions, pending orders, peak equity, and for how many more steps the kill switch holds."""
+    """Cash, positions, pending orders, and the state of the kill switch.
+
+    ``peak`` is the highest equity, ``halted`` for how many more steps the switch holds, ``armed`` the highest equity
+    since it was last armed, from which it measures the loss, and ``trips`` how often it tripped since the peak.
+    """
 
     cash: float
     peak: float
     positions: dict[str, Position] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     halted: int = 0
+    armed: float = 0.0
+    trips: int = 0
 
     @property
     def equity(self) -> float:
@@ -129,6 +138,9 @@ def step(
             position.value *= moves[symbol].before
             position.held += 1
             position.left -= 1
+            position.absent = 0
+        else:
+            position.absent += 1
     trades = _rebalance(account, moves, rules)
     for symbol, position in account.positions.items():
         if symbol in moves:
@@ -139,45 +151,72 @@ def step(
 
 
 def _watch(account: Account, rules: PortfolioSettings) -> None:
-    """Trip the kill switch, or count down while it holds; afterwards the remaining equity is the new peak."""
+    """Trip the kill switch, or count down while it holds.
+
+    Armed again at the equity that is left, it would let an account lose the same share again and again. So each time it
+    allows half the loss of the time before, and new positions are half as large, until the account is back at its
+    highest equity.
+    """
     equity = account.equity
     if account.halted:
         account.halted -= 1
         if account.halted == 0:
-            account.peak = equity
+            account.armed = equity
         return
-    account.peak = max(account.peak, equity)
-    if equity <= account.peak * (1 - rules.kill_switch_drawdown):
+    if equity >= account.peak:
+        account.peak, account.trips = equity, 0
+    account.armed = max(account.armed, equity)
+    if equity <= account.armed * (1 - rules.kill_switch_drawdown / 2**account.trips):
         account.halted = rules.kill_switch_bars
+        account.trips += 1
 
 
 def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSettings) -> list[Trade]:
     equity = account.equity
-    trades: list[Trade] = []
+    trades = _close_absent(account, rules)
     openings: dict[str, tuple[Order, float]] = {}
+    rates: dict[str, float] = {}
     for symbol in sorted(moves):  # a fixed order, so that equal inputs give equal sums
         order = account.orders.pop(symbol, None)
         if order is None:
             continue
+        rates[symbol] = _rate(order, rules)
         position = account.positions.get(symbol)
         why = _why_close(account, position, order, equity, rules)
         if position is not None and why is not None:
-            trades.append(_reduce(account, symbol, 1.0, Leg.CLOSE, why, _rate(order, rules)))
+            trades.append(_reduce(account, symbol, 1.0, Leg.CLOSE, why, rates[symbol]))
             position = None
         if position is not None:
             if order.side * position.basis > 0:
                 position.left = order.horizon
         elif moves[symbol].tradable and not account.halted and equity > 0:
-            size = _size(order, rules) * equity
+            size = _size(order, rules) * equity / 2**account.trips
             if size > 0 and (order.side > 0 or rules.short):
                 openings[symbol] = (order, order.side * size)
-    trades += _cut(account, moves, equity, rules)
+    trades += _cut(account, rates, equity, rules)
     room = max(0.0, rules.max_exposure * equity - account.gross)
     asked = sum(abs(value) for _, value in openings.values())
     share = min(1.0, room / asked) if asked > 0 else 0.0
     for symbol, (order, value) in openings.items():
         if share > _DUST:
-            trades.append(_open(account, symbol, order, value * share, _rate(order, rules)))
+            trades.append(_open(account, symbol, order, value * share, rates[symbol]))
+    return trades
+
+
+def _close_absent(account: Account, rules: PortfolioSettings) -> list[Trade]:
+    """Close positions in symbols that bring no bars, at their last price: there is no other.
+
+    The kill switch waits for a bar of each symbol as long as it holds, and not longer.
+    """
+    last = account.halted == 1
+    trades = []
+    for symbol in sorted(account.positions):
+        absent = account.positions[symbol].absent
+        if absent >= rules.absent_steps or (last and absent):
+            why = Why.KILL_SWITCH if account.halted else Why.ABSENT
+            order = account.orders.pop(symbol, None)
+            rate = rules.slippage_bps / 10_000 if order is None else _rate(order, rules)
+            trades.append(_reduce(account, symbol, 1.0, Leg.CLOSE, why, rate))
     return trades
 
 
@@ -203,21 +242,23 @@ def _size(order: Order, rules: PortfolioSettings) -> float:
     return min(rules.max_position, rules.target_volatility / order.volatility)
 
 
-def _cut(account: Account, moves: Mapping[str, Move], equity: float, rules: PortfolioSettings) -> list[Trade]:
-    """Cut back positions that exceed their limit, and all positions if their sum exceeds its limit."""
+def _cut(account: Account, rates: Mapping[str, float], equity: float, rules: PortfolioSettings) -> list[Trade]:
+    """Cut back positions that exceed their limit, and all positions if their sum exceeds its limit.
+
+    ``rates`` are the costs of the symbols that can be traded now, as shares of the traded value.
+    """
     if equity <= 0:
         return []
     trades = []
-    rate = rules.slippage_bps / 10_000
-    held = [symbol for symbol in sorted(moves) if symbol in account.positions]
+    held = [symbol for symbol in sorted(rates) if symbol in account.positions]
     for symbol in held:
         limit, size = rules.max_position * equity, abs(account.positions[symbol].value)
         if size > limit * _DRIFT:
-            trades.append(_reduce(account, symbol, 1 - limit / size, Leg.CUT, Why.LIMIT, rate))
+            trades.append(_reduce(account, symbol, 1 - limit / size, Leg.CUT, Why.LIMIT, rates[symbol]))
     limit = rules.max_exposure * equity
     if account.gross > limit * _DRIFT:
         excess = 1 - limit / account.gross
-        trades += [_reduce(account, symbol, excess, Leg.CUT, Why.LIMIT, rate) for symbol in held]
+        trades += [_reduce(account, symbol, excess, Leg.CUT, Why.LIMIT, rates[symbol]) for symbol in held]
     return trades
 
 

@@ -22,6 +22,7 @@ from financelake_assets.gold.paper.engine import Bar, Book, Run, bars_a_year, ba
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS
+from financelake_assets.silver.splits import undone
 from financelake_assets.storage.delta import retried
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -141,12 +142,13 @@ class PaperPortfolio:
         interval, symbols = signals["interval"][0], [*signals["symbol"].unique().to_list(), *marks]
         near = (pl.col("interval") == interval) & pl.col("symbol").is_in(symbols)
         times = pl.col("event_time").is_between(pl.lit(first), pl.lit(signals["event_time"].max()))
-        columns = (*BARS.key, "open", "close", "adj_close")
-        bars = self._tables.scan(BARS).filter(near & times).select(columns).collect()
+        columns = (*BARS.key, "open", "close", "adj_close", "split")
+        bars = self._tables.scan(BARS).filter(near & times).select(columns).sort("symbol", "event_time").collect()
         priced = pl.DataFrame(
             {"symbol": list(marks), "event_time": list(marks.values())},
             schema={"symbol": pl.String, "event_time": signals.schema["event_time"]},
         )
+        bars = _with_splits_since(bars, pl.concat([signals.select("symbol", "event_time"), priced]))
         before = priced.join(bars, on=["symbol", "event_time"]).with_columns(
             signal=pl.lit("HOLD"),
             cost_bps=pl.lit(0.0),
@@ -176,6 +178,24 @@ class PaperPortfolio:
         rows = pl.DataFrame(pl.from_arrow(pa.Table.from_pylist(named, schema=TRADES.schema)))
         number = pl.int_range(pl.len(), dtype=pl.Int32).over("event_time")
         self._tables.insert(TRADES, rows.with_columns(number=number))
+
+
+def _with_splits_since(bars: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
+    """The bars at which symbols are priced, with the splits since their last one that the closes are not adjusted for.
+
+    Args:
+        bars: by symbol and time, with ``split`` of each bar.
+        priced: symbol and event_time.
+    """
+    key = ["symbol", "event_time"]
+    marked = bars.join(priced.unique().with_columns(_priced=pl.lit(1)), on=key, how="left", maintain_order="left")
+    numbered = marked.with_columns(
+        split=undone(pl.col("close"), pl.col("close").shift(1).over("symbol"), pl.col("split")),
+        # the bars behind one that is priced, up to the next, have one number
+        _number=pl.col("_priced").fill_null(0).reverse().cum_sum().reverse().over("symbol"),
+    )
+    since = numbered.with_columns(split=pl.col("split").product().over("symbol", "_number"))
+    return since.filter(pl.col("_priced") == 1).drop("_priced", "_number")
 
 
 def _mark(account: AccountKey) -> str:

@@ -30,7 +30,11 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Bar(NamedTuple):
-    """A bar with its signal; ``volatility`` is that of the return over the horizon."""
+    """A bar with its signal.
+
+    ``volatility`` is that of the return over the horizon; ``split`` the new shares for an old one since the symbol was
+    last priced that its closes are not adjusted for.
+    """
 
     symbol: str
     event_time: datetime
@@ -41,6 +45,7 @@ class Bar(NamedTuple):
     volatility: float | None
     horizon: int
     cost_bps: float
+    split: float = 1.0
 
 
 @dataclass
@@ -194,7 +199,8 @@ def _move(before: Bar, now: Bar) -> Move:
     if before.adj_close and now.adj_close and before.adj_close > 0 and now.adj_close > 0:
         growth = now.adj_close / before.adj_close
     else:
-        growth = now.close / before.close if before.close != 0 else 1.0  # a price of 0 gives no growth rate
+        # a price of 0 gives no growth rate
+        growth = now.close * now.split / before.close if before.close != 0 else 1.0
     tradable = now.open > 0 and now.close > 0
     after = now.close / now.open if tradable else 1.0
     return Move(growth / after, after, tradable)
@@ -241,4 +247,7 @@ def _account(stored: dict[str, Any]) -> Account:
         {symbol: Position(**values) for symbol, values in stored["positions"].items()},
         {symbol: Order(*values) for symbol, values in stored["orders"].items()},
         stored["halted"],
+        # an earlier release began a new peak when it armed the switch
+        stored.get("armed", stored["peak"]),
+        stored.get("trips", 0),
     )

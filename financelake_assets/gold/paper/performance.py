@@ -7,6 +7,7 @@ of the signals is beside that of buy-and-hold and that of the control in random 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from financelake_assets.gold.paper import statistics
 from financelake_assets.gold.paper.engine import Book, bars_a_year
 from financelake_assets.gold.paper.schema import PORTFOLIO, POSITIONS
 from financelake_assets.storage.delta import TableSpec
+
+_YEAR = timedelta(days=365.2425)
+_LEAST_ELAPSED = timedelta(days=90)
 
 CURVES = {"signals": "equity", "buy_and_hold": "buy_and_hold", "random": "random"}
 """Each curve's column in gold.equity."""
@@ -34,8 +38,9 @@ def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int, daily
     rows = []
     for (asset_class, interval), curve_rows in equity.sort("event_time").group_by("asset_class", "interval"):
         own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
-        a_year = bars_a_year(str(asset_class), str(interval))
-        variance = daily_variance * bars_a_year(str(asset_class), "1d") / a_year
+        of_the_class = bars_a_year(str(asset_class), str(interval))
+        variance = daily_variance * bars_a_year(str(asset_class), "1d") / of_the_class
+        a_year = steps_a_year(curve_rows, of_the_class)
         account = {"asset_class": asset_class, "interval": interval, "trials": trials}
         dealt = _dealings(curve_rows, trades.filter(own))
         rows += [
@@ -47,6 +52,30 @@ def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int, daily
             for name, column in CURVES.items()
         ]
     return _frame(PORTFOLIO, rows)
+
+
+def steps_a_year(rows: pl.DataFrame, of_the_class: float) -> float:
+    """How many steps an account takes in a year, by the time that its steps took.
+
+    Args:
+        rows: of gold.equity of one account, in order.
+        of_the_class: what a year of the market has, for accounts that are younger than ``_LEAST_ELAPSED``.
+    """
+    elapsed: timedelta = rows["event_time"][-1] - rows["event_time"][0]
+    return (rows.height - 1) / (elapsed / _YEAR) if elapsed >= _LEAST_ELAPSED else of_the_class
+
+
+def round_trips(trades: pl.DataFrame) -> pl.Series:
+    """The profit of each position that was closed, with the parts that were cut off before.
+
+    Args:
+        trades: rows of gold.trades of one account.
+    """
+    ordered = trades.sort("event_time", "number")
+    opened = (pl.col("leg") == "open").cast(pl.Int64).cum_sum().over("symbol")
+    trips = ordered.with_columns(_trip=opened).group_by("symbol", "_trip", maintain_order=True)
+    told = trips.agg(pl.col("profit").sum(), closed=(pl.col("leg") == "close").any())
+    return told.filter("closed")["profit"]
 
 
 def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
@@ -114,7 +143,7 @@ def _curve(rows: pl.DataFrame, name: str, column: str, a_year: float, trials: in
 
 def _dealings(rows: pl.DataFrame, trades: pl.DataFrame) -> dict[str, Any]:
     """What only the signals' own curve has: trades, exposure and the kill switch."""
-    profits = trades.filter(pl.col("leg") != "open")["profit"].to_numpy()
+    profits = round_trips(trades).to_numpy()
     return {
         "trades": trades.height,
         "win_rate": statistics.win_rate(profits),

@@ -126,7 +126,8 @@ PORTFOLIO = TableSpec(
     key=("asset_class", "interval", "curve"),
     description=(
         "Statistics of each account of the paper portfolio (curve signals), beside buy_and_hold and random; replaced "
-        "as a whole. Ratios are yearly, with a risk-free rate of zero."
+        "as a whole. Ratios are yearly, by the time that passed, with a risk-free rate of zero. A position that was "
+        "cut back before it was closed counts once."
     ),
     schema=columns(
         {

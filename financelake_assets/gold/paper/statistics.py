@@ -67,12 +67,12 @@ def calmar(found: Floats, a_year: float) -> float:
 
 
 def win_rate(profits: Floats) -> float:
-    """Share of closed trades with a profit."""
+    """Share of closed positions with a profit."""
     return float(np.mean(profits > 0)) if len(profits) else math.nan
 
 
 def profit_factor(profits: Floats) -> float:
-    """Total profit of winning trades over total loss of losing trades."""
+    """Total profit of the positions that won over the total loss of those that lost."""
     return _quotient(float(profits[profits > 0].sum()), -float(profits[profits < 0].sum()))
 
 
