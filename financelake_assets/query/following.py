@@ -20,6 +20,7 @@ from financelake_assets.query import commits
 from financelake_assets.query.commits import Commit
 from financelake_assets.query.errors import VersionGoneError
 from financelake_assets.query.names import dotted
+from financelake_assets.query.rendering import in_order
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.store import delta_options
 
@@ -77,6 +78,18 @@ def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float 
         if idle_seconds is not None and time.monotonic() - last_new >= idle_seconds:
             return
         time.sleep(look if idle_seconds is None else min(look, idle_seconds))
+
+
+def rows_of(spec: TableSpec, settings: Settings, version: int) -> pl.DataFrame:
+    """The rows that a version added or changed, in an order that every reader finds again.
+
+    Raises:
+        VersionGoneError: the log no longer has the commit, or maintenance deleted its files.
+    """
+    table, found = spec.open(settings), commits.commit(spec, settings, version)
+    if table is None or found is None:
+        raise _log_gone(spec, settings, version)
+    return in_order(spec, new_rows(spec, settings, table, found))
 
 
 def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
