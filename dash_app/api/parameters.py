@@ -81,11 +81,12 @@ def asked(given: MultiDict[str, str], known: Collection[Series], allowed: Collec
     if "cursor" in values and not re.fullmatch(_CURSOR, values["cursor"]):
         raise unknown_cursor()
     limit = values.get("limit", str(DEFAULT_LIMIT))
-    if not (re.fullmatch(r"[0-9]{1,9}", limit) and 1 <= int(limit) <= MOST_ROWS):
+    # 15.0 is an integer to JSON Schema, and is what a column of numbers becomes in many programs
+    if not (re.fullmatch(r"[0-9]{1,9}(\.0{1,9})?", limit) and 1 <= float(limit) <= MOST_ROWS):
         raise ApiError(400, f"limit is {_short(limit)}.", remedy=f"Give a whole number from 1 to {MOST_ROWS}.")
     symbol, interval = _series(values.get("symbol"), values.get("interval"), known)
     return Asked(
-        symbol, interval, int(limit), _time(values, "start"), _time(values, "end"), cursor=values.get("cursor")
+        symbol, interval, int(float(limit)), _time(values, "start"), _time(values, "end"), cursor=values.get("cursor")
     )
 
 
