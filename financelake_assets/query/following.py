@@ -101,14 +101,19 @@ def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Com
     schema = pl.scan_delta(table).collect_schema()
     if not commit.changes or not commit.added:
         return pl.DataFrame(schema=schema)
-    added = _rows(spec, settings, schema, commit.added)
+    added = rows_in(spec, settings, schema, commit.added)
     if not commit.removed:
         return added
-    before = _rows(spec, settings, schema, commit.removed)
+    before = rows_in(spec, settings, schema, commit.removed)
     return added.join(before, on=list(schema), how="anti", nulls_equal=True)
 
 
-def _rows(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[str, ...]) -> pl.DataFrame:
+def rows_in(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of some of a table's files.
+
+    Raises:
+        VersionGoneError: maintenance deleted them.
+    """
     try:
         return pl.scan_parquet(
             [f"{spec.path(settings)}/{name}" for name in files],

@@ -82,7 +82,7 @@ def stranger(lake: Settings) -> Settings:
 def broker(own: Settings) -> Iterator[int]:
     with shared_servers.broker(own) as pid:
         ensure_topics(own)
-        kafka_access.open_to_publishers(own)
+        kafka_access.open_to_clients(own)
         yield pid
 
 
