@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from dash_app.data.followed import FollowedTable
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.followed import FollowedTable
 from financelake_assets.storage.store import delta_options
 
 State = Literal["absent", "empty", "ready", "broken"]

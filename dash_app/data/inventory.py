@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dash_app.data.batches import Stream, streams
-from dash_app.data.followed import FollowedTable
 from dash_app.data.lag import BrokerWatcher, TopicLag, by_topic
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.followed import FollowedTable
 
 
 @dataclass(frozen=True)

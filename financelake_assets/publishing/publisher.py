@@ -25,13 +25,14 @@ from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.topics import GOLD, ensure_topics, topic_ids
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.files import write_whole
+from financelake_assets.gold.publisher_state import PublisherState, state_file
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.publishing.log_watch import LogWatch
 from financelake_assets.publishing.pieces import PublishingGapError, pieces
 from financelake_assets.publishing.sender import Sender
-from financelake_assets.publishing.state import PublisherState, state_file
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.followed import FollowedTable
 
 TABLES = (SIGNALS, PREDICTIONS)
 """What is published, each on the topic of its name."""
@@ -50,6 +51,7 @@ class Publisher:
         self._watch = LogWatch(TABLES, settings)
         self._sender: Sender | None = None
         self._topic_ids: dict[str, str] = {}
+        self._tables = {dotted(spec): FollowedTable(spec, settings) for spec in TABLES}
         self._problems: dict[str, str] = {}
 
     def stop(self) -> None:
@@ -81,7 +83,7 @@ class Publisher:
     def _publish(self, spec: TableSpec, sender: Sender) -> bool:
         topic = dotted(spec)
         try:
-            table = spec.open(self._settings)
+            table = self._tables[topic].newest()
             if table is not None:
                 known = sender.places.get(topic)
                 for piece in pieces(spec, self._settings, table, self._topic_ids[topic], known):

@@ -19,10 +19,10 @@ from financelake_assets.bronze.broker import BrokerUnavailableError, client_conf
 from financelake_assets.bronze.reading import header, read
 from financelake_assets.bronze.topics import GOLD, PUBLISHED, delete_topics, ensure_topics, watermarks
 from financelake_assets.config import Settings
+from financelake_assets.gold.publisher_state import read_state
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.publishing.publisher import Publisher
 from financelake_assets.publishing.sender import TRANSACTIONAL_ID, Sender
-from financelake_assets.publishing.state import read_state
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.publishing import mortal
 from financelake_assets_tests.query import rows
