@@ -17,10 +17,9 @@ import waitress
 from dash_app.data.lake_reader import LakeReader
 from dash_app.login import OpenHostError
 from dash_app.server import create_app
+from dash_app.serving import OPTIONS
 from financelake_assets import logs
 from financelake_assets.config import get_settings
-
-_THREADS = 8
 
 
 def main() -> int:
@@ -41,7 +40,7 @@ def main() -> int:
     port = settings.dashboard.port + settings.port_offset
     logging.getLogger(__name__).info("FinanceLake Pro at %s", settings.dashboard_url)
     try:
-        waitress.serve(app.server, host=settings.host, port=port, threads=_THREADS, ident="FinanceLake", _quiet=True)
+        waitress.serve(app.server, host=settings.host, port=port, _quiet=True, **OPTIONS)
     finally:
         reader.stop()
     return 0

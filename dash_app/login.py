@@ -12,13 +12,14 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 from flask_httpauth import HTTPBasicAuth
 
+from dash_app.api import problems
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import web_token
@@ -100,7 +101,11 @@ def require_login(server: Flask, settings: Settings) -> None:
     def admit() -> None:
         """Nothing to do for a visitor with the login."""
 
+    def refused(status: int) -> ResponseReturnValue:
+        return _refused(status, "The name or the password is wrong, or missing.", "Log in as on the page.", {})
+
     auth.verify_password(right)
+    auth.error_handler(refused)
     guarded: Callable[[], ResponseReturnValue | None] = auth.login_required(admit)
 
     @server.before_request
@@ -109,7 +114,7 @@ def require_login(server: Flask, settings: Settings) -> None:
             return None
         wait = attempts.wait_seconds(request.remote_addr)
         if wait > 0:
-            return "Too many wrong logins. Try again later.\n", 429, {"Retry-After": str(math.ceil(wait))}
+            return _refused(429, "Too many wrong logins.", "Try again later.", {"Retry-After": str(math.ceil(wait))})
         return guarded()
 
 
@@ -124,7 +129,14 @@ def _require_key(server: Flask, key: WebToken) -> None:
         cookies, shown = request.headers.get("Cookie"), request.headers.get("Authorization")
         if request.path in _OPEN_PATHS or key.admits(cookies, shown):
             return None
-        return f"{web_token.REFUSAL}\n", 401, {"WWW-Authenticate": "Bearer", "Content-Type": "text/plain"}
+        return _refused(401, web_token.WHY, web_token.REMEDY, {"WWW-Authenticate": "Bearer"})
+
+
+def _refused(status: int, why: str, remedy: str, headers: Mapping[str, str]) -> ResponseReturnValue:
+    """A refusal in plain text, or for a program of the API in JSON."""
+    if request.path.startswith(problems.PREFIX):
+        return problems.problem(status, why, remedy, headers)
+    return Response(f"{why} {remedy}\n", status, dict(headers), mimetype="text/plain")
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,8 @@ from werkzeug.exceptions import HTTPException
 
 from dash_app import address
 from dash_app import page_metrics as metrics
+from dash_app.api import problems
+from dash_app.api.routes import add_api
 from dash_app.callbacks import register
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader
@@ -77,6 +79,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     app.layout = frame
     register(app, reader, settings)
     Compress(server)
+    add_api(server, settings, reader)
     _routes(server, settings, reader)
     _headers(server, _policy(app))
     return app
@@ -118,10 +121,13 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
         return Response(feed.csv(reader.snapshot, where.signal), mimetype="text/csv", headers=headers)
 
     @server.errorhandler(Exception)
-    def failed(error: Exception) -> tuple[str, int] | HTTPException:
+    def failed(error: Exception) -> tuple[str, int] | HTTPException | Response:
+        of_api = request.path.startswith(problems.PREFIX)
         if isinstance(error, HTTPException):
-            return error
+            return problems.of_exception(error) if of_api else error
         _log.error("a request failed", exc_info=error)
+        if of_api:
+            return problems.problem(500, "The request could not be answered.", "See the dashboard's log.")
         return "The dashboard could not answer this request. See its log.", 500
 
 

@@ -217,6 +217,7 @@ class LakeReader:
         self._broker = BrokerWatcher(settings)
         self._stocktaker = Stocktaker(settings, self._broker)
         self._stopped = threading.Event()
+        self._changed = threading.Condition()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
         self.snapshot = Snapshot()
 
@@ -242,8 +243,16 @@ class LakeReader:
         self._recent[made.stamp] = made
         while len(self._recent) > _KEPT_SNAPSHOTS:
             self._recent.popitem(last=False)
-        self.snapshot = made
+        with self._changed:
+            self.snapshot = made
+            self._changed.notify_all()
         return True
+
+    def wait(self, seen: Snapshot, seconds: float) -> None:
+        """Sleep until there is another snapshot than the one seen, or for so long."""
+        with self._changed:
+            if self.snapshot is seen:
+                self._changed.wait(seconds)
 
     def start(self, every_seconds: float | None = None) -> None:
         """Refresh in the background until ``stop``; less often if each check of a table is a request to a store."""

@@ -1,4 +1,4 @@
-"""The bronze topics: their names, their declared settings, and what the broker says of them.
+"""The lake's topics: their names, their declared settings, and what the broker says of them.
 
 Input: settings. Output: topics as declared, and watermarks.
 """
@@ -46,6 +46,10 @@ from financelake_assets.config import ASSET_CLASSES, Settings
 DEAD_LETTERS = "bronze.dead_letter"
 POSITIONS = "bronze.positions"
 """Where each history load stands; compacted, so it outlives what retention removes from the bronze topics."""
+GOLD = ("gold.signals", "gold.predictions")
+"""What leaves the lake: each row of the tables of these names, once."""
+PUBLISHED = "gold.positions"
+"""How far each of them is published; compacted."""
 COMPRESSION = "snappy"
 """Of a batch in the log. Its readers hold it whole, and snappy's format makes none more than 22 times smaller; zstd may
 make one ten thousand times smaller. The broker packs other codecs anew, and refuses what is then too large."""
@@ -86,7 +90,7 @@ BRONZE = tuple(topic_of(asset_class) for asset_class in ASSET_CLASSES)
 
 
 def declared(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic of a lake: one an asset class, the dead letters, and the positions of history loads."""
+    """Every topic of a lake: one an asset class, dead letters, what leaves it, and positions in both."""
     kafka = settings.kafka
     common = {
         # our producer's codec too, so the broker stores its batches as they come
@@ -102,11 +106,18 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
         "retention.ms": str(kafka.retention_ms),
         "retention.bytes": str(kafka.retention_bytes),
     }
+    out = {
+        **bounded,
+        "retention.ms": str(kafka.gold_retention_ms),
+        "retention.bytes": str(kafka.gold_retention_bytes),
+    }
     compacted = {**common, "cleanup.policy": "compact", "segment.ms": "3600000"}
     return (
         *(Topic(name, kafka.partitions, kafka.replication, bounded) for name in BRONZE),
         Topic(DEAD_LETTERS, 1, kafka.replication, bounded),
         Topic(POSITIONS, 1, kafka.replication, compacted),
+        *(Topic(name, kafka.partitions, kafka.replication, out) for name in GOLD),
+        Topic(PUBLISHED, 1, kafka.replication, compacted),
     )
 
 
@@ -184,12 +195,13 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
 
-def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str, str]:
-    """The broker's id of each bronze topic; a topic that was deleted and made again has another.
+def topic_ids(settings: Settings, admin: AdminClient | None = None, topics: Sequence[str] = BRONZE) -> dict[str, str]:
+    """The broker's id of each topic; a topic that was deleted and made again has another.
 
     Args:
         settings: the lake.
         admin: an open client of its broker; without one, a new one is asked.
+        topics: their names; without names, each asset class's.
 
     Raises:
         BrokerUnavailableError: the broker did not answer.
@@ -198,7 +210,7 @@ def topic_ids(settings: Settings, admin: AdminClient | None = None) -> dict[str,
     if admin is None:
         reach(settings)
         admin = admin_client(settings)
-    described = admin.describe_topics(TopicCollection(list(BRONZE)), request_timeout=ANSWER_SECONDS)
+    described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_SECONDS)
     ids = {}
     for topic, future in described.items():
         try:

@@ -24,7 +24,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     _show_topics(console, found["topics"])
     _show_streams(console, found["streams"])
     _show_tables(console, found["tables"])
-    for part in ("feed", "ledger", "model"):
+    for part in ("feed", "published", "ledger", "model"):
         console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
 
 

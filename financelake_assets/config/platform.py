@@ -53,6 +53,9 @@ class KafkaSettings(Group):
     )
     retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=60_000, description="bronze retention by time")
     retention_bytes: int = Field(1 << 30, ge=1 << 20, description="bronze retention by size, per partition")
+    publish_gold: bool = Field(True, description="whether `up` runs the publisher of gold.signals and gold.predictions")
+    gold_retention_ms: int = Field(7 * 24 * 3600 * 1000, ge=-1, description="their retention by time; -1 keeps all")
+    gold_retention_bytes: int = Field(1 << 30, ge=-1, description="their retention by size, per partition; -1: all")
 
     @property
     def publishes_for_all(self) -> bool:

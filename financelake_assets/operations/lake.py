@@ -116,7 +116,7 @@ def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:
             supervisor.start_process(process.name)
         _await_well(settings, supervisor, stage, deadline, say)
         if number == 0 and settings.kafka.publishes_for_all:
-            kafka_access.open_to_publishers(settings)
+            kafka_access.open_to_clients(settings)
         if number == 0 and settings.kafka.bootstrap is None and settings.kafka.tls:
             kafka_access.grant(settings)
             say(f"the user {settings.kafka.username} may read and write the lake's topics")

@@ -16,10 +16,11 @@ from typing import Any
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
-from financelake_assets.bronze.topics import watermarks
+from financelake_assets.bronze.topics import GOLD, watermarks
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.gold import publisher_state
 from financelake_assets.model import registry
 from financelake_assets.operations import deployment, footprint
 from financelake_assets.silver.checkpoint import consumed_offsets
@@ -35,7 +36,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of a lake.
 
     Returns:
-        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed`` and ``urls``.
+        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``published``
+        and ``urls``.
     """
     running = process_status(settings)
     topics = topic_status(settings, running)
@@ -57,6 +59,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "ledger": ledger,
         "model": of_tables(lambda: model_status(settings)),
         "feed": feed_status(settings),
+        "published": published_status(settings),
     }
 
 
@@ -186,6 +189,14 @@ def feed_status(settings: Settings) -> dict[str, Any]:
     """The last report of the lake's own feed; empty if it has not run."""
     state = read_state(settings)
     return {} if state is None else asdict(state)
+
+
+def published_status(settings: Settings) -> dict[str, Any]:
+    """By topic of gold, the version of its table up to which it is complete, and a problem; empty if it never ran."""
+    state = publisher_state.read_state(settings)
+    if state is None:
+        return {}
+    return {topic: {"version": state.versions.get(topic), "problem": state.problems.get(topic)} for topic in GOLD}
 
 
 def _part(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from financelake_assets.query import commits
 from financelake_assets.query.commits import Commit
 from financelake_assets.query.errors import VersionGoneError
 from financelake_assets.query.names import dotted
+from financelake_assets.query.rendering import in_order
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.log_watch import LogWatch
 from financelake_assets.storage.store import delta_options
@@ -82,6 +83,18 @@ def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float 
         time.sleep(look if idle_seconds is None else min(look, idle_seconds))
 
 
+def rows_of(spec: TableSpec, settings: Settings, version: int) -> pl.DataFrame:
+    """The rows that a version added or changed, in an order that every reader finds again.
+
+    Raises:
+        VersionGoneError: the log no longer has the commit, or maintenance deleted its files.
+    """
+    table, found = spec.open(settings), commits.commit(spec, settings, version)
+    if table is None or found is None:
+        raise _log_gone(spec, settings, version)
+    return in_order(spec, new_rows(spec, settings, table, found))
+
+
 def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
     """The rows that a commit added or changed.
 
@@ -91,14 +104,19 @@ def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Com
     schema = pl.scan_delta(table).collect_schema()
     if not commit.changes or not commit.added:
         return pl.DataFrame(schema=schema)
-    added = _rows(spec, settings, schema, commit.added)
+    added = rows_in(spec, settings, schema, commit.added)
     if not commit.removed:
         return added
-    before = _rows(spec, settings, schema, commit.removed)
+    before = rows_in(spec, settings, schema, commit.removed)
     return added.join(before, on=list(schema), how="anti", nulls_equal=True)
 
 
-def _rows(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[str, ...]) -> pl.DataFrame:
+def rows_in(spec: TableSpec, settings: Settings, schema: pl.Schema, files: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of some of a table's files.
+
+    Raises:
+        VersionGoneError: maintenance deleted them.
+    """
     try:
         return pl.scan_parquet(
             [f"{spec.path(settings)}/{name}" for name in files],

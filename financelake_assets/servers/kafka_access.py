@@ -25,14 +25,16 @@ from confluent_kafka.admin import (
 
 from financelake_assets.bronze.access import AccessError, login
 from financelake_assets.bronze.broker import client_config, unavailable
-from financelake_assets.bronze.topics import BRONZE
+from financelake_assets.bronze.topics import BRONZE, GOLD
 from financelake_assets.config import Settings
 from financelake_assets.servers.kafka import ADMIN
 
-TOPICS = "bronze."
-"""Every topic of a lake begins so."""
+TOPICS = ("bronze.", "gold.")
+"""Every topic of a lake begins with one of these."""
 GROUPS = ("spark-kafka-", "financelake-")
 """Consumer groups that Spark's source and the lake's own readers name; no offset is committed under them."""
+TRANSACTIONS = "financelake-"
+"""How the lake's own transactional ids begin."""
 
 _SECONDS = 15.0
 _ITERATIONS = 8192
@@ -57,31 +59,39 @@ def grant(settings: Settings) -> None:
     _settle(admin.create_acls(rights(who.username), request_timeout=_SECONDS), settings)
 
 
-def open_to_publishers(settings: Settings) -> None:
-    """Let clients without a login publish on the bronze topics, in transactions too, and do nothing else.
+def open_to_clients(settings: Settings) -> None:
+    """Let clients without a login publish on the bronze topics, in transactions too, and read what leaves the lake.
+
+    They may do nothing else, and cannot use a transactional id of the lake's, which would end its own transactions.
 
     Raises:
         BrokerUnavailableError: the broker did not answer, or refused.
     """
-    granted = [(ResourceType.TOPIC, topic, AclOperation.WRITE) for topic in BRONZE]
-    granted.append((ResourceType.TRANSACTIONAL_ID, "*", AclOperation.WRITE))
+    allowed = [(ResourceType.TOPIC, topic, AclOperation.WRITE) for topic in BRONZE]
+    allowed += [(ResourceType.TOPIC, topic, AclOperation.READ) for topic in GOLD]
+    allowed += [(ResourceType.TRANSACTIONAL_ID, "*", AclOperation.WRITE), (ResourceType.GROUP, "*", AclOperation.READ)]
+    anyone = "User:ANONYMOUS"
     bindings = [
-        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, AclPermissionType.ALLOW)
-        for kind, name, operation in granted
+        AclBinding(kind, name, ResourcePatternType.LITERAL, anyone, "*", operation, AclPermissionType.ALLOW)
+        for kind, name, operation in allowed
     ]
+    for kind, prefix in [(ResourceType.TRANSACTIONAL_ID, TRANSACTIONS), *((ResourceType.GROUP, one) for one in GROUPS)]:
+        own = (kind, prefix, ResourcePatternType.PREFIXED, anyone, "*", AclOperation.ALL, AclPermissionType.DENY)
+        bindings.append(AclBinding(*own))
     admin = AdminClient(client_config(settings))  # kept until it is answered
     _settle(admin.create_acls(bindings, request_timeout=_SECONDS), settings)
 
 
 def rights(username: str) -> list[AclBinding]:
-    """Everything on the lake's topics, reading under its groups' names."""
-    topics = [(ResourceType.TOPIC, TOPICS, AclOperation.ALL)]
+    """Everything on the lake's topics, also in its own transactions, and reading under its groups' names."""
+    topics = [(ResourceType.TOPIC, prefix, AclOperation.ALL) for prefix in TOPICS]
     groups = [(ResourceType.GROUP, prefix, AclOperation.READ) for prefix in GROUPS]
+    transactions = [(ResourceType.TRANSACTIONAL_ID, TRANSACTIONS, AclOperation.ALL)]
     return [
         AclBinding(
             kind, name, ResourcePatternType.PREFIXED, f"User:{username}", "*", operation, AclPermissionType.ALLOW
         )
-        for kind, name, operation in [*topics, *groups]
+        for kind, name, operation in [*topics, *groups, *transactions]
     ]
 
 

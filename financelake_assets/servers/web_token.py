@@ -17,10 +17,12 @@ from financelake_assets.config import Settings
 PARAMETER = "token"
 """The part of an address that carries the token."""
 
-REFUSAL = (
-    "This page needs the lake's token. Open the address that `financelake up` printed; on a lake that runs, "
-    "`financelake up` prints it again. A program sends the header `Authorization: Bearer TOKEN`."
+WHY = "This page needs the lake's token."
+REMEDY = (
+    "Open the address that `financelake up` printed; on a lake that runs, `financelake up` prints it again. A program "
+    "sends the header `Authorization: Bearer TOKEN`."
 )
+REFUSAL = f"{WHY} {REMEDY}"
 """What a visitor without token and cookie is told."""
 
 _A_MONTH = 30 * 24 * 3600

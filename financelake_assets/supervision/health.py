@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze import feed_state
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
+from financelake_assets.gold import publisher_state
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes, processes
 
@@ -62,11 +63,20 @@ def dashboard(settings: Settings) -> str | None:
 
 def feed(settings: Settings) -> str | None:
     """The feed has reported recently."""
-    state = read_state(settings)
+    state = feed_state.read_state(settings)
     if state is None:
         return "has not started"
     silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
     return f"has not reported for {silent.total_seconds():.0f} s" if silent > _SILENT else None
+
+
+def publisher(settings: Settings) -> str | None:
+    """The publisher has started, and its process is there."""
+    state = publisher_state.read_state(settings)
+    if state is None:
+        return "has not started"
+    silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
+    return f"has not reported for {silent.total_seconds():.0f} s" if silent > 2 * _SILENT else None
 
 
 def exporter(settings: Settings) -> str | None:
@@ -84,6 +94,7 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "dagster-daemon": daemon,
     "dashboard": dashboard,
     "feed": feed,
+    "publisher": publisher,
     "exporter": exporter,
 }
 """The health check of each process."""

@@ -74,6 +74,7 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     # many small data frames for many visitors: one thread for each frame is faster than all threads
     "dashboard": module("dash_app", {"POLARS_MAX_THREADS": "1"}),
     "feed": module("financelake_assets.bronze.feed"),
+    "publisher": module("financelake_assets.publishing.publisher", {"POLARS_MAX_THREADS": "1"}),
     "exporter": module("financelake_assets.operations.exporter"),
     "watchdog": module("financelake_assets.supervision.watchdog"),
 }

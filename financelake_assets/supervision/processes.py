@@ -88,14 +88,16 @@ def of_lake(settings: Settings) -> dict[str, Process]:
             web_port,
         ),
         Process("dagster-daemon", "Dagster daemon", 1, None, 15),
+        Process("publisher", "Publisher of gold's topics", 1, None, 10),
         Process("watchdog", "Watchdog", 1, None, 5),
     ]
-    someone_elses = {
+    not_here = {
         "broker": settings.kafka.bootstrap is not None,
         "spark": settings.spark.remote is not None,
         "feed": settings.feed.provider == "none",
+        "publisher": not settings.kafka.publish_gold,
     }
-    return {process.name: process for process in all_of_them if not someone_elses.get(process.name, False)}
+    return {process.name: process for process in all_of_them if not not_here.get(process.name, False)}
 
 
 def code_location(settings: Settings) -> str | None:

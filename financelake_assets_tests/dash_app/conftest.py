@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from dash_app.data.lake_reader import LakeReader
 from dash_app.server import create_app
+from dash_app.serving import OPTIONS
 from financelake_assets.config import Settings
 from financelake_assets_tests.browser import chromium
 
@@ -31,7 +32,7 @@ def dashboard(offline_lake: Settings) -> Iterator[Dashboard]:
         update={"dashboard": offline_lake.dashboard.model_copy(update={"refresh_seconds": 0.2})}
     )
     reader = LakeReader(lake)
-    server = waitress.create_server(create_app(lake, reader).server, host="127.0.0.1", port=0, threads=4)
+    server = waitress.create_server(create_app(lake, reader).server, host="127.0.0.1", port=0, **OPTIONS)
     threading.Thread(target=server.run, daemon=True).start()
     reader.start(0.1)
     yield Dashboard(f"http://127.0.0.1:{server.effective_port}", lake, reader)

@@ -22,11 +22,12 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from pydantic import SecretStr
 
 from financelake_assets.bronze.access import spark_options
-from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.broker import BrokerUnavailableError, client_config
 from financelake_assets.bronze.producer import BronzeProducer
 from financelake_assets.bronze.reading import read
 from financelake_assets.bronze.topics import ensure_topics, watermarks
 from financelake_assets.config import STREAMS_SESSION_ID, Settings, own_secrets
+from financelake_assets.publishing.sender import TRANSACTIONAL_ID
 from financelake_assets.servers import dagster, kafka, kafka_access
 from financelake_assets.servers import own_secrets as made
 from financelake_assets.silver.reading import source_options
@@ -82,7 +83,7 @@ def stranger(lake: Settings) -> Settings:
 def broker(own: Settings) -> Iterator[int]:
     with shared_servers.broker(own) as pid:
         ensure_topics(own)
-        kafka_access.open_to_publishers(own)
+        kafka_access.open_to_clients(own)
         yield pid
 
 
@@ -175,6 +176,39 @@ def test_any_client_may_publish_on_the_bronze_topics_and_do_nothing_else(own: Se
     message = consumer.poll(10)
     consumer.close()
     assert message is None or message.error() is not None
+
+
+def test_any_client_may_read_what_leaves_the_lake_and_cannot_disturb_it(own: Settings, broker: int):
+    plain = {"bootstrap.servers": f"127.0.0.1:{own.kafka.port}", "log_level": 0}
+    ours = Producer({**client_config(own), "transactional.id": TRANSACTIONAL_ID})
+    ours.init_transactions(20)
+    ours.begin_transaction()
+    ours.produce("gold.signals", b"{}", "AAPL")
+    ours.produce("gold.positions", b"{}", "gold.signals")
+    consumer = Consumer({**plain, "group.id": "anybody", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["gold.signals"])
+    bandit = Producer({**plain, "transactional.id": TRANSACTIONAL_ID})
+    with pytest.raises(KafkaException, match=r"(?i)authoriz"):
+        bandit.init_transactions(20)
+    ours.commit_transaction(20)
+    message = consumer.poll(30)
+    assert message is not None
+    assert message.value() == b"{}"
+    consumer.commit(message, asynchronous=False)
+    consumer.close()
+    errors: list[Any] = []
+    stranger_there = Producer(plain)
+    for topic in ("gold.signals", "gold.positions"):
+        stranger_there.produce(topic, b"{}", on_delivery=lambda error, _: errors.append(error))
+    stranger_there.flush(20)
+    assert len(errors) == 2
+    assert all(errors)
+    for topic, group in (("gold.positions", "anybody"), ("gold.signals", "financelake-reads-once")):
+        consumer = Consumer({**plain, "group.id": group, "auto.offset.reset": "earliest"})
+        consumer.subscribe([topic])
+        message = consumer.poll(10)
+        consumer.close()
+        assert message is None or message.error() is not None, (topic, group)
 
 
 def test_a_broker_can_be_closed_to_all_without_the_login(own: Settings, tmp_path: Path):

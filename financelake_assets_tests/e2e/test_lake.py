@@ -31,7 +31,7 @@ from financelake_assets_tests.e2e.conftest import CommandLine, Status, behind, r
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(1500)]
 
 ON_THE_DATA_PATH = ("broker", "spark", "feed")
-BESIDE_IT = ("dagster-code", "dagster-web", "dagster-daemon", "dashboard", "watchdog")
+BESIDE_IT = ("dagster-code", "dagster-web", "dagster-daemon", "publisher", "dashboard", "watchdog")
 # those on the data's path one by one, because each loses something else; the others all at once
 KILLED_TOGETHER = [*((name,) for name in ON_THE_DATA_PATH), BESIDE_IT]
 

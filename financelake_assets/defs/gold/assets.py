@@ -40,6 +40,20 @@ _SOURCES: dict[str, tuple[TableSpec, ...]] = {
 }
 """The tables from which each derived table is computed."""
 
+PUBLISHED = [
+    dg.AssetSpec(
+        ["published", table.name],
+        deps=[table_key(table)],
+        group_name="gold",
+        kinds={"kafka"},
+        owners=OWNERS,
+        description=f"Kafka topic gold.{table.name}: each row of gold/{table.name} once, as JSON keyed by symbol. The "
+        "process publisher writes it.",
+        metadata={"dagster/uri": f"kafka:gold.{table.name}"},
+    )
+    for table in (SIGNALS, PREDICTIONS)
+]
+
 DASHBOARD = dg.AssetSpec(
     "dashboard",
     deps=[table_key(table) for table in (PREDICTIONS, SIGNALS, SCORECARD, EQUITY, SUMMARY)],

@@ -1,0 +1,175 @@
+"""The API's description in OpenAPI 3.1, made from the tables' declarations and the parameters that are checked.
+
+Output: JSON, the same for every lake of a release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from dash_app.api.parameters import PARAMETERS, STREAM_PARAMETERS
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.model.schema import MODELS
+from financelake_assets.silver.schema import BARS
+from financelake_assets.storage.delta import TableSpec
+
+VERSION = "1.0.0"
+
+Schema = dict[str, Any]
+_TEXT: Schema = {"type": "string"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_REFUSALS = {
+    "400": "A parameter is wrong.",
+    "401": "Without the token or login.",
+    "404": "The lake has no such symbol, interval or cursor.",
+    "410": "The version that a cursor or an event's id names is no longer kept.",
+    "503": "Not now: ask again after `Retry-After` seconds.",
+}
+
+
+@lru_cache(maxsize=1)
+def rendered() -> bytes:
+    """The document."""
+    return orjson.dumps(_document(), option=orjson.OPT_INDENT_2)
+
+
+def _document() -> Schema:
+    tables = {"bars": BARS, "predictions": PREDICTIONS, "signals": SIGNALS}
+    paths: Schema = {f"/api/v1/{name}": {"get": _rows(name, spec)} for name, spec in tables.items()}
+    for name in ("predictions", "signals"):
+        paths[f"/api/v1/{name}/stream"] = {"get": _stream(name)}
+    paths["/api/v1/status"] = {"get": _plain("status", "The lake's tables, feed and champion.", _ref("Status"))}
+    paths["/api/v1/openapi.json"] = {"get": _plain("document", "This document.", {"type": "object"})}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "FinanceLake",
+            "version": VERSION,
+            "description": "Read-only: bars, predictions and signals of one lake. Times are UTC.",
+        },
+        "paths": paths,
+        "security": [{"token": []}, {"login": []}],
+        "components": {
+            "schemas": {
+                **{spec.name: _row(spec) for spec in tables.values()},
+                "Problem": _PROBLEM,
+                "Status": _status(),
+            },
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "The lake's token, which `up` prints."},
+                "login": {"type": "http", "scheme": "basic", "description": "Where the page has a login."},
+            },
+        },
+    }
+
+
+_PROBLEM: Schema = {
+    "type": "object",
+    "properties": {"message": _TEXT, "remedy": _TEXT},
+    "required": ["message", "remedy"],
+}
+
+
+def _rows(name: str, spec: TableSpec) -> Schema:
+    headers = {
+        "Link": {"description": "The next page, `rel=next`, if there is one.", "schema": _TEXT},
+        "X-Table-Version": {"description": "The Delta version of the rows.", "schema": {"type": "integer"}},
+    }
+    content = {"application/json": {"schema": {"type": "array", "items": _ref(spec.name)}}}
+    return {
+        "operationId": name,
+        "summary": f"Newest {name} first.",
+        "description": spec.description,
+        "parameters": [_parameter(each) for each in PARAMETERS],
+        "responses": {"200": {"description": "The rows.", "headers": headers, "content": content}, **_refused()},
+    }
+
+
+def _stream(name: str) -> Schema:
+    last = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The id of the last event, to continue after it. Browsers send it.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,9}$"},
+    }
+    content = {"text/event-stream": {"schema": _TEXT}}
+    return {
+        "operationId": f"{name}Stream",
+        "summary": f"New {name} as they are committed.",
+        "description": f"One event for each row; its data is a row of {name}. The stream ends from time to time: come "
+        "back with the last id.",
+        "parameters": [*map(_parameter, STREAM_PARAMETERS), last],
+        "responses": {"200": {"description": "Events.", "content": content}, **_refused()},
+    }
+
+
+def _plain(name: str, summary: str, schema: Schema) -> Schema:
+    done = {"description": summary, "content": {"application/json": {"schema": schema}}}
+    return {"operationId": name, "summary": summary, "responses": {"200": done, **_refused("400", "401")}}
+
+
+def _refused(*only: str) -> Schema:
+    content = {"application/json": {"schema": _ref("Problem")}}
+    return {
+        code: {"description": words, "content": content}
+        for code, words in _REFUSALS.items()
+        if code in (only or _REFUSALS)
+    }
+
+
+def _parameter(name: str) -> Schema:
+    return {"name": name, "in": "query", "allowEmptyValue": True, **PARAMETERS[name]}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _row(spec: TableSpec) -> Schema:
+    fields = {field.name: _column(field.type, nullable=field.nullable) for field in spec.schema}
+    return {"type": "object", "description": spec.description, "properties": fields, "required": list(fields)}
+
+
+def _status() -> Schema:
+    table = {"name": _TEXT, "rows": _INTEGER, "version": _INTEGER, "bytes": _INTEGER, "newest": _or_null(_TIME)}
+    kinds = {field.name: field.type for field in MODELS.schema}
+    names = ("model_version", "status", "verdict", "trained_at", "promoted_at", "interval", "horizon")
+    model = {name: _column(kinds[name], nullable=True) for name in names}
+    fields = {
+        "loaded": {"type": "boolean"},
+        "as_of": _TIME,
+        "newest_bar": _or_null(_TIME),
+        "feed": _object({"phase": _or_null(_TEXT), "progress": _or_null({"type": "number"})}),
+        "tables": {"type": "array", "items": _object(table)},
+        "model": {"anyOf": [_object(model), {"type": "null"}]},
+        "problems": {"type": "array", "items": _TEXT},
+    }
+    return _object(fields)
+
+
+_INTEGER: Schema = {"type": "integer"}
+
+
+def _object(fields: Mapping[str, Schema]) -> Schema:
+    return {"type": "object", "properties": dict(fields), "required": list(fields)}
+
+
+def _column(kind: pa.DataType, *, nullable: bool) -> Schema:
+    if pa.types.is_timestamp(kind):
+        schema = _TIME
+    elif pa.types.is_integer(kind):
+        schema = _INTEGER
+    elif pa.types.is_boolean(kind):
+        schema = {"type": "boolean"}
+    else:
+        schema = {"type": "number"} if pa.types.is_floating(kind) else _TEXT
+    return _or_null(schema) if nullable else schema
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}

@@ -1,0 +1,64 @@
+"""Tells of new commits: sleeps until the system says that a table's log has a new file.
+
+Input: tables. Output: a wait that ends at a commit, or after a while, in case the system says nothing (a network's file
+system). In an object store nobody tells; there each look is a request, once a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from financelake_assets.config import Settings
+from financelake_assets.storage.delta import TableSpec
+
+_LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
+
+
+class LogWatch(FileSystemEventHandler):
+    """Watches the logs of some tables of one layer. Use it in a ``with``."""
+
+    def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
+        self._folders = {Path(spec.path(settings), "_delta_log") for spec in specs}
+        self._changed = threading.Event()
+        self._observer = Observer() if settings.store.url is None else None
+
+    def __enter__(self) -> Self:
+        if self._observer is not None:
+            for folder in {log.parent.parent for log in self._folders}:
+                folder.mkdir(parents=True, exist_ok=True)  # the tables may not exist yet
+                self._observer.schedule(self, str(folder), recursive=True)
+            self._observer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Sleep until there may be a new commit, or ``wake`` was called."""
+        usual = _LOOK_STORE_SECONDS if self._observer is None else _LOOK_SECONDS
+        self._changed.wait(usual if seconds is None else seconds)
+        self._changed.clear()
+
+    def wake(self) -> None:
+        """End the wait."""
+        self._changed.set()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """The system saw something in the folders."""
+        if event.event_type not in ("created", "moved"):
+            return
+        for path in (event.src_path, event.dest_path):
+            name = Path(str(path))
+            if name.suffix == ".json" and name.parent in self._folders:
+                self._changed.set()

@@ -1,0 +1,152 @@
+"""The publisher: a process that brings each new row of gold.signals and gold.predictions to Kafka, once.
+
+Input: Delta's commits. Output: the topics ``gold.signals`` and ``gold.predictions``, and ``run/publisher.json`` in the
+data folder, which says how far it is. Run it with ``python -m financelake_assets.publishing.publisher``. It sleeps
+until a table's log has a new file. It survives the broker's absence by waiting, and its own death by asking Kafka where
+it was (``sender.py``). SIGTERM and SIGINT end it after the current transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import structlog
+from deltalake.exceptions import DeltaError
+from filelock import FileLock, Timeout
+
+from financelake_assets import logs
+from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.topics import GOLD, ensure_topics, topic_ids
+from financelake_assets.config import Settings, get_settings
+from financelake_assets.files import write_whole
+from financelake_assets.gold.publisher_state import PublisherState, state_file
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.publishing.log_watch import LogWatch
+from financelake_assets.publishing.pieces import PublishingGapError, pieces
+from financelake_assets.publishing.sender import Sender
+from financelake_assets.query.names import dotted
+from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.followed import FollowedTable
+
+TABLES = (SIGNALS, PREDICTIONS)
+"""What is published, each on the topic of its name."""
+
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """One run of the publisher. ``stop`` may be called from a signal handler or another thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._watch = LogWatch(TABLES, settings)
+        self._sender: Sender | None = None
+        self._topic_ids: dict[str, str] = {}
+        self._tables = {dotted(spec): FollowedTable(spec, settings) for spec in TABLES}
+        self._problems: dict[str, str] = {}
+
+    def stop(self) -> None:
+        """Ask the publisher to end."""
+        self._stopping.set()
+        self._watch.wake()
+
+    def run(self) -> None:
+        """Publish until told to stop."""
+        with self._watch:
+            while not self._stopping.is_set():
+                done = self.round()
+                self._say()
+                self._watch.wait(None if done else _RETRY_SECONDS)
+        self._close()
+
+    def round(self) -> bool:
+        """Publish everything that is committed now; false if it has to be tried again soon."""
+        try:
+            sender = self._opened()
+            done = [self._publish(spec, sender) for spec in TABLES]
+        except BrokerUnavailableError as error:
+            self._close()
+            for topic in GOLD:
+                self._note(topic, str(error))
+            return False
+        return all(done)
+
+    def _publish(self, spec: TableSpec, sender: Sender) -> bool:
+        topic = dotted(spec)
+        try:
+            table = self._tables[topic].newest()
+            if table is not None:
+                known = sender.places.get(topic)
+                for piece in pieces(spec, self._settings, table, self._topic_ids[topic], known):
+                    sender.send(topic, piece)
+                    if self._stopping.is_set():
+                        break
+        except PublishingGapError as error:  # the other table goes on
+            self._note(topic, f"{error} {error.remedy}")
+            return True
+        except (DeltaError, OSError) as error:
+            if isinstance(error, BrokerUnavailableError):
+                raise
+            self._note(topic, f"{topic} cannot be read: {error}")
+            return False
+        self._problems.pop(topic, None)
+        return True
+
+    def _opened(self) -> Sender:
+        if self._sender is None:
+            ensure_topics(self._settings)
+            self._topic_ids = topic_ids(self._settings, topics=GOLD)
+            self._sender = Sender(self._settings)
+            log.info("the publisher goes on", places={name: one.version for name, one in self._sender.places.items()})
+        return self._sender
+
+    def _close(self) -> None:
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
+    def _note(self, topic: str, problem: str) -> None:
+        if self._problems.get(topic) != problem:
+            log.warning("the publisher waits", topic=topic, problem=problem)
+        self._problems[topic] = problem
+
+    def _say(self) -> None:
+        places = {} if self._sender is None else self._sender.places
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        versions = {topic: place.version - 1 for topic, place in places.items()}
+        try:
+            text = json.dumps(asdict(PublisherState(now, os.getpid(), versions, dict(self._problems))))
+            write_whole(state_file(self._settings), text)
+        except OSError as error:  # a full disk must not end the publisher: what it publishes goes to the broker
+            log.warning("the publisher cannot say how far it is", error=str(error))
+
+
+def main() -> int:
+    """Run the lake's publisher; 3 when it runs already."""
+    settings = get_settings()
+    logs.set_up(settings)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.run_dir / "publisher.lock", timeout=0):
+            publisher = Publisher(settings)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: publisher.stop())
+            publisher.run()
+    except Timeout:
+        log.warning("this lake's publisher runs already", data_dir=str(settings.data_dir))
+        return 3
+    log.info("the publisher has ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
