@@ -27,7 +27,7 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.files import write_whole
 from financelake_assets.gold.publisher_state import PublisherState, state_file
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
-from financelake_assets.publishing.log_watch import LogWatch
+from financelake_assets.publishing.log_events import LogEvents
 from financelake_assets.publishing.pieces import PublishingGapError, pieces
 from financelake_assets.publishing.sender import Sender
 from financelake_assets.query.names import dotted
@@ -48,7 +48,7 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
-        self._watch = LogWatch(TABLES, settings)
+        self._watch = LogEvents(TABLES, settings)
         self._sender: Sender | None = None
         self._topic_ids: dict[str, str] = {}
         self._tables = {dotted(spec): FollowedTable(spec, settings) for spec in TABLES}

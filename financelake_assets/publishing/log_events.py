@@ -21,7 +21,7 @@ from financelake_assets.storage.delta import TableSpec
 _LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
 
 
-class LogWatch(FileSystemEventHandler):
+class LogEvents(FileSystemEventHandler):
     """Watches the logs of some tables of one layer. Use it in a ``with``."""
 
     def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
