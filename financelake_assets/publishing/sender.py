@@ -10,6 +10,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException, Producer
 
 from financelake_assets.bronze.broker import client_config, reach, unavailable
+from financelake_assets.bronze.producer import Headers
 from financelake_assets.bronze.reading import read
 from financelake_assets.bronze.topics import COMPRESSION, PUBLISHED, watermarks
 from financelake_assets.config import Settings
@@ -58,7 +59,7 @@ class Sender:
             self._producer.begin_transaction()
             version = str(piece.first.version).encode()
             for number, (symbol, row) in enumerate(zip(piece.rows["symbol"], as_json(piece.rows), strict=True)):
-                headers = [("version", version), ("row", str(piece.first.rows + number).encode())]
+                headers: Headers = [("version", version), ("row", str(piece.first.rows + number).encode())]
                 self._produce(topic, symbol.encode(), row, headers)
             self._produce(PUBLISHED, topic.encode(), piece.after.encoded(), [])
             self._producer.commit_transaction(_SECONDS)
@@ -66,7 +67,7 @@ class Sender:
             raise unavailable(self._settings, error) from error
         self.places[topic] = piece.after
 
-    def _produce(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+    def _produce(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
         while True:
             try:
                 self._producer.produce(topic, value, key, headers=headers)

@@ -141,7 +141,8 @@ def test_the_kafka_user_has_the_rights_that_the_lake_grants_elsewhere():
 
     def plain(binding: AclBinding) -> tuple[str, str, str, str]:
         pattern = "prefix" if binding.resource_pattern_type.name == "PREFIXED" else "literal"
-        return binding.restype.name.lower(), binding.name, pattern, binding.operation.name.capitalize()
+        kind = binding.restype.name.lower().replace("transactional_id", "transactionalId")
+        return kind, binding.name, pattern, binding.operation.name.capitalize()
 
     assert theirs == {plain(binding) for binding in kafka_access.rights(user["metadata"]["name"])}
 
