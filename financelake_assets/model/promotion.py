@@ -88,8 +88,8 @@ def unseen(rows: pl.DataFrame, current: ModelRecord) -> pl.DataFrame:
     ends = {symbol: end.replace(tzinfo=None) for symbol in symbols if (end := current.learnt_of(symbol)) is not None}
     if not ends:
         return rows
-    end = pl.col("symbol").replace_strict(ends, default=None, return_dtype=pl.Datetime("us"))
-    return rows.filter(end.is_null() | (pl.col("event_time") > end))
+    learnt_to = pl.col("symbol").replace_strict(ends, default=None, return_dtype=pl.Datetime("us"))
+    return rows.filter(learnt_to.is_null() | (pl.col("event_time") > learnt_to))
 
 
 def refits(current: ModelRecord, settings: ModelSettings, train_end: datetime, now: datetime) -> bool:
