@@ -59,8 +59,10 @@ def test_the_track_record_is_what_the_scorecard_says(offline_lake: Settings) -> 
     record = flow.track_record(_read(offline_lake), "AAPL", "1d")
     assert record is not None
     scored = written.gold_of(rows).with_columns(next=pl.col("close").shift(-1)).drop_nulls("next")
-    errors = (scored["next"] - scored["predicted_close"], scored["next"] - scored["close"])
-    model, naive = (float((error**2).sum()) for error in errors)
+    # in expected moves, as everywhere
+    realised = (scored["next"] / scored["close"]).log() / scored["volatility"]
+    predicted = scored["predicted_return"] / scored["volatility"]
+    model, naive = (float((error**2).sum()) for error in (realised - predicted, realised))
     assert record.scored == scored.height
     assert record.skill == pytest.approx(1 - model / naive)
     assert record.covered == pytest.approx(scored["next"].is_between(scored["lower"], scored["upper"]).mean())
