@@ -206,11 +206,11 @@ def test_a_market_that_only_rises_has_a_probability(fit: Fit) -> None:
 def test_odd_markets_are_learnt_from_all_the_same(fit: Fit) -> None:
     """A market that only rises, a spot price with a negative day, and a symbol that vanished long ago."""
     rising = market.bars("UP", np.abs(market.moves(700, 4)) + 1e-4)
-    spot = market.with_close(market.close_only("WTI", market.moves(700, 5)), 600, -36.98)
+    spot = market.with_close(market.close_only("SPOT", market.moves(700, 5)), 600, -36.98)
     gone = market.bars("GONE", market.moves(150, 6))
     trained = fit(rising, spot, gone)
     symbols = {row["symbol"]: row for row in trained.metrics if row["fold"] == HOLDOUT}
-    assert set(symbols) == {"UP", "WTI", "*stock", "*commodity", ALL}
+    assert set(symbols) == {"UP", "SPOT", "*stock", "*commodity", ALL}
     assert symbols["UP"]["majority_rate"] == 1.0
     assert all(math.isfinite(row["skill"]) for row in symbols.values())
-    assert set(trained.calibration.shrinkage) == {POOLED, "UP", "WTI"}
+    assert set(trained.calibration.shrinkage) == {POOLED, "UP", "SPOT"}

@@ -11,6 +11,7 @@ import pytest
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper import performance, statistics
+from financelake_assets.gold.paper.schema import TRADES
 from financelake_assets.model import judgement, trials
 from financelake_assets.model.trials import BEFORE, Trial, ledger, note, strategy_trial, tried
 from financelake_assets_tests.model.test_judgement import COSTS, numbers, rows_of
@@ -101,12 +102,9 @@ def test_more_trials_or_wilder_ones_deflate_more() -> None:
             "halted": False,
         }
     ).with_columns(buy_and_hold="equity", random="equity")
-    trades = pl.DataFrame(
-        schema={"asset_class": pl.String, "interval": pl.String, "leg": pl.String, "profit": pl.Float64}
-    )
 
     def found(count: int, variance: float) -> float:
-        rows = performance.statistics_of(equity, trades, count, variance)
+        rows = performance.statistics_of(equity, TRADES.empty, count, variance)
         return float(rows.filter(pl.col("curve") == "signals")["deflated_sharpe"][0])
 
     assert found(1, 0.0) > found(21, 0.0) > found(200, 0.0)
