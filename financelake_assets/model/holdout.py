@@ -1,6 +1,6 @@
 """The holdout: which bars nothing was chosen on, by a cut-off date a symbol.
 
-Enters: symbols and times of bars. Leaves: which of them are held out. A fraction of the bars that are there would move
+Input: symbols and times of bars. Output: which of them are held out. A fraction of the bars that are there would move
 with them: in a lake that has loaded a part of a history it reaches back into the period of the choices.
 """
 

@@ -1,6 +1,6 @@
 """Inference of means and ratios over bars that depend on each other, as pure functions of arrays.
 
-Enters: one number a bar, the bar's cluster (its day) and over how many clusters labels overlap. Leaves: estimates with
+Input: one number a bar, the bar's cluster (its day) and over how many clusters labels overlap. Output: estimates with
 a standard error, degrees of freedom and an interval. Bars of one day count as one observation, whatever the number of
 symbols; days may depend on each other. Sources are named where a formula is.
 """

@@ -1,6 +1,6 @@
 """Judgement: whether a forecast is predictable, accurate and tradable, each with its own test and interval.
 
-Enters: out-of-sample rows of one symbol or of several. Leaves: three answers in one word each, and the numbers behind
+Input: out-of-sample rows of one symbol or of several. Output: three answers in one word each, and the numbers behind
 them. All are in one unit: the expected move, the standard deviation that was expected of the return before it came.
 
 - *predictable*: it says something of the return that zero and the mean of the training rows do not (Clark & West).

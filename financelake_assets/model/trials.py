@@ -1,6 +1,6 @@
 """The trials ledger: every strategy that was tried, so that the best of them is not taken for more than luck.
 
-Enters: what was tried. Leaves: rows of gold.trials, one a distinct strategy, and how many there are. Tried is what a
+Input: what was tried. Output: rows of gold.trials, one a distinct strategy, and how many there are. Tried is what a
 release's own choices compared, every training with settings of its own, every set of rules for signals and positions
 that the paper portfolio ran on, and what people tell of searches elsewhere.
 """

@@ -1,6 +1,6 @@
 """What is usual: how far past stretches of bars were from all the others, as pure functions of frames.
 
-Enters: the features that a version learnt from, in order of time. Leaves: for stretches of several lengths, the limits
+Input: the features that a version learnt from, in order of time. Output: for stretches of several lengths, the limits
 that one in a hundred of them went beyond. Few bars of a market that has not changed differ much from all of its past:
 features move slowly, so some hundred bars are worth few independent ones. A limit that does not depend on how many
 bars there are takes each such stretch for another market.

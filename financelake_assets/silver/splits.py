@@ -1,6 +1,6 @@
 """Splits between two closes: whether the prices of a provider are adjusted for one that it tells of.
 
-Enters: closes of one series, and the split on the bar of its day. Leaves: the factor that makes a close comparable with
+Input: closes of one series, and the split on the bar of its day. Output: the factor that makes a close comparable with
 the close before. Some providers adjust all prices for a split and still tell of it, others tell of it and adjust none.
 """
 

@@ -1,6 +1,6 @@
 """Luck: what the signals' own positions would have earned in directions by lot, a thousand times over.
 
-Enters: what each position of the account earned in a step, and what the step cost. Leaves: the equity of a thousand
+Input: what each position of the account earned in a step, and what the step cost. Output: the equity of a thousand
 paths. Every path holds the same positions as the signals, of the same size for the same time at the same costs. Only
 each position's direction is drawn by lot, once for as long as it is held. So the paths differ from the signals in
 nothing but whether the directions were right.
