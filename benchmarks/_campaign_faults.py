@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from deltalake import DeltaTable
 from filelock import FileLock
 
-PROCESSES = ("broker", "spark", "dagster-code", "dagster-web", "dagster-daemon", "dashboard", "watchdog")
+PROCESSES = ("broker", "spark", "dagster-code", "dagster-web", "dagster-daemon", "dashboard", "watchdog", "publisher")
 SILVER = ("ticks", "bars", "quarantine")
 
 

@@ -7,6 +7,7 @@ as often as the topic that told of it most often; anything else is in quarantine
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -83,16 +84,7 @@ class Topics:
             self._read(due, ids)
 
     def _read(self, due: dict[tuple[str, int], tuple[int, int]], ids: Mapping[str, str]) -> None:
-        consumer = Consumer(
-            {
-                **self._config,
-                "group.id": "campaign-oracle",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "error",
-            }
-        )
+        consumer = _consumer(self._config)
         consumer.assign([TopicPartition(topic, part, first) for (topic, part), (first, _) in due.items()])
         left = set(due)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -118,6 +110,11 @@ class Topics:
             consumer.close()
         for place, (_, end) in due.items():
             self._next[(ids[place[0]], *place)] = end
+
+
+def _consumer(config: Mapping[str, Any]) -> Consumer:
+    own = {"group.id": "campaign-oracle", "enable.auto.commit": False, "enable.partition.eof": True}
+    return Consumer({**config, **own, "isolation.level": "read_committed", "auto.offset.reset": "error"})
 
 
 def judge(tables: Path, topics: Topics, load: Load) -> Verdict:
@@ -229,3 +226,49 @@ class Gold:
 
     def _rows(self) -> pl.DataFrame:
         return pl.read_delta(str(self._folder)) if self._folder.is_dir() else pl.DataFrame()
+
+
+class Published:
+    """What leaves the lake: each row of signals and predictions is on its topic once."""
+
+    _KEY = ("symbol", "interval", "event_time", "horizon", "model_version")
+
+    def __init__(self, config: Mapping[str, Any], tables: Path) -> None:
+        self._config, self._tables = dict(config), tables
+
+    def judge(self, verdict: Verdict, patience_seconds: float = 60) -> None:
+        """Compare the topics with their tables, when the publisher has had its time.
+
+        Args:
+            verdict: takes what is wrong.
+            patience_seconds: how long the publisher may be behind.
+        """
+        for name in ("signals", "predictions"):
+            deadline = time.monotonic() + patience_seconds
+            while (there := self._there(name)) != (expected := self._expected(name)) and time.monotonic() < deadline:
+                time.sleep(1)
+            _compare(expected, there, f"topic gold.{name}", verdict)
+
+    def _expected(self, name: str) -> Counter[Any]:
+        folder = self._tables / "gold" / name
+        return Counter(pl.read_delta(str(folder)).select(self._KEY).rows()) if folder.is_dir() else Counter()
+
+    def _there(self, name: str) -> Counter[Any]:
+        topic = f"gold.{name}"
+        consumer = _consumer(self._config)
+        try:
+            parts = list(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
+            consumer.assign([TopicPartition(topic, part, 0) for part in parts])
+            left, found = set(parts), Counter[Any]()
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while left and time.monotonic() < deadline:
+                for message in consumer.consume(5_000, timeout=0.5):
+                    if message.error() is not None:
+                        left.discard(message.partition())
+                        continue
+                    row = json.loads(message.value() or b"{}")
+                    row["event_time"] = datetime.fromisoformat(row["event_time"])
+                    found[tuple(row[column] for column in self._KEY)] += 1
+            return found
+        finally:
+            consumer.close()

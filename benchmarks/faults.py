@@ -25,7 +25,7 @@ from typing import Any
 from _campaign_faults import FAULTS, OF_WHOLE_LAKES, Scene, is_transient
 from _campaign_lake import CampaignLake, StuckError
 from _campaign_load import HISTORY, SYMBOLS, Load
-from _campaign_oracle import Gold, Topics, Verdict, judge
+from _campaign_oracle import Gold, Published, Topics, Verdict, judge
 from _campaign_small import SmallLake
 
 
@@ -120,6 +120,7 @@ class Campaign:
         if self.gold is not None:
             self._await_scores(self.gold)
             self.gold.judge(verdict)
+            Published(self.lake.client, self.lake.tables).judge(verdict)
         return verdict
 
     def _await_scores(self, gold: Gold) -> None:
