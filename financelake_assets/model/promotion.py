@@ -85,7 +85,9 @@ def unseen(rows: pl.DataFrame, current: ModelRecord) -> pl.DataFrame:
         current: the champion.
     """
     symbols = rows["symbol"].unique().to_list()
-    ends = {symbol: end.replace(tzinfo=None) for symbol in symbols if (end := current.learnt_of(symbol)) is not None}
+    ends = {
+        symbol: known.replace(tzinfo=None) for symbol in symbols if (known := current.learnt_of(symbol)) is not None
+    }
     if not ends:
         return rows
     learnt_to = pl.col("symbol").replace_strict(ends, default=None, return_dtype=pl.Datetime("us"))
