@@ -7,12 +7,13 @@ seconds: a broker that is silent is an error, never an empty lake.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from financelake_assets.bronze.access import client_options
 from financelake_assets.config import Settings
@@ -28,6 +29,12 @@ _DENIED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
+_NO_LEADER_YET = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
 )
 _LOGIN_WANTED = (
     " If it takes connections and then ends them, it wants a login: that of a lake on this machine is in the folder "
@@ -176,6 +183,24 @@ def answer(future: Future[T], settings: Settings) -> T:
         raise unavailable(settings, error) from error
     except TimeoutError as error:
         raise unavailable(settings, f"no answer within {ANSWER_SECONDS:.0f} s") from error
+
+
+def once_led(ask: Callable[[], T]) -> T:
+    """Ask until the partitions have leaders that know it; after a broker's start they do not for a moment.
+
+    Raises:
+        BrokerUnavailableError: it did not answer, or its partitions had no leader for seconds.
+    """
+    return Retrying(
+        stop=stop_after_delay(ANSWER_SECONDS),
+        wait=wait_fixed(0.1),
+        retry=retry_if_exception(_has_no_leader),
+        reraise=True,
+    )(ask)
+
+
+def _has_no_leader(error: BaseException) -> bool:
+    return isinstance(error, BrokerUnavailableError) and code_of(error.__cause__) in _NO_LEADER_YET
 
 
 def code_of(error: object) -> int | None:

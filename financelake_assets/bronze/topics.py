@@ -37,6 +37,7 @@ from financelake_assets.bronze.broker import (
     admin_client,
     answer,
     code_of,
+    once_led,
     partition_counts,
     reach,
     unavailable,
@@ -171,12 +172,16 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     if absent:
         raise _missing(absent, settings)
     asked = [TopicPartition(topic, partition) for topic in topics for partition in range(existing[topic])]
-    low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=ANSWER_SECONDS)
-    high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=ANSWER_SECONDS)
-    marks: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
-    for one in asked:
-        marks[one.topic][one.partition] = (_offset(low[one], settings), _offset(high[one], settings))
-    return marks
+
+    def ask() -> dict[str, dict[int, tuple[int, int]]]:
+        low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=ANSWER_SECONDS)
+        high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=ANSWER_SECONDS)
+        marks: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
+        for one in asked:
+            marks[one.topic][one.partition] = (_offset(low[one], settings), _offset(high[one], settings))
+        return marks
+
+    return once_led(ask)
 
 
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
@@ -190,8 +195,12 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
     asked = {TopicPartition(topic, partition): OffsetSpec.for_timestamp(milliseconds) for partition in range(count)}
     if not asked:
         return {}
-    answers = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-    found = {one.partition: _offset(future, settings) for one, future in answers.items()}
+
+    def ask() -> dict[int, int]:
+        answers = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+        return {one.partition: _offset(future, settings) for one, future in answers.items()}
+
+    found = once_led(ask)
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
-from filelock import FileLock
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
 from financelake_assets.model.schema import TRIALS
 
@@ -106,9 +106,13 @@ def sharpe_of(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> tuple[float,
 
 
 def note(settings: Settings, trial: Trial) -> bool:
-    """Write a trial into the ledger unless the same strategy is in it; whether it was new."""
+    """Write a trial into the ledger unless the same strategy is in it; whether it was new.
+
+    Raises:
+        LockTimeoutError: another process has held the ledger all the time.
+    """
     settings.models_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.models_dir / ".trials.lock"):
+    with locked(settings.models_dir / ".trials.lock"):
         if trial.key in ledger(settings)["trial"]:
             return False
         row = {

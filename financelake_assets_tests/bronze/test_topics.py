@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
 from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
@@ -90,3 +90,29 @@ def test_a_partition_whose_leader_is_silent_is_no_topic_that_begins_again(
         watermarks(bronze_lake)
     with pytest.raises(BrokerUnavailableError, match="leader of a partition"):
         offsets_at(bronze_lake, "bronze.stock", 0)
+
+
+def test_a_partition_whose_leader_is_not_ready_is_asked_again(
+    bronze_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a broker said of an epoch of before its restart: a moment later it knows better."""
+    asked_before = AdminClient.list_offsets
+    refusals = [KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION]
+
+    def refusing(self: AdminClient, asked: dict[TopicPartition, Any], **more: Any) -> dict[TopicPartition, Future[Any]]:
+        if not refusals:
+            return asked_before(self, asked, **more)
+        code = refusals.pop()
+        futures: dict[TopicPartition, Future[Any]] = {one: Future() for one in asked}
+        for future in futures.values():
+            future.set_exception(KafkaException(KafkaError(code)))
+        return futures
+
+    monkeypatch.setattr(AdminClient, "list_offsets", refusing)
+    assert watermarks(bronze_lake)["bronze.stock"][0] == (0, 0)
+    refusals.append(KafkaError.UNKNOWN_LEADER_EPOCH)
+    assert offsets_at(bronze_lake, "bronze.stock", 0) == {}
+    refusals.append(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(BrokerUnavailableError):
+        watermarks(bronze_lake)
+    assert not refusals, "what asking again does not mend is told at once"
