@@ -7,26 +7,21 @@ own death by asking Kafka where it was (``positions.py``). SIGTERM and SIGINT en
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import structlog
-from filelock import FileLock, Timeout
 
-from financelake_assets import logs
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import FeedState, Phase, state_file
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.producer import DeliveryError, Stopped
 from financelake_assets.bronze.topics import ensure_topics
-from financelake_assets.config import Settings, get_settings
-from financelake_assets.files import write_whole
+from financelake_assets.config import Settings
+from financelake_assets.own_process import run_alone, say
 from financelake_assets.providers.base import Chunk, skip_rows
 from financelake_assets.providers.replay import ReplayProvider
 
@@ -109,28 +104,12 @@ class Feed:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         provider = self._settings.feed.provider
         state = FeedState(phase, provider, self._published, self._total, now, os.getpid(), problem)
-        try:
-            write_whole(state_file(self._settings), json.dumps(asdict(state)))
-        except OSError as error:  # a full disk must not end the feed: what it publishes goes to the broker
-            log.warning("the feed cannot say how far it is", error=str(error))
+        say(state_file(self._settings), state)
 
 
 def main() -> int:
     """Run the lake's feed; 3 when it runs already."""
-    settings = get_settings()
-    logs.set_up(settings)
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(settings.run_dir / "feed.lock", timeout=0):
-            feed = Feed(settings)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: feed.stop())
-            feed.run()
-    except Timeout:
-        log.warning("this lake's feed runs already", data_dir=str(settings.data_dir))
-        return 3
-    log.info("the feed has ended")
-    return 0
+    return run_alone("feed", Feed)
 
 
 if __name__ == "__main__":

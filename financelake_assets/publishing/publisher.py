@@ -8,25 +8,20 @@ it was (``sender.py``). SIGTERM and SIGINT end it after the current transaction.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import sys
 import threading
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import structlog
 from deltalake.exceptions import DeltaError
-from filelock import FileLock, Timeout
 
-from financelake_assets import logs
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.topics import GOLD, ensure_topics, topic_ids
-from financelake_assets.config import Settings, get_settings
-from financelake_assets.files import write_whole
+from financelake_assets.config import Settings
 from financelake_assets.gold.publisher_state import PublisherState, state_file
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.own_process import run_alone, say
 from financelake_assets.publishing.log_events import LogEvents
 from financelake_assets.publishing.pieces import PublishingGapError, pieces
 from financelake_assets.publishing.sender import Sender
@@ -123,29 +118,12 @@ class Publisher:
         places = {} if self._sender is None else self._sender.places
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         versions = {topic: place.version - 1 for topic, place in places.items()}
-        try:
-            text = json.dumps(asdict(PublisherState(now, os.getpid(), versions, dict(self._problems))))
-            write_whole(state_file(self._settings), text)
-        except OSError as error:  # a full disk must not end the publisher: what it publishes goes to the broker
-            log.warning("the publisher cannot say how far it is", error=str(error))
+        say(state_file(self._settings), PublisherState(now, os.getpid(), versions, dict(self._problems)))
 
 
 def main() -> int:
     """Run the lake's publisher; 3 when it runs already."""
-    settings = get_settings()
-    logs.set_up(settings)
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(settings.run_dir / "publisher.lock", timeout=0):
-            publisher = Publisher(settings)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: publisher.stop())
-            publisher.run()
-    except Timeout:
-        log.warning("this lake's publisher runs already", data_dir=str(settings.data_dir))
-        return 3
-    log.info("the publisher has ended")
-    return 0
+    return run_alone("publisher", Publisher)
 
 
 if __name__ == "__main__":
