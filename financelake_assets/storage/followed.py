@@ -7,7 +7,6 @@ reads every commit since the last checkpoint of its log, and each is a request i
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from deltalake import DeltaTable
 
@@ -35,21 +34,13 @@ class FollowedTable:
         if self._table is not None and not changed:
             return self._table
         table, self._table = self._table, None
-        folder = self._identity()
+        folder = self._log.folder
         if table is None or folder != self._folder:
             table = self._spec.open(self._settings)
         else:
             table.update_incremental()
         self._table, self._folder = table, folder
         return table
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Identifies a table's folder, so that a table that was created again is noticed; a store needs a restart."""
-        try:
-            stat = Path(self._spec.path(self._settings), "_delta_log").stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_dev, stat.st_ino
 
 
 class FollowedFacts:

@@ -29,6 +29,14 @@ class LogWatch:
         self._seen: tuple[int, int, int] | None = None
         self._settled = False
 
+    @property
+    def folder(self) -> tuple[int, int] | None:
+        """Identifies the folder as of the last look, so that a table that was created again is noticed.
+
+        ``None`` where there was none, and in a store, where a reader needs a restart.
+        """
+        return None if self._seen is None else self._seen[:2]
+
     def may_have_changed(self) -> bool:
         """Whether there may be a commit since the last call; read the log after it, not before."""
         if self._log is None:
