@@ -76,7 +76,8 @@ def _after(spec: TableSpec, settings: Settings, table: DeltaTable, place: Place)
     following.position(spec, settings, place.version - 1)
     moved = False
     while place.version <= table.version():
-        rows, end = following.rows_of(spec, settings, place.version), _next(place)
+        rows = in_order(spec, following.of_commit(spec, settings, table, place.version).rows)
+        end = _next(place)
         parts = list(_parts(rows, place, end))
         yield from parts
         place, moved = end, not parts

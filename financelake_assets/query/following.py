@@ -71,31 +71,40 @@ def follow(spec: TableSpec, settings: Settings, after: int, idle_seconds: float 
             table.update_incremental()
             while after < table.version():
                 after += 1
-                found = commits.commit(spec, settings, after)
-                if found is None:
-                    raise _log_gone(spec, settings, after)
-                rows = new_rows(spec, settings, table, found)
-                if not rows.is_empty():
-                    yield NewRows(after, found.time, rows)
+                found = of_commit(spec, settings, table, after)
+                if not found.rows.is_empty():
+                    yield found
                 last_new = time.monotonic()
         if idle_seconds is not None and time.monotonic() - last_new >= idle_seconds:
             return
         time.sleep(look if idle_seconds is None else min(look, idle_seconds))
 
 
-def rows_of(spec: TableSpec, settings: Settings, version: int) -> pl.DataFrame:
-    """The rows that a version added or changed, in an order that every reader finds again.
+def of_commit(spec: TableSpec, settings: Settings, table: DeltaTable, version: int) -> NewRows:
+    """The rows that a version of an open table added or changed, none where it only compacted files.
 
     Raises:
         VersionGoneError: the log no longer has the commit, or maintenance deleted its files.
     """
-    table, found = spec.open(settings), commits.commit(spec, settings, version)
-    if table is None or found is None:
+    found = commits.commit(spec, settings, version)
+    if found is None:
         raise _log_gone(spec, settings, version)
-    return in_order(spec, new_rows(spec, settings, table, found))
+    return NewRows(version, found.time, _new_rows(spec, settings, table, found))
 
 
-def new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
+def rows_of(spec: TableSpec, settings: Settings, version: int) -> pl.DataFrame:
+    """The rows that a version added or changed, in an order that every reader finds again.
+
+    Raises:
+        VersionGoneError: as ``of_commit``, or there is no table.
+    """
+    table = spec.open(settings)
+    if table is None:
+        raise _log_gone(spec, settings, version)
+    return in_order(spec, of_commit(spec, settings, table, version).rows)
+
+
+def _new_rows(spec: TableSpec, settings: Settings, table: DeltaTable, commit: Commit) -> pl.DataFrame:
     """The rows that a commit added or changed.
 
     Raises:
