@@ -24,31 +24,12 @@ def equity(account: AccountView, colours: Palette) -> Figure:
     rows = account.equity
     inks = {"equity": colours.accent, "buy_and_hold": colours.ink}
     x = rows.select(plotted(pl.col("event_time"), account.interval)).to_series().to_list()
-    lines: list[Trace] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "x": x,
-            "y": rows[column].to_list(),
-            "line": {"color": inks[column], "width": 2.2 if column == "equity" else 1.4, "dash": _DASHES[column]},
-            "hovertemplate": f"{name} %{{y:,.0f}}<extra></extra>",
-        }
+    lines = [
+        _line(name, x, rows[column], inks[column], 2.2 if column == "equity" else 1.4, _DASHES[column])
         for column, name in NAMES.items()
     ]
-    band: list[Trace] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "x": x,
-            "y": rows[column].to_list(),
-            "line": {"color": colours.muted, "width": 1, "dash": "dot"},
-            **({"fill": "tonexty", "opacity": 0.5} if column == "luck_high" else {}),
-            "hovertemplate": f"{name} %{{y:,.0f}}<extra></extra>",
-        }
-        for column, name in _BAND.items()
-    ]
+    band = [_line(name, x, rows[column], colours.muted, 1, "dot") for column, name in _BAND.items()]
+    band[-1] |= {"fill": "tonexty", "opacity": 0.5}
     drawdown: Trace = {
         "type": "scatter",
         "mode": "lines",
@@ -75,6 +56,18 @@ def equity(account: AccountView, colours: Palette) -> Figure:
         "yaxis2": {**axis, "domain": [0, 0.22], "tickformat": ".0%", "nticks": 4, "rangemode": "tozero"},
     }
     return {"data": [*band, *lines, drawdown], "layout": layout}
+
+
+def _line(name: str, x: list[Any], values: pl.Series, ink: str, width: float, dash: str) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": x,
+        "y": values.to_list(),
+        "line": {"color": ink, "width": width, "dash": dash},
+        "hovertemplate": f"{name} %{{y:,.0f}}<extra></extra>",
+    }
 
 
 def reliability(rows: list[dict[str, Any]], colours: Palette) -> Figure:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from financelake_assets.bronze import feed_state
+from financelake_assets.bronze.feed_state import FeedState
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.gold import publisher_state
+from financelake_assets.gold.publisher_state import PublisherState
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes, processes
 
@@ -63,20 +65,19 @@ def dashboard(settings: Settings) -> str | None:
 
 def feed(settings: Settings) -> str | None:
     """The feed has reported recently."""
-    state = feed_state.read_state(settings)
-    if state is None:
-        return "has not started"
-    silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
-    return f"has not reported for {silent.total_seconds():.0f} s" if silent > _SILENT else None
+    return _reported(feed_state.read_state(settings), _SILENT)
 
 
 def publisher(settings: Settings) -> str | None:
     """The publisher has started, and its process is there."""
-    state = publisher_state.read_state(settings)
+    return _reported(publisher_state.read_state(settings), 2 * _SILENT)
+
+
+def _reported(state: FeedState | PublisherState | None, most: timedelta) -> str | None:
     if state is None:
         return "has not started"
     silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
-    return f"has not reported for {silent.total_seconds():.0f} s" if silent > 2 * _SILENT else None
+    return f"has not reported for {silent.total_seconds():.0f} s" if silent > most else None
 
 
 def exporter(settings: Settings) -> str | None:
