@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
-from financelake_assets.bronze.message import encode
 from financelake_assets.config import ModelSettings
 from financelake_assets.model.features import features_of
 from financelake_assets.model.holdout import PACKAGED, cut_offs, in_holdout
 from financelake_assets.model.labels import LABEL, labels_of
-from financelake_assets.providers.replay import ReplayProvider
-from financelake_assets.silver.cleaning import MESSAGES, cleaned
+from financelake_assets_tests.packaged import packaged_bars
 
 _DAY = np.timedelta64(1, "D")
 
@@ -43,23 +41,7 @@ def test_the_settings_say_a_cut_off_for_other_symbols_and_for_these() -> None:
 @pytest.fixture(scope="module")
 def packaged() -> pl.DataFrame:
     """The labelled bars of the packaged history, all of it."""
-    provider = ReplayProvider()
-    (part,) = provider.history()
-    sent = [message for chunk in part.chunks for message in encode(chunk)]
-    empty = {"provider": pl.Binary, "size": pl.Int64, "sha256": pl.String}
-    messages = pl.DataFrame(
-        {
-            "key": pl.Series([key.encode() for _, key, _ in sent], dtype=pl.Binary),
-            "value": pl.Series([value.encode() for _, _, value in sent], dtype=pl.Binary),
-            "topic": [topic for topic, _, _ in sent],
-            "partition": pl.Series([0] * len(sent), dtype=pl.Int32),
-            "offset": range(len(sent)),
-            "timestamp": [datetime.now(UTC)] * len(sent),
-            **{name: pl.Series([None] * len(sent), dtype=kind) for name, kind in empty.items()},
-        }
-    )
-    universe = {one.symbol: one.asset_class for one in provider.universe()}
-    bars = cleaned(messages.select(MESSAGES.names), universe).filter(pl.col("reason").is_null())
+    bars = packaged_bars()
     labelled = labels_of(features_of(bars.unique(["symbol", "interval", "event_time"], keep="last")), 1)
     return labelled.filter("scorable", pl.col(LABEL).is_not_null())
 
