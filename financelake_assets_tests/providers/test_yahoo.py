@@ -30,8 +30,10 @@ def yahoo(tmp_path: Path) -> Iterator[ChartServer]:
     yf.set_tz_cache_location(str(tmp_path))
     yf.cache._TzDBManager.close_db()
     yf.data.YfData._instances.clear()  # a session of its own, without crumbs of another test's
-    with serve_charts(tmp_path) as served:
-        session = Session(proxies={"https": f"http://127.0.0.1:{served.port}"}, verify=str(served.authority))
+    with (
+        serve_charts(tmp_path) as served,
+        Session(proxies={"https": f"http://127.0.0.1:{served.port}"}, verify=str(served.authority)) as session,
+    ):
         yf.data.YfData(session=session)
         yield served
 
