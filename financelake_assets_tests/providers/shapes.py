@@ -47,8 +47,14 @@ def bars(
 DAYS = bars()
 MINUTES = bars(MINUTE, datetime(2024, 1, 2, 9, 30))
 HOURS = bars(HOUR)
+OHLCV = "Open,High,Low,Close,Volume"
 
 
 def text(rows: Sequence[Bar], line: Callable[[Bar], str], header: str | None = None) -> str:
     """A file of these rows."""
     return "".join(f"{one}\n" for one in [*([header] if header else []), *map(line, rows)])
+
+
+def daily(header: str = f"Date,{OHLCV}", extra: str = "") -> str:
+    """A file of daily bars, its times in the first column."""
+    return text(DAYS, lambda bar: f"{bar.at:%Y-%m-%d},{bar.prices},{bar.volume}{extra}", header)
