@@ -1,14 +1,13 @@
 """Unix sockets of a lake, in a folder that nobody but their owner enters: who cannot enter it cannot connect.
 
-Input: settings and a name. Output: the socket's path, in the system's folder for temporary files where the data
-folder's path is too long for one.
+Input: settings and a name. Output: the socket's path, in ``/tmp`` where the data folder's path is too long for one.
+Every command finds the lake there, whatever ``TMPDIR`` says in its shell.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from financelake_assets.config import Settings
@@ -18,6 +17,7 @@ from financelake_assets.files import is_own_folder
 _LONGEST_PATH = 100
 """Bytes. The kernel's limit is 107, and supervisord adds its process id for a moment."""
 _LONGEST_NAME = 24
+_SHORT = Path("/tmp")  # noqa: S108  # the folder in it is closed to others, and refused if it is another user's
 
 
 def folder(settings: Settings) -> Path:
@@ -26,7 +26,7 @@ def folder(settings: Settings) -> Path:
     if len(os.fsencode(place)) + 1 + _LONGEST_NAME <= _LONGEST_PATH:
         return place
     digest = hashlib.sha256(os.fsencode(settings.run_dir)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"financelake-{os.getuid()}-{digest}"
+    return _SHORT / f"financelake-{os.getuid()}-{digest}"
 
 
 def path(settings: Settings, name: str) -> Path:

@@ -29,15 +29,25 @@ def test_nobody_but_the_owner_enters_the_folder(offline_lake: Settings):
 def test_a_long_path_moves_the_sockets_where_the_kernel_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lake, other = Settings(data_dir=tmp_path / ("a" * 100)), Settings(data_dir=tmp_path / ("b" * 100))
     # a folder of the test's, in the place of the system's
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/short")
+    monkeypatch.setattr(sockets, "_SHORT", Path("/short"))
     assert sockets.folder(lake).parent == Path("/short")
     assert len(os.fsencode(sockets.path(lake, "dagster-code"))) < 100
     assert sockets.folder(lake) != sockets.folder(other)
 
 
+def test_every_shell_finds_the_sockets_whatever_its_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lake = Settings(data_dir=tmp_path / ("a" * 100))
+    here = sockets.path(lake, "supervisor")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("c" * 100)))
+    assert sockets.path(lake, "supervisor") == here
+    assert len(os.fsencode(here)) < 100
+
+
 def test_a_folder_that_someone_else_has_put_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lake = Settings(data_dir=tmp_path / ("a" * 100))
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(sockets, "_SHORT", tmp_path)
     (tmp_path / "theirs").mkdir()
     sockets.folder(lake).symlink_to(tmp_path / "theirs")
     with pytest.raises(FinanceLakeError, match="is a link"):
