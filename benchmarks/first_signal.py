@@ -85,6 +85,8 @@ def watch(settings: Settings, lake: subprocess.Popen[bytes], limit: float) -> di
         while "first_live_signal_on_the_page" not in steps:
             if time.monotonic() - begun > limit:
                 sys.exit(f"no live signal within the limit; reached: {steps}")
+            if lake.poll():
+                sys.exit(f"`up` ended with code {lake.returncode}; reached: {steps}")
             reach("all_healthy", lambda: lake.poll() == 0)
             reach("first_bar_in_silver", lambda: rows(settings, BARS))
             reach("first_model", lambda: registry.champion(settings))

@@ -63,11 +63,12 @@ def main() -> None:
         "--corrections", type=float, default=0.01, help="share of bars that tell of the one before again"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, help="messages of a micro-batch at most (default: the lake's)")
     parser.add_argument("--rate", type=int, default=1_000, help="ticks a second for the latency")
     parser.add_argument("--seconds", type=int, default=60, help="how long latency is measured; 0 leaves it out")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="financelake-silver-") as folder:
-        settings = laptop(Path(folder) / "servers")
+        settings = in_batches(laptop(Path(folder) / "servers"), arguments.batch)
         with broker(settings), spark_server(settings):
             found: dict[str, Any] = {"cores": os.cpu_count()}
             if arguments.rows:
@@ -77,6 +78,13 @@ def main() -> None:
             if arguments.seconds:
                 found["latency"] = latency(settings, Path(folder), arguments.rate, arguments.seconds)
         print(json.dumps(found, indent=2))
+
+
+def in_batches(settings: Settings, most: int | None) -> Settings:
+    """Settings with another bound on a micro-batch."""
+    if most is None:
+        return settings
+    return settings.model_copy(update={"spark": settings.spark.model_copy(update={"max_offsets_per_trigger": most})})
 
 
 # -- throughput -----------------------------------------------------------------------------------------

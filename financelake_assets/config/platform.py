@@ -96,7 +96,7 @@ class SparkSettings(Group):
     driver_memory: str = Field("2g", pattern=r"^\d+[mg]$", description="Java heap of the own server")
     shuffle_partitions: int = Field(2, ge=1, description="spark.sql.shuffle.partitions")
     trigger_seconds: float = Field(0.0, ge=0, description="micro-batch interval; 0 starts the next at once")
-    max_offsets_per_trigger: int = Field(100_000, ge=1, description="bound on one silver micro-batch")
+    max_offsets_per_trigger: int = Field(300_000, ge=1, description="bound on one silver micro-batch")
     max_bytes_per_trigger: int = Field(
         256 << 20, ge=1 << 20, description="and on its size, by a sample of what waits when the query starts"
     )

@@ -198,7 +198,8 @@ def _trade_id(value: str | int | None) -> str | None:
 
 def _times(texts: pl.Series) -> pl.Series:
     """Times as ``moment`` reads them; of the usual form all at once."""
-    usual = texts.set(~texts.str.contains(_ISO), None) if not (matched := texts.str.contains(_ISO)).all() else texts
+    matched = texts.str.contains(_ISO)
+    usual = texts if matched.all() else texts.set(~matched, None)
     with_zone = usual.str.replace("Z$", "+00:00")
     found = with_zone.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
     found = found.set(found < EARLIEST, None)

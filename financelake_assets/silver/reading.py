@@ -50,8 +50,9 @@ def source_options(settings: Settings) -> dict[str, str]:
         "kafka.isolation.level": "read_committed",
         # a reader that goes back to earlier offsets first waits for the answer to what it asked for before
         "kafka.fetch.max.wait.ms": "20",
-        # a reader holds what it polled; 500 of a megabyte, its default, would be half of a small machine's memory
-        "kafka.max.poll.records": "100",
+        # Spark goes back to where it stands after every poll, and so drops what was fetched and not polled; a fetch is
+        # of a megabyte, which the topics' compression cannot hide more than some megabytes in
+        "kafka.max.poll.records": "5000",
     }
 
 
