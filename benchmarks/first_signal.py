@@ -106,9 +106,12 @@ def rows(settings: Settings, table: TableSpec) -> int:
 
 def shows_a_signal(page: Page, settings: Settings) -> bool:
     """Whether the open page shows a signal; opens the page when the dashboard is up."""
+    known = settings.with_own_secrets()
+    if known.web_token is None:  # `up` makes it first of all
+        return False
     try:
-        if page.url == "about:blank":
-            page.goto(opening(settings.dashboard_url, settings.with_own_secrets()), wait_until="commit")
+        if not page.url.startswith(settings.dashboard_url):
+            page.goto(opening(settings.dashboard_url, known), wait_until="commit")
         return bool(page.evaluate(ON_THE_PAGE))
     except Error:  # not listening yet, or the page is still loading
         return False
