@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.config import get_settings
+from financelake_assets.errors import FinanceLakeError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +35,9 @@ def backtest(
         str | None, typer.Argument(help="A version of `financelake model list`; else the champion.")
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="Trade this symbol alone; gold's tables stay as they are.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a tear sheet to this HTML file; it needs no network to be read.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Trade a version's out-of-sample forecasts of all history, as the paper portfolio would have done.
@@ -45,20 +50,34 @@ def backtest(
     from financelake_assets.gold.paper.backtest import notes
 
     settings = get_settings()
+    if report is not None and report.is_dir():
+        raise FinanceLakeError(f"{report} is a folder.", remedy=f"Name a file, such as {report / 'tear_sheet.html'}.")
     record = backtest_store.version_of(settings, version)
     with err.status(f"back-testing {record.model_version}") as spinner:
         made = backtest_store.make(settings, record, spinner.update, symbol)
         if symbol is None:
             backtest_store.keep(settings, made)
+    told = notes(made, settings.model.trains_after_days)
+    if report is not None:
+        _write_report(report, made, symbol, told)
     if as_json:
-        print_json(as_values(made, notes(made, settings.model.trains_after_days)))
+        print_json(as_values(made, told))
         return
     out.print(_statistics(made))
     out.print(_covered(made))
-    for note in notes(made, settings.model.trains_after_days):
+    for note in told:
         err.print(note)
     if symbol is None:
         say("kept in gold.backtest_equity, gold.backtest_trades and gold.backtest_portfolio")
+
+
+def _write_report(file: Path, made: Backtest, symbol: str | None, told: list[str]) -> None:
+    from financelake_assets.files import write_whole
+    from financelake_assets.gold.paper.tear_sheet_page import page
+
+    title = f"Back-test of {made.model_version}" + (f", {symbol} alone" if symbol else "")
+    write_whole(file, page(title, told, made.equity, made.statistics))
+    say(f"{file} holds the tear sheet")
 
 
 def as_values(made: Backtest, told: list[str]) -> dict[str, Any]:

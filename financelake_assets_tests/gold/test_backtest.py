@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -239,3 +240,17 @@ def test_the_command_prints_a_table_or_json(
         [row["equity"] for row in told["equity"]],
         BACKTEST_EQUITY.scan(lake).collect().sort(BACKTEST_EQUITY.key)["equity"],
     )
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_the_command_writes_a_tear_sheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new" / "sheet.html"
+    assert run(monkeypatch, "backtest", "--symbol", "B", "--report", str(file)) in (0, None)
+    text = file.read_text()
+    assert f"<h1>Back-test of {VERSION}, B alone</h1>" in text
+    assert "<h2>stock 1d</h2>" in text
+    assert "<h2>crypto 1d</h2>" not in text
+    assert run(monkeypatch, "backtest", "--report", str(tmp_path)) == 1
+    assert "is a folder" in capsys.readouterr().err
