@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from financelake_assets.config import ModelSettings, Settings, get_settings
+from financelake_assets.defs.gold.assets import gold_backtest
+from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.gold.paper import backtest_store
 from financelake_assets.gold.paper.backtest import Backtest, notes
 from financelake_assets.gold.paper.backtest_store import NoForecastsError
@@ -240,6 +243,16 @@ def test_the_command_prints_a_table_or_json(
         [row["equity"] for row in told["equity"]],
         BACKTEST_EQUITY.scan(lake).collect().sort(BACKTEST_EQUITY.key)["equity"],
     )
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_dagster_writes_the_newest_versions(lake: Settings) -> None:
+    held = LakeResource()
+    result = dg.materialize([gold_backtest], resources={"lake": held, "tables": TablesResource(lake=held)})
+    told = {event.asset_key.path[-1]: event.materialization for event in result.get_asset_materialization_events()}
+    assert set(told) == {"backtest_equity", "backtest_trades", "backtest_portfolio"}
+    assert {one.metadata["model_version"].value for one in told.values()} == {VERSION}
+    assert told["backtest_trades"].metadata["dagster/row_count"].value == len(TRADES.scan(lake).collect())
 
 
 @pytest.mark.usefixtures("at_the_lake")

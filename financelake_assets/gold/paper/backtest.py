@@ -25,6 +25,7 @@ from financelake_assets.model.features import features_of
 from financelake_assets.storage.delta import TableSpec
 
 _ACCOUNT = ("asset_class", "interval")
+_STEPS_AT_ONCE = 2_000
 _FORECAST = ("predicted_return", "probability_up", "volatility", "horizon")
 
 
@@ -64,7 +65,7 @@ def backtest(
         calendars: by symbol, for symbols that have their own.
         trials: how many strategies were tried, see ``performance.statistics_of``.
         daily_variance: see there.
-        log: called with a line when an account is done.
+        log: called with each line of progress.
     """
     runs: dict[tuple[str, str], Run] = {}
     told = []
@@ -72,9 +73,8 @@ def backtest(
         key = (str(asset_class), str(interval))
         traded = bars.filter(pl.col("symbol").is_in(own["symbol"].unique().to_list()))
         given = signals(own, traded, settings, calendars)
-        runs[key] = trade(given, traded, settings, key)
+        runs[key] = trade(given, traded, settings, key, log)
         told.append(covered(key, own, given, traded, runs[key]))
-        log(f"{' '.join(key)}: {len(runs[key].equity)} steps, {len(runs[key].trades)} trades")
     equity, trades = _rows(EQUITY, {key: one.equity for key, one in runs.items()}), _numbered(runs)
     statistics = performance.statistics_of(equity, trades, trials, daily_variance)
     return Backtest(model_version, equity, trades, statistics, told, folds(walk))
@@ -104,7 +104,13 @@ def signals(
     return inside.with_columns(horizon=pl.coalesce("horizon", "_horizon")).drop("_first", "_last", "_horizon")
 
 
-def trade(given: pl.DataFrame, bars: pl.DataFrame, settings: Settings, account: tuple[str, str]) -> Run:
+def trade(
+    given: pl.DataFrame,
+    bars: pl.DataFrame,
+    settings: Settings,
+    account: tuple[str, str],
+    log: Callable[[str], None],
+) -> Run:
     """Run the signals of one account through the paper portfolio, from cash on.
 
     Args:
@@ -112,14 +118,22 @@ def trade(given: pl.DataFrame, bars: pl.DataFrame, settings: Settings, account: 
         bars: rows of silver.bars of its symbols.
         settings: the rules for positions.
         account: asset class and interval.
+        log: called with a line of progress every few thousand steps.
     """
-    newest = dict(given.group_by("symbol").agg(pl.col("event_time").max()).iter_rows())
-    until = complete_until(newest, given["event_time"].unique().sort().to_list())
-    if until is None:
-        return Run([], [])
+    times = given["event_time"].unique().sort().to_list()
+    until = complete_until(dict(given.group_by("symbol").agg(pl.col("event_time").max()).iter_rows()), times)
+    steps = [time for time in times if until is not None and time <= until]
     priced = bars.filter(pl.col("event_time") >= given["event_time"].min()).select(BAR_COLUMNS)
-    steps = bars_with_orders(given, priced, {})
-    return run(Book.begin(settings.portfolio.capital), steps, settings.portfolio, bars_a_year(*account), until=until)
+    ordered = bars_with_orders(given, priced, {})
+    book, made, a_year = Book.begin(settings.portfolio.capital), Run([], []), bars_a_year(*account)
+    for first in range(0, len(steps), _STEPS_AT_ONCE):
+        # several short runs give the same as one long run
+        last = steps[min(first + _STEPS_AT_ONCE, len(steps)) - 1]
+        part = run(book, ordered, settings.portfolio, a_year, until=last)
+        made.equity.extend(part.equity)
+        made.trades.extend(part.trades)
+        log(f"{' '.join(account)}: {len(made.equity)} of {len(steps)} steps, until {last:%Y-%m-%d}")
+    return made
 
 
 def covered(

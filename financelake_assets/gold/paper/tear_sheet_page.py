@@ -85,26 +85,22 @@ def _account(name: str, sheet: Sheet, statistics: pl.DataFrame) -> str:
 
 def _statistics(rows: pl.DataFrame) -> str:
     ordered = sorted(rows.to_dicts(), key=lambda row: ["signals", "buy_and_hold", "random"].index(row["curve"]))
-    lines = [
-        [row["curve"].replace("_", " "), *(_cell(row[column], form) for column, _, form in _STATISTICS)]
-        for row in ordered
-    ]
-    return _table(["", *(title for _, title, _ in _STATISTICS)], lines)
+    lines = [[title, *(_cell(row[column], form) for row in ordered)] for column, title, form in _STATISTICS]
+    return _table(["", *(row["curve"].replace("_", " ") for row in ordered)], lines)
 
 
 def _equity(sheet: Sheet) -> str:
     days = sheet.days
     figure = go.Figure(
         [
-            _line(days, "luck_low", "luck, 5 %", _BAND, width=0),
+            _line(days, "luck_low", "luck, 5 %", _BAND, width=0, showlegend=False),
             _line(days, "luck_high", "luck, 5 % to 95 %", _BAND, width=0, fill="tonexty", fillcolor=_BAND),
             _line(days, "buy_and_hold", "buy and hold", _GREY),
             _line(days, "equity", "signals", _BLUE),
         ]
     )
-    positive = bool((days.select("luck_low", "luck_high", "buy_and_hold", "equity").min_horizontal() > 0).all())
-    figure.update_yaxes(type="log" if positive else "linear")
-    return _drawn(figure, 380)
+    note = "<p>The scale is logarithmic. A curve has a gap where it is not above zero.</p>"
+    return note + _drawn(figure.update_yaxes(type="log"), 380)
 
 
 def _underwater(sheet: Sheet) -> str:
