@@ -17,11 +17,16 @@ from financelake_assets.bronze.universe import calendars
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold.paper.backtest import Backtest, backtest
+from financelake_assets.gold.paper.orders import BAR_COLUMNS
 from financelake_assets.gold.paper.schema import BACKTEST_EQUITY, BACKTEST_PORTFOLIO, BACKTEST_TRADES
 from financelake_assets.model import registry, trials
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec, retried
+
+
+_READ = tuple(dict.fromkeys((*BAR_COLUMNS, "asset_class", "high", "low", "volume", "imputed")))
+"""The columns of silver.bars that the features and the executions need."""
 
 
 class NoForecastsError(FinanceLakeError, LookupError):
@@ -88,7 +93,7 @@ def make(settings: Settings, record: ModelRecord, log: Callable[[str], None], sy
                 remedy=f"It knows {', '.join(known[:20])}{' …' if len(known) > 20 else ''}.",
             )
     near = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(walk["symbol"].unique().to_list())
-    bars = BARS.scan(settings).filter(near).collect()
+    bars = BARS.scan(settings).filter(near).select(_READ).collect()
     log(f"{len(walk)} forecasts of {record.model_version}, {len(bars)} bars")
     trained = ModelSettings.model_validate(record.parameters)
     trials.note(settings, trials.strategy_trial(trained, settings))
