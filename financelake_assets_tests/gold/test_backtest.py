@@ -165,6 +165,9 @@ def test_it_says_what_it_covers_and_what_not(lake: Settings) -> None:
     assert "Refits: 2" in said
     assert "30 days" in said
     assert f"Held out: nothing was chosen on {walk['held_out'].mean():.0%}" in said
+    below = market.START + timedelta(days=100)
+    assert f"Buy and hold of commodity 1d was worth nothing, or less, on {below:%Y-%m-%d}" in said
+    assert "stock 1d was worth nothing" not in said
 
 
 def test_the_signals_stand_beside_what_holding_and_luck_earn(lake: Settings) -> None:

@@ -190,6 +190,17 @@ def notes(made: Backtest, trains_after_days: float) -> list[str]:
         f"Left out: {left_out} bars before the second fold or after the last outcome, which no forest forecast out of "
         "sample and calibrated.",
         f"Held out: nothing was chosen on {share:.0%} of the forecasts; settings were chosen on bars like the others.",
+        *_ruined(made.equity),
+    ]
+
+
+def _ruined(equity: pl.DataFrame) -> list[str]:
+    """Which buy-and-hold had nothing left: its yearly figures end there, and its total return does not."""
+    lost = equity.filter(pl.col("buy_and_hold") <= 0).group_by(_ACCOUNT).agg(pl.col("event_time").min()).sort(_ACCOUNT)
+    return [
+        f"Buy and hold of {asset_class} {interval} was worth nothing, or less, on {when:%Y-%m-%d}, at a price below "
+        "zero: its yearly figures end there."
+        for asset_class, interval, when in lost.iter_rows()
     ]
 
 
