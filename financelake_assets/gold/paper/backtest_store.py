@@ -24,7 +24,6 @@ from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec, retried
 
-
 _READ = tuple(dict.fromkeys((*BAR_COLUMNS, "asset_class", "high", "low", "volume", "imputed")))
 """The columns of silver.bars that the features and the executions need."""
 
