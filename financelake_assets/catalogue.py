@@ -7,7 +7,15 @@ is declared in a layer's ``schema.py`` and missing here fails a test.
 from __future__ import annotations
 
 from financelake_assets.bronze.schema import UNIVERSE
-from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
+from financelake_assets.gold.paper.schema import (
+    BACKTEST_EQUITY,
+    BACKTEST_PORTFOLIO,
+    BACKTEST_TRADES,
+    EQUITY,
+    PORTFOLIO,
+    POSITIONS,
+    TRADES,
+)
 from financelake_assets.gold.schema import (
     CALIBRATION,
     CORRECTIONS,
@@ -18,7 +26,7 @@ from financelake_assets.gold.schema import (
     SIGNALS,
     SUMMARY,
 )
-from financelake_assets.model.schema import DRIFT, MODEL_METRICS, MODELS, TRIALS
+from financelake_assets.model.schema import DRIFT, MODEL_METRICS, MODELS, TRIALS, WALK_FORWARD
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, REPLAYS, SOURCES, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.progress import PROGRESS
@@ -29,15 +37,19 @@ SCORED = (PREDICTIONS, SIGNALS, SCORECARD, CORRECTIONS)
 PAPER = (EQUITY, TRADES, POSITIONS, PORTFOLIO)
 """The paper portfolio's tables."""
 
+BACKTEST = (BACKTEST_EQUITY, BACKTEST_TRADES, BACKTEST_PORTFOLIO)
+"""The back-test's tables."""
+
 SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
 """Small tables for the page, computed from other tables."""
 
 TABLES: tuple[TableSpec, ...] = (
     UNIVERSE,
     *(BARS, TICKS, QUARANTINE, REPLAYS, FINDINGS, SOURCES),
-    *(MODELS, MODEL_METRICS, DRIFT, TRIALS),
+    *(MODELS, MODEL_METRICS, WALK_FORWARD, DRIFT, TRIALS),
     *SCORED,
     *PAPER,
+    *BACKTEST,
     *SUMMARIES,
     PROGRESS,
 )

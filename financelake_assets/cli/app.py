@@ -17,6 +17,7 @@ import typer
 from rich.markup import escape
 
 from financelake_assets.cli.backfill_command import backfill
+from financelake_assets.cli.backtest_command import backtest
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
@@ -195,6 +196,7 @@ app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
 app.command()(backfill)
 app.add_typer(model_app, name="model")
+app.command()(backtest)
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)
 app.command()(tables)

@@ -1,8 +1,8 @@
 """Scoring: bars with the bars before them → rows of gold.predictions and gold.signals.
 
 Input: bars without gaps for each series, the keys of the wanted bars, and a loaded forest. Output: one row for each
-wanted bar; its prediction is null if the bar could not be scored. The live query, the back-fill of history and a
-back-test all use this function.
+wanted bar; its prediction is null if the bar could not be scored. The live query and the back-fill of history use
+``score_bars``; a back-test, whose predictions are made already, uses ``signals_of``, which is a part of it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def score_bars(
     featured = features_of(bars)  # by series and time
     stamped = (
         featured.with_columns(
-            surprise=pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES),
+            surprise=surprise(),
             horizon=pl.lit(record.horizon, pl.Int32),
             model_version=pl.lit(record.model_version),
             as_of=pl.lit(now, pl.Datetime("us", "UTC")),
@@ -99,7 +99,35 @@ def score_bars(
     )
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
     forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
+    rows = signals_of(seen, forecast, settings, calendars, model_expired=expired)
+    return rows.filter(pl.col("_wanted") == 1).select(_NAMES)
+
+
+def surprise() -> pl.Expr:
+    """A bar's own move in units of the standard deviation expected of it, from the result of ``features_of``."""
+    return pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES)
+
+
+def signals_of(
+    seen: pl.DataFrame,
+    forecast: pl.DataFrame,
+    settings: Settings,
+    calendars: Mapping[str, TradingCalendar],
+    *,
+    model_expired: bool,
+) -> pl.DataFrame:
+    """Signals of bars, with or without a prediction.
+
+    Args:
+        seen: symbol, interval, event_time, asset_class and ``surprise`` of every bar.
+        forecast: the predictions of those that could be scored, with the columns that ``decide`` needs.
+        settings: costs and thresholds.
+        calendars: by symbol, for symbols that have their own.
+        model_expired: whether the model is too old to use.
+
+    Returns:
+        See ``decide``.
+    """
     judged = with_market_open(seen, calendars).join(forecast, on=BAR_KEY, how="left")
     slippage = settings.portfolio.slippage_bps
-    rows = decide(judged, settings.signals, model_expired=expired, slippage_bps=slippage)
-    return rows.filter(pl.col("_wanted") == 1).select(_NAMES)
+    return decide(judged, settings.signals, model_expired=model_expired, slippage_bps=slippage)

@@ -37,10 +37,14 @@ from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
-from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
 from financelake_assets.model.training import KEY, Trained, refit
 from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
+
+_WALKS_KEPT = 10
+"""So many versions' out-of-sample forecasts are kept beside the new one's and the champion's: a table of millions of
+bars would otherwise grow by most of its size with every training."""
 
 
 class UnknownVersionError(FinanceLakeError, LookupError):
@@ -165,6 +169,7 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
         count = trials.tried(settings).count
         record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version), count)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
+        _keep_walk(settings, version, trained.walked)
         _append(settings, MODELS, [record.row()])
         if decision.promote and current is not None:
             _retire(settings, current.model_version, f"replaced by {version}")
@@ -212,6 +217,12 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
 def card(settings: Settings, record: ModelRecord) -> str:
     """The model card of a version, in Markdown."""
     return model_card(record, metrics_of(settings, record.model_version))
+
+
+def walk_of(settings: Settings, version: str) -> pl.DataFrame:
+    """A version's rows of gold.walk_forward, by symbol and time; none where they are not kept."""
+    rows = WALK_FORWARD.scan(settings).filter(pl.col("model_version") == version)
+    return rows.sort(*WALK_FORWARD.key).collect()
 
 
 def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
@@ -298,6 +309,20 @@ def _silver_rows(settings: Settings, version: int) -> int:
     table.load_as_version(version)
     added = pa.table(table.get_add_actions(flatten=True))
     return sum(added["num_records"].to_pylist())
+
+
+def _keep_walk(settings: Settings, version: str, walked: pl.DataFrame) -> None:
+    """Write what the version forecast out of sample, and delete that of versions which are older than those kept."""
+    known = versions(settings)
+    kept = {record.model_version for record in known[-_WALKS_KEPT:]}
+    if (current := champion_of(known)) is not None:
+        kept.add(current.model_version)
+    table = WALK_FORWARD.ensure(settings)
+    rows = walked.with_columns(pl.lit(version).alias("model_version"), pl.col(pl.Float64).fill_nan(None))
+    source = rows.select(WALK_FORWARD.schema.names).to_arrow().cast(WALK_FORWARD.schema)
+    write_deltalake(table, source, mode="append")
+    names = ", ".join(f"'{name}'" for name in sorted({*kept, version}))
+    table.delete(f"model_version NOT IN ({names})")
 
 
 def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The model's tables: its versions, their metrics, and the results of the drift checks."""
+"""The model's tables: its versions, their metrics, what they forecast out of sample, and the drift checks' results."""
 
 from __future__ import annotations
 
@@ -155,4 +155,40 @@ MODEL_METRICS = TableSpec(
         required=("model_version", "symbol"),
     ),
     time_column="end",
+)
+
+
+WALK_FORWARD = TableSpec(
+    layer="gold",
+    name="walk_forward",
+    key=("model_version", "symbol", "interval", "event_time"),
+    description=(
+        "What each version's walk-forward forecast out of sample, bar by bar, from its second fold on (the first only "
+        "calibrates the others). fold says which of its forests, learnt_until the latest time at which a label that "
+        "the forest learnt was known; low and high are the ends of the return's interval. The returns are logarithmic; "
+        "held_out is null where the outcome is not known. Kept for the champion and the newest versions."
+    ),
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "fold": pa.int32(),
+            "learnt_until": TIMESTAMP,
+            "symbol": pa.string(),
+            "asset_class": pa.string(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "horizon": pa.int32(),
+            "target_time": TIMESTAMP,
+            "predicted_return": pa.float64(),
+            "low": pa.float64(),
+            "high": pa.float64(),
+            "probability_up": pa.float64(),
+            "volatility": pa.float64(),
+            "expected_move": pa.float64(),
+            "realised_return": pa.float64(),
+            "held_out": pa.bool_(),
+        },
+        required=("model_version", "symbol", "interval", "event_time"),
+    ),
+    expectations={"out_of_sample": "learnt_until < event_time", "interval": "low <= high"},
 )

@@ -34,6 +34,7 @@ from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
+from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.spark_sessions import activated
 
@@ -54,7 +55,8 @@ class NotEnoughHistoryError(FinanceLakeError, ValueError):
 class Trained:
     """A fitted pipeline and its results, not yet registered.
 
-    ``judged`` are its out-of-sample predictions; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
+    ``judged`` are its out-of-sample predictions whose outcomes are known; ``walked`` are all of them, as rows of
+    gold.walk_forward without the version's name; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
     of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
@@ -70,6 +72,7 @@ class Trained:
     reference: Reference
     labelled: DataFrame
     judged: Judged
+    walked: pl.DataFrame
     metrics: list[dict[str, Any]]
     train_start: datetime
     train_end: datetime
@@ -102,8 +105,10 @@ def train(
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
     # otherwise every job of every fit would analyse a plan of a hundred window expressions again
-    labelled = _labelled(bars, settings).localCheckpoint()
-    facts = _facts(labelled)
+    scorable = _scorable(bars, settings).localCheckpoint()
+    labelled = scorable.where(F.col(LABEL).isNotNull())
+    everything = _facts(scorable)
+    facts = everything.drop_nulls(LABEL)
     if len(facts) < settings.min_rows:
         raise NotEnoughHistoryError(
             f"{len(facts)} labelled bars of {settings.interval}; {settings.min_rows} are needed"
@@ -116,24 +121,26 @@ def train(
     latest = _latest(labelled, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
         final = workers.submit(_final, session, latest, settings, log)  # first, because it takes longest
-        raw, permutation = _walk(session, labelled, folds, settings, workers, log)
+        raw, permutation = _walk(session, scorable, folds, settings, workers, log)
         model, importance = final.result()
     refuse_leaks(raw, embargo)
-    scored = facts.join(raw.drop("learnt_until"), on=list(KEY), how="inner").sort("event_time", "symbol")
+    scored = everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
+    walked = _forecasts(facts, scored, folds, settings)
     costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
-    judged = _judge(facts, scored, folds, settings, costs)
+    judged = _judge(facts, walked, settings, costs)
     log(f"{len(judged.rows)} bars predicted out of sample")
     return Trained(
         session=session,
         settings=settings,
         silver_version=silver_version,
         model=model,
-        calibration=_calibration(scored, settings.coverage),
+        calibration=_calibration(scored.drop_nulls(LABEL), settings.coverage),
         importance=importance,
         permutation=permutation,
         reference=reference_of(local(latest.select("event_time", *FEATURES)).sort("event_time")),
         labelled=labelled,
         judged=judged,
+        walked=_rows_of_the_walk(walked, judged, settings),
         metrics=evaluate(judged),
         train_start=facts["event_time"].min(),  # type: ignore[arg-type]
         train_end=facts["target_time"].max(),  # type: ignore[arg-type]
@@ -163,7 +170,7 @@ def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, Data
     Returns:
         The pipeline, and the labelled rows.
     """
-    labelled = _labelled(bars, settings).localCheckpoint()
+    labelled = _scorable(bars, settings).where(F.col(LABEL).isNotNull()).localCheckpoint()
     return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings), labelled
 
 
@@ -180,20 +187,21 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
     return labelled.where(F.col("target_time") >= F.lit(utc(since)))
 
 
-def _labelled(bars: DataFrame, settings: ModelSettings) -> DataFrame:
+def _scorable(bars: DataFrame, settings: ModelSettings) -> DataFrame:
+    """The rows that can be predicted; those whose label is not null can be learnt."""
     bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
     horizon, featured, labelled = settings.horizon, features_of, labels_of  # resolved here, not in the workers
     both = pa.schema([*ADDED, *LABELS])
     rows = by_series(bars, lambda series: labelled(featured(series), horizon), both)
-    rows = rows.where(F.col("scorable") & F.col(LABEL).isNotNull())
+    rows = rows.where("scorable")
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
     return rows.select(*_FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
 
 
-def _facts(labelled: DataFrame) -> pl.DataFrame:
-    """The columns of the labelled rows that the evaluation needs, in UTC without a zone."""
-    return local(labelled.select(*_FACTS))
+def _facts(rows: DataFrame) -> pl.DataFrame:
+    """The columns of the rows that the evaluation needs, in UTC without a zone."""
+    return local(rows.select(*_FACTS))
 
 
 def _final(
@@ -209,26 +217,30 @@ def _final(
 
 def _walk(
     session: SparkSession,
-    labelled: DataFrame,
+    scorable: DataFrame,
     folds: list[Fold],
     settings: ModelSettings,
     workers: ThreadPoolExecutor,
     log: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, float]]:
-    """Raw out-of-sample predictions for every fold's bars, and the importance of the inputs in the last fold."""
+    """Raw out-of-sample predictions for every fold's bars, and the importance of the inputs in the last fold.
+
+    As in a live lake, a bar whose outcome never becomes known (a price below zero) is predicted like any other.
+    """
     importance: dict[str, float] = {}
+    labelled = scorable.where(F.col(LABEL).isNotNull())
 
     def predict(fold: Fold) -> pl.DataFrame:
         learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
-        tested = labelled.where(fold.judges(F.col("event_time"), _literal))
+        tested = scorable.where(fold.judges(F.col("event_time"), _literal))
         model = fit(session, learnt, settings)
         # of the rows themselves: what the fold says is not what its forest got
         (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
             rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
-                inputs = (*FEATURES, SYMBOL_WEEKDAY)
-                importance.update(permutation_importance(model, tested.select(LABEL, *inputs), RAW, settings.seed))
+                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *FEATURES, SYMBOL_WEEKDAY)
+                importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(
             pl.lit(fold.number, dtype=pl.Int32).alias("fold"), pl.lit(until, pl.Datetime("us")).alias("learnt_until")
@@ -240,14 +252,27 @@ def _walk(
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
-def _judge(
-    facts: pl.DataFrame,
-    scored: pl.DataFrame,
-    folds: list[Fold],
-    settings: ModelSettings,
-    cost_bps: Mapping[str, float],
-) -> Judged:
-    """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold."""
+def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> pl.DataFrame:
+    """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold.
+
+    Args:
+        facts: the labelled rows.
+        scored: raw predictions of the folds, with outcomes where they are known.
+        folds: in order.
+        settings: the coverage of the interval.
+    """
+    parts = []
+    for fold in folds[1:]:
+        known = pl.col(LABEL).is_not_null() & (pl.col("target_time") < fold.learn_before)
+        calibration = _calibration(scored.filter((pl.col("fold") < fold.number) & known), settings.coverage)
+        tested = scored.filter(pl.col("fold") == fold.number)
+        learnt = facts.filter(pl.col("target_time") < fold.learn_before)
+        parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, cost_bps: Mapping[str, float]) -> Judged:
+    """The calibrated rows whose outcomes are known, with those marked that are held out."""
     held_out = in_holdout(
         facts["symbol"].to_numpy().astype(str),
         facts["event_time"].to_numpy(),
@@ -255,15 +280,18 @@ def _judge(
         cut_offs(settings),
     )
     marked = facts.select(*KEY, pl.Series("held_out", held_out))
-    parts = []
-    for fold in folds[1:]:
-        before = scored.filter(pl.col("fold") < fold.number, pl.col("target_time") < fold.learn_before)
-        calibration = _calibration(before, settings.coverage)
-        tested = scored.filter(pl.col("fold") == fold.number)
-        learnt = facts.filter(pl.col("target_time") < fold.learn_before)
-        parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
-    rows = pl.concat(parts) if parts else pl.DataFrame()
-    return Judged(rows.join(marked, on=list(KEY)), settings.horizon, settings.coverage, cost_bps)
+    rows = walked.drop_nulls(LABEL).join(marked, on=list(KEY))
+    return Judged(rows, settings.horizon, settings.coverage, cost_bps)
+
+
+def _rows_of_the_walk(walked: pl.DataFrame, judged: Judged, settings: ModelSettings) -> pl.DataFrame:
+    """Rows of gold.walk_forward without the version's name."""
+    marked = judged.rows.select(*KEY, "held_out")
+    rows = walked.join(marked, on=list(KEY), how="left").with_columns(
+        interval=pl.lit(settings.interval), horizon=pl.lit(settings.horizon, pl.Int32)
+    )
+    made = [name for name in WALK_FORWARD.schema.names if name != "model_version"]
+    return rows.select(made).with_columns(pl.col(pl.Datetime("us")).dt.replace_time_zone("UTC"))
 
 
 def _baselines(learnt: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from financelake_assets.definitions import defs
-from financelake_assets.defs.gold.assets import gold_report
+from financelake_assets.defs.gold.assets import gold_backtest, gold_report
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -16,7 +16,8 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 class Hours:
     """A daemon that looks when it is told to, at an instance that remembers."""
 
-    def __init__(self) -> None:
+    def __init__(self, asset: dg.AssetsDefinition = gold_report) -> None:
+        self._asset = asset
         self.instance = dg.DagsterInstance.ephemeral()
         self._cursor = None
 
@@ -27,7 +28,7 @@ class Hours:
                 dg.evaluate_automation_conditions,
                 defs=defs,
                 instance=self.instance,
-                asset_selection=dg.AssetSelection.assets(gold_report),
+                asset_selection=dg.AssetSelection.assets(self._asset),
                 cursor=self._cursor,
                 evaluation_time=NOON + timedelta(minutes=minutes),
             ).result()
@@ -37,7 +38,8 @@ class Hours:
     def move(self, *names: str) -> None:
         """The sensors tell that tables were written."""
         for name in names:
-            self.instance.report_runless_asset_event(dg.AssetMaterialization(["gold", name]))
+            key = name.split("/") if "/" in name else ["gold", name]
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key))
 
 
 def test_the_report_is_made_once_an_hour_when_all_that_it_shows_has_moved() -> None:
@@ -53,3 +55,16 @@ def test_the_report_is_made_once_an_hour_when_all_that_it_shows_has_moved() -> N
     assert daemon.look(122) == 0, "what moved before the hour does not count"
     daemon.move("equity", "latest", "calibration")
     assert daemon.look(123) == 1
+
+
+def test_the_back_test_is_made_after_a_training_and_not_with_each_bar() -> None:
+    daemon = Hours(gold_backtest)
+    daemon.move("silver/bars")
+    assert daemon.look(1) == 0, "nothing is trained yet"
+    daemon.move("walk_forward")
+    assert daemon.look(2) == 3, "its three tables"
+    daemon.move("backtest_equity", "backtest_trades", "backtest_portfolio")
+    daemon.move("silver/bars")
+    assert daemon.look(3) == 0, "a bar came"
+    daemon.move("walk_forward")
+    assert daemon.look(4) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES, TABLES
+from financelake_assets.catalogue import BACKTEST, PAPER, SCORED, SUMMARIES, TABLES
 from financelake_assets.config import Settings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.gold.schema import SIGNALS
@@ -13,7 +13,7 @@ from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 
 SPECS = {table.full_name: table for table in TABLES}
-WRITTEN = [*SCORED, *PAPER, *SUMMARIES]
+WRITTEN = [*SCORED, *PAPER, *BACKTEST, *SUMMARIES]
 SAYS_WHEN_OR_BY_WHAT = {
     *("model_version", "horizon", "coverage", "as_of", "scored_at", "corrected_at", "computed_at"),
     *("curve", "trials", "measure", "low"),

@@ -68,7 +68,8 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     facts = rows.select(training._FACTS)
     numbered = pl.coalesce(pl.when(fold.judges(pl.col("event_time"), pl.lit)).then(fold.number) for fold in folds)
     scored = rows.with_columns(fold=numbered.cast(pl.Int32)).drop_nulls("fold")
-    return training._judge(facts, scored, folds, SETTINGS, COSTS).rows.sort("event_time", "symbol")
+    forecast = training._forecasts(facts, scored, folds, SETTINGS)
+    return training._judge(facts, forecast, SETTINGS, COSTS).rows.sort("event_time", "symbol")
 
 
 def test_a_fold_is_calibrated_by_what_was_known_before_it() -> None:

@@ -96,6 +96,23 @@ def test_the_first_version_is_champion_and_comes_back_as_it_was(spark_lake: Sett
     assert registered.verdict.value in registry.card(spark_lake, registered)
 
 
+def test_what_was_forecast_out_of_sample_is_kept_also_where_no_outcome_is_known(
+    spark_lake: Settings, registered: ModelRecord, trained: Trained
+) -> None:
+    kept = registry.walk_of(spark_lake, registered.model_version)
+    judged = trained.judged.rows
+    assert len(kept.drop_nulls("held_out")) == len(judged)
+    both = kept.join(judged.with_columns(pl.col("event_time").dt.replace_time_zone("UTC")), on=KEY)
+    assert both.height == len(judged)
+    assert (both["predicted_return"] == both["predicted_return_right"]).all()
+    assert (both["held_out"] == both["held_out_right"]).all()
+    assert (kept["learnt_until"] + timedelta(days=1) <= kept["event_time"]).all()
+    # oil's price is below zero at bar 460: the bar before it has no outcome, and a live lake would have forecast it
+    unknown = kept.filter(pl.col("held_out").is_null())
+    assert unknown.select("symbol", "event_time").rows() == [("WTI", market.START + timedelta(days=459))]
+    assert unknown["predicted_return"].is_finite().all()
+
+
 def test_there_is_no_champion_before_the_first_training(offline_lake: Settings) -> None:
     assert registry.champion(offline_lake) is None
     assert registry.versions(offline_lake) == []

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES
+from financelake_assets.catalogue import BACKTEST, PAPER, SCORED, SUMMARIES
 from financelake_assets.defs.model.assets import FOREST
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, markdown_table, table_key, table_spec
 from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.history import repair
+from financelake_assets.gold.paper import backtest_store
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import (
@@ -25,6 +26,7 @@ from financelake_assets.gold.schema import (
     SUMMARY,
 )
 from financelake_assets.gold.standing import Standing
+from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 
@@ -135,6 +137,28 @@ def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
             shown[name] = dg.MetadataValue.md(as_markdown(as_png(draw(rows)), name))
     latest = report.newest_signals(LATEST.scan(lake.settings).collect())
     return dg.MaterializeResult(metadata={**shown, "newest_signals": dg.MetadataValue.md(markdown_table(latest))})
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(table, [table_key(WALK_FORWARD), table_key(BARS)], {"polars"}).replace_attributes(
+            # after each training, and not with each bar
+            automation_condition=dg.AutomationCondition.eager().ignore(dg.AssetSelection.assets(table_key(BARS)))
+        )
+        for table in BACKTEST
+    ],
+    name="gold_backtest",
+    retry_policy=RETRIES,
+)
+def gold_backtest(
+    context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Trade what the newest version forecast out of sample, by the rules of the lake; see ``financelake backtest``."""
+    record = backtest_store.newest(lake.settings)
+    made = backtest_store.make(lake.settings, record, context.log.info)
+    backtest_store.keep(lake.settings, made)
+    for table in BACKTEST:
+        yield tables.materialised(table, model_version=record.model_version)
 
 
 FIRST_MONTH = "1986-01"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from financelake_assets.catalogue import PAPER, SCORED, SUMMARIES
+from financelake_assets.catalogue import BACKTEST, PAPER, SCORED, SUMMARIES
 from financelake_assets.config import Settings
 from financelake_assets.defs import table_checks
 from financelake_assets.defs.table_checks import Check, CheckOutcome, every_table_has
@@ -15,7 +15,7 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.query import QUERY
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.model.schema import MODEL_METRICS
+from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 
 _ROUNDING = 1e-6
 """The allowed rounding error of an account, as a share of it."""
@@ -43,7 +43,11 @@ def _sums_up(settings: Settings) -> CheckOutcome:
 
 
 CHECKS = [
-    *(check for table in (*SCORED, MODEL_METRICS, *PAPER, *SUMMARIES) for check in every_table_has(table)),
+    *(
+        check
+        for table in (*SCORED, MODEL_METRICS, WALK_FORWARD, *PAPER, *BACKTEST, *SUMMARIES)
+        for check in every_table_has(table)
+    ),
     Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),
     Check(SCORECARD, "all_matured", "every prediction whose horizon has passed has an outcome", _all_matured),
     Check(EQUITY, "sums_up", "cash plus positions equals the equity", _sums_up),

@@ -11,7 +11,7 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.model import registry
-from financelake_assets.model.schema import MODEL_METRICS
+from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
@@ -54,6 +54,7 @@ class TrainingConfig(dg.Config):
             ),
         ),
         table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attributes(group_name="model"),
+        table_spec(WALK_FORWARD, [FOREST], {"spark"}).replace_attributes(group_name="model"),
     ],
     name="random_forest",
     pool="training",
@@ -95,3 +96,4 @@ def random_forest(
         data_version=dg.DataVersion(record.model_version),
     )
     yield tables.materialised(MODEL_METRICS)
+    yield tables.materialised(WALK_FORWARD)

@@ -18,11 +18,11 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from financelake_assets.config import Settings
-from financelake_assets.gold.paper.engine import Bar, Book, Run, bars_a_year, bars_of, complete_until, run
+from financelake_assets.gold.paper.engine import Bar, Book, Run, bars_a_year, complete_until, run
+from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.silver.schema import BARS
-from financelake_assets.silver.splits import undone
 from financelake_assets.storage.delta import retried
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -142,23 +142,8 @@ class PaperPortfolio:
         interval, symbols = signals["interval"][0], [*signals["symbol"].unique().to_list(), *marks]
         near = (pl.col("interval") == interval) & pl.col("symbol").is_in(symbols)
         times = pl.col("event_time").is_between(pl.lit(first), pl.lit(signals["event_time"].max()))
-        columns = (*BARS.key, "open", "close", "adj_close", "split")
-        bars = self._tables.scan(BARS).filter(near & times).select(columns).sort("symbol", "event_time").collect()
-        priced = pl.DataFrame(
-            {"symbol": list(marks), "event_time": list(marks.values())},
-            schema={"symbol": pl.String, "event_time": signals.schema["event_time"]},
-        )
-        bars = _with_splits_since(bars, pl.concat([signals.select("symbol", "event_time"), priced]))
-        before = priced.join(bars, on=["symbol", "event_time"]).with_columns(
-            signal=pl.lit("HOLD"),
-            cost_bps=pl.lit(0.0),
-            horizon=pl.lit(1, pl.Int32),
-            volatility=pl.lit(None, pl.Float64),
-        )
-        joined = signals.join(bars, on=list(BARS.key))
-        # without an open, the order is executed at the close
-        both = pl.concat([before.select(Bar._fields), joined.select(Bar._fields)])
-        return bars_of(both.with_columns(open=pl.coalesce("open", "close")))
+        bars = self._tables.scan(BARS).filter(near & times).select(BAR_COLUMNS).collect()
+        return bars_with_orders(signals, bars, marks)
 
     def _commit(self, equity: DeltaTable, account: AccountKey, ledger: _Ledger, made: Run) -> None:
         steps = ledger.steps + len(made.equity)
@@ -178,24 +163,6 @@ class PaperPortfolio:
         rows = pl.DataFrame(pl.from_arrow(pa.Table.from_pylist(named, schema=TRADES.schema)))
         number = pl.int_range(pl.len(), dtype=pl.Int32).over("event_time")
         self._tables.insert(TRADES, rows.with_columns(number=number))
-
-
-def _with_splits_since(bars: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
-    """The bars at which symbols are priced, with the splits since their last one that the closes are not adjusted for.
-
-    Args:
-        bars: by symbol and time, with ``split`` of each bar.
-        priced: symbol and event_time.
-    """
-    key = ["symbol", "event_time"]
-    marked = bars.join(priced.unique().with_columns(_priced=pl.lit(1)), on=key, how="left", maintain_order="left")
-    numbered = marked.with_columns(
-        split=undone(pl.col("close"), pl.col("close").shift(1).over("symbol"), pl.col("split")),
-        # the bars behind one that is priced, up to the next, have one number
-        _number=pl.col("_priced").fill_null(0).reverse().cum_sum().reverse().over("symbol"),
-    )
-    since = numbered.with_columns(split=pl.col("split").product().over("symbol", "_number"))
-    return since.filter(pl.col("_priced") == 1).drop("_priced", "_number")
 
 
 def _mark(account: AccountKey) -> str:

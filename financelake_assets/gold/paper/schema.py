@@ -1,6 +1,7 @@
-"""The paper portfolio's tables.
+"""The paper portfolio's tables, live and of the back-test.
 
-Runs only append to equity and trades; they replace positions and portfolio as a whole.
+Live runs only append to equity and trades; they replace positions and portfolio as a whole. A back-test replaces the
+rows of its version.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from financelake_assets.gold.schema import OUTCOME, PREDICTIONS, SIGNALS
+from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TIMESTAMP, Lineage, TableSpec, columns
 
@@ -167,4 +169,37 @@ PORTFOLIO = TableSpec(
             **dict.fromkeys(("curve", "trials"), ()),
         },
     ),
+)
+
+
+_BACKTESTED = (
+    *WALK_FORWARD.columns("predicted_return", "probability_up", "volatility", "horizon"),
+    *BARS.columns("open", "close", "adj_close", "split"),
+)
+"""The columns from which a back-test is computed."""
+
+
+def _of_the_backtest(table: TableSpec, description: str) -> TableSpec:
+    """A table of the live account as the back-test has it: the same columns and the version's name, without books."""
+    live = {field.name: field.type for field in table.schema if field.name not in ("computed_at", "book")}
+    key = ("model_version", *table.key)
+    return TableSpec(
+        layer="gold",
+        name=f"backtest_{table.name}",
+        key=key,
+        description=description,
+        schema=columns({"model_version": pa.string(), **live, "computed_at": TIMESTAMP}, required=key),
+        expectations=table.expectations,
+        lineage=Lineage(rest=_BACKTESTED, of=dict.fromkeys(("model_version", "computed_at", "curve", "trials"), ())),
+    )
+
+
+BACKTEST_EQUITY = _of_the_backtest(
+    EQUITY,
+    "The back-test's accounts, bar by bar: what a version's walk-forward forecast out of sample, traded by the rules "
+    "of the lake. The columns are those of gold/equity.",
+)
+BACKTEST_TRADES = _of_the_backtest(TRADES, "The back-test's executions; the columns are those of gold/trades.")
+BACKTEST_PORTFOLIO = _of_the_backtest(
+    PORTFOLIO, "Statistics of each account of a version's back-test; the columns are those of gold/portfolio."
 )

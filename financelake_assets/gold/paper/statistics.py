@@ -45,6 +45,24 @@ def sharpe(found: Floats, a_year: float = 1.0) -> float:
     return _quotient(float(np.mean(found)), float(np.std(found, ddof=1))) * math.sqrt(a_year)
 
 
+def rolling_sharpe(found: Floats, window: int, a_year: float) -> Floats:
+    """The yearly Sharpe ratio of the last ``window`` returns at each return; NaN before there are so many.
+
+    Args:
+        found: returns.
+        window: how many returns, at least 2.
+        a_year: returns a year.
+    """
+    ratios = np.full(len(found), np.nan)
+    if len(found) >= window:
+        windows = np.lib.stride_tricks.sliding_window_view(found, window)
+        mean, spread = np.mean(windows, axis=1), np.std(windows, axis=1, ddof=1)
+        # equal returns have no spread, whatever a rounding error says
+        spread[np.ptp(windows, axis=1) == 0] = np.nan
+        ratios[window - 1 :] = mean / spread * math.sqrt(a_year)
+    return ratios
+
+
 def sortino(found: Floats, a_year: float = 1.0) -> float:
     """Mean over the root mean square of the losses, where gains count as zero (Sortino & Price 1994)."""
     if len(found) < 2:

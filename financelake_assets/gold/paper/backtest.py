@@ -1,0 +1,220 @@
+"""The back-test: what a version forecast out of sample, traded by the signals' and the account's own code.
+
+Input: a version's rows of gold.walk_forward, and the bars of silver. Output: the curve, the trades and the statistics
+of each account, as in live trading, and what was covered. Nothing is fitted here: the forecasts are those that the
+training judged, each of a forest that had learnt only labels known before its fold. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from financelake_assets.calendars import TradingCalendar
+from financelake_assets.config import Settings
+from financelake_assets.gold.paper import performance
+from financelake_assets.gold.paper.engine import Book, Run, bars_a_year, complete_until, run
+from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
+from financelake_assets.gold.paper.schema import EQUITY, TRADES
+from financelake_assets.gold.scoring import BAR_KEY, signals_of, surprise
+from financelake_assets.model.features import features_of
+from financelake_assets.storage.delta import TableSpec
+
+_ACCOUNT = ("asset_class", "interval")
+_STEPS_AT_ONCE = 2_000
+_FORECAST = ("predicted_return", "probability_up", "volatility", "horizon")
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The result for a version.
+
+    ``equity`` and ``trades`` have the columns of gold.equity and gold.trades, ``statistics`` those of gold.portfolio.
+    ``covered`` is what ``covered`` tells of each account, ``folds`` what ``folds`` tells of each forest.
+    """
+
+    model_version: str
+    equity: pl.DataFrame
+    trades: pl.DataFrame
+    statistics: pl.DataFrame
+    covered: list[dict[str, Any]]
+    folds: list[dict[str, Any]]
+
+
+def backtest(
+    model_version: str,
+    walk: pl.DataFrame,
+    bars: pl.DataFrame,
+    settings: Settings,
+    calendars: Mapping[str, TradingCalendar],
+    trials: int,
+    daily_variance: float,
+    log: Callable[[str], None],
+) -> Backtest:
+    """Trade a version's out-of-sample forecasts in one account for each asset class.
+
+    Args:
+        model_version: whose forecasts.
+        walk: its rows of gold.walk_forward, at least one.
+        bars: rows of silver.bars of the same interval and symbols, from the beginning.
+        settings: the rules for signals and positions, as in live trading.
+        calendars: by symbol, for symbols that have their own.
+        trials: how many strategies were tried, see ``performance.statistics_of``.
+        daily_variance: see there.
+        log: called with each line of progress.
+    """
+    runs: dict[tuple[str, str], Run] = {}
+    told = []
+    for (asset_class, interval), own in sorted(walk.group_by(_ACCOUNT), key=lambda part: str(part[0])):
+        key = (str(asset_class), str(interval))
+        traded = bars.filter(pl.col("symbol").is_in(own["symbol"].unique().to_list()))
+        given = signals(own, traded, settings, calendars)
+        runs[key] = trade(given, traded, settings, key, log)
+        told.append(covered(key, own, given, traded, runs[key]))
+    equity, trades = _rows(EQUITY, {key: one.equity for key, one in runs.items()}), _numbered(runs)
+    statistics = performance.statistics_of(equity, trades, trials, daily_variance)
+    return Backtest(model_version, equity, trades, statistics, told, folds(walk))
+
+
+def signals(
+    walk: pl.DataFrame, bars: pl.DataFrame, settings: Settings, calendars: Mapping[str, TradingCalendar]
+) -> pl.DataFrame:
+    """The signals of every bar of each symbol from its first forecast to its last.
+
+    A bar between them that could not be scored has a HOLD, as in live trading. The version never expires: the
+    walk-forward judges it as a whole.
+
+    Args:
+        walk: rows of gold.walk_forward of one account.
+        bars: rows of silver.bars of its symbols.
+        settings: the rules for signals.
+        calendars: see ``backtest``.
+    """
+    featured = features_of(bars).with_columns(surprise=surprise())
+    seen = featured.select(*BAR_KEY, "asset_class", "surprise")
+    given = signals_of(seen, walk.select(*BAR_KEY, *_FORECAST), settings, calendars, model_expired=False)
+    spans = walk.group_by("symbol", "interval").agg(
+        _first=pl.col("event_time").min(), _last=pl.col("event_time").max(), _horizon=pl.col("horizon").first()
+    )
+    inside = given.join(spans, on=["symbol", "interval"]).filter(pl.col("event_time").is_between("_first", "_last"))
+    return inside.with_columns(horizon=pl.coalesce("horizon", "_horizon")).drop("_first", "_last", "_horizon")
+
+
+def trade(
+    given: pl.DataFrame,
+    bars: pl.DataFrame,
+    settings: Settings,
+    account: tuple[str, str],
+    log: Callable[[str], None],
+) -> Run:
+    """Run the signals of one account through the paper portfolio, from cash on.
+
+    Args:
+        given: the result of ``signals``.
+        bars: rows of silver.bars of its symbols.
+        settings: the rules for positions.
+        account: asset class and interval.
+        log: called with a line of progress every few thousand steps.
+    """
+    times = given["event_time"].unique().sort().to_list()
+    until = complete_until(dict(given.group_by("symbol").agg(pl.col("event_time").max()).iter_rows()), times)
+    steps = [time for time in times if until is not None and time <= until]
+    priced = bars.filter(pl.col("event_time") >= given["event_time"].min()).select(BAR_COLUMNS)
+    ordered = bars_with_orders(given, priced, {})
+    book, made, a_year = Book.begin(settings.portfolio.capital), Run([], []), bars_a_year(*account)
+    for first in range(0, len(steps), _STEPS_AT_ONCE):
+        # several short runs give the same as one long run
+        last = steps[min(first + _STEPS_AT_ONCE, len(steps)) - 1]
+        part = run(book, ordered, settings.portfolio, a_year, until=last)
+        made.equity.extend(part.equity)
+        made.trades.extend(part.trades)
+        log(f"{' '.join(account)}: {len(made.equity)} of {len(steps)} steps, until {last:%Y-%m-%d}")
+    return made
+
+
+def covered(
+    account: tuple[str, str], walk: pl.DataFrame, given: pl.DataFrame, bars: pl.DataFrame, made: Run
+) -> dict[str, Any]:
+    """What an account's back-test covers, and what it does not.
+
+    Returns:
+        ``first`` and ``last`` step; ``steps``; ``symbols``; ``forecasts``, the bars that were forecast; ``unscored``,
+        the bars between a symbol's first and last forecast that have none (HOLD); ``left_out``, the bars of silver
+        before and after, which no forest judged out of sample; ``held_out``, the share of the forecasts on which
+        nothing was chosen; ``learnt_at_first``, the latest label that the first forest had learnt.
+    """
+    times: list[datetime] = [row["event_time"] for row in made.equity]
+    return {
+        **dict(zip(_ACCOUNT, account, strict=True)),
+        "first": times[0] if times else None,
+        "last": times[-1] if times else None,
+        "steps": len(times),
+        "symbols": sorted(walk["symbol"].unique().to_list()),
+        "forecasts": len(walk),
+        "unscored": len(given) - len(walk),
+        "left_out": len(bars) - len(given),
+        "held_out": float(walk["held_out"].fill_null(False).mean()),  # type: ignore[arg-type]
+        "learnt_at_first": walk["learnt_until"].min(),
+    }
+
+
+def folds(walk: pl.DataFrame) -> list[dict[str, Any]]:
+    """The walk-forward's forests: each fold's number, first and last bar, rows, and until when it had learnt."""
+    by_fold = walk.group_by("fold").agg(
+        start=pl.col("event_time").min(),
+        end=pl.col("event_time").max(),
+        learnt_until=pl.col("learnt_until").max(),
+        rows=pl.len(),
+    )
+    return by_fold.sort("fold").to_dicts()
+
+
+def notes(made: Backtest, trains_after_days: float) -> list[str]:
+    """What the result is not, in words.
+
+    Args:
+        made: the back-test.
+        trains_after_days: age of the newest model at which the lake trains the next.
+    """
+    days = [(fold["end"] - fold["start"]).days for fold in made.folds]
+    left_out = sum(one["left_out"] for one in made.covered)
+    held_out = sum(one["held_out"] * one["forecasts"] for one in made.covered)
+    share = held_out / max(1, sum(one["forecasts"] for one in made.covered))
+    return [
+        f"Refits: {len(made.folds)}, one a fold of {min(days)} to {max(days)} days. A live lake trains again after "
+        f"{trains_after_days:g} days at the latest, so the forests here are older than those that it would have used.",
+        f"Left out: {left_out} bars before the second fold or after the last outcome, which no forest forecast out of "
+        "sample and calibrated.",
+        f"Held out: nothing was chosen on {share:.0%} of the forecasts; settings were chosen on bars like the others.",
+        *_ruined(made.equity),
+    ]
+
+
+def _ruined(equity: pl.DataFrame) -> list[str]:
+    """Which buy-and-hold had nothing left: its yearly figures end there, and its total return does not."""
+    lost = equity.filter(pl.col("buy_and_hold") <= 0).group_by(_ACCOUNT).agg(pl.col("event_time").min()).sort(_ACCOUNT)
+    return [
+        f"Buy and hold of {asset_class} {interval} was worth nothing, or less, on {when:%Y-%m-%d}, at a price below "
+        "zero: its yearly figures end there."
+        for asset_class, interval, when in lost.iter_rows()
+    ]
+
+
+def _numbered(runs: Mapping[tuple[str, str], Run]) -> pl.DataFrame:
+    trades = _rows(TRADES, {key: one.trades for key, one in runs.items()})
+    number = pl.int_range(pl.len(), dtype=pl.Int32).over(*_ACCOUNT, "event_time")
+    return trades.with_columns(number=number)
+
+
+def _rows(table: TableSpec, parts: Mapping[tuple[str, str], list[dict[str, Any]]]) -> pl.DataFrame:
+    empty = table.empty
+    named = [
+        {**dict.fromkeys(empty.columns), **row, "asset_class": asset_class, "interval": interval}
+        for (asset_class, interval), rows in parts.items()
+        for row in rows
+    ]
+    return pl.DataFrame(named, schema=empty.schema)

@@ -1,0 +1,272 @@
+"""The back-test: the same trades as the live account makes of the same forecasts, and what it says that it covers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from financelake_assets.config import ModelSettings, Settings, get_settings
+from financelake_assets.defs.gold.assets import gold_backtest
+from financelake_assets.defs.resources import LakeResource, TablesResource
+from financelake_assets.gold.paper import backtest_store
+from financelake_assets.gold.paper.backtest import Backtest, notes
+from financelake_assets.gold.paper.backtest_store import NoForecastsError
+from financelake_assets.gold.paper.book_store import PaperPortfolio
+from financelake_assets.gold.paper.schema import (
+    BACKTEST_EQUITY,
+    BACKTEST_PORTFOLIO,
+    BACKTEST_TRADES,
+    EQUITY,
+    TRADES,
+)
+from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.gold.scoring import score_bars
+from financelake_assets.model import trials
+from financelake_assets.model.calibration import POOLED, Calibration, Errors
+from financelake_assets.model.drift import Reference
+from financelake_assets.model.forest import Forest
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
+from financelake_assets.model.record import ModelRecord, Status
+from financelake_assets.model.schema import MODELS, WALK_FORWARD
+from financelake_assets.model.verdict import Verdict
+from financelake_assets.silver.schema import BARS
+from financelake_assets_tests.cli.main_command import run
+from financelake_assets_tests.gold.frames import frame
+from financelake_assets_tests.gold.test_book_store import add
+from financelake_assets_tests.model import market
+
+DAYS = 150
+VERSION = "rf-1"
+LAST = market.START + timedelta(days=DAYS - 1)
+
+
+@dataclass(frozen=True)
+class Guess(Forest):
+    """Foresees at random, the same for the same bar: what it is worth is not asked here."""
+
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        guess = rows.select((pl.col("log_return") * 1e4).sin())["log_return"]
+        return pl.DataFrame({RAW: guess, RAW_UP: 0.5 + guess * 0.4, RAW_SIZE: 1 + guess.abs()})
+
+
+RECORD = ModelRecord(
+    model_version=VERSION,
+    status=Status.CHAMPION,
+    status_reason="a test",
+    verdict=Verdict.NO_EDGE,
+    trained_at=LAST,
+    silver_version=0,
+    silver_rows=0,
+    train_start=market.START,
+    train_end=LAST,
+    learnt_until={},
+    later_share=None,
+    horizon=1,
+    interval="1d",
+    features=(),
+    parameters=ModelSettings().model_dump(mode="json"),
+    importance={},
+    permutation={},
+    reliability=[],
+    reference=Reference({}, {}),
+    trials=1,
+    calibration=Calibration({POOLED: 1.0}, {POOLED: 1.0}, {POOLED: Errors(100, -1.0, 1.0)}),
+    manifest_sha256="",
+    promoted_at=LAST,
+)
+
+
+def history() -> pl.DataFrame:
+    """Two stocks, one with a hole and one with a split that no price is adjusted for, Bitcoin, and oil below zero."""
+    without_adjusted = pl.lit(None, pl.Float64).alias("adj_close")
+    a, b = (market.bars(name, market.moves(DAYS, seed)) for name, seed in (("A", 1), ("B", 2)))
+    parts = [
+        a.filter((pl.int_range(pl.len()) < 110) | (pl.int_range(pl.len()) >= 113)),
+        market.with_raw_split(b, 120, 4.0).with_columns(without_adjusted),
+        market.bars("BTC-USD", market.moves(DAYS, 3), "crypto"),
+        market.with_close(market.close_only("WTI", market.moves(DAYS, 4)), 100, -36.98),
+    ]
+    whole = pl.concat(parts)
+    return pl.concat([BARS.empty, whole], how="diagonal_relaxed").select(BARS.schema.names)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A lake that was scored and traded live, a third of its days at a time, and has the same forecasts as a walk."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("lake"))
+    bars = history()
+    add(BARS, settings, bars)
+    rows = score_bars(settings, bars, bars, Guess({}, 0.0, (), None), RECORD, {}, LAST)  # type: ignore[arg-type]
+    live = PaperPortfolio(settings)
+    for first in range(0, DAYS, DAYS // 3):
+        begins = market.START + timedelta(days=first)
+        part = rows.filter(pl.col("event_time").is_between(begins, begins + timedelta(days=DAYS // 3), closed="left"))
+        add(PREDICTIONS, settings, part.drop_nulls("predicted_return"))
+        add(SIGNALS, settings, part)
+        live.advance()
+    add(WALK_FORWARD, settings, walk_of(rows))
+    add(MODELS, settings, frame(MODELS, [RECORD.row()]))
+    return settings
+
+
+def walk_of(rows: pl.DataFrame) -> pl.DataFrame:
+    second = pl.col("event_time") >= market.START + timedelta(days=100)
+    return rows.drop_nulls("predicted_return").with_columns(
+        fold=pl.when(second).then(3).otherwise(2).cast(pl.Int32),
+        learnt_until=pl.col("event_time").min().over(second) - timedelta(days=1),
+        target_time=pl.col("event_time") + timedelta(days=1),
+        low=pl.lit(-0.1),
+        high=pl.lit(0.1),
+        realised_return=pl.lit(0.0),
+        held_out=second,
+    )
+
+
+def made(settings: Settings, symbol: str | None = None) -> Backtest:
+    return backtest_store.make(settings, RECORD, lambda _: None, symbol)
+
+
+def test_on_the_same_rows_it_makes_the_trades_of_the_live_account(lake: Settings) -> None:
+    found = made(lake)
+    live_trades, live_equity = (table.scan(lake).collect().sort(table.key) for table in (TRADES, EQUITY))
+    assert len(live_trades) > 100
+    assert set(live_trades["why"]) >= {"signal", "expired"}
+    assert_frame_equal(found.trades.sort(TRADES.key), live_trades, check_exact=False, rel_tol=1e-12)
+    # live there are steps before the first bar that can be scored: nothing is held then
+    since = live_equity.join(
+        found.equity.group_by("asset_class").agg(_first=pl.col("event_time").min()), on="asset_class"
+    )
+    both = since.filter(pl.col("event_time") >= pl.col("_first"))
+    own = ("asset_class", "event_time", "equity", "exposure", "turnover", "costs", "drawdown", "luck_low", "luck_p")
+    assert_frame_equal(found.equity.sort(EQUITY.key).select(own), both.select(own), check_exact=False, rel_tol=1e-12)
+
+
+def test_it_says_what_it_covers_and_what_not(lake: Settings) -> None:
+    found = made(lake)
+    stock, oil = (next(one for one in found.covered if one["asset_class"] == name) for name in ("stock", "commodity"))
+    walk = WALK_FORWARD.scan(lake).collect()
+    first = walk.filter(asset_class="stock")["event_time"].min()
+    assert stock["symbols"] == ["A", "B"]
+    assert (stock["first"], stock["last"]) == (first, LAST)
+    assert stock["forecasts"] == len(walk.filter(asset_class="stock"))
+    assert stock["forecasts"] + stock["unscored"] + stock["left_out"] == 2 * DAYS - 3
+    assert oil["unscored"] > 0, "a price below zero cannot be scored"
+    assert [fold["fold"] for fold in found.folds] == [2, 3]
+    assert all(fold["learnt_until"] < fold["start"] for fold in found.folds)
+    said = " ".join(notes(found, 30))
+    assert "Refits: 2" in said
+    assert "30 days" in said
+    assert f"Held out: nothing was chosen on {walk['held_out'].mean():.0%}" in said
+    below = market.START + timedelta(days=100)
+    assert f"Buy and hold of commodity 1d was worth nothing, or less, on {below:%Y-%m-%d}" in said
+    assert "stock 1d was worth nothing" not in said
+
+
+def test_the_signals_stand_beside_what_holding_and_luck_earn(lake: Settings) -> None:
+    found = made(lake)
+    assert set(found.statistics["curve"]) == {"signals", "buy_and_hold", "random"}
+    own = found.statistics.filter(curve="signals")
+    assert own["luck_p"].is_between(0, 1).all()
+    assert (own["trials"] == trials.tried(lake).count).all()
+    assert (found.equity["luck_low"] <= found.equity["luck_high"]).all()
+
+
+def test_one_symbol_trades_in_an_account_of_its_own(lake: Settings) -> None:
+    found = made(lake, "B")
+    assert set(found.trades["symbol"]) == {"B"}
+    assert [one["symbols"] for one in found.covered] == [["B"]]
+    with pytest.raises(NoForecastsError, match="'TSLA'"):
+        made(lake, "TSLA")
+
+
+def test_it_is_kept_once_a_version(lake: Settings) -> None:
+    found = made(lake)
+    for _ in range(2):
+        backtest_store.keep(lake, found)
+    for table, rows in (
+        (BACKTEST_EQUITY, found.equity),
+        (BACKTEST_TRADES, found.trades),
+        (BACKTEST_PORTFOLIO, found.statistics),
+    ):
+        kept = table.scan(lake).collect()
+        assert len(kept) == len(rows) > 0
+        assert set(kept["model_version"]) == {VERSION}
+
+
+def test_other_rules_are_another_trial(lake: Settings) -> None:
+    made(lake)
+    before = trials.tried(lake).count
+    made(lake)
+    assert trials.tried(lake).count == before
+    stricter = lake.model_copy(update={"signals": lake.signals.model_copy(update={"min_confidence": 0.95})})
+    found = made(stricter)
+    assert trials.tried(lake).count == before + 1
+    assert found.trades.is_empty(), "nobody is so sure"
+
+
+def test_without_forecasts_it_says_what_to_do(offline_lake: Settings) -> None:
+    with pytest.raises(NoForecastsError) as none:
+        backtest_store.version_of(offline_lake, None)
+    assert "financelake train" in str(none.value.remedy)
+    with pytest.raises(NoForecastsError, match="are kept"):
+        backtest_store.make(offline_lake, RECORD, lambda _: None)
+
+
+@pytest.fixture
+def at_the_lake(lake: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FINANCELAKE_DATA_DIR", str(lake.data_dir))
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_the_command_prints_a_table_or_json(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "backtest") in (0, None)
+    said = capsys.readouterr()
+    assert VERSION in said.out
+    assert "buy_and_hold" in said.out
+    assert "Refits: 2" in said.err
+    assert run(monkeypatch, "backtest", "--json") in (0, None)
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"model_version", "statistics", "covered", "folds", "notes", "equity", "trades"}
+    assert len(told["trades"]) == len(TRADES.scan(lake).collect())
+    assert datetime.fromisoformat(told["covered"][0]["first"]).tzinfo is not None
+    np.testing.assert_allclose(
+        [row["equity"] for row in told["equity"]],
+        BACKTEST_EQUITY.scan(lake).collect().sort(BACKTEST_EQUITY.key)["equity"],
+    )
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_dagster_writes_the_newest_versions(lake: Settings) -> None:
+    held = LakeResource()
+    result = dg.materialize([gold_backtest], resources={"lake": held, "tables": TablesResource(lake=held)})
+    told = {event.asset_key.path[-1]: event.materialization for event in result.get_asset_materialization_events()}
+    assert set(told) == {"backtest_equity", "backtest_trades", "backtest_portfolio"}
+    assert {one.metadata["model_version"].value for one in told.values()} == {VERSION}
+    assert told["backtest_trades"].metadata["dagster/row_count"].value == len(TRADES.scan(lake).collect())
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_the_command_writes_a_tear_sheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new" / "sheet.html"
+    assert run(monkeypatch, "backtest", "--symbol", "B", "--report", str(file)) in (0, None)
+    text = file.read_text()
+    assert f"<h1>Back-test of {VERSION}, B alone</h1>" in text
+    assert "<h2>stock 1d</h2>" in text
+    assert "<h2>crypto 1d</h2>" not in text
+    assert run(monkeypatch, "backtest", "--report", str(tmp_path)) == 1
+    assert "is a folder" in capsys.readouterr().err
