@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from financelake_assets.cli.alerts_command import app as alerts_app
 from financelake_assets.cli.backfill_command import backfill
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.formats_command import formats
@@ -195,6 +196,7 @@ app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
 app.command()(backfill)
 app.add_typer(model_app, name="model")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)
 app.command()(tables)
