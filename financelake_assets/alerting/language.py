@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken
+from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
 from financelake_assets.alerting.fields import FIELDS, KINDS, Kind, Source
@@ -293,12 +293,7 @@ def _unknown(name: str) -> str:
 def _source(text: str, tree: Tree[Token] | Token) -> Source:
     """The one source that has all fields of a rule; bars where several have."""
     possible: list[Source] = list(FIELDS)
-    for node in tree.iter_subtrees_topdown() if isinstance(tree, Tree) else ():
-        if node.data != "field":
-            continue
-        prefix, name = node.children
-        if not isinstance(name, Token):
-            continue
+    for prefix, name in _named(tree):
         having = [one for one in FIELDS if name.lower() in FIELDS[one] and (one == "portfolio" or not prefix)]
         if prefix:
             having = [one for one in having if one == "portfolio"]
@@ -318,82 +313,98 @@ def _source(text: str, tree: Tree[Token] | Token) -> Source:
     return possible[0]
 
 
+def _named(tree: Tree[Token] | Token) -> Iterator[tuple[Token | None, Token]]:
+    """The fields of a tree from left to right: the word before the name, and the name."""
+    if isinstance(tree, Token):
+        return
+    if tree.data == "field":
+        prefix, name = tree.children
+        if isinstance(name, Token):
+            yield (prefix if isinstance(prefix, Token) else None), name
+        return
+    for part in tree.children:
+        if part is not None:
+            yield from _named(part)
+
+
+class _Located(NamedTuple):
+    """A side of a comparison, and where it begins."""
+
+    side: Operand
+    at: Token
+
+
+@v_args(inline=True)
 class _Builder(Transformer[Token, Condition]):
     """The syntax tree as conditions, with units checked."""
 
     def __init__(self, text: str, source: Source) -> None:
         super().__init__()
         self._text, self._source = text, source
-        self._columns: dict[int, int] = {}
 
-    def _fault(self, at: Token | None, why: str) -> RuleError:
-        return RuleError(self._text, (at.column if at is not None else None) or 1, why)
+    def _fault(self, at: Token, why: str) -> RuleError:
+        return RuleError(self._text, at.column or 1, why)
 
-    def field(self, parts: list[Token]) -> tuple[Field, Token]:
-        return Field(self._source, parts[1].lower()), parts[0] or parts[1]
+    def field(self, prefix: Token | None, name: Token) -> _Located:
+        return _Located(Field(self._source, name.lower()), prefix or name)
 
-    def number(self, parts: list[Token]) -> tuple[Number, Token]:
-        written, percent = parts
+    def number(self, written: Token, percent: Token | None) -> _Located:
         value = float(written.replace("_", ""))
         if not math.isfinite(value):
             raise self._fault(written, f"{written.value} is too large for a number")
-        return Number(value, bool(percent)), written
+        return _Located(Number(value, bool(percent)), written)
 
-    def comparison(self, parts: list[tuple[Operand, Token] | Token]) -> Comparison:
-        (left, at), sign, (right, other) = parts  # type: ignore[misc]
-        self._same_unit(left, at, right, other)
-        return Comparison(left, "=" if sign == "==" else str(sign), right)  # type: ignore[arg-type]
+    def comparison(self, left: _Located, sign: Token, right: _Located) -> Comparison:
+        self._same_unit(left, right)
+        return Comparison(left.side, _SIGNS[sign], right.side)
 
-    def crossing(self, parts: list[tuple[Operand, Token] | Token | None]) -> Crossing:
-        (left, at), _, direction, (right, other) = parts  # type: ignore[misc]
-        if not isinstance(left, Field):
-            raise self._fault(at, f"a number crosses nothing: write {right} crosses {left}")
-        self._same_unit(left, at, right, other)
-        return Crossing(left, direction.lower() if direction else None, right)  # type: ignore[union-attr, arg-type]
+    def crossing(self, left: _Located, _: Token, direction: Token | None, right: _Located) -> Crossing:
+        if not isinstance(left.side, Field):
+            raise self._fault(left.at, f"a number crosses nothing: write {right.side} crosses {left.side}")
+        self._same_unit(left, right)
+        return Crossing(left.side, None if direction is None else _DIRECTIONS[direction.lower()], right.side)
 
-    def identity(self, parts: list[tuple[Field, Token] | Token | None]) -> Identity:
-        (field, at), _, negation, word = parts  # type: ignore[misc]
-        value, allowed = word.strip('"'), FIELDS[self._source][field.name].words  # type: ignore[union-attr]
-        if field.kind not in ("word", "filter"):
-            raise self._fault(at, f"{field} is a number: compare it with > >= < <= = or !=")  # type: ignore[arg-type]
+    def identity(self, left: _Located, _: Token, negation: Token | None, word: Token) -> Identity:
+        field = left.side
+        if not isinstance(field, Field) or field.kind not in ("word", "filter"):
+            raise self._fault(left.at, f"{field} is a number: compare it with > >= < <= = or !=")
+        value, allowed = word.strip('"'), FIELDS[self._source][field.name].words
         if isinstance(allowed, re.Pattern):
-            value = value.upper() if field.name == "symbol" else value
+            value = value.upper()
             if not allowed.fullmatch(value):
-                raise self._fault(word, f"{value!r} is no {field}")  # type: ignore[arg-type]
+                raise self._fault(word, f"{value!r} is no {field}")
         else:
-            same = [one for one in allowed if one.casefold() == value.casefold()]
+            same = [str(one) for one in allowed if one.casefold() == value.casefold()]
             if not same:
-                why = f"{value!r} is no {field}. {nearest(value, list(allowed))}"
-                raise self._fault(word, why)  # type: ignore[arg-type]
+                raise self._fault(word, f"{value!r} is no {field}. {nearest(value, list(allowed))}")
             value = same[0]
-        return Identity(field, value, negation is None)  # type: ignore[arg-type]
+        return Identity(field, value, negation is None)
 
-    def denied(self, parts: list[Token | Condition]) -> Denied:
-        word, inner = parts
-        if _crosses(inner):  # type: ignore[arg-type]
+    def denied(self, word: Token, inner: Condition) -> Denied:
+        if _crosses(inner):
             why = "a crossing is a moment: 'not' before one has no meaning. Compare with > or < instead"
-            raise self._fault(word, why)  # type: ignore[arg-type]
-        return Denied(inner)  # type: ignore[arg-type]
+            raise self._fault(word, why)
+        return Denied(inner)
 
-    def any(self, parts: list[Token | Condition]) -> Joined:
-        return Joined("or", tuple(parts[::2]))  # type: ignore[arg-type]
+    def any(self, *parts: Token | Condition) -> Joined:
+        return Joined("or", tuple(one for one in parts if not isinstance(one, Token)))
 
-    def all(self, parts: list[Token | Condition]) -> Joined:
-        return Joined("and", tuple(parts[::2]))  # type: ignore[arg-type]
+    def all(self, *parts: Token | Condition) -> Joined:
+        return Joined("and", tuple(one for one in parts if not isinstance(one, Token)))
 
-    def _same_unit(self, left: Operand, at: Token, right: Operand, other: Token) -> None:
-        match left, right:
+    def _same_unit(self, left: _Located, right: _Located) -> None:
+        match left.side, right.side:
             case Number(), Number():
-                raise self._fault(at, "both sides are numbers; one must be a name")
-            case Field(), Field():
-                self._numeric(left, at)
-                self._numeric(right, other)
-                if left.kind != right.kind:
-                    raise self._fault(other, f"{left} is {_A[left.kind]}, and {right} is {_A[right.kind]}")
+                raise self._fault(left.at, "both sides are numbers; one must be a name")
+            case Field() as one, Field() as other:
+                self._numeric(one, left.at)
+                self._numeric(other, right.at)
+                if one.kind != other.kind:
+                    raise self._fault(right.at, f"{one} is {_A[one.kind]}, and {other} is {_A[other.kind]}")
             case Field() as field, Number() as number:
-                self._unit_of(field, at, number, other)
+                self._unit_of(field, left.at, number, right.at)
             case Number() as number, Field() as field:
-                self._unit_of(field, other, number, at)
+                self._unit_of(field, right.at, number, left.at)
 
     def _numeric(self, field: Field, at: Token) -> None:
         if field.kind in ("word", "filter"):
@@ -410,7 +421,10 @@ class _Builder(Transformer[Token, Condition]):
             raise self._fault(other, why)
 
 
-_A = {
+_SIGNS: dict[str, Sign] = {">": ">", ">=": ">=", "<": "<", "<=": "<=", "=": "=", "==": "=", "!=": "!="}
+_DIRECTIONS: dict[str, Direction] = {"above": "above", "below": "below"}
+
+_A: dict[Kind, str] = {
     "price": "a price",
     "amount": "an amount",
     "money": "an amount of money",

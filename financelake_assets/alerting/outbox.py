@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     UNIQUE (address, alert)
 );
 """
-_KEEP_SECONDS = 7 * 86_400.0
+KEEP_SECONDS = 7 * 86_400.0
 """How long an alert waits for an address that takes none."""
 
 
@@ -80,7 +80,10 @@ class Outbox:
             row = db.execute(
                 "SELECT fingerprint, table_id, version, seen FROM rules WHERE name = ?", (rule,)
             ).fetchone()
-        return None if row is None else Progress(*row[:3], pl.read_ipc(io.BytesIO(row[3])))
+        if row is None:
+            return None
+        fingerprint, table_id, version, seen = row
+        return Progress(fingerprint, table_id, version, pl.read_ipc(io.BytesIO(seen)))
 
     def advance(self, progress: dict[str, Progress], messages: Iterable[tuple[str, Message]]) -> None:
         """Note how far rules are, and what is to be sent to which address, together."""
@@ -131,7 +134,7 @@ class Outbox:
     def expire(self, now: float) -> int:
         """Drop alerts that have waited for a week; how many."""
         with self._transaction() as db:
-            return db.execute("DELETE FROM outbox WHERE since < ?", (now - _KEEP_SECONDS,)).rowcount
+            return db.execute("DELETE FROM outbox WHERE since < ?", (now - KEEP_SECONDS,)).rowcount
 
 
 def place(settings: Settings) -> Path:

@@ -18,10 +18,11 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, time
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,10 +68,10 @@ class Quiet(BaseModel):
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no time zone {value!r}; write one such as Europe/Berlin or UTC") from error
+        known = available_timezones()
+        if value not in known:
+            near = get_close_matches(value, known, n=1) or ["Europe/Berlin or UTC"]
+            raise ValueError(f"no time zone {value!r}; write one such as {near[0]}")
         return value
 
     @model_validator(mode="after")

@@ -92,7 +92,8 @@ def add(
     from financelake_assets.alerting.rules_file import checked
 
     settings = get_settings()
-    fields = {"name": name, "rule": rule, "symbols": _split(symbols), "interval": interval, "to": tuple(to)}
+    fields: dict[str, Any] = {"name": name, "rule": rule, "symbols": _split(symbols), "interval": interval}
+    fields["to"] = tuple(to)
     if quiet is not None or zone is not None:
         fields["quiet"] = _quiet(quiet, zone)
     first = not settings.rules_path.is_file()

@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
-from financelake_assets.alerting import postman
+from financelake_assets.alerting import addresses, postman
 from financelake_assets.alerting.alerter import Alerter
 from financelake_assets.alerting.outbox import Outbox
 from financelake_assets.config import Settings
@@ -34,15 +35,17 @@ def _dying(step: str, name: str, of: Callable[..., Any]) -> Callable[..., Any]:
 
 def serve(settings: Settings, step: str) -> None:
     """One round, with the addresses served in this thread."""
-    Outbox.advance = _dying(step, "advance", Outbox.advance)  # type: ignore[method-assign]
-    Outbox.taken = _dying(step, "taken", Outbox.taken)  # type: ignore[method-assign]
-    postman.send = _dying(step, "send", postman.send)
-    postman.Postman.start = lambda _: None  # type: ignore[method-assign]
-    alerter = Alerter(settings)
-    alerter.round()
-    for one in alerter._postmen.values():
-        while one.round() == 0:
-            pass
+    with (
+        patch.object(Outbox, "advance", _dying(step, "advance", Outbox.advance)),
+        patch.object(Outbox, "taken", _dying(step, "taken", Outbox.taken)),
+        patch.object(postman, "send", _dying(step, "send", addresses.send)),
+        patch.object(postman.Postman, "start", lambda _: None),
+    ):
+        alerter = Alerter(settings)
+        alerter.round()
+        for one in alerter._postmen.values():
+            while one.round() == 0:
+                pass
 
 
 def main(data_dir: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.operations.status import alerts_status
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
-from financelake_assets.supervision import health, processes
+from financelake_assets.supervision import clock, health, processes
 from financelake_assets_tests.alerting import mortal
 from financelake_assets_tests.alerting.webhook import Webhook, webhook
 from financelake_assets_tests.query import rows
@@ -113,8 +114,8 @@ def test_signals_and_the_portfolio_are_followed_from_their_first_commit(
         OpenTables(lake).insert(SIGNALS, rows.signal(day, confidence=sure))
     account = {"asset_class": "crypto", "interval": "1d"}
     for day, drawdown in enumerate((0.05, 0.12)):
-        time = rows.DAY.replace(day=1 + day)
-        OpenTables(lake).insert(EQUITY, rows.as_rows(EQUITY, {**account, "event_time": time, "drawdown": drawdown}))
+        at = rows.DAY.replace(day=1 + day)
+        OpenTables(lake).insert(EQUITY, rows.as_rows(EQUITY, {**account, "event_time": at, "drawdown": drawdown}))
     served.round()
     assert [told["title"] for told in hook.received["good"]] == ["FinanceLake: strong: BTC-USD 1d"]
     (loss,) = hook.received["other"]
@@ -229,15 +230,37 @@ def test_a_file_that_is_wrong_leaves_the_rules_and_one_that_changes_is_read(
     assert alerts_status(lake)["waiting"] == alerts_status(lake)["problems"] == {}
 
 
+def test_an_alert_that_no_address_took_for_a_week_is_dropped_unless_the_clock_was_set(
+    lake: Settings, hook: Webhook, monkeypatch: Any
+) -> None:
+    declare(lake, {**CROSSING, "to": ["NOWHERE"]})
+    bars(lake, 0, 90)
+    served = Served(lake, monkeypatch)
+    served.round()
+    bars(lake, 1, 110)
+    served.round()
+    real, moved = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + moved[0])
+    moved[0] = 6 * 86_400.0
+    served.round()
+    assert served.alerter._outbox.counts() == {"NOWHERE": 1}
+    moved[0] = 8 * 86_400.0
+    monkeypatch.setattr(clock, "look", lambda _: clock.Clock("", 0.0, 10.0, 3600.0, 5.0))
+    served.round()
+    assert served.alerter._outbox.counts() == {"NOWHERE": 1}
+    monkeypatch.setattr(clock, "look", lambda _: clock.Clock("", 0.0, 10.0))
+    served.round()
+    assert served.alerter._outbox.counts() == {}
+
+
 def test_commits_that_are_no_longer_kept_are_told(lake: Settings, hook: Webhook, monkeypatch: Any) -> None:
     declare(lake, CROSSING)
     bars(lake, 0, 90)
     Served(lake, monkeypatch).round()
-    bars(lake, 1, 110, 120, 130)
+    bars(lake, 1, 110, 120, 130, 140)
     BARS.ensure(lake).create_checkpoint()
-    for log in Path(BARS.path(lake), "_delta_log").glob("0*.json"):
+    for log in sorted(Path(BARS.path(lake), "_delta_log").glob("0*.json"))[:-1]:
         log.unlink()
-    bars(lake, 4, 140)
     served = Served(lake, monkeypatch)
     served.round()
     (told,) = hook.received["good"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -115,7 +116,7 @@ def test_where_a_rule_holds_now() -> None:
     assert holds_now(watch, watch.rows(both.lazy()).collect())["symbol"].to_list() == ["BTC-USD"]
 
 
-_RULES = {
+_RULES: dict[str, Callable[[dict[str, float], dict[str, float]], bool]] = {
     "close crosses above open": lambda now, before: before["close"] < before["open"] and now["close"] >= now["open"],
     "close > 3 and volume <= 2": lambda now, _: now["close"] > 3 and now["volume"] <= 2,
     "not (close > 3 or low = 1)": lambda now, _: not (now["close"] > 3 or now["low"] == 1),
@@ -133,7 +134,7 @@ _BAR = st.fixed_dictionaries(dict.fromkeys(("open", "high", "low", "close", "vol
 def test_it_is_what_a_plain_walk_finds_however_commits_divide_the_rows(
     text: str, given_bars: list[tuple[str, dict[str, float]]], cuts: list[int]
 ) -> None:
-    table = pl.concat([rows.bar(day, symbol=symbol, **one) for day, (symbol, one) in enumerate(given_bars)])  # type: ignore[arg-type]
+    table = pl.concat([rows.bar(day, symbol=symbol, **one) for day, (symbol, one) in enumerate(given_bars)])
     wanted: list[tuple[str, datetime]] = []
     last: dict[str, tuple[dict[str, float], bool]] = {}
     for day, (symbol, now) in enumerate(given_bars):

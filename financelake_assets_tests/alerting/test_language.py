@@ -124,7 +124,8 @@ def _conditions(source: Source) -> st.SearchStrategy[Condition]:
         both = st.builds(Number, plain, percent=st.booleans())
         return both if kind == "share" else st.builds(Number, plain)
 
-    compared, crossing = [], []
+    compared: list[st.SearchStrategy[Condition]] = []
+    crossing: list[st.SearchStrategy[Condition]] = []
     for kind, named in of_kind.items():
         other = st.one_of(named, number(kind))
         signs = st.sampled_from([">", ">=", "<", "<=", "=", "!="])
