@@ -164,8 +164,9 @@ def test_a_dead_address_is_tried_again_later_and_later_and_gets_everything_in_th
     assert alerts_status(lake)["problems"].keys() == {"NOWHERE"}
 
 
-def test_an_address_that_hangs_delays_no_other(lake: Settings, hook: Webhook) -> None:
+def test_an_address_that_hangs_delays_no_other(lake: Settings, hook: Webhook, monkeypatch: Any) -> None:
     """Each has a thread; the one that hangs is let go only after the others have all theirs."""
+    monkeypatch.setenv("DEAD", hook.address("dead", "rto=300"))
     declare(lake, {**CROSSING, "to": ["DEAD", "GOOD"]})
     bars(lake, 0, 90)
     hook.status["dead"] = [0] * 100
@@ -178,6 +179,7 @@ def test_an_address_that_hangs_delays_no_other(lake: Settings, hook: Webhook) ->
             bars(lake, count, close)
             hook.wait("good", count)
     finally:
+        hook.released.set()
         alerter.stop()
         running.join(60)
     assert not running.is_alive()

@@ -23,9 +23,9 @@ class Webhook:
         self.released = threading.Event()
         self.port = 0
 
-    def address(self, path: str) -> str:
+    def address(self, path: str, options: str = SHORT) -> str:
         """As Apprise reads it."""
-        return f"json://127.0.0.1:{self.port}/{path}?{SHORT}"
+        return f"json://127.0.0.1:{self.port}/{path}?{options}"
 
     def wait(self, path: str, count: int) -> list[dict[str, str]]:
         """What a path has received, when it is so many."""
