@@ -105,7 +105,8 @@ def add(
             err.print(f"There is no address {one} yet: set the variable for `up`, or write the file.", markup=False)
     if first:
         err.print(
-            "It is the first rule: a lake that runs starts its alerter at the next `financelake up`.", markup=False
+            "It is the first rule. If the lake runs, stop and start it: `financelake down`, `financelake up`.",
+            markup=False,
         )
     err.print(f"Try it: `financelake alerts test {name}`, `financelake alerts check {name}`.", markup=False)
 
