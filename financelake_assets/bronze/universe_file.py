@@ -31,6 +31,7 @@ from financelake_assets.intervals import TICK
 from financelake_assets.providers import registry
 from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.providers.request import Interval
+from financelake_assets.yaml_places import where
 
 
 class UniverseFileError(FinanceLakeError, ValueError):
@@ -123,7 +124,7 @@ def read_universe_file(path: Path) -> list[Entry]:
     try:
         return _File.model_validate(_with_defaults(content)).symbols
     except ValidationError as error:
-        wrong = "\n".join(f"  {_where(tree, item['loc'])}: {item['msg']}" for item in error.errors())
+        wrong = "\n".join(f"  {where(tree, item['loc'], 'symbols')}: {item['msg']}" for item in error.errors())
         raise UniverseFileError(f"the universe file {path} cannot be used:\n{wrong}") from error
 
 
@@ -179,25 +180,3 @@ def _with_defaults(content: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(defaults, dict) or not isinstance(symbols, list):
         return dict(content)
     return {**content, "symbols": [{**defaults, **one} if isinstance(one, dict) else one for one in symbols]}
-
-
-def _where(tree: yaml.Node | None, place: tuple[int | str, ...]) -> str:
-    """``line 5, calendar``: the nearest part of the file to what is wrong."""
-    node = tree
-    for step in place:
-        found = _child(node, step)
-        if found is None:
-            break
-        node = found
-    line = f"line {node.start_mark.line + 1}" if node is not None else "line 1"
-    name = ".".join(part for part in map(str, place) if not part.isdigit() and part != "symbols")
-    return f"{line}, {name or 'symbols'}"
-
-
-def _child(node: yaml.Node | None, step: int | str) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        child: yaml.Node = node.value[step]
-        return child
-    return None

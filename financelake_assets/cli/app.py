@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from financelake_assets.cli.alerts_command import app as alerts_app
 from financelake_assets.cli.backfill_command import backfill
 from financelake_assets.cli.backtest_command import backtest
 from financelake_assets.cli.console import Json, err, out, print_json, say
@@ -197,6 +198,7 @@ app.command()(formats)
 app.command()(backfill)
 app.add_typer(model_app, name="model")
 app.command()(backtest)
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)
 app.command()(tables)

@@ -26,6 +26,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     _show_tables(console, found["tables"])
     for part in ("feed", "published", "ledger", "model"):
         console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
+    console.print(f"[bold]alerts[/bold]  {escape(_alerts(found['alerts']))}")
 
 
 def _table(*columns: str) -> Table:
@@ -93,6 +94,14 @@ def _show_tables(console: Console, tables: dict[str, Any]) -> None:
         else:
             table.add_row(name, *(_text(facts[key]) for key in ("rows", "version", "newest_event_time")))
     console.print(table)
+
+
+def _alerts(found: dict[str, Any]) -> str:
+    if not found:
+        return "none yet"
+    waiting = [f"{count} wait for {address}" for address, count in found["waiting"].items()]
+    problems = [f"{part}: {problem}" for part, problem in found["problems"].items()]
+    return "; ".join([f"{len(found['versions'])} rules", *waiting, *problems])
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -245,6 +245,11 @@ class Settings(BaseSettings):
         return self.formats_file or self.data_dir / "formats.yaml"
 
     @property
+    def rules_path(self) -> Path:
+        """The file of the rule alerts."""
+        return self.alerts.rules_file or self.data_dir / "alerts.yaml"
+
+    @property
     def run_dir(self) -> Path:
         """Folder of what belongs to the processes that run: sockets, locks, and what they say of themselves."""
         return self.data_dir / "run"

@@ -215,13 +215,24 @@ class MetricsSettings(Group):
 
 
 class AlertSettings(Group):
-    """Where alerts go. The lake's own log always is."""
+    """Where operational alerts go, the lake's own log always; and the file of rule alerts."""
 
     urls: tuple[SecretStr, ...] = Field(
         (), description="Apprise addresses, such as json://host/path (webhook) or mailto://user:password@host"
     )
     repeat_hours: float = Field(6.0, gt=0, description="how often one that lasts is said again")
     stale_seconds: float = Field(300.0, ge=10, description="silver may stand still this long while messages wait")
+    rules_file: Path | None = Field(
+        None, description="YAML of the rule alerts; default: <data_dir>/alerts.yaml; without it no alerter runs"
+    )
+    page_url: str | None = Field(
+        None, description="address of FinanceLake Pro in rule alerts' links, where readers are on other machines"
+    )
+
+    @field_validator("rules_file")
+    @classmethod
+    def _absolute_where_given(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
 
 class RuntimeSettings(Group):

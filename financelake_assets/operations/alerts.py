@@ -1,4 +1,4 @@
-"""Alerts: what is wrong with a lake, and which alerts were already sent.
+"""Operational alerts: what is wrong with a lake, and which alerts were already sent.
 
 Input: plain facts about the lake, and the alerts that were sent. Output: the alerts to send now. Each condition is
 sent once, again every ``repeat_hours`` while it lasts, and once when it is over. Pure; ``notifier.py`` sends.

@@ -1,4 +1,4 @@
-"""Sends alerts to the addresses in the settings, by Apprise: webhooks, e-mail and others. Addresses are secrets.
+"""Sends operational alerts to the addresses in the settings, which are secrets (``alerting/addresses.py`` sends).
 
 Input: what is wrong, and what each channel has sent before. Output: what each has sent then. The log is one channel,
 and each address is another: if one takes no alert, the others still do, and it gets later what it missed.
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import apprise
 from pydantic import SecretStr
 
+from financelake_assets.alerting.addresses import Kind, send
 from financelake_assets.config import AlertSettings
 from financelake_assets.operations.alerts import Alert, Cursor, Outbox, Said, outbox
 
@@ -54,13 +54,13 @@ def tell(
     if not numbers:
         return Told(told, logged, deaf)
 
-    def send(number: str, url: SecretStr) -> tuple[Said, str | None]:
+    def sent(number: str, url: SecretStr) -> tuple[Said, str | None]:
         before = cursor.get(number, {})
         return _send(outbox(active, before, now, settings), before, url)
 
     # at once: each that does not answer takes seconds, and a sensor's tick has a minute
     with ThreadPoolExecutor(max_workers=len(numbers)) as pool:
-        answers = list(pool.map(send, numbers, settings.urls))
+        answers = list(pool.map(sent, numbers, settings.urls))
     for number, (said, reason) in zip(numbers, answers, strict=True):
         told[number] = said
         if reason:
@@ -72,20 +72,15 @@ def tell(
 def _send(out: Outbox, before: Said, url: SecretStr) -> tuple[Said, str | None]:
     """Send to one address until it does not take one; what it has said then, and what is wrong with it."""
     messages = _messages(out)
-    if not messages:
-        return out.said, None
-    channel = apprise.Apprise()
-    if not channel.add(url.get_secret_value()):
-        return before, "is not an address that Apprise understands"
     keys = [*(alert.key for alert in out.alerts), *out.over]
     for place, (title, text, kind) in enumerate(messages):
-        if not channel.notify(body=text, title=f"FinanceLake: {title}", notify_type=kind):
+        if reason := send(url, f"FinanceLake: {title}", text, kind):
             missed = set(keys[place:])
             kept = {key: at for key, at in out.said.items() if key not in missed}
-            return kept | {key: before[key] for key in missed if key in before}, "took no alert"
+            return kept | {key: before[key] for key in missed if key in before}, reason
     return out.said, None
 
 
-def _messages(out: Outbox) -> list[tuple[str, str, str]]:
-    alerts = [(alert.title, alert.text, "failure") for alert in out.alerts]
+def _messages(out: Outbox) -> list[tuple[str, str, Kind]]:
+    alerts: list[tuple[str, str, Kind]] = [(alert.title, alert.text, "failure") for alert in out.alerts]
     return alerts + [("Over", key, "success") for key in out.over]

@@ -20,7 +20,7 @@ from financelake_assets.bronze.topics import GOLD, watermarks
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.gold import publisher_state
+from financelake_assets.gold import alerter_state, publisher_state
 from financelake_assets.model import registry
 from financelake_assets.operations import deployment, footprint
 from financelake_assets.silver.checkpoint import consumed_offsets
@@ -36,8 +36,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of a lake.
 
     Returns:
-        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``published``
-        and ``urls``.
+        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``published``,
+        ``alerts`` and ``urls``.
     """
     running = process_status(settings)
     topics = topic_status(settings, running)
@@ -60,6 +60,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "model": of_tables(lambda: model_status(settings)),
         "feed": feed_status(settings),
         "published": published_status(settings),
+        "alerts": alerts_status(settings),
     }
 
 
@@ -197,6 +198,12 @@ def published_status(settings: Settings) -> dict[str, Any]:
     if state is None:
         return {}
     return {topic: {"version": state.versions.get(topic), "problem": state.problems.get(topic)} for topic in GOLD}
+
+
+def alerts_status(settings: Settings) -> dict[str, Any]:
+    """The last report of the alerter: how far each rule is, which alerts wait, and problems; empty if it never ran."""
+    state = alerter_state.read_state(settings)
+    return {} if state is None else asdict(state)
 
 
 def _part(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:

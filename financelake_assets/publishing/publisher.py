@@ -22,12 +22,12 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.publisher_state import PublisherState, state_file
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.own_process import run_alone, say
-from financelake_assets.publishing.log_events import LogEvents
 from financelake_assets.publishing.pieces import PublishingGapError, pieces
 from financelake_assets.publishing.sender import Sender
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.followed import FollowedTable
+from financelake_assets.storage.log_events import LogEvents
 
 TABLES = (SIGNALS, PREDICTIONS)
 """What is published, each on the topic of its name."""

@@ -14,7 +14,8 @@ from financelake_assets.bronze import feed_state
 from financelake_assets.bronze.feed_state import FeedState
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
-from financelake_assets.gold import publisher_state
+from financelake_assets.gold import alerter_state, publisher_state
+from financelake_assets.gold.alerter_state import AlerterState
 from financelake_assets.gold.publisher_state import PublisherState
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes, processes
@@ -73,7 +74,12 @@ def publisher(settings: Settings) -> str | None:
     return _reported(publisher_state.read_state(settings), 2 * _SILENT)
 
 
-def _reported(state: FeedState | PublisherState | None, most: timedelta) -> str | None:
+def alerter(settings: Settings) -> str | None:
+    """The alerter has started, and its process is there."""
+    return _reported(alerter_state.read_state(settings), 2 * _SILENT)
+
+
+def _reported(state: FeedState | PublisherState | AlerterState | None, most: timedelta) -> str | None:
     if state is None:
         return "has not started"
     silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
@@ -96,6 +102,7 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "dashboard": dashboard,
     "feed": feed,
     "publisher": publisher,
+    "alerter": alerter,
     "exporter": exporter,
 }
 """The health check of each process."""

@@ -89,6 +89,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         ),
         Process("dagster-daemon", "Dagster daemon", 1, None, 15),
         Process("publisher", "Publisher of gold's topics", 1, None, 10),
+        Process("alerter", "Alerter of the rule alerts", 1, None, 15),
         Process("watchdog", "Watchdog", 1, None, 5),
     ]
     not_here = {
@@ -96,6 +97,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         "spark": settings.spark.remote is not None,
         "feed": settings.feed.provider == "none",
         "publisher": not settings.kafka.publish_gold,
+        "alerter": not settings.rules_path.is_file(),
     }
     return {process.name: process for process in all_of_them if not not_here.get(process.name, False)}
 

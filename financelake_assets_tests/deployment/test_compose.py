@@ -146,7 +146,7 @@ def test_only_the_proxy_is_reachable_and_only_from_this_machine(profile: str):
 def test_what_sends_alerts_and_asks_providers_has_a_way_out_and_is_not_published(profile: str):
     """Their inner network leads nowhere: alerts and live feeds would wait for ever."""
     ways_out = {name for name, service in services(profile).items() if "egress" in service["networks"]}
-    assert ways_out == {"dagster-code", "feed"}
+    assert ways_out == {"dagster-code", "feed", "alerter"}
     assert "egress" in compose(profile)["services"]["cli"]["networks"], "`run --rm cli ingest` asks providers too"
     assert not (compose(profile)["networks"]["egress"] or {}).get("internal")
     for name in ways_out:

@@ -22,7 +22,7 @@ _LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
 
 
 class LogEvents(FileSystemEventHandler):
-    """Watches the logs of some tables of one layer. Use it in a ``with``."""
+    """Watches the logs of some tables. Use it in a ``with``."""
 
     def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
         self._folders = {Path(spec.path(settings), "_delta_log") for spec in specs}

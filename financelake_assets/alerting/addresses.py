@@ -1,0 +1,51 @@
+"""Addresses of people, by Apprise: Telegram, Discord, Slack, e-mail, webhooks. They are secrets and have names.
+
+Input: the name of an address, or the address; a message. Output: whether it was taken. An address is never told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import apprise
+from pydantic import SecretStr
+
+from financelake_assets.config import SECRETS_DIR, Settings, own_secrets
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""Of an environment variable, and of a file."""
+
+TOOK_NONE = "took no alert"
+Kind = Literal["info", "success", "warning", "failure"]
+
+
+def address(name: str, settings: Settings) -> SecretStr | None:
+    """The address that a name stands for; ``None`` where nothing has it.
+
+    An environment variable comes first, then a file of that name in ``FINANCELAKE_SECRETS_DIR``, then one in the
+    lake's own folder of secrets.
+    """
+    if not NAME.fullmatch(name):
+        return None
+    found = os.environ.get(name, "").strip() or None
+    for folder in (os.environ.get(SECRETS_DIR), own_secrets.folder(settings.data_dir)):
+        if found is None and folder:
+            found = own_secrets.read(Path(folder, name))
+    return None if found is None else SecretStr(found)
+
+
+def send(to: SecretStr, title: str, text: str, kind: Kind) -> str | None:
+    """Send a message to an address; what is wrong with the address, or ``None`` if it took the message.
+
+    It waits some seconds at most for an address that does not answer, if Apprise's service has a time-out.
+    """
+    channel = apprise.Apprise()
+    if not channel.add(to.get_secret_value()):
+        return "is not an address that Apprise understands"
+    sent = channel.notify(
+        body=text, title=title, notify_type=apprise.NotifyType(kind), body_format=apprise.NotifyFormat.TEXT
+    )
+    return None if sent else TOOK_NONE
