@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from financelake_assets.alerting.fields import Source
-from financelake_assets.alerting.language import (
+from financelake_assets.alerting.conditions import (
     Comparison,
     Condition,
     Crossing,
@@ -29,6 +28,7 @@ from financelake_assets.alerting.language import (
     Operand,
     Rule,
 )
+from financelake_assets.alerting.fields import Source
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.silver.schema import BARS

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.alerting.evaluation import TABLES
-from financelake_assets.alerting.fields import FIELDS, Source
-from financelake_assets.alerting.language import (
-    LONGEST,
+from financelake_assets.alerting.conditions import (
     Comparison,
     Condition,
     Crossing,
@@ -19,9 +16,10 @@ from financelake_assets.alerting.language import (
     Joined,
     Number,
     Rule,
-    RuleError,
-    parse,
 )
+from financelake_assets.alerting.evaluation import TABLES
+from financelake_assets.alerting.fields import FIELDS, Source
+from financelake_assets.alerting.language import LONGEST, RuleError, parse
 
 
 @pytest.mark.parametrize(
