@@ -12,8 +12,11 @@ from typer.testing import CliRunner, Result
 from financelake_assets.cli import app as cli
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.operations.status import process_status
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
+from financelake_assets.supervision.processes import ProcessState
+from financelake_assets.supervision.supervisor import Supervisor
 from financelake_assets_tests.alerting.webhook import Webhook, webhook
 from financelake_assets_tests.query import rows
 
@@ -103,3 +106,15 @@ def test_check_tells_when_a_rule_would_have_fired_and_sends_nothing(run: Run, ho
     assert "It would have fired 0 times" in run("check", "--rule", "close > 100", "--symbols", "ETH-USD").stdout
     assert run("check").exit_code == 2
     assert not hook.received
+
+
+def test_the_first_rule_of_a_lake_that_runs_is_told_to_need_a_start(
+    run: Run, lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = ProcessState("broker", "RUNNING", 1, 0.0, "")
+    monkeypatch.setattr(Supervisor, "states", lambda _: {"broker": running})
+    assert "alerter" not in process_status(lake)
+    assert run("add", "big", "close crosses 100", "--to", "NOBODY").exit_code == 0
+    told = process_status(lake)["alerter"]
+    assert (told["state"], told["healthy"]) == ("stopped", False)
+    assert told["problem"] == "was asked for after the start: `financelake down`, then `up`"
