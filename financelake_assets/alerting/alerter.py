@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import structlog
@@ -33,12 +33,11 @@ from financelake_assets.query import following
 from financelake_assets.query.errors import VersionGoneError
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets.storage.followed import FollowedTable
-from financelake_assets.storage.log_events import LogEvents
+from financelake_assets.storage.log_events import LogFollower
+from financelake_assets.storage.log_watch import SETTLED_NS
 from financelake_assets.storage.store import StoreError
 from financelake_assets.supervision import clock
 
-_RETRY_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 """Longer than Apprise waits for an answer, and shorter than the supervisor waits for the process."""
 
@@ -48,34 +47,18 @@ _NO_TABLE = ""
 log = structlog.get_logger()
 
 
-class Alerter:
-    """One run of the alerter. ``stop`` may be called from a signal handler or another thread."""
+class Alerter(LogFollower):
+    """One run of the alerter."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stopping = threading.Event()
-        self._watch = LogEvents(TABLES.values(), settings)
-        self._tables = {spec.full_name: FollowedTable(spec, settings) for spec in TABLES.values()}
+        super().__init__(TABLES.values(), settings)
         self._outbox = Outbox(settings)
+        self._read: tuple[int, int, int] | None = None
         self._rules: dict[str, AlertRule] = {}
         self._postmen: dict[str, Postman] = {}
         self._versions: dict[str, int] = {}
         self._problems: dict[str, str] = {}
         self._page = (settings.alerts.page_url or settings.dashboard_url).rstrip("/")
-
-    def stop(self) -> None:
-        """Ask the alerter to end."""
-        self._stopping.set()
-        self._watch.wake()
-
-    def run(self) -> None:
-        """Follow the tables until told to stop."""
-        with self._watch:
-            while not self._stopping.is_set():
-                done = self.round()
-                self.say()
-                self._watch.wait(None if done else _RETRY_SECONDS)
-        self.close()
 
     def close(self) -> None:
         """End the threads of the addresses; one that hangs ends with the process."""
@@ -106,11 +89,17 @@ class Alerter:
             log.warning("alerts that no address took for a week are dropped", alerts=expired)
 
     def _read_rules(self) -> None:
+        """Read the file again where it may have changed: rounds come with each commit, and YAML is slow."""
+        place = _settled(self._settings.rules_path)
+        if place is not None and place == self._read:
+            return
+        self._read = None
         try:
             found = read_rules(self._settings.rules_path)
         except RulesFileError as error:
             self._note("rules", str(error))
             return
+        self._read = place
         self._problems.pop("rules", None)
         self._rules = {rule.name: rule for rule in found}
         self._versions = {name: one for name, one in self._versions.items() if name in self._rules}
@@ -230,6 +219,17 @@ class Alerter:
             {**self._problems, **deaf},
         )
         say(state_file(self._settings), state)
+
+
+def _settled(file: Path) -> tuple[int, int, int] | None:
+    """Identifies what a file holds; ``None`` where there is none, or it has changed just now."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    if time.time_ns() - stat.st_ctime_ns <= SETTLED_NS:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_ctime_ns
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from datetime import UTC, datetime
 
 import structlog
@@ -26,42 +25,22 @@ from financelake_assets.publishing.pieces import PublishingGapError, pieces
 from financelake_assets.publishing.sender import Sender
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
-from financelake_assets.storage.followed import FollowedTable
-from financelake_assets.storage.log_events import LogEvents
+from financelake_assets.storage.log_events import LogFollower
 
 TABLES = (SIGNALS, PREDICTIONS)
 """What is published, each on the topic of its name."""
 
-_RETRY_SECONDS = 1.0
-
 log = structlog.get_logger()
 
 
-class Publisher:
-    """One run of the publisher. ``stop`` may be called from a signal handler or another thread."""
+class Publisher(LogFollower):
+    """One run of the publisher."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stopping = threading.Event()
-        self._watch = LogEvents(TABLES, settings)
+        super().__init__(TABLES, settings)
         self._sender: Sender | None = None
         self._topic_ids: dict[str, str] = {}
-        self._tables = {dotted(spec): FollowedTable(spec, settings) for spec in TABLES}
         self._problems: dict[str, str] = {}
-
-    def stop(self) -> None:
-        """Ask the publisher to end."""
-        self._stopping.set()
-        self._watch.wake()
-
-    def run(self) -> None:
-        """Publish until told to stop."""
-        with self._watch:
-            while not self._stopping.is_set():
-                done = self.round()
-                self._say()
-                self._watch.wait(None if done else _RETRY_SECONDS)
-        self._close()
 
     def round(self) -> bool:
         """Publish everything that is committed now; false if it has to be tried again soon."""
@@ -69,7 +48,7 @@ class Publisher:
             sender = self._opened()
             done = [self._publish(spec, sender) for spec in TABLES]
         except BrokerUnavailableError as error:
-            self._close()
+            self.close()
             for topic in GOLD:
                 self._note(topic, str(error))
             return False
@@ -78,7 +57,7 @@ class Publisher:
     def _publish(self, spec: TableSpec, sender: Sender) -> bool:
         topic = dotted(spec)
         try:
-            table = self._tables[topic].newest()
+            table = self._tables[spec.full_name].newest()
             if table is not None:
                 known = sender.places.get(topic)
                 for piece in pieces(spec, self._settings, table, self._topic_ids[topic], known):
@@ -104,7 +83,8 @@ class Publisher:
             log.info("the publisher goes on", places={name: one.version for name, one in self._sender.places.items()})
         return self._sender
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the producer."""
         if self._sender is not None:
             self._sender.close()
             self._sender = None
@@ -114,7 +94,8 @@ class Publisher:
             log.warning("the publisher waits", topic=topic, problem=problem)
         self._problems[topic] = problem
 
-    def _say(self) -> None:
+    def say(self) -> None:
+        """Write how far it is."""
         places = {} if self._sender is None else self._sender.places
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         versions = {topic: place.version - 1 for topic, place in places.items()}

@@ -1,12 +1,14 @@
 """Tells of new commits: sleeps until the system says that a table's log has a new file.
 
 Input: tables. Output: a wait that ends at a commit, or after a while, in case the system says nothing (a network's file
-system). In an object store nobody tells; there each look is a request, once a second.
+system). In an object store nobody tells; there each look is a request, once a second. ``LogFollower`` is a process that
+works so: in rounds, one after each commit.
 """
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +19,10 @@ from watchdog.observers import Observer
 
 from financelake_assets.config import Settings
 from financelake_assets.storage.delta import TableSpec
+from financelake_assets.storage.followed import FollowedTable
 
 _LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
+_RETRY_SECONDS = 1.0
 
 
 class LogEvents(FileSystemEventHandler):
@@ -62,3 +66,44 @@ class LogEvents(FileSystemEventHandler):
             name = Path(str(path))
             if name.suffix == ".json" and name.parent in self._folders:
                 self._changed.set()
+
+
+class LogFollower(ABC):
+    """Works in rounds, one after each commit of some tables. ``stop`` may be called from a signal handler or a thread.
+
+    Args:
+        specs: of the tables.
+        settings: the lake.
+    """
+
+    def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._watch = LogEvents(specs, settings)
+        self._tables = {spec.full_name: FollowedTable(spec, settings) for spec in specs}
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._stopping.set()
+        self._watch.wake()
+
+    def run(self) -> None:
+        """Follow the tables until told to stop."""
+        with self._watch:
+            while not self._stopping.is_set():
+                done = self.round()
+                self.say()
+                self._watch.wait(None if done else _RETRY_SECONDS)
+        self.close()
+
+    @abstractmethod
+    def round(self) -> bool:
+        """Do everything that is committed now; false if it has to be tried again soon."""
+
+    @abstractmethod
+    def say(self) -> None:
+        """Write how far it is."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything, after the last round."""

@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 import yaml
 
-from financelake_assets.alerting import postman
+from financelake_assets.alerting import alerter, postman
 from financelake_assets.alerting.alerter import Alerter
 from financelake_assets.alerting.postman import Postman
+from financelake_assets.alerting.rules_file import read_rules
 from financelake_assets.config import Settings
 from financelake_assets.gold.alerter_state import read_state
 from financelake_assets.gold.paper.schema import EQUITY
@@ -306,3 +307,21 @@ def test_a_kill_between_any_two_steps_loses_no_alert_and_repeats_only_what_was_n
     assert len(ids) == len(mortal.STEPS)
     assert sorted(ids.values()) == [1, 1, 1, 1, 2]
     assert read_state(lake) is None
+
+
+def test_a_file_that_stands_still_is_read_once_and_a_change_is_seen(
+    lake: Settings, hook: Webhook, monkeypatch: Any
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(alerter, "read_rules", lambda file: read.append(file) or read_rules(file))
+    monkeypatch.setattr(alerter, "SETTLED_NS", -(10**18))  # no change counts as just made
+    declare(lake, CROSSING)
+    bars(lake, 0, 90)
+    served = Served(lake, monkeypatch)
+    for _ in range(3):
+        served.round()
+    assert len(read) == 1
+    text = lake.rules_path.read_text()
+    lake.rules_path.write_text(f"{text}\n# seen\n")
+    served.round()
+    assert len(read) == 2

@@ -185,7 +185,7 @@ def test_a_broker_that_is_gone_is_said_and_waited_for(out: Settings) -> None:
     gone = Settings.model_validate({"data_dir": out.data_dir, "kafka": {"bootstrap": "127.0.0.1:1"}})
     publisher = Publisher(gone)
     assert not publisher.round()
-    publisher._say()
+    publisher.say()
     state = read_state(gone)
     assert state is not None
     assert "does not answer" in state.problems["gold.signals"]
