@@ -1,9 +1,12 @@
-"""Where in a YAML file a value is: for messages that name the line of a fault.
+"""Faults in a person's YAML file: which line they are in, and names that are there twice.
 
 Input: the composed tree of a file, and the place of a value as pydantic tells it. Output: ``line 5, calendar``.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
 
 import yaml
 
@@ -35,3 +38,14 @@ def child(node: yaml.Node | None, step: int | str) -> yaml.Node | None:
         found: yaml.Node = node.value[step]
         return found
     return None
+
+
+def refuse_twice(names: Iterable[str]) -> None:
+    """Raise where a name is there more than once; for a validator of pydantic.
+
+    Raises:
+        ValueError: it says which.
+    """
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ValueError(f"more than once: {', '.join(twice)}")

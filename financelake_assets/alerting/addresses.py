@@ -37,6 +37,12 @@ def address(name: str, settings: Settings) -> SecretStr | None:
     return None if found is None else SecretStr(found)
 
 
+def send_to(name: str, settings: Settings, title: str, text: str) -> str | None:
+    """Send a message to the address that a name stands for; what is wrong, or ``None`` if it took the message."""
+    to = address(name, settings)
+    return "has no environment variable and no file of the secrets" if to is None else send(to, title, text, "info")
+
+
 def send(to: SecretStr, title: str, text: str, kind: Kind) -> str | None:
     """Send a message to an address; what is wrong with the address, or ``None`` if it took the message.
 

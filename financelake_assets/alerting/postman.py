@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 
 from financelake_assets.alerting import messages
-from financelake_assets.alerting.addresses import address, send
+from financelake_assets.alerting.addresses import send_to
 from financelake_assets.alerting.outbox import Outbox, Waiting
 from financelake_assets.alerting.rules_file import AlertRule
 from financelake_assets.config import Settings
@@ -80,8 +80,7 @@ class Postman(threading.Thread):
             title, text = chosen[0].message.title, chosen[0].message.text
         else:
             title, text = messages.summary([one.message for one in chosen], after_quiet_hours=held)
-        to = address(self._address, self._settings)
-        why = "has no environment variable and no file of the secrets" if to is None else send(to, title, text, "info")
+        why = send_to(self._address, self._settings, title, text)
         if why is None:
             self._outbox.taken([one.number for one in chosen])
             self._failures, self.problem = 0, None

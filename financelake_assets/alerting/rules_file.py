@@ -34,7 +34,7 @@ from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked, write_whole
 from financelake_assets.intervals import BAR_LENGTHS
 from financelake_assets.providers.base import SYMBOL
-from financelake_assets.yaml_places import child, where
+from financelake_assets.yaml_places import child, refuse_twice, where
 
 _HEADING = """# Rule alerts, see docs/alerts.md. `to` names variables or files that hold the addresses (secrets).
 alerts:
@@ -163,10 +163,7 @@ class _File(BaseModel):
     @field_validator("alerts")
     @classmethod
     def _each_once(cls, value: list[AlertRule]) -> list[AlertRule]:
-        names = [one.name for one in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"more than once: {', '.join(twice)}")
+        refuse_twice(one.name for one in value)
         return value
 
     @field_validator("alerts", mode="before")
@@ -191,7 +188,7 @@ def read_rules(path: Path) -> list[AlertRule]:
 
 def _parsed(path: Path, text: str) -> list[AlertRule]:
     try:
-        tree, content = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f" in line {place.line + 1}" if place is not None else ""
@@ -202,6 +199,7 @@ def _parsed(path: Path, text: str) -> list[AlertRule]:
     try:
         return _File.model_validate(content or {}).alerts
     except ValidationError as error:
+        tree = yaml.compose(text, yaml.SafeLoader)
         wrong = "\n".join(_indented(f"{where(tree, one['loc'], 'alerts')}: {one['msg']}") for one in error.errors())
         # the input of a field may be an address: it must not be in a traceback
         raise RulesFileError(f"the file of rule alerts {path} cannot be used:\n{wrong}") from None

@@ -31,7 +31,7 @@ from financelake_assets.intervals import TICK
 from financelake_assets.providers import registry
 from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.providers.request import Interval
-from financelake_assets.yaml_places import where
+from financelake_assets.yaml_places import refuse_twice, where
 
 
 class UniverseFileError(FinanceLakeError, ValueError):
@@ -99,10 +99,7 @@ class _File(BaseModel):
     @field_validator("symbols")
     @classmethod
     def _each_once(cls, value: list[Entry]) -> list[Entry]:
-        names = [entry.symbol for entry in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"more than once: {', '.join(twice)}")
+        refuse_twice(entry.symbol for entry in value)
         return value
 
 

@@ -123,17 +123,14 @@ def remove(name: Annotated[str, typer.Argument(help="A rule of `financelake aler
 @app.command()
 def test(name: Annotated[str, typer.Argument(help="A rule of `financelake alerts list`.")]) -> None:
     """Send a message, marked as a try-out, to each address of a rule. Exit code 1 if one does not take it."""
-    from financelake_assets.alerting.addresses import address, send
+    from financelake_assets.alerting.addresses import send_to
     from financelake_assets.alerting.messages import try_out
 
     settings = get_settings()
     title, text = try_out(rule := _declared(settings, name))
     deaf = []
     for one in rule.to:
-        to = address(one, settings)
-        problem = (
-            "has no environment variable and no file of the secrets" if to is None else send(to, title, text, "info")
-        )
+        problem = send_to(one, settings, title, text)
         if problem is None:
             out.print(f"✓ {one} took the try-out", markup=False)
         else:

@@ -9,14 +9,12 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from financelake_assets.bronze import feed_state
-from financelake_assets.bronze.feed_state import FeedState
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.gold import alerter_state, publisher_state
-from financelake_assets.gold.alerter_state import AlerterState
-from financelake_assets.gold.publisher_state import PublisherState
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes, processes
 
@@ -79,7 +77,12 @@ def alerter(settings: Settings) -> str | None:
     return _reported(alerter_state.read_state(settings), 2 * _SILENT)
 
 
-def _reported(state: FeedState | PublisherState | AlerterState | None, most: timedelta) -> str | None:
+class _State(Protocol):
+    @property
+    def updated_at(self) -> str: ...
+
+
+def _reported(state: _State | None, most: timedelta) -> str | None:
     if state is None:
         return "has not started"
     silent = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)

@@ -38,7 +38,7 @@ def serve(settings: Settings, step: str) -> None:
     with (
         patch.object(Outbox, "advance", _dying(step, "advance", Outbox.advance)),
         patch.object(Outbox, "taken", _dying(step, "taken", Outbox.taken)),
-        patch.object(postman, "send", _dying(step, "send", addresses.send)),
+        patch.object(addresses, "send", _dying(step, "send", addresses.send)),
         patch.object(postman.Postman, "start", lambda _: None),
     ):
         alerter = Alerter(settings)

@@ -32,9 +32,6 @@ class NoForecastsError(FinanceLakeError, LookupError):
     """There is nothing to back-test: no version, or no out-of-sample forecasts of it."""
 
 
-NO_MODEL = NoForecastsError("no model is trained yet.", remedy="Train one with `financelake train`.")
-
-
 def version_of(settings: Settings, name: str | None) -> ModelRecord:
     """A version by its name; without one, the champion.
 
@@ -46,7 +43,7 @@ def version_of(settings: Settings, name: str | None) -> ModelRecord:
         return registry.get(settings, name)
     champion = registry.champion(settings)
     if champion is None:
-        raise NO_MODEL
+        raise _no_model()
     return champion
 
 
@@ -58,7 +55,7 @@ def newest(settings: Settings) -> ModelRecord:
     """
     known = registry.versions(settings)
     if not known:
-        raise NO_MODEL
+        raise _no_model()
     return known[-1]
 
 
@@ -117,6 +114,10 @@ def keep(settings: Settings, made: Backtest) -> None:
             model_version=pl.lit(made.model_version), computed_at=pl.lit(now, pl.Datetime("us", "UTC"))
         )
         _replace(settings, table, made.model_version, stamped)
+
+
+def _no_model() -> NoForecastsError:
+    return NoForecastsError("no model is trained yet.", remedy="Train one with `financelake train`.")
 
 
 def _replace(settings: Settings, table: TableSpec, version: str, rows: pl.DataFrame) -> None:
