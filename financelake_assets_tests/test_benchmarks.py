@@ -18,7 +18,7 @@ TINY = {
     "bronze": "--rows 2000 --rounds 1",
     "dashboard": "--rows 5000 --clients 2 --seconds 3",
     "faults": "--small --rounds 1",
-    "files": "--rows 5000",
+    "files": "--rows 5000 --rounds 1",
     "first_signal": "",
     "footprint": "--live-days 1 --settle 1 --seconds 3",
     "latency": "--rate 50 --symbols 3 --warm-up 2 --seconds 5",
