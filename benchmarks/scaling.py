@@ -80,6 +80,7 @@ def bars(first: int, count: int) -> pl.DataFrame:
         topic=pl.lit("bronze.crypto"),
         partition=pl.lit(0, pl.Int32),
         offset=pl.lit(0, pl.Int64),
+        topic_id=pl.lit(IDS["bronze.crypto"]),
         provider=pl.lit("benchmark"),
         ingested_at=pl.lit(START),
     )

@@ -92,7 +92,14 @@ def behind(status: Status) -> int:
 def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """A lake that ``up --detach`` started from nothing, with a quick replay."""
     settings = laptop(tmp_path_factory.mktemp("lake") / "data")
-    lake = CommandLine(settings, FINANCELAKE_FEED__BARS_PER_SECOND="4", FINANCELAKE_RUNTIME__START_SECONDS="300")
+    lake = CommandLine(
+        settings,
+        FINANCELAKE_FEED__BARS_PER_SECOND="4",
+        FINANCELAKE_RUNTIME__START_SECONDS="300",
+        # how good the forest is, is asked elsewhere
+        FINANCELAKE_MODEL__TREES="5",
+        FINANCELAKE_MODEL__FOLDS="2",
+    )
     try:
         done = lake("up", "--detach")
         assert done.returncode == 0, done.stderr
