@@ -207,11 +207,11 @@ def python_append(lake: Settings) -> Run:
     consumer = Consumer({**client_config(lake), "group.id": "peer", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, part, 0) for topic, part in ends])
     left, options = sum(ends.values()), pa.json.ParseOptions(SCHEMA, unexpected_field_behavior="ignore")
-    path, done = str(lake.data_dir / "peer"), [(begun, 0)]
+    path, done, most = str(lake.data_dir / "peer"), [(begun, 0)], lake.spark.max_offsets_per_trigger
     while left:
         values: list[bytes] = []
-        while left and len(values) < lake.spark.max_offsets_per_trigger:
-            batch = consumer.consume(10_000, timeout=1)
+        while left and len(values) < most:
+            batch = consumer.consume(min(10_000, most - len(values)), timeout=1)
             values += [message.value() for message in batch]
             left -= len(batch)
         parsed = pa.json.read_json(pa.BufferReader(b"\n".join(values)), parse_options=options)

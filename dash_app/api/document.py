@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from dash_app.api.parameters import PARAMETERS, STREAM_PARAMETERS
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.model.schema import MODELS
+from financelake_assets.query.row_schema import INTEGER, TEXT, TIME, Schema, of_column, of_row, or_null
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 
 VERSION = "1.0.0"
 
-Schema = dict[str, Any]
-_TEXT: Schema = {"type": "string"}
-_TIME: Schema = {"type": "string", "format": "date-time"}
 _REFUSALS = {
     "400": "A parameter is wrong.",
     "401": "Without the token or login.",
@@ -56,7 +52,7 @@ def _document() -> Schema:
         "security": [{"token": []}, {"login": []}],
         "components": {
             "schemas": {
-                **{spec.name: _row(spec) for spec in tables.values()},
+                **{spec.name: of_row(spec) for spec in tables.values()},
                 "Problem": _PROBLEM,
                 "Status": _status(),
             },
@@ -70,14 +66,14 @@ def _document() -> Schema:
 
 _PROBLEM: Schema = {
     "type": "object",
-    "properties": {"message": _TEXT, "remedy": _TEXT},
+    "properties": {"message": TEXT, "remedy": TEXT},
     "required": ["message", "remedy"],
 }
 
 
 def _rows(name: str, spec: TableSpec) -> Schema:
     headers = {
-        "Link": {"description": "The next page, `rel=next`, if there is one.", "schema": _TEXT},
+        "Link": {"description": "The next page, `rel=next`, if there is one.", "schema": TEXT},
         "X-Table-Version": {"description": "The Delta version of the rows.", "schema": {"type": "integer"}},
     }
     content = {"application/json": {"schema": {"type": "array", "items": _ref(spec.name)}}}
@@ -97,7 +93,7 @@ def _stream(name: str) -> Schema:
         "description": "The id of the last event, to continue after it. Browsers send it.",
         "schema": {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,9}$"},
     }
-    content = {"text/event-stream": {"schema": _TEXT}}
+    content = {"text/event-stream": {"schema": TEXT}}
     return {
         "operationId": f"{name}Stream",
         "summary": f"New {name} as they are committed.",
@@ -130,46 +126,22 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _row(spec: TableSpec) -> Schema:
-    fields = {field.name: _column(field.type, nullable=field.nullable) for field in spec.schema}
-    return {"type": "object", "description": spec.description, "properties": fields, "required": list(fields)}
-
-
 def _status() -> Schema:
-    table = {"name": _TEXT, "rows": _INTEGER, "version": _INTEGER, "bytes": _INTEGER, "newest": _or_null(_TIME)}
+    table = {"name": TEXT, "rows": INTEGER, "version": INTEGER, "bytes": INTEGER, "newest": or_null(TIME)}
     kinds = {field.name: field.type for field in MODELS.schema}
     names = ("model_version", "status", "verdict", "trained_at", "promoted_at", "interval", "horizon")
-    model = {name: _column(kinds[name], nullable=True) for name in names}
+    model = {name: of_column(kinds[name], nullable=True) for name in names}
     fields = {
         "loaded": {"type": "boolean"},
-        "as_of": _TIME,
-        "newest_bar": _or_null(_TIME),
-        "feed": _object({"phase": _or_null(_TEXT), "progress": _or_null({"type": "number"})}),
+        "as_of": TIME,
+        "newest_bar": or_null(TIME),
+        "feed": _object({"phase": or_null(TEXT), "progress": or_null({"type": "number"})}),
         "tables": {"type": "array", "items": _object(table)},
         "model": {"anyOf": [_object(model), {"type": "null"}]},
-        "problems": {"type": "array", "items": _TEXT},
+        "problems": {"type": "array", "items": TEXT},
     }
     return _object(fields)
 
 
-_INTEGER: Schema = {"type": "integer"}
-
-
 def _object(fields: Mapping[str, Schema]) -> Schema:
     return {"type": "object", "properties": dict(fields), "required": list(fields)}
-
-
-def _column(kind: pa.DataType, *, nullable: bool) -> Schema:
-    if pa.types.is_timestamp(kind):
-        schema = _TIME
-    elif pa.types.is_integer(kind):
-        schema = _INTEGER
-    elif pa.types.is_boolean(kind):
-        schema = {"type": "boolean"}
-    else:
-        schema = {"type": "number"} if pa.types.is_floating(kind) else _TEXT
-    return _or_null(schema) if nullable else schema
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {**schema, "type": [schema["type"], "null"]}

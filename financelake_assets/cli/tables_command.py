@@ -17,8 +17,15 @@ from financelake_assets.config import Settings, get_settings
 def tables(
     name: Annotated[str | None, typer.Argument(help="Describe this table, such as gold.signals.")] = None,
     as_json: Json = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the table's rows.")] = False,
 ) -> None:
-    """List the lake's tables with rows, version, size and meaning; with a name, its columns and kept versions."""
+    """List the lake's tables with rows, version, size and meaning; with a name, its columns and kept versions.
+
+    The schema is that of a row as JSON: of a message on the topic of that name, and of the HTTP API's rows.
+    """
+    if schema:
+        print_json(_schema(name))
+        return
     settings = get_settings()
     if not as_json:
         described(settings, name)
@@ -28,6 +35,20 @@ def tables(
         print_json([asdict(info) for info in lake.tables(settings)])
     else:
         print_json(facts_of(settings, name))
+
+
+def _schema(name: str | None) -> dict[str, Any]:
+    """The JSON Schema of a table's rows.
+
+    Raises:
+        UnknownTableError: there is no such table.
+    """
+    from financelake_assets.query.names import known
+    from financelake_assets.query.row_schema import document
+
+    if name is None:
+        raise typer.BadParameter("name a table, such as gold.signals", param_hint="--schema")
+    return document(known(name))
 
 
 def described(settings: Settings, name: str | None) -> None:

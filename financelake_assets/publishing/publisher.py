@@ -26,6 +26,7 @@ from financelake_assets.publishing.sender import Sender
 from financelake_assets.query.names import dotted
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.log_events import LogFollower
+from financelake_assets.storage.store import StoreError
 
 TABLES = (SIGNALS, PREDICTIONS)
 """What is published, each on the topic of its name."""
@@ -67,7 +68,7 @@ class Publisher(LogFollower):
         except PublishingGapError as error:  # the other table goes on
             self._note(topic, f"{error} {error.remedy}")
             return True
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, StoreError) as error:
             if isinstance(error, BrokerUnavailableError):
                 raise
             self._note(topic, f"{topic} cannot be read: {error}")

@@ -109,6 +109,13 @@ def test_tables_and_columns_are_described(called: Settings):
         assert "Versions kept: 0 to" in shown
 
 
+def test_a_table_says_what_its_rows_are_as_json(called: Settings):
+    made = json.loads(call("tables", "gold.signals", "--schema").stdout)
+    assert made["title"] == "gold.signals"
+    assert made["properties"]["event_time"] == {"type": "string", "format": "date-time"}
+    assert call("tables", "--schema").exit_code == 2
+
+
 def test_the_prompt_answers_explains_and_stays(called: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(sql_prompt, "_history", lambda: tmp_path / "history")
     asked: list[tuple[str, str | None]] = []

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
+from jsonschema import Draft202012Validator, FormatChecker
 
 from financelake_assets.bronze.broker import BrokerUnavailableError, client_config
 from financelake_assets.bronze.reading import header, read
@@ -23,7 +24,10 @@ from financelake_assets.gold.publisher_state import read_state
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.publishing.publisher import Publisher
 from financelake_assets.publishing.sender import TRANSACTIONAL_ID, Sender
+from financelake_assets.query.row_schema import document
+from financelake_assets.storage.followed import FollowedTable
 from financelake_assets.storage.open_tables import OpenTables
+from financelake_assets.storage.store import StoreError
 from financelake_assets_tests.publishing import mortal
 from financelake_assets_tests.query import rows
 
@@ -102,9 +106,28 @@ def test_the_topics_have_each_row_once_as_the_tables_have_it(out: Settings) -> N
     assert_topics_equal_tables(out)
     first = json.loads(on_topic(out, "gold.signals")[0][1])
     assert list(first) == SIGNALS.schema.names
+    for topic, spec in SPECS.items():
+        check = Draft202012Validator(document(spec), format_checker=FormatChecker())
+        assert [
+            error.message for _, value, _ in on_topic(out, topic) for error in check.iter_errors(json.loads(value))
+        ] == []
     places = [place for _, _, place in on_topic(out, "gold.predictions")]
     assert len(set(places)) == len(places), "the headers name a row, for readers who want to check"
     assert Publisher(out).round(), "another one has nothing to do"
+    assert_topics_equal_tables(out)
+
+
+def test_a_store_that_goes_away_is_waited_for(out: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(out, 0)
+    publisher = Publisher(out)
+
+    def gone(_: FollowedTable) -> None:
+        raise StoreError("the store does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FollowedTable, "newest", gone)
+        assert not publisher.round(), "it is to be tried again"
+    assert publisher.round()
     assert_topics_equal_tables(out)
 
 
