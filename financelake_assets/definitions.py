@@ -10,6 +10,7 @@ from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets import defs as definitions_package
 from financelake_assets.config import get_settings
+from financelake_assets.defs.news import WAIT_SECONDS, NewsResource
 from financelake_assets.defs.resources import (
     ContinuousStreamsResource,
     LakeResource,
@@ -40,6 +41,7 @@ defs = dg.Definitions.merge(
             "tables": TablesResource(lake=_lake),
             "streams": ContinuousStreamsResource(),
             "sums": StandingResource(),
+            "news": fixed(lambda: NewsResource(wait_seconds=WAIT_SECONDS)),
             # nothing connects until an asset asks for the session. Its configuration contains the token. If a run's
             # configuration could name another Spark server, that server would execute the run's code
             "spark": fixed(lambda: LazyPySparkResource(spark_config={"spark.remote": get_settings().spark_remote})),

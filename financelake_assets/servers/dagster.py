@@ -55,6 +55,7 @@ def code_server(settings: Settings) -> Command:
     return _command(
         settings,
         *("dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION),
+        *("--max-workers", "12"),  # the usual six have three sensors that wait among them
         *_log_format(settings),
     )
 

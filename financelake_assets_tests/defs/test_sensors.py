@@ -14,6 +14,7 @@ import pytest
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.definitions import defs
+from financelake_assets.defs.news import NewsResource
 from financelake_assets.defs.operations import sensors
 from financelake_assets.defs.resources import (
     ContinuousStreamsResource,
@@ -72,6 +73,7 @@ def tick(cursor: str | None = None) -> tuple[dict[str, Any], str | None, str]:
         "topics": TopicsResource(lake=lake),
         "tables": TablesResource(lake=lake),
         "streams": ContinuousStreamsResource(),
+        "news": NewsResource(),
     }
     with (
         dg.DagsterInstance.ephemeral() as instance,
@@ -165,7 +167,7 @@ def ticked(cursor: str | None, instance: dg.DagsterInstance) -> tuple[dg.SensorR
     """One tick against an instance that remembers its runs, and what it says."""
     lake = LakeResource()
     resources = {"lake": lake, "topics": TopicsResource(lake=lake), "tables": TablesResource(lake=lake)}
-    resources["streams"] = ContinuousStreamsResource()
+    resources |= {"streams": ContinuousStreamsResource(), "news": NewsResource()}
     with dg.build_sensor_context(instance, cursor, resources=resources) as context:
         result = sensors.bronze_offsets(context)
     assert isinstance(result, dg.SensorResult)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from financelake_assets.catalogue import PAPER, SUMMARIES
 from financelake_assets.defs import reporting
+from financelake_assets.defs.news import NewsResource
 from financelake_assets.defs.reporting import Cursor
 from financelake_assets.defs.resources import (
     StandingResource,
@@ -16,8 +17,11 @@ from financelake_assets.defs.resources import (
 
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, name="standing")
-def standing(context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource) -> dg.SensorResult:
+def standing(
+    context: dg.SensorEvaluationContext, tables: TablesResource, sums: StandingResource, news: NewsResource
+) -> dg.SensorResult:
     """Move the paper portfolio to the newest signals, write the summaries again, and report what was written."""
+    news.wait("standing", calm=lambda: True)
     taken = sums.standing.refresh()
     cursor = Cursor.parse(context.cursor)
     written, told = reporting.report(tables, (*PAPER, *SUMMARIES), cursor.told, time.time(), {})

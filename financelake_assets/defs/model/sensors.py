@@ -13,6 +13,7 @@ from financelake_assets.catalogue import SCORED
 from financelake_assets.config import Settings
 from financelake_assets.defs import reporting, run_history
 from financelake_assets.defs.model.jobs import train_model
+from financelake_assets.defs.news import NewsResource
 from financelake_assets.defs.reporting import Cursor
 from financelake_assets.defs.resources import (
     ContinuousStreamsResource,
@@ -36,11 +37,13 @@ def champion(
     topics: TopicsResource,
     tables: TablesResource,
     streams: ContinuousStreamsResource,
+    news: NewsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Start a training when one is due, and keep the gold query running if there is a champion."""
     from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
+    news.wait("champion", calm=lambda: bool(gold.waits_for(settings)) or gold.QUERY in streams.streams.active())
     try:
         behind = topics.lag()
     except BrokerUnavailableError as error:

@@ -21,6 +21,7 @@ from financelake_assets.config import Settings
 from financelake_assets.defs import reporting
 from financelake_assets.defs.bronze.assets import topic_key, topic_metadata
 from financelake_assets.defs.gold.checks import CHECKS as GOLD_CHECKS
+from financelake_assets.defs.news import NewsResource
 from financelake_assets.defs.operations import backlog
 from financelake_assets.defs.operations.jobs import catch_up
 from financelake_assets.defs.reporting import Cursor
@@ -224,11 +225,17 @@ def bronze_offsets(
     topics: TopicsResource,
     tables: TablesResource,
     streams: ContinuousStreamsResource,
+    news: NewsResource,
 ) -> dg.SensorResult | dg.SkipReason:
     """Find what arrived on the topics since the last tick, and make sure that silver reads it."""
     from financelake_assets.bronze.broker import BrokerUnavailableError, TopicMissingError
 
     settings = lake.settings
+    news.wait(
+        "bronze_offsets",
+        calm=lambda: settings.streams.continuous and silver.QUERY in streams.streams.active(),
+        ask=lambda: json.dumps(topics.watermarks()),
+    )
     try:
         watermarks = topics.watermarks()
     except TopicMissingError as missing:
