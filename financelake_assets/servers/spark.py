@@ -46,6 +46,11 @@ _COMPILATION = (
     "-XX:Tier4BackEdgeThreshold=400000",
 )
 
+# With the collector that Java takes by itself a heap of 2 GB holds a third more memory, and takes more processor time
+# on two cores, for pauses that are shorter only in larger heaps.
+_COLLECTION = ("-XX:+UseSerialGC", "-XX:MinHeapFreeRatio=20", "-XX:MaxHeapFreeRatio=40")
+_LARGEST_SERIAL_MB = 4096
+
 _CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 
 _LOG4J2 = """\
@@ -196,6 +201,7 @@ def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Comma
         str(java.executable),
         f"-Xmx{settings.spark.driver_memory}",
         *_COMPILATION,
+        *_collection(settings.spark.driver_memory),
         *jvm_options(home),
         f"-Djava.io.tmpdir={home / 'tmp'}",
         "-cp",
@@ -211,6 +217,12 @@ def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Comma
     # its Python workers are clients too, and take it from here
     env = {} if token is None else {"SPARK_CONNECT_AUTHENTICATE_TOKEN": token.get_secret_value()}
     return Command(argv, cwd=home, env={**environment(settings), **env})
+
+
+def _collection(memory: str) -> tuple[str, ...]:
+    """The garbage collector of a heap such as ``2g`` or ``512m``; nothing where Java's own choice is right."""
+    megabytes = int(memory[:-1]) * (1024 if memory.endswith("g") else 1)
+    return _COLLECTION if megabytes <= _LARGEST_SERIAL_MB else ()
 
 
 def jvm_options(home: Path) -> tuple[str, ...]:
