@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from pathlib import Path
 
 import dagster as dg
 
-from financelake_assets.bronze.feed_state import state_file
+from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.storage.log_watch import LogWatch
@@ -27,13 +26,13 @@ _ASK_SECONDS = 5.0
 
 
 class News:
-    """What has changed in a lake since the last look: its tables, but for the progress of queries, and its feed."""
+    """What has changed since the last look: the tables, but for the queries' progress, and the feed's phase."""
 
     def __init__(self, settings: Settings) -> None:
         self._watched = settings.store.url is None
         self._logs = [LogWatch(spec, settings) for spec in TABLES if spec is not PROGRESS]
-        self._feed = state_file(settings)
-        self._seen: Hashable = None
+        self._settings = settings
+        self._phase: str | None = None
         self._answer: Hashable = None
 
     def arrived(self) -> bool:
@@ -44,20 +43,17 @@ class News:
         changed = [log.may_have_changed() for log in self._logs]
         # a table that is still missing is no news
         new = any(now and (log.folder or was) for now, log, was in zip(changed, self._logs, folders, strict=True))
-        before, self._seen = self._seen, _modified(self._feed)
-        return new or before != self._seen
+        before, self._phase = self._phase, self._of_feed()
+        return new or before != self._phase
+
+    def _of_feed(self) -> str | None:
+        state = read_state(self._settings)  # which it writes every second
+        return None if state is None else state.phase
 
     def answered(self, answer: Hashable) -> bool:
         """Whether a server's answer differs from the last one."""
         before, self._answer = self._answer, answer
         return before != answer
-
-
-def _modified(file: Path) -> int | None:
-    try:
-        return file.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 _NEWS: dict[str, News] = {}

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 
+from financelake_assets.bronze.feed_state import FeedState, Phase, state_file
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs import news
 from financelake_assets.defs.news import News, NewsResource
 from financelake_assets.gold.schema import SIGNALS
+from financelake_assets.own_process import say
 from financelake_assets.storage.log_watch import SETTLED_NS
 from financelake_assets.streams.progress import PROGRESS
 from financelake_assets_tests.query import rows
@@ -102,6 +104,17 @@ def test_the_progress_of_queries_is_no_news(still: Settings) -> None:
     assert not found.arrived()
     write_deltalake(SIGNALS.ensure(still), SIGNALS.empty.to_arrow().cast(SIGNALS.schema), mode="append")
     assert found.arrived()
+
+
+def test_the_feed_is_news_when_its_phase_changes_and_not_each_time_it_says_so(still: Settings) -> None:
+    found = news._NEWS["one"]
+    still.run_dir.mkdir(parents=True)
+    phases: tuple[Phase, ...] = ("history", "history", "live", "live", "idle")
+    arrived = []
+    for number, phase in enumerate(phases):
+        say(state_file(still), FeedState(phase, "replay", number, 9, f"2026-01-01T00:00:0{number}", 1))
+        arrived.append(found.arrived())
+    assert arrived == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("wrong", [lambda: False, lambda: 1 / 0], ids=["not well", "not to be told"])

@@ -8,6 +8,7 @@ import duckdb
 import pandas as pd
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from financelake_assets import lake
 from financelake_assets.config import Settings
@@ -36,6 +37,18 @@ def test_pandas_reads_the_same_rows(asked_lake: Settings):
     assert isinstance(by_pandas, pd.DataFrame)
     assert by_pandas["confidence"].to_list() == ours["confidence"].to_list()
     assert (by_pandas["event_time"].to_numpy() == ours["event_time"].to_numpy()).all()
+
+
+@pytest.mark.integration
+def test_spark_sql_through_connect_reads_the_same_rows(asked_lake: Settings, spark: SparkSession):
+    folder = asked_lake.table("gold", "signals")
+    newest = DeltaTable(folder).version()
+    table = f"delta.`{folder}`"
+    found = spark.sql(f"SELECT confidence FROM {table} ORDER BY event_time").collect()  # noqa: S608
+    ours = lake.table("gold.signals", settings=asked_lake).sort("event_time").collect()["confidence"].to_list()
+    assert [row.confidence for row in found] == ours
+    before = spark.sql(f"SELECT count(*) AS rows FROM {table} VERSION AS OF {newest - 1}").collect()  # noqa: S608
+    assert before[0].rows == lake.table("gold.signals", as_of=newest - 1, settings=asked_lake).collect().height
 
 
 def test_duckdbs_own_extension_reads_the_same_rows(asked_lake: Settings):
