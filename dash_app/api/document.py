@@ -147,6 +147,7 @@ def _status() -> Schema:
         "feed": _object({"phase": _or_null(_TEXT), "progress": _or_null({"type": "number"})}),
         "tables": {"type": "array", "items": _object(table)},
         "model": {"anyOf": [_object(model), {"type": "null"}]},
+        "models": {"type": "array", "items": _object(model)},
         "problems": {"type": "array", "items": _TEXT},
     }
     return _object(fields)
