@@ -156,8 +156,9 @@ class Scorer:
         bars = self._bars_around(longest).with_changes(last)
         keys = scoring.finished(bars, last)
         # a champion that has to be loaded first holds up no other market
-        for record in sorted(models, key=lambda one: not self._is_loaded(one)):
-            self._score(record, bars, keys)
+        loaded = [record for record in models if self._is_loaded(record)]
+        for together in (loaded, *([record] for record in models if record not in loaded)):
+            self._write([self._scored(record, bars, keys) for record in together])
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
 
     def _registered(self) -> list[ModelRecord]:
@@ -172,16 +173,23 @@ class Scorer:
             self._recent = (longest_horizon, RecentBars(self._tables, extra))
         return self._recent[1]
 
-    def _score(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> None:
+    def _scored(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
+        """The rows of one market; ``None`` where none of its bars is finished."""
         own = pl.col("interval") == record.interval
         wanted = keys.filter(own)
         if wanted.is_empty():
-            return
+            return None
         series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
         forest, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
-        rows = scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC))
-        self._tables.insert(schema.PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
-        self._tables.insert(schema.SIGNALS, rows)
+        return scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC))
+
+    def _write(self, scored: Iterable[pl.DataFrame | None]) -> None:
+        """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""
+        rows = [some for some in scored if some is not None]
+        if rows:
+            whole = pl.concat(rows)
+            self._tables.insert(schema.PREDICTIONS, whole.filter(pl.col("predicted_return").is_not_null()))
+            self._tables.insert(schema.SIGNALS, whole)
 
     def _calendars(self, symbols: list[str]) -> dict[str, TradingCalendar]:
         return calendars(self._tables.scan(UNIVERSE).filter(pl.col("symbol").is_in(symbols)).collect())

@@ -51,7 +51,7 @@ def test_the_market_of_each_version_and_what_a_market_lacks_are_listed(
     daily, hourly = record("rf-1", promoted=0), record("rf-2", "1h", promoted=1)
     rows = [one.row() for one in (daily, hourly)]
     write_deltalake(MODELS.ensure(offline_lake), pa.Table.from_pylist(rows, schema=MODELS.schema), mode="append")
-    lakes.append(offline_lake, lakes.market(0, 70).with_columns(interval=pl.lit("4h")))
+    lakes.append(offline_lake, lakes.market(0, 70).with_columns(interval=pl.lit("1w")))
     assert run(monkeypatch, "model", "list") in (0, None)
     said = capsys.readouterr()
     listed = [line.split() for line in said.out.splitlines()]

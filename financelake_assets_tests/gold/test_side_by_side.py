@@ -45,18 +45,15 @@ def both(first: int, last: int) -> pl.DataFrame:
     return pl.concat([daily, shorter.cast(daily.schema)])  # type: ignore[arg-type]
 
 
-def train(lake: Settings, market: Market) -> dg.ExecuteInProcessResult:
+def train(market: Market) -> dg.ExecuteInProcessResult:
     """One training of a market, as Dagster runs it."""
-    resources: Any = {
-        "lake": (resource := LakeResource()),
-        "tables": TablesResource(lake=resource),
-        "spark": LazyPySparkResource(spark_config={"spark.remote": lake.spark_remote}),
-    }
+    lake = LakeResource()
+    resources: Any = {"lake": lake, "tables": TablesResource(lake=lake), "spark": LazyPySparkResource(spark_config={})}
     return dg.materialize([random_forest], partition_key=market.name, resources=resources)
 
 
 @pytest.fixture(scope="module")
-def trained(spark_server: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def trained(spark: SparkSession, spark_server: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A lake with a history of days and of five minutes, after a training of each."""
     lake = lakes.small(
         Settings.model_validate({"data_dir": tmp_path_factory.mktemp("both"), "spark": {"remote": spark_server}})
@@ -64,8 +61,10 @@ def trained(spark_server: str, tmp_path_factory: pytest.TempPathFactory) -> Sett
     append(lake, both(0, HISTORY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LakeResource, "settings", lake)
+        # a run ends with its process, and this process has a session that it must not leave open
+        patch.setattr(LazyPySparkResource, "spark_session", property(lambda _: spark))
         for market in (DAILY, FIVE):
-            made = train(lake, market).asset_materializations_for_node("random_forest")
+            made = train(market).asset_materializations_for_node("random_forest")
             (event,) = [one for one in made if one.asset_key == FOREST]
             assert (event.partition, event.metadata["interval"].value) == (market.name, market.interval)
     return lake
