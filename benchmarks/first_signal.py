@@ -89,7 +89,7 @@ def watch(settings: Settings, lake: subprocess.Popen[bytes], limit: float) -> di
                 sys.exit(f"`up` ended with code {lake.returncode}; reached: {steps}")
             reach("all_healthy", lambda: lake.poll() == 0)
             reach("first_bar_in_silver", lambda: rows(settings, BARS))
-            reach("first_model", lambda: registry.champion(settings))
+            reach("first_model", lambda: registry.champions(settings))
             reach("first_prediction_in_gold", lambda: rows(settings, PREDICTIONS))
             reach("first_signal_in_gold", lambda: rows(settings, SIGNALS))
             reach("first_live_signal_on_the_page", lambda: shows_a_signal(page, settings))

@@ -82,7 +82,7 @@ def main() -> None:
         settings = settings.with_own_secrets()
         symbols = [f"S{number:03}-USD" for number in range(arguments.symbols)]
         load_history(command, folder, symbols)
-        wait_for(lambda: registry.champion(settings), arguments.limit, "a model")
+        wait_for(lambda: registry.champions(settings), arguments.limit, "a model")
         print(json.dumps(measure(settings, symbols, arguments), indent=2))
     finally:
         subprocess.run([*command, "down"], check=False, stdout=sys.stderr)

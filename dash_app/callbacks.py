@@ -210,7 +210,7 @@ def _symbol_pieces(
         words=view.in_words(found),
         facts=view.facts(found),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
-        model=model_card.card(snapshot, found.symbol),
+        model=model_card.card(snapshot, found.interval, found.symbol),
         table=view.table(found) if as_table else None,
         hidden=False,
     )

@@ -29,6 +29,7 @@ def describe(repository: dg.RepositoryDefinition) -> dict[str, object]:
                 "group": graph.get(key).group_name,
                 "upstream": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
                 "kinds": sorted(graph.get(key).kinds),
+                **_partitions(graph.get(key).partitions_def),
             }
             for key in sorted(graph.get_all_asset_keys(), key=lambda key: key.to_user_string())
         },
@@ -37,6 +38,11 @@ def describe(repository: dg.RepositoryDefinition) -> dict[str, object]:
         "schedules": {item.name: item.cron_schedule for item in repository.schedule_defs},
         "sensors": {item.name: item.default_status.value for item in repository.sensor_defs},
     }
+
+
+def _partitions(found: dg.PartitionsDefinition | None) -> dict[str, object]:
+    # those of time grow by themselves
+    return {"partitions": list(found.get_partition_keys())} if isinstance(found, dg.StaticPartitionsDefinition) else {}
 
 
 def test_nothing_changes_unnoticed(repository: dg.RepositoryDefinition):

@@ -138,6 +138,7 @@ def _status() -> Schema:
         "feed": _object({"phase": or_null(TEXT), "progress": or_null({"type": "number"})}),
         "tables": {"type": "array", "items": _object(table)},
         "model": {"anyOf": [_object(model), {"type": "null"}]},
+        "models": {"type": "array", "items": _object(model)},
         "problems": {"type": "array", "items": TEXT},
     }
     return _object(fields)

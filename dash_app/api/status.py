@@ -1,4 +1,4 @@
-"""What the API says of the lake: its tables, its feed, its champion.
+"""What the API says of the lake: its tables, its feed, its champions.
 
 Input: the page's snapshot. Output: JSON. It asks no broker and no Spark; ``financelake status --json`` does.
 """
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from dash_app.data.champion import champion
+from dash_app.data.champion import champions, leading
 from dash_app.data.lake_reader import Snapshot
 
 _CHAMPION = ("model_version", "status", "verdict", "trained_at", "promoted_at", "interval", "horizon")
@@ -21,7 +21,7 @@ def status(snapshot: Snapshot) -> bytes:
 
 
 def _status(snapshot: Snapshot) -> dict[str, object]:
-    record = champion(snapshot)
+    record = leading(snapshot)
     return {
         "loaded": snapshot.loaded,
         "as_of": datetime.now(UTC),
@@ -38,5 +38,6 @@ def _status(snapshot: Snapshot) -> dict[str, object]:
             for table in snapshot.inventory.tables
         ],
         "model": None if record is None else {name: record[name] for name in _CHAMPION},
+        "models": [{name: row[name] for name in _CHAMPION} for row in champions(snapshot).values()],
         "problems": snapshot.problems,
     }

@@ -1,18 +1,22 @@
-"""The champion model and its quality, from the registry's tables.
+"""The champion of each market and its quality, from the registry's tables.
 
-Input: a ``Snapshot``. Output: the champion's record and its out-of-sample figures, each beside that of the naive
-forecast, which is the last close.
+Input: a ``Snapshot``. Output: a champion's record and its out-of-sample figures, each beside that of the naive
+forecast, which is the last close; of a market without one, how far it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from dash_app import wording
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.model.markets import Market, wanted
+from financelake_assets.model.overview import overview
+from financelake_assets.model.readiness import survey
 
 Row = dict[str, Any]
 ALL = "ALL"
@@ -31,13 +35,35 @@ class Figure:
     meaning: str
 
 
-def champion(snapshot: Snapshot) -> Row | None:
-    """The registry's row of the champion, the version that was promoted last; ``None`` before the first."""
+def champions(snapshot: Snapshot) -> dict[str, Row]:
+    """By interval, the registry's row of the champion, the version that was promoted last; the shortest bars first."""
     models = snapshot.models
     if models.is_empty():
-        return None
+        return {}
     promoted = models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at")
-    return promoted.row(-1, named=True) if not promoted.is_empty() else None
+    found = {row["interval"]: row for row in promoted.to_dicts()}
+    return {market.interval: found[market.interval] for market in wanted(snapshot.settings, map(Market, found))}
+
+
+def leading(snapshot: Snapshot) -> Row | None:
+    """The champion to tell of where one is asked for: of the settings' interval, or else the one promoted last."""
+    found = champions(snapshot)
+    last = max(found.values(), key=lambda row: row["promoted_at"], default=None)
+    return found.get(snapshot.settings.interval, last)
+
+
+def without_model(snapshot: Snapshot) -> dict[str, str]:
+    """By interval, why a market with bars has no champion and how far it is from one, in words."""
+    return snapshot.once("markets without a model", lambda: _without_model(snapshot))
+
+
+def _without_model(snapshot: Snapshot) -> dict[str, str]:
+    known, now = champions(snapshot), datetime.now(UTC)
+    frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval not in known]
+    if not frames:
+        return {}
+    found = overview([], survey(pl.concat(frames).lazy(), snapshot.settings, {}), snapshot.settings, now)
+    return {name: str(row["note"]) for name, row in found.items()}
 
 
 def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:

@@ -24,7 +24,7 @@ from dash_app.data.lag import BrokerWatcher
 from dash_app.preferences import chosen
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.schema import UNIVERSE
-from financelake_assets.config import Settings
+from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
@@ -68,6 +68,8 @@ class Snapshot:
     inventory: Inventory = field(default_factory=Inventory)
     loaded: bool = False
     seen_after: float | None = None
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    """Which markets have a model, and what a training needs."""
     overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many bars are overdue, by symbol and interval; not for a replay."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
@@ -239,7 +241,8 @@ class LakeReader:
             seen_after = _age(self._signals.view)
         views = {table.spec.full_name: table.view for table in self._tables}
         inventory = self._stocktaker.inventory
-        made = Snapshot(views, feed, inventory, loaded=True, seen_after=seen_after, overdue=overdue)
+        model = self._settings.model
+        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue)
         self._recent[made.stamp] = made
         while len(self._recent) > _KEPT_SNAPSHOTS:
             self._recent.popitem(last=False)

@@ -1,8 +1,9 @@
-"""The model view: the champion's figures, by symbol and by fold, its important features, and earlier versions."""
+"""The model view: each market's champion with its figures, by symbol and by fold, and earlier versions."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -14,8 +15,9 @@ from dash_app.charts.figures import importance, skill
 from dash_app.charts.theme import Palette
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
-from dash_app.views.model_card import card, verdict
+from dash_app.views.model_card import card, verdict, waiting
 from dash_app.views.parts import Children, plain_table
+from financelake_assets.model.markets import Market
 from financelake_assets.model.verdict import QUESTIONS
 
 _MINUTES = "%Y-%m-%d %H:%M"
@@ -37,21 +39,66 @@ def skeleton() -> html.Div:
 
 
 def page(snapshot: Snapshot, colours: Palette) -> Children:
-    """Everything about the champion."""
-    record = champion.champion(snapshot)
-    parts: Children = [html.Div(card(snapshot), className="stack")]
-    if record is None:
-        return parts
-    version = record["model_version"]
-    rows = snapshot.metrics.filter(pl.col("model_version") == version)
+    """Everything about the champions: all markets beside each other, then each market by itself."""
+    known = champion.champions(snapshot)
+    if not known:
+        return [html.Div([waiting(snapshot)], className="stack"), *_markets(snapshot)]
     return [
-        *parts,
-        *_by_symbol(rows),
-        *_by_fold(rows, colours),
+        *_markets(snapshot),
+        *(part for interval, record in known.items() for part in _market(snapshot, interval, record, colours)),
         *_calibration(snapshot, colours),
-        *_importance(record, colours),
         *_champions(snapshot),
         *_versions(snapshot),
+    ]
+
+
+def _markets(snapshot: Snapshot) -> Children:
+    """What each market's model is worth; of a market without one, why and how far it is."""
+    known, lacking = champion.champions(snapshot), champion.without_model(snapshot)
+    if not known and not lacking:
+        return []
+    body = [
+        [market.name, *_worth(snapshot, known.get(market.interval), lacking.get(market.interval, ""))]
+        for market in _ordered(known, lacking)
+    ]
+    names = ["Interval", "Model", "Verdict", "Skill", "95 % interval", "Bars judged"]
+    return [
+        html.H2("Markets", className="section"),
+        plain_table("The champion of each interval, judged on bars that it had not seen", names, body, ("Verdict",)),
+    ]
+
+
+def _ordered(*intervals: Iterable[str]) -> list[Market]:
+    return sorted({Market(interval) for some in intervals for interval in some}, key=lambda market: market.order)
+
+
+def _worth(snapshot: Snapshot, record: dict[str, Any] | None, why: str) -> list[Any]:
+    unknown = [wording.UNKNOWN] * 3
+    if record is None:
+        return [html.Span(why, className="long"), wording.UNKNOWN, *unknown]
+    row = champion.metrics(snapshot, record["model_version"])
+    version, earlier = record["model_version"], record["model_version"] in champion.of_earlier_release(snapshot)
+    words = verdict(record["verdict"], earlier=earlier)[1]
+    if row is None:
+        return [version, words, *unknown]
+    low, high = (wording.percent(row[name], 1, sign=True) for name in ("skill_low", "skill_high"))
+    return [
+        version,
+        words,
+        wording.percent(row["skill"], 2, sign=True),
+        f"{low} to {high}",
+        wording.count(row["rows"]),
+    ]
+
+
+def _market(snapshot: Snapshot, interval: str, record: dict[str, Any], colours: Palette) -> Children:
+    rows = snapshot.metrics.filter(pl.col("model_version") == record["model_version"])
+    return [
+        html.H2(f"The model of {interval} bars", className="section"),
+        html.Div(card(snapshot, interval), className="stack"),
+        *_by_symbol(rows),
+        *_by_fold(rows, colours),
+        *_importance(record, colours),
     ]
 
 
@@ -186,19 +233,21 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
 
 
 def _champions(snapshot: Snapshot) -> Children:
-    """Which version was the champion at which time."""
-    rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True).to_dicts()
-    ends, earlier = [None, *[row["promoted_at"] for row in rows]], champion.of_earlier_release(snapshot)
+    """Which version was the champion of its market at which time."""
+    rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True)
+    ends = rows.with_columns(until=pl.col("promoted_at").shift(1).over("interval"))
+    earlier = champion.of_earlier_release(snapshot)
     body: list[list[Any]] = [
         [
             row["model_version"],
+            row["interval"],
             wording.moment(row["promoted_at"], _MINUTES),
-            "in use" if end is None else wording.moment(end, _MINUTES),
+            "in use" if row["until"] is None else wording.moment(row["until"], _MINUTES),
             verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
         ]
-        for row, end in zip(rows, ends, strict=False)
+        for row in ends.to_dicts()
     ]
-    names = ["Champion", f"From ({wording.zone()})", f"Until ({wording.zone()})", "Verdict"]
+    names = ["Champion", "Interval", f"From ({wording.zone()})", f"Until ({wording.zone()})", "Verdict"]
     return [
         html.H2("Champions", className="section"),
         plain_table("Which version gave the signals", names, body, ("Verdict",)),
@@ -207,10 +256,20 @@ def _champions(snapshot: Snapshot) -> Children:
 
 def _versions(snapshot: Snapshot) -> Children:
     earlier = champion.of_earlier_release(snapshot)
-    names = ["Version", f"Trained ({wording.zone()})", "Status", "Verdict", "Bars seen", "Silver version", "Why"]
+    names = [
+        "Version",
+        "Interval",
+        f"Trained ({wording.zone()})",
+        "Status",
+        "Verdict",
+        "Bars seen",
+        "Silver version",
+        "Why",
+    ]
     body = [
         [
             row["model_version"],
+            row["interval"],
             wording.moment(row["trained_at"], _MINUTES),
             row["status"] or wording.UNKNOWN,
             verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],

@@ -1,4 +1,4 @@
-"""The model's card: description, quality beside the naive forecast, and the verdict in words."""
+"""A model's card: description, quality beside the naive forecast, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def verdict(word: str | None, *, earlier: bool = False) -> tuple[str, str]:
     return _VERDICTS.get(word or "", ("same", word or "No verdict"))
 
 
-def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
-    """The champion's figures over all symbols or one; a notice if there is no champion."""
-    record = champion.champion(snapshot)
+def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Children:
+    """The figures of a market's champion over all symbols or one; a notice if it has no champion."""
+    record = champion.champions(snapshot).get(interval)
     if record is None:
-        return [_waiting(snapshot)]
+        return [waiting(snapshot, interval)]
     row = champion.metrics(snapshot, record["model_version"], symbol)
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
@@ -58,9 +58,9 @@ def card(snapshot: Snapshot, symbol: str = champion.ALL) -> Children:
         html.P(meaning, className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
         html.P(
-            f"Random forest {record['model_version']}, {trained} on {wording.count(record['silver_rows'])} bars "
-            f"(silver version {record['silver_version']}); evaluated on {wording.count(row['rows'])} later bars of "
-            f"{scope} that it had not seen.",
+            f"Random forest {record['model_version']} of {interval} bars, {trained} on "
+            f"{wording.count(record['silver_rows'])} bars (silver version {record['silver_version']}); evaluated on "
+            f"{wording.count(row['rows'])} later bars of {scope} that it had not seen.",
             className="fine",
         ),
     ]
@@ -78,14 +78,18 @@ def _figure(one: champion.Figure) -> html.Div:
     )
 
 
-def _waiting(snapshot: Snapshot) -> html.Div:
+def waiting(snapshot: Snapshot, interval: str | None = None) -> html.Div:
+    """Why a market has no champion, and how far it is; without an interval, why the lake has none at all."""
     if snapshot.bars.state != "ready":
         return notice("No model yet", "The lake trains a model when there are enough bars.")
+    if interval is not None:
+        why = champion.without_model(snapshot).get(interval, "no bars have come")
+        return notice(f"No model of {interval} bars", f"{why[0].upper()}{why[1:]}.")
     rows = wording.count(snapshot.bars.rows)
     if snapshot.models.height:
         return notice("No champion", "There are trained models, but none is in use: no predictions, no signals.")
     return notice(
-        "The model is being trained",
-        f"{rows} bars have arrived. The lake trains a first random forest when the history is loaded, and evaluates "
-        "it on unseen bars.",
+        "The models are being trained",
+        f"{rows} bars have arrived. The lake trains a first random forest for each interval when its history is "
+        "loaded, and evaluates it on unseen bars.",
     )

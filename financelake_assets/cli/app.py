@@ -180,12 +180,21 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def train(as_json: Json = False) -> None:
-    """Train a model now, as a Dagster run of this lake, and show its quality."""
+def train(
+    interval: Annotated[
+        str | None,
+        typer.Option(help="Learn from these bars, such as 5m; else from those of FINANCELAKE_MODEL__INTERVAL."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model of one interval now, as a Dagster run of this lake, and show its quality."""
+    from financelake_assets.model import markets
     from financelake_assets.operations.train_now import train_now
 
+    settings = get_settings()
+    market = markets.named(settings.model.interval if interval is None else interval)
     with err.status("training") as spinner:
-        record = train_now(get_settings(), spinner.update)
+        record = train_now(settings, market, spinner.update)
     if as_json:
         print_json(record)
     else:

@@ -32,7 +32,7 @@ _SHOWN = (
 
 def backtest(
     version: Annotated[
-        str | None, typer.Argument(help="A version of `financelake model list`; else the champion.")
+        str | None, typer.Argument(help="A version of `financelake model list`; else the daily champion.")
     ] = None,
     symbol: Annotated[str | None, typer.Option(help="Trade this symbol alone; gold's tables stay as they are.")] = None,
     report: Annotated[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -18,20 +19,23 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 @app.command("list")
 def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """Show every trained version, the oldest first."""
+    """Show every trained version, the oldest first, and how each market of the lake stands."""
     from financelake_assets.cli.console import print_json
+    from financelake_assets.cli.show import show_markets
+    from financelake_assets.model import overview
 
     found = versions()
     if as_json:
         print_json(found)
         return
-    table = Table("version", "status", "verdict", "silver", "trained", "why")
+    table = Table("version", "market", "status", "verdict", "silver", "trained", "why")
+    shown = ("model_version", "interval", "status", "verdict", "silver_version")
     for row in found:
-        table.add_row(
-            *(str(row[name]) for name in ("model_version", "status", "verdict", "silver_version")), *_rest(row)
-        )
+        table.add_row(*(str(row[name]) for name in shown), *_rest(row))
     out.print(table)
-    err.print(state(found, get_settings().model.max_age_days))
+    markets = overview.of_lake(get_settings(), datetime.now(UTC))
+    show_markets(out, markets)
+    err.print(state(markets))
 
 
 @app.command()
@@ -39,7 +43,7 @@ def rollback(
     version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")],
     reason: Annotated[str, typer.Option(help="The reason, stored in the registry.")] = "rolled back by hand",
 ) -> None:
-    """Make an earlier version the champion; the gold query uses it from its next batch on."""
+    """Make an earlier version the champion of its market; the gold query uses it from its next batch on."""
     from financelake_assets.model import registry
     from financelake_assets.model.artifacts import ArtifactError
 
@@ -47,7 +51,7 @@ def rollback(
         record = registry.promote(get_settings(), version, reason)
     except ArtifactError as error:
         raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train a new model.") from error
-    out.print(f"{record.model_version} is the champion")
+    out.print(f"{record.model_version} is the champion of {record.market.name}")
 
 
 @app.command()
@@ -118,18 +122,11 @@ def versions() -> list[dict[str, Any]]:
     ]
 
 
-def state(found: list[dict[str, Any]], max_age_days: float) -> str:
-    """What the versions mean for signals, in one sentence."""
-    champion = next((row for row in found if row["status"] == "champion"), None)
-    if champion is None:
-        return "No champion: there are no signals until you train a model (`financelake train`)."
-    age = datetime.now(UTC) - datetime.fromisoformat(champion["trained_at"])
-    if age > timedelta(days=max_age_days):
-        return (
-            f"The champion is {age.days} days old, more than {max_age_days:g}: every signal is HOLD (model_expired). "
-            "Train a new model: `financelake train`."
-        )
-    return f"{champion['model_version']} is the champion; `financelake model rollback VERSION` makes another one it."
+def state(markets: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the markets mean for signals, in one sentence."""
+    if all(row["model_version"] is None for row in markets.values()):
+        return "No champion: there are no signals until a model is trained, by itself or with `financelake train`."
+    return "`financelake model rollback VERSION` makes another version the champion of its market."
 
 
 def _rest(row: dict[str, Any]) -> tuple[str, str]:

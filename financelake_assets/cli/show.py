@@ -24,6 +24,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     _show_topics(console, found["topics"])
     _show_streams(console, found["streams"])
     _show_tables(console, found["tables"])
+    show_markets(console, found["markets"])
     for part in ("feed", "published", "ledger", "model"):
         console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
     console.print(f"[bold]alerts[/bold]  {escape(_alerts(found['alerts']))}")
@@ -94,6 +95,18 @@ def _show_tables(console: Console, tables: dict[str, Any]) -> None:
         else:
             table.add_row(name, *(_text(facts[key]) for key in ("rows", "version", "newest_event_time")))
     console.print(table)
+
+
+def show_markets(console: Console, markets: dict[str, Any]) -> None:
+    """Print each market with its champion, or with the reason why it has none."""
+    if "error" in markets:
+        console.print(f"[bold]markets[/bold]  [red]{escape(markets['error'])}[/red]")
+        return
+    table = _table("market", "bars", "champion", "verdict", "state")
+    for name, row in markets.items():
+        table.add_row(name, f"{row['bars']:,}", *(_text(row[key]) for key in ("model_version", "verdict", "note")))
+    if markets:
+        console.print(table)
 
 
 def _alerts(found: dict[str, Any]) -> str:

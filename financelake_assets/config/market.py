@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from financelake_assets.config.group import Group
+from financelake_assets.intervals import BAR_LENGTHS, canonical
 
 AssetClass = Literal["stock", "crypto", "commodity"]
 ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
@@ -32,16 +33,23 @@ class FeedSettings(Group):
 
 
 _OF_JUDGING = (
+    *("intervals", "skipped_intervals"),
     *("folds", "holdout_fraction", "holdout_since", "coverage"),
     *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
 )
 
 
 class ModelSettings(Group):
-    """The random forest. Chosen inside the training period (docs/decisions/0003-model-choices.md)."""
+    """The random forest, one for each market. Chosen in the training period (docs/decisions/0003-model-choices.md)."""
 
     symbols: tuple[str, ...] = Field((), description="learn from these symbols alone; empty is all")
-    interval: str = Field("1d", description="the bars that the model learns from")
+    intervals: tuple[str, ...] = Field(
+        (), description="have a model for these intervals alone; empty is every interval with enough labelled bars"
+    )
+    skipped_intervals: tuple[str, ...] = Field(
+        (), description="have no model for these intervals: no training, and no new signals of an earlier model"
+    )
+    interval: str = Field("1d", description="the bars that `financelake train` learns from unless it names others")
     horizon: int = Field(1, ge=1, description="how many bars ahead a prediction looks")
     trees: int = Field(40, ge=1)
     depth: int = Field(6, ge=1, le=20)
@@ -59,12 +67,24 @@ class ModelSettings(Group):
         {}, description="by symbol, the day from which on nothing was looked at when settings were chosen: its cut-off"
     )
     coverage: float = Field(0.8, gt=0, lt=1, description="nominal coverage of the prediction interval")
-    min_rows: int = Field(500, ge=50, description="fewer labelled rows than this train no model")
-    retrain_rows: int = Field(5_000, ge=100, description="new silver rows since the last training that start the next")
+    min_rows: int = Field(500, ge=50, description="an interval with fewer labelled bars than this gets no model")
+    retrain_rows: int = Field(
+        5_000, ge=100, description="new bars of an interval since its last training that start the next"
+    )
     retrain_days: float | None = Field(
         None, gt=0, description="age of the newest model at which the next training starts; unset is max_age_days / 3"
     )
     max_age_days: float = Field(90, gt=0, description="older champions give no signals")
+
+    @field_validator("intervals", "skipped_intervals")
+    @classmethod
+    def _are_of_bars(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_of_bars(one) for one in value)
+
+    @field_validator("interval")
+    @classmethod
+    def _is_of_bars(cls, value: str) -> str:
+        return _of_bars(value)
 
     @model_validator(mode="after")
     def _trains_before_the_champion_expires(self) -> Self:
@@ -76,6 +96,10 @@ class ModelSettings(Group):
     def trains_after_days(self) -> float:
         """Age of the newest model at which the next training starts, however few bars are new."""
         return self.max_age_days / 3 if self.retrain_days is None else self.retrain_days
+
+    def has_model(self, interval: str) -> bool:
+        """Whether the settings want a model for an interval."""
+        return interval not in self.skipped_intervals and (not self.intervals or interval in self.intervals)
 
     def of_the_forest(self) -> dict[str, Any]:
         """What decides what a version predicts, as plain values: not when and how it is judged."""
@@ -135,6 +159,13 @@ class PortfolioSettings(Group):
         20, ge=1, description="a position in a symbol without a bar for so many steps is closed at its last price"
     )
     seed: int = Field(20_002, description="of the control that trades when the signals do, in random directions")
+
+
+def _of_bars(interval: str) -> str:
+    found = canonical(interval)
+    if found is None or found not in BAR_LENGTHS:
+        raise ValueError(f"{interval!r} is no interval of bars; there are {', '.join(BAR_LENGTHS)}")
+    return found
 
 
 def execution_costs(signals: SignalSettings, portfolio: PortfolioSettings) -> dict[str, float]:

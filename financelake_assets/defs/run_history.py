@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from financelake_assets.operations.decisions import PARTITION_TAG
+
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -25,9 +27,10 @@ class RunHistory:
     seconds_since_failure: float
 
 
-def of_job(instance: dg.DagsterInstance, job: str) -> RunHistory:
-    """Read the newest twenty runs of a job."""
-    runs = instance.get_run_records(dg.RunsFilter(job_name=job), limit=20)
+def of_job(instance: dg.DagsterInstance, job: str, partition: str | None = None) -> RunHistory:
+    """Read the newest twenty runs of a job, or of one of its partitions."""
+    tags = {} if partition is None else {PARTITION_TAG: partition}
+    runs = instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=20)
     failures = 0
     for run in runs:  # newest first
         if run.dagster_run.status != dg.DagsterRunStatus.FAILURE:

@@ -1,14 +1,15 @@
-"""Back-fill of gold: score past bars that lack a prediction or a signal, with a model that was not trained on them.
+"""Past bars of gold: score those that lack a prediction or a signal, with a model that was not trained on them.
 
 Input: a period of event time. Output: the missing rows of gold.predictions, gold.signals and gold.scorecard, for
 example after a loss or for bars that arrived while no query ran. It never rewrites existing rows, and a second call
 changes nothing. ``as_of`` of such a row is the time of the back-fill, which may be after the outcome. As for every
-prediction, it is out of sample because the model was not trained on the bar.
+prediction, it is out of sample because the model was not trained on the bar. A market's first champion also scores the
+bars whose outcome was still to come when it was trained: otherwise a file of history would get no signal at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ import polars as pl
 
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
+from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import recording, scoring
 from financelake_assets.gold.recent import time_before
@@ -53,13 +55,58 @@ def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
     known = calendars(tables.scan(UNIVERSE).collect())
     predictions = signals = 0
     for record, bars, wanted in _by_version(tables, start, end):
-        forest, now = registry.load_forest(settings, record), datetime.now(UTC)
-        rows = scoring.score_bars(settings, bars, wanted, forest, record, known, now)
-        predictions += tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
-        signals += tables.insert(SIGNALS, rows)
+        made, decided = _scored(tables, record, bars, wanted, known)
+        predictions, signals = predictions + made, signals + decided
     matured = recording.unscored(settings, tables.newest(BARS).version())
     inside = pl.col("event_time").is_between(start, end, closed="left")
     return Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+
+
+def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
+    """Score the bars of a market that its first champion learnt no label of: the newest of each series.
+
+    Their outcome was not known at the training, or they came during it. Bars that silver writes later are the gold
+    query's. A bar with a signal keeps it, so a second call changes nothing.
+
+    Args:
+        settings: the lake.
+        record: the market's only version.
+
+    Raises:
+        ArtifactError: the files of the model differ from the registered hashes.
+    """
+    tables = OpenTables(settings)
+    own = pl.col("interval") == record.interval
+    learnt_to = pl.col("symbol").replace_strict(
+        record.learnt_until, default=None, return_dtype=pl.Datetime("us", "UTC")
+    )
+    open_bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to)).select(BAR_KEY)
+    decided = tables.scan(SIGNALS).filter(own).select(BAR_KEY)
+    wanted = open_bars.join(decided, on=BAR_KEY, how="anti").collect()
+    before = time_before(record.interval, scoring.bars_before(settings))
+    bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to - before)).collect().sort(BAR_KEY)
+    keys = scoring.finished(bars, wanted)
+    if keys.is_empty():
+        return Repaired()
+    predictions, signals = _scored(tables, record, bars, keys, calendars(tables.scan(UNIVERSE).collect()))
+    # bars that came while the model was trained may be outcomes already, and no batch looks at them again
+    matured = recording.unscored(settings, tables.newest(BARS).version())
+    own_outcomes = matured.filter(pl.col("model_version") == record.model_version)
+    return Repaired(predictions, signals, tables.insert(SCORECARD, own_outcomes))
+
+
+def _scored(
+    tables: OpenTables,
+    record: ModelRecord,
+    bars: pl.DataFrame,
+    wanted: pl.DataFrame,
+    known: Mapping[str, TradingCalendar],
+) -> tuple[int, int]:
+    """Insert predictions and signals of bars; how many of each were new."""
+    forest, now = registry.load_forest(tables.settings, record), datetime.now(UTC)
+    rows = scoring.score_bars(tables.settings, bars, wanted, forest, record, known, now)
+    predictions = tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
+    return predictions, tables.insert(SIGNALS, rows)
 
 
 def _by_version(

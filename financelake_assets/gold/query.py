@@ -2,15 +2,15 @@
 
 Input: silver's commits. Output: one prediction and one signal for each bar and model version, written when the bar is
 finished and never rewritten, and the outcomes of predictions whose horizon has passed. Every write is idempotent, so a
-repeated micro-batch changes nothing. No model scores a bar that it was trained on: every prediction is out of sample. A
-new champion takes over at the first batch after its training data. Spark follows silver, stores the position and
-restarts failed batches. The rest runs outside Spark, because one Spark job takes longer than all other steps
-together.
+repeated micro-batch changes nothing. Each market has a champion of its own. No model scores a bar that it was trained
+on: every prediction is out of sample. A new champion takes over at the first batch after its training data. Spark
+follows silver, stores the position and restarts failed batches. The rest runs outside Spark, because one Spark job
+takes longer than all other steps together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
-from financelake_assets.config import Settings
+from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import recording, schema, scoring, source
 from financelake_assets.gold import silver_changes as feed
@@ -31,6 +31,7 @@ from financelake_assets.gold.source import SilverVersions
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
 from financelake_assets.model import registry
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.silver.schema import BARS
@@ -53,41 +54,55 @@ class NoChampionError(FinanceLakeError, LookupError):
 
 
 def waits_for(settings: Settings) -> str | None:
-    """What the query waits for before it can start; ``None`` when it can start."""
-    champion = registry.champion(settings)
-    if champion is None:
+    """What the query waits for before it can start; ``None`` when it can start: one champion is enough."""
+    champions = list(registry.champions(settings).values())
+    if not champions:
         return "a champion model: none is trained yet"
-    if champion.outdated:
-        return f"a champion of this release: {champion.model_version} is of an earlier release; a training is due"
+    first = _first(champions)
+    if first is None:
+        names = ", ".join(champion.model_version for champion in champions)
+        return f"a champion of this release: of an earlier release are {names}; a training is due"
     silver = BARS.open(settings)
-    if silver is None or silver.version() <= champion.silver_version:
-        return f"a bar that is later than the training data of {champion.model_version}"
+    if silver is None or silver.version() <= first.silver_version:
+        return f"a bar that is later than the training data of {first.model_version}"
     return None
 
 
+def _first(champions: Iterable[ModelRecord]) -> ModelRecord | None:
+    """Of the champions that this release can score with, the one whose training data end first."""
+    usable = [champion for champion in champions if not champion.outdated]
+    return min(usable, key=lambda champion: champion.silver_version, default=None)
+
+
+def first_version(settings: Settings) -> int | None:
+    """The first version of silver that a query without a checkpoint scores; ``None`` without a champion."""
+    first = _first(registry.champions(settings).values())
+    return None if first is None else first.silver_version + 1
+
+
 def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
-    """Start the gold query from its checkpoint or, without one, after the champion's training data.
+    """Start the gold query from its checkpoint or, without one, after the training data of the earliest champion.
 
     Raises:
         NoChampionError: no model, or nothing to score yet; the message says which.
         CheckpointError: the checkpoint is damaged or belongs to another table.
     """
     lacking = waits_for(settings)
-    champion = registry.champion(settings)
-    if lacking or champion is None:
+    first = first_version(settings)
+    if lacking or first is None:
         raise NoChampionError(f"the gold query waits for {lacking}")
     for table in TABLES:
         table.ensure(settings)
-    checkpoint, first_version = Path(settings.checkpoint(QUERY)), champion.silver_version + 1
+    checkpoint = Path(settings.checkpoint(QUERY))
     feed.refuse_other_table(checkpoint, BARS.ensure(settings))
     spark.dataSource.register(SilverVersions)
     commits = (
         spark.readStream.format(SilverVersions.name())
         .option(source.LAKE, settings.without_secrets())
-        .option(source.FIRST_VERSION, first_version)  # used only without a checkpoint
+        .option(source.FIRST_VERSION, first)  # used only without a checkpoint
         .load()
     )
-    return start_query(commits, QUERY, settings, batch_writer(settings, first_version))
+    return start_query(commits, QUERY, settings, batch_writer(settings, first))
 
 
 def batch_writer(settings: Settings, first_version: int) -> WriteBatch:
@@ -116,7 +131,7 @@ class Scorer:
         self._settings = settings
         self._tables = OpenTables(settings)
         self._recent: tuple[int, RecentBars] | None = None
-        self._forest: tuple[str, Forest] | None = None
+        self._forests: dict[Market, tuple[str, Forest]] = {}
         self._versions: tuple[int, list[ModelRecord]] | None = None
 
     def write_batch(self, committed: feed.Versions) -> None:
@@ -127,21 +142,23 @@ class Scorer:
 
         Raises:
             NoChampionError: the registry is empty, though the query started with a champion.
-            ArtifactError: the files of the model differ from the registered hashes.
+            ArtifactError: the files of a model differ from the registered hashes; other markets are scored before.
         """
         changed = feed.changes(self._tables.newest(BARS), committed)
         if changed.is_empty():
             return
         versions = self._registered()
-        record = model_for(versions, int(changed[feed.COMMIT].min()))  # type: ignore[arg-type]
+        models = models_for(versions, changed, self._settings.model)
         last = _of_models(changed, versions).unique(BAR_KEY, keep="last", maintain_order=True)
         if last.is_empty():
             return
         longest = max((version.horizon for version in versions), default=1)
         bars = self._bars_around(longest).with_changes(last)
         keys = scoring.finished(bars, last)
-        if record is not None:
-            self._score(record, bars, keys)
+        # a champion that has to be loaded first holds up no other market
+        loaded = [record for record in models if self._is_loaded(record)]
+        for together in (loaded, *([record] for record in models if record not in loaded)):
+            self._write([self._scored(record, bars, keys) for record in together])
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
 
     def _registered(self) -> list[ModelRecord]:
@@ -156,24 +173,35 @@ class Scorer:
             self._recent = (longest_horizon, RecentBars(self._tables, extra))
         return self._recent[1]
 
-    def _score(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> None:
+    def _scored(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
+        """The rows of one market; ``None`` where none of its bars is finished."""
         own = pl.col("interval") == record.interval
         wanted = keys.filter(own)
         if wanted.is_empty():
-            return
+            return None
         series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
         forest, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
-        rows = scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC))
-        self._tables.insert(schema.PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
-        self._tables.insert(schema.SIGNALS, rows)
+        return scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC))
+
+    def _write(self, scored: Iterable[pl.DataFrame | None]) -> None:
+        """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""
+        rows = [some for some in scored if some is not None]
+        if rows:
+            whole = pl.concat(rows)
+            self._tables.insert(schema.PREDICTIONS, whole.filter(pl.col("predicted_return").is_not_null()))
+            self._tables.insert(schema.SIGNALS, whole)
 
     def _calendars(self, symbols: list[str]) -> dict[str, TradingCalendar]:
         return calendars(self._tables.scan(UNIVERSE).filter(pl.col("symbol").is_in(symbols)).collect())
 
+    def _is_loaded(self, record: ModelRecord) -> bool:
+        known = self._forests.get(record.market)
+        return known is not None and known[0] == record.model_version
+
     def _loaded(self, record: ModelRecord) -> Forest:
-        if self._forest is None or self._forest[0] != record.model_version:
-            self._forest = (record.model_version, registry.load_forest(self._settings, record))
-        return self._forest[1]
+        if not self._is_loaded(record):
+            self._forests[record.market] = (record.model_version, registry.load_forest(self._settings, record))
+        return self._forests[record.market][1]
 
 
 def _of_models(changed: pl.DataFrame, versions: Sequence[ModelRecord]) -> pl.DataFrame:
@@ -181,20 +209,35 @@ def _of_models(changed: pl.DataFrame, versions: Sequence[ModelRecord]) -> pl.Dat
     return changed.filter(pl.col("interval").is_in({version.interval for version in versions} & BAR_LENGTHS.keys()))
 
 
-def model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelRecord | None:
-    """The last promoted version that was not trained on a commit of silver; ``None`` when all versions were.
+def models_for(versions: Sequence[ModelRecord], changed: pl.DataFrame, settings: ModelSettings) -> list[ModelRecord]:
+    """The version that scores each market's changed bars; no market's model depends on another market's commits.
+
+    A market has none where the settings want none, where all its versions were trained on one of the commits, or where
+    an earlier release made the one that would be used: its next champion is of this release, and a training is due.
 
     Args:
         versions: the registered versions.
-        commit_version: the Delta version of silver that wrote the bars.
+        changed: see ``silver_changes.changes``.
+        settings: which markets have a model.
 
     Raises:
         NoChampionError: no version was ever promoted.
     """
+    if all(version.promoted_at is None for version in versions):
+        raise NoChampionError("the champion model is missing; train a model or roll back to an earlier version")
+    firsts = changed.group_by("interval").agg(pl.col(feed.COMMIT).min())
+    found = (
+        _model_for([version for version in versions if version.interval == interval], int(first))
+        for interval, first in firsts.sort("interval").iter_rows()
+        if settings.has_model(interval)
+    )
+    return [record for record in found if record is not None and not record.outdated]
+
+
+def _model_for(versions: Sequence[ModelRecord], commit_version: int) -> ModelRecord | None:
+    """The last promoted of a market's versions that was not trained on a commit of silver."""
     promoted = sorted(
         (version for version in versions if version.promoted_at is not None),
         key=lambda version: version.promoted_at or version.trained_at,
     )
-    if not promoted:
-        raise NoChampionError("the champion model is missing; train a model or roll back to an earlier version")
     return next((version for version in reversed(promoted) if version.silver_version < commit_version), None)

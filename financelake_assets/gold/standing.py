@@ -67,8 +67,7 @@ class Standing:
     def _performance(self) -> list[TableSpec]:
         equity = self._tables.scan(EQUITY).drop("book").collect()
         trades = self._tables.scan(TRADES).collect()
-        record = registry.champion(self._settings)
-        if record is not None:
+        for record in registry.champions(self._settings).values():
             # rules for signals and positions that were changed after the training are another strategy
             trained = ModelSettings.model_validate(record.parameters)
             trials.note(self._settings, trials.strategy_trial(trained, self._settings))

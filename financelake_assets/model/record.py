@@ -10,6 +10,7 @@ from typing import Any
 
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
+from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODELS
 from financelake_assets.model.verdict import Verdict
 
@@ -49,6 +50,11 @@ class ModelRecord:
     calibration: Calibration
     manifest_sha256: str
     promoted_at: datetime | None
+
+    @property
+    def market(self) -> Market:
+        """The market that it predicts; a version of an earlier release has one too."""
+        return Market(self.interval)
 
     def learnt_of(self, symbol: str) -> datetime | None:
         """Until when it learnt of a symbol; ``None`` for one that it did not learn of.

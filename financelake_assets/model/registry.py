@@ -1,8 +1,8 @@
 """The model registry: versions in gold.models, their metrics in gold.model_metrics, their files in the models folder.
 
-Input: the result of ``train``. Output: a ``ModelRecord``, and at any time at most one champion: the version that was
-promoted last. A version is visible only when its files and metrics are complete. If two processes of one machine write,
-the second waits; a reader never waits.
+Input: the result of ``train``. Output: a ``ModelRecord``, and at any time at most one champion of each market: its
+version that was promoted last. A version is visible only when its files and metrics are complete. If two processes of
+one machine write, the second waits; a reader never waits.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
 from financelake_assets.model import artifacts, forest, judgement, metrics, trials
 from financelake_assets.model.card import model_card
+from financelake_assets.model.champions import champions_of, serving, with_status
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.markets import Market
 from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
@@ -51,15 +53,14 @@ class UnknownVersionError(FinanceLakeError, LookupError):
     """The registry has no such version."""
 
 
-def champion(settings: Settings) -> ModelRecord | None:
-    """The version whose predictions are used; ``None`` before the first training."""
-    return champion_of(versions(settings))
+def champion(settings: Settings, market: Market) -> ModelRecord | None:
+    """The version whose predictions of a market are used; ``None`` before its first training."""
+    return champions_of(versions(settings)).get(market)
 
 
-def champion_of(records: list[ModelRecord]) -> ModelRecord | None:
-    """The champion among versions: the one that was promoted last."""
-    promoted = [record for record in records if record.promoted_at is not None]
-    return max(promoted, key=lambda record: record.promoted_at or record.trained_at, default=None)
+def champions(settings: Settings) -> dict[Market, ModelRecord]:
+    """The champions of the markets that the settings want a model for, that of the shortest bars first."""
+    return serving(versions(settings), settings.model)
 
 
 def versions(settings: Settings) -> list[ModelRecord]:
@@ -68,7 +69,7 @@ def versions(settings: Settings) -> list[ModelRecord]:
     if table is None:
         return []
     rows = pl.scan_delta(table).sort("trained_at").collect().to_dicts()
-    return [ModelRecord.parse(row) for row in rows]
+    return with_status([ModelRecord.parse(row) for row in rows])
 
 
 def get(settings: Settings, version: str) -> ModelRecord:
@@ -145,29 +146,29 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
         ) from error
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
-    again, rows = refit(read_silver(spark, settings, record.silver_version, parameters.interval), parameters)
+    again, rows = refit(read_silver(spark, settings, record.silver_version, record.market), parameters)
     both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
 
 
-def read_silver(spark: SparkSession, settings: Settings, version: int, interval: str) -> DataFrame:
-    """Silver's bars of an interval at a Delta version."""
+def read_silver(spark: SparkSession, settings: Settings, version: int, market: Market) -> DataFrame:
+    """Silver's bars of a market at a Delta version."""
     bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(settings))
-    return bars.where(F.col("interval") == interval)
+    return bars.where(F.col("interval") == market.interval)
 
 
 def save(settings: Settings, trained: Trained) -> ModelRecord:
-    """Register a trained version: files, then metrics, then the version as champion or challenger, with the reason."""
+    """Register a trained version: files, then metrics, then the version as champion or challenger of its market."""
     now = datetime.now(UTC)
     version = f"rf-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
     digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
     with _writing(settings):
-        current = champion(settings)
+        current = champion(settings, Market(trained.settings.interval))
         decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
         _note_trial(settings, trained)
         count = trials.tried(settings).count
-        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained.silver_version), count)
+        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained), count)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _keep_walk(settings, version, trained.walked)
         _append(settings, MODELS, [record.row()])
@@ -177,7 +178,7 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
 
 
 def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
-    """Make a version the champion by hand, for example to roll back.
+    """Make a version the champion of its market by hand, for example to roll back.
 
     Raises:
         UnknownVersionError: it was never registered.
@@ -186,7 +187,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
     with _writing(settings):
         record = get(settings, version)
         artifacts.verify(settings.models_dir, version, record.manifest_sha256)
-        current = champion(settings)
+        current = champion(settings, record.market)
         now = datetime.now(UTC)
         MODELS.ensure(settings).update(
             predicate=f"model_version = '{version}'",
@@ -206,6 +207,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
     """The facts of a version to show, as plain values."""
     return {
         "model_version": record.model_version,
+        "interval": record.interval,
         "status": f"{record.status}: {record.status_reason}",
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,
@@ -303,20 +305,17 @@ def _reliability(trained: Trained) -> list[dict[str, float]]:
     return [asdict(one) for one in metrics.reliability(rows["probability_up"].to_numpy(), happened, interval)]
 
 
-def _silver_rows(settings: Settings, version: int) -> int:
-    """All rows of silver at a version, of any interval: the next training is due after enough rows more."""
-    table = BARS.ensure(settings)
-    table.load_as_version(version)
-    added = pa.table(table.get_add_actions(flatten=True))
-    return sum(added["num_records"].to_pylist())
+def _silver_rows(settings: Settings, trained: Trained) -> int:
+    """The bars of the market in silver at the training; a version of an earlier release has those of all intervals."""
+    own = BARS.scan(settings, trained.silver_version).filter(pl.col("interval") == trained.settings.interval)
+    return int(own.select(pl.len()).collect().item())
 
 
 def _keep_walk(settings: Settings, version: str, walked: pl.DataFrame) -> None:
     """Write what the version forecast out of sample, and delete that of versions which are older than those kept."""
     known = versions(settings)
     kept = {record.model_version for record in known[-_WALKS_KEPT:]}
-    if (current := champion_of(known)) is not None:
-        kept.add(current.model_version)
+    kept |= {record.model_version for record in champions_of(known).values()}
     table = WALK_FORWARD.ensure(settings)
     rows = walked.with_columns(pl.lit(version).alias("model_version"), pl.col(pl.Float64).fill_nan(None))
     source = rows.select(WALK_FORWARD.schema.names).to_arrow().cast(WALK_FORWARD.schema)

@@ -36,22 +36,22 @@ class LakeFacts:
 
     ``streams``: failures by query. ``broker``: why the broker does not answer, or ``None``. ``lag``: messages that are
     not yet in silver; ``silver_idle_seconds``: time since silver last committed. ``unbalanced``: messages that the
-    ledger cannot account for. ``champion_age_days``: ``None`` without a champion. ``drift``: the verdict of the
-    champion's last check, or ``None``. ``failed_checks``: the description of each failed check, by
-    ``layer/table/check``. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was halted, or
-    ``None``. ``clock``: how the clock was set in the last day, or ``None``. ``unknown``: the errors of the facts that
-    could not be found out, by name.
+    ledger cannot account for. ``champion_age_days``: of each market's champion, by market. ``drift``: the verdicts of
+    the champions' last checks, by market, where they found a drift. ``failed_checks``: the description of each failed
+    check, by ``layer/table/check``. ``failed_runs``: job names by run id. ``kill_switch``: why the portfolio was
+    halted, or ``None``. ``clock``: how the clock was set in the last day, or ``None``. ``unknown``: the errors of the
+    facts that could not be found out, by name.
     """
 
     streams: Mapping[str, StreamFacts]
     lag: int
     silver_idle_seconds: float
     unbalanced: int
-    champion_age_days: float | None
+    champion_age_days: Mapping[str, float]
     failed_runs: Mapping[str, str]
     kill_switch: str | None = None
     broker: str | None = None
-    drift: str | None = None
+    drift: Mapping[str, str] = field(default_factory=dict)
     failed_checks: Mapping[str, str] = field(default_factory=dict)
     clock: str | None = None
     unknown: Mapping[str, str] = field(default_factory=dict)
@@ -78,13 +78,19 @@ def conditions(facts: LakeFacts, settings: AlertSettings, max_age_days: float) -
     if facts.unbalanced:
         text = f"{facts.unbalanced} messages are neither in silver, nor duplicates, nor in quarantine."
         found.append(Alert("silver/ledger", "The ledger does not balance", text))
-    if facts.champion_age_days is not None and facts.champion_age_days > max_age_days:
-        text = f"It is {facts.champion_age_days:.0f} days old; the limit is {max_age_days:g}. All signals are HOLD."
-        found.append(Alert("model/expired", "The champion has expired", text))
-    if facts.drift:
-        found.append(
-            Alert("model/drift", "The champion has drifted", f"{facts.drift}. The next training is due sooner.")
+    found += [
+        Alert(
+            f"model/expired/{market}",
+            f"The champion of {market} has expired",
+            f"It is {age:.0f} days old; the limit is {max_age_days:g}. All its signals are HOLD.",
         )
+        for market, age in facts.champion_age_days.items()
+        if age > max_age_days
+    ]
+    found += [
+        Alert(f"model/drift/{market}", f"The champion of {market} has drifted", f"{why}. Its next training is sooner.")
+        for market, why in facts.drift.items()
+    ]
     if facts.kill_switch:
         found.append(Alert("portfolio/kill_switch", "The paper portfolio was halted", facts.kill_switch))
     if facts.clock:

@@ -5,6 +5,8 @@ Input: offsets, counts and times. Output: what changed or is due, with the reaso
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from financelake_assets.bronze.offsets import Offsets, Watermarks
@@ -12,6 +14,9 @@ from financelake_assets.config import ModelSettings, StreamSettings
 
 TRAIN_JOB = "train_model"
 """Name of the job that trains: Dagster defines it, and ``financelake train`` launches it."""
+
+PARTITION_TAG = "dagster/partition"
+"""The tag of a run that names its partition: of a training, the market."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +53,39 @@ def arrivals(seen: Offsets, now: Watermarks) -> Arrivals:
 
 @dataclass(frozen=True)
 class LakeState:
-    """The facts for the decision to train.
+    """The facts for the decision to train that are the same for every market.
 
-    ``lag``: messages that are not yet in silver. ``trained_rows``: silver rows at the training of the newest version,
-    promoted or not, ``None`` without a version; ``trained_days``: how many days ago that was.
-    ``drift``: why the champion's last check wants a new model; ``None`` if it does not.
-    ``outdated``: an earlier release made the champion, and this release cannot score with it.
-    ``failures``: failed trainings since the last success; the last one was ``seconds_since_failure`` ago.
+    ``lag``: messages that are not yet in silver, which has ``silver_rows`` rows. ``in_flight``: a training runs, or
+    waits to run; one after the other uses the machine best.
     """
 
     silver_rows: int
     lag: int
     loading_history: bool
-    trained_rows: int | None
     in_flight: bool
+
+
+@dataclass(frozen=True)
+class MarketState:
+    """The facts of one market for the decision to train.
+
+    ``labelled``: its labelled bars, counted up to what a training needs, where it has no version; ``progress`` says the
+    same in words. ``loading``: so many bars come at once that a history is being loaded. ``new_rows``: bars since the
+    training of its newest version, promoted or not; ``trained_days``: how many days ago that was, ``None`` without a
+    version. ``drift``: why the champion's last check wants a new model; ``None`` if it does not. ``outdated``: an
+    earlier release made the champion, and this release cannot score with it. ``failures``: failed trainings since the
+    last success; the last one was ``seconds_since_failure`` ago.
+    """
+
+    labelled: int | None
+    progress: str
+    loading: bool
+    new_rows: int
+    trained_days: float | None
     failures: int
     seconds_since_failure: float
     drift: str | None = None
     outdated: bool = False
-    trained_days: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,40 +137,71 @@ def _back_off_left(failures: int, seconds_since: float) -> float:
     return 0.0 if failures == 0 else 30.0 * 2 ** min(failures, 8) - seconds_since
 
 
-def training_due(state: LakeState, settings: ModelSettings) -> Decision:
-    """Decide whether to train now.
+def nothing_to_train(state: LakeState) -> str | None:
+    """Why no market can be trained now; ``None`` when one may be.
 
-    The first training is due when the history is in silver; the next when there are enough new rows, or a tenth of them
-    if the champion has drifted, or any if the newest version is old: a lake of daily bars would wait for years, and an
-    expired champion gives no signals. A version that was not promoted counts too; otherwise each new row would start
-    another training. While messages wait in bronze, a model would see only part of the history, so the lag must be
-    small. A failed training is retried after a back-off that doubles, so that a permanent failure does not launch runs
-    without end.
+    While messages wait in bronze, a model would see only part of the history, so the lag must be small.
     """
     if state.in_flight:
-        return Decision(False, "a training is running")
+        return "a training is running"
     if state.loading_history:
-        return Decision(False, "the history is being loaded")
-    if state.silver_rows < settings.min_rows:
-        return Decision(False, f"{state.silver_rows} silver rows; {settings.min_rows} are needed")
+        return "the history is being loaded"
     if state.lag > state.silver_rows // 50:
-        return Decision(False, f"silver is {state.lag} messages behind")
+        return f"silver is {state.lag} messages behind"
+    return None
+
+
+def training_due(state: MarketState, settings: ModelSettings) -> Decision:
+    """Decide whether to train a market now, if a training may begin at all (``nothing_to_train``).
+
+    The first training is due when there are enough labelled bars; the next when there are enough new rows, or a tenth
+    of them if the champion has drifted, or any if the newest version is old: a lake of daily bars would wait for years,
+    and an expired champion gives no signals. A version that was not promoted counts too; otherwise each new row would
+    start another training. A failed training is retried after a back-off that doubles, so that a permanent failure does
+    not launch runs without end.
+    """
+    if state.loading:
+        return Decision(False, "its history is being loaded")
+    if state.trained_days is None and (state.labelled or 0) < settings.min_rows:
+        return Decision(False, state.progress)
     left = _back_off_left(state.failures, state.seconds_since_failure)
     if left > 0:
         return Decision(False, f"{state.failures} trainings failed; the next starts in {left:.0f} s")
-    if state.trained_rows is None:
-        return Decision(True, f"no champion yet; {state.silver_rows} silver rows")
+    if state.trained_days is None:
+        return Decision(True, f"no champion yet; {state.new_rows} bars")
     if state.outdated:
         return Decision(True, "the champion is of an earlier release")
-    new = state.silver_rows - state.trained_rows
+    new = state.new_rows
     # the new rows must at least be those on which drift is measured, or the new model would hardly differ
     if state.drift and new >= settings.retrain_rows // 10:
-        return Decision(True, f"{state.drift}; {new} new silver rows")
+        return Decision(True, f"{state.drift}; {new} new bars")
     if new >= settings.retrain_rows:
-        return Decision(True, f"{new} new silver rows since the last training")
+        return Decision(True, f"{new} new bars since the last training")
     if new > 0 and state.trained_days >= settings.trains_after_days:
-        return Decision(True, f"the last training was {state.trained_days:.0f} days ago; {new} new silver rows")
+        return Decision(True, f"the last training was {state.trained_days:.0f} days ago; {new} new bars")
     return Decision(
         False,
-        f"{new} new silver rows; training at {settings.retrain_rows}, or after {settings.trains_after_days:g} days",
+        f"{new} new bars; training at {settings.retrain_rows}, or after {settings.trains_after_days:g} days",
     )
+
+
+def next_training(markets: Mapping[str, MarketState], settings: ModelSettings) -> tuple[str | None, str]:
+    """Which market to train now, and what all of them wait for, in words.
+
+    A market without a model goes first, then the one whose last training is longest ago.
+
+    Args:
+        markets: by name.
+        settings: when a training is due.
+    """
+    found = {name: training_due(state, settings) for name, state in markets.items()}
+    due = [name for name, decision in found.items() if decision.due]
+    if not due:
+        return None, "; ".join(f"{name}: {decision.why}" for name, decision in found.items()) or "no bars yet"
+
+    def urgency(name: str) -> float:
+        days = markets[name].trained_days
+        return math.inf if days is None else days
+
+    first = max(due, key=urgency)
+    return first, found[first].why

@@ -128,13 +128,14 @@ def _by_query(metric: str, text: str, newest: pl.DataFrame, column: str) -> Gaug
 
 
 def model(settings: Settings) -> Iterator[GaugeMetricFamily]:
-    """Time of the champion's training; absent before the first training."""
-    champion = registry.champion(settings)
+    """Time of each champion's training; absent before the first training."""
     trained = GaugeMetricFamily(
-        "financelake_champion_trained_timestamp_seconds", "When the champion was trained", labels=["model_version"]
+        "financelake_champion_trained_timestamp_seconds",
+        "When each market's champion was trained",
+        labels=["interval", "model_version"],
     )
-    if champion is not None:
-        trained.add_metric([champion.model_version], champion.trained_at.timestamp())
+    for market, champion in registry.champions(settings).items():
+        trained.add_metric([market.interval, champion.model_version], champion.trained_at.timestamp())
     yield trained
 
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import alerter_state, publisher_state
-from financelake_assets.model import registry
+from financelake_assets.model import overview, registry
+from financelake_assets.model.champions import leading
 from financelake_assets.operations import deployment, footprint
 from financelake_assets.silver.checkpoint import consumed_offsets
 from financelake_assets.silver.ledger import read_ledger
@@ -36,8 +38,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of a lake.
 
     Returns:
-        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``published``,
-        ``alerts`` and ``urls``.
+        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``markets``, ``feed``,
+        ``published``, ``alerts`` and ``urls``.
     """
     running = process_status(settings)
     topics = topic_status(settings, running)
@@ -58,6 +60,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "tables": {table.full_name: of_tables(partial(table_status, settings, table)) for table in TABLES},
         "ledger": ledger,
         "model": of_tables(lambda: model_status(settings)),
+        "markets": of_tables(lambda: overview.of_lake(settings, datetime.now(UTC))),
         "feed": feed_status(settings),
         "published": published_status(settings),
         "alerts": alerts_status(settings),
@@ -183,8 +186,8 @@ def table_status(settings: Settings, table: TableSpec) -> dict[str, Any]:
 
 
 def model_status(settings: Settings) -> dict[str, Any]:
-    """The champion model; empty before the first training."""
-    record = registry.champion(settings)
+    """The champion of the settings' interval, or else the one promoted last; empty before the first training."""
+    record = leading(registry.versions(settings), settings.model)
     return {} if record is None else json.loads(json.dumps(asdict(record), default=str))
 
 

@@ -1,4 +1,4 @@
-"""``financelake train``: runs one training in this lake's Dagster and waits for its end."""
+"""``financelake train``: runs one training of a market in this lake's Dagster and waits for its end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
-from financelake_assets.operations.decisions import TRAIN_JOB
+from financelake_assets.model.markets import Market
+from financelake_assets.operations.decisions import PARTITION_TAG, TRAIN_JOB
 from financelake_assets.servers import web_token
 from financelake_assets.supervision import probes
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
-def train_now(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
-    """Launch the training job and wait for its end.
+def train_now(settings: Settings, market: Market, say: Callable[[str], None]) -> dict[str, Any]:
+    """Launch the training job of a market and wait for its end.
 
     Returns:
-        The champion's record afterwards.
+        The record of the market's champion afterwards.
 
     Raises:
         FinanceLakeError: Dagster does not answer, or the run failed.
@@ -36,14 +37,14 @@ def train_now(settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     port = settings.dagster.port + settings.port_offset
     client = DagsterGraphQLClient(settings.host, port_number=port, headers=web_token.headers(settings))
     try:
-        run = client.submit_job_execution(TRAIN_JOB)
+        run = client.submit_job_execution(TRAIN_JOB, tags={PARTITION_TAG: market.name})
     except DagsterGraphQLClientError as error:
         raise FinanceLakeError(f"Dagster did not accept the training: {error}") from error
     page = f"{settings.dagster_url}/runs/{run}"
     while (now := client.get_run_status(run)) not in _ENDED:
-        say(f"training: {now.value.lower()}, {page}")
+        say(f"training {market.name}: {now.value.lower()}, {page}")
         time.sleep(1)
     if now is not DagsterRunStatus.SUCCESS:
         raise FinanceLakeError(f"The training ended with the state {now.value}.", remedy=f"See {page}.")
-    record = registry.champion(settings)
+    record = registry.champion(settings, market)
     return {"run": page, **({} if record is None else json.loads(json.dumps(asdict(record), default=str)))}

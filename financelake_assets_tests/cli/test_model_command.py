@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
+import polars as pl
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
-from financelake_assets.cli import model_command
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.model.schema import MODELS
 from financelake_assets_tests.cli.main_command import run
+from financelake_assets_tests.gold import lakes
+from financelake_assets_tests.model.records import record
 
 
 @pytest.fixture
@@ -33,8 +36,26 @@ def test_an_unknown_version_is_refused_with_a_remedy(
     assert "financelake model list" in said
 
 
-@pytest.mark.parametrize(("age", "says"), [(1, "is the champion"), (91, "every signal is HOLD (model_expired)")])
-def test_the_age_of_the_champion_is_said(age: int, says: str):
-    trained = (datetime.now(UTC) - timedelta(days=age)).isoformat()
-    row = {"model_version": "rf-1", "status": "champion", "trained_at": trained}
-    assert says in model_command.state([row], 90)
+@pytest.mark.usefixtures("empty")
+def test_a_training_of_what_is_no_interval_is_refused_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run(monkeypatch, "train", "--interval", "7m") == 1
+    assert "There are 1m, 2m, 5m" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_market_of_each_version_and_what_a_market_lacks_are_listed(
+    offline_lake: Settings, empty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    daily, hourly = record("rf-1", promoted=0), record("rf-2", "1h", promoted=1)
+    rows = [one.row() for one in (daily, hourly)]
+    write_deltalake(MODELS.ensure(offline_lake), pa.Table.from_pylist(rows, schema=MODELS.schema), mode="append")
+    lakes.append(offline_lake, lakes.market(0, 70).with_columns(interval=pl.lit("1w")))
+    assert run(monkeypatch, "model", "list") in (0, None)
+    said = capsys.readouterr()
+    listed = [line.split() for line in said.out.splitlines()]
+    for version, interval in (("rf-1", "1d"), ("rf-2", "1h")):
+        assert any({version, interval, "champion"} <= set(line) for line in listed)
+    assert "no model yet: 27 of 500 labelled bars; no bar came since 2024-03-10" in said.out
+    assert "rollback VERSION" in said.err

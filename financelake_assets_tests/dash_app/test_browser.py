@@ -256,7 +256,7 @@ def test_an_empty_lake_says_what_it_waits_for_and_fills_by_itself(dashboard: Das
         rows = written.bars(("AAPL",), skip_last=5)
         written.write_bars(dashboard.lake, rows)
         _settled(page)
-        expect(page.locator("#model-card")).to_contain_text("The model is being trained")
+        expect(page.locator("#model-card")).to_contain_text("339 of 500 labelled bars")
         expect(page.locator("#symbol-head")).to_contain_text("no signal yet")
         written.write_model(dashboard.lake)
         written.write_gold(dashboard.lake, rows)

@@ -99,7 +99,7 @@ def _page(lake: Settings) -> tuple[Snapshot, str]:
     assert account is not None
     json.dumps(curves.equity(account, LIGHT), allow_nan=False)
     parts = [
-        *model_card.card(snapshot, "AAPL"),
+        *model_card.card(snapshot, "1d", "AAPL"),
         *model_view.page(snapshot, LIGHT),
         *portfolio_view.page(account),
         html.P([portfolio_view.in_words(account), portfolio_view.chart_words(account)]),

@@ -174,7 +174,7 @@ def test_callbacks_answer_in_every_state(offline_lake: Settings) -> None:
     rows = written.bars(("AAPL",))
     steps = [
         (lambda: None, "No bars yet"),
-        (lambda: written.write_bars(offline_lake, rows), "The model is being trained"),
+        (lambda: written.write_bars(offline_lake, rows), "339 of 500 labelled bars"),
         (lambda: written.write_model(offline_lake), "no signal yet"),
         (lambda: written.write_gold(offline_lake, rows), "Predicted next close"),
     ]

@@ -35,11 +35,11 @@ class Hours:
         self._cursor = result.cursor
         return int(result.total_requested)
 
-    def move(self, *names: str) -> None:
-        """The sensors tell that tables were written."""
+    def move(self, *names: str, partition: str | None = None) -> None:
+        """The sensors tell that tables were written, or a run that it has written a market's rows."""
         for name in names:
             key = name.split("/") if "/" in name else ["gold", name]
-            self.instance.report_runless_asset_event(dg.AssetMaterialization(key))
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
 
 
 def test_the_report_is_made_once_an_hour_when_all_that_it_shows_has_moved() -> None:
@@ -57,14 +57,15 @@ def test_the_report_is_made_once_an_hour_when_all_that_it_shows_has_moved() -> N
     assert daemon.look(123) == 1
 
 
-def test_the_back_test_is_made_after_a_training_and_not_with_each_bar() -> None:
+def test_the_back_test_of_a_market_is_made_after_its_training_and_not_with_each_bar() -> None:
     daemon = Hours(gold_backtest)
     daemon.move("silver/bars")
     assert daemon.look(1) == 0, "nothing is trained yet"
-    daemon.move("walk_forward")
-    assert daemon.look(2) == 3, "its three tables"
-    daemon.move("backtest_equity", "backtest_trades", "backtest_portfolio")
+    daemon.move("walk_forward", partition="1d")
+    assert daemon.look(2) == 3, "the three tables of the market"
+    daemon.move("backtest_equity", "backtest_trades", "backtest_portfolio", partition="1d")
     daemon.move("silver/bars")
     assert daemon.look(3) == 0, "a bar came"
-    daemon.move("walk_forward")
-    assert daemon.look(4) == 3
+    daemon.move("walk_forward", partition="1d")
+    daemon.move("walk_forward", partition="5m")
+    assert daemon.look(4) == 6

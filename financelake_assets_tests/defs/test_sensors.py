@@ -6,14 +6,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from financelake_assets.bronze.topics import delete_topics, ensure_topics
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.definitions import defs
+from financelake_assets.defs.model.sensors import champion
 from financelake_assets.defs.news import NewsResource
 from financelake_assets.defs.operations import sensors
 from financelake_assets.defs.resources import (
@@ -23,12 +28,16 @@ from financelake_assets.defs.resources import (
     TopicsResource,
     _shared_streams,
 )
+from financelake_assets.model.schema import MODELS
 from financelake_assets.silver.checkpoint import QUERY
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.client import Streams
 from financelake_assets.streams.failures import forget_failures, last_failure, record_failure
 from financelake_assets.streams.stalls import open_batch_of
 from financelake_assets_tests import shared_servers
+from financelake_assets_tests.gold import lakes
+from financelake_assets_tests.gold.frames import START
+from financelake_assets_tests.model.records import record
 from financelake_assets_tests.silver import kafka
 
 pytestmark = pytest.mark.integration
@@ -210,6 +219,38 @@ def test_queries_that_are_not_continuous_run_when_enough_waits_and_stop_when_the
         Streams(watched).hold(QUERY)
         result, said = ticked(result.cursor, instance)
         assert (result.run_requests, "stopped by an operator" in said) == ([], True)
+
+
+def test_each_market_is_trained_when_it_has_enough_bars_and_the_others_say_what_they_lack(watched: Settings) -> None:
+    five = (pl.col("event_time") - START).dt.total_days() * timedelta(minutes=5)
+    lakes.append(watched, lakes.market(0, 100))
+    version = lakes.append(watched, lakes.market(0, 300).with_columns(event_time=START + five, interval=pl.lit("5m")))
+    lake = LakeResource()
+    resources = {"lake": lake, "topics": TopicsResource(lake=lake), "tables": TablesResource(lake=lake)}
+    resources |= {"streams": ContinuousStreamsResource(), "news": NewsResource()}
+
+    def looked(instance: dg.DagsterInstance) -> dg.SensorResult:
+        with dg.build_sensor_context(instance, resources=resources) as context:
+            result = champion(context)
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        (due,) = looked(instance).run_requests or ()
+        (again,) = looked(instance).run_requests or ()
+        assert (due.partition_key, due.tags["financelake/why"]) == ("5m", "no champion yet; 900 bars")
+        assert due.run_key == again.run_key, "a tick that was lost and repeated asks for the same run"
+        trained = record("rf-5m", "5m", promoted=0, silver_version=version)
+        models = pa.Table.from_pylist([trained.row()], schema=MODELS.schema)
+        write_deltalake(MODELS.ensure(watched), models, mode="append")
+        waiting = looked(instance)
+        assert waiting.run_requests == []
+        said = waiting.skip_reason.skip_message if waiting.skip_reason is not None else ""
+        assert "5m: 0 new bars; training at 5000" in str(said)
+        assert "1d: 117 of 500 labelled bars; no bar came since 2024-04-09" in str(said)
+        instance.add_run(dg.DagsterRun("train_model", status=dg.DagsterRunStatus.STARTED))
+        held_up = looked(instance).skip_reason
+        assert "a training is running" in str(held_up.skip_message if held_up is not None else "")
 
 
 def test_topics_that_are_missing_are_made(watched: Settings) -> None:

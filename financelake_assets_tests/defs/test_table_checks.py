@@ -133,7 +133,7 @@ def test_no_model_learns_from_bars_that_a_blocking_check_refuses(
 ) -> None:
     monkeypatch.setattr(LakeResource, "settings", offline_lake)
     append(offline_lake, BARS, bar(1), bar(1))
-    done = defs.get_repository_def().get_job("train_model").execute_in_process(raise_on_error=False)
+    done = defs.get_repository_def().get_job("train_model").execute_in_process(raise_on_error=False, partition_key="1d")
     failed = {each.check_name for each in done.get_asset_check_evaluations() if not each.passed}
     assert failed == {"unique_key"}
     assert not done.success

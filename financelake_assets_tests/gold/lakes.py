@@ -13,6 +13,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.query import Scorer
 from financelake_assets.gold.silver_changes import Versions
 from financelake_assets.model import registry
+from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.training import train
 from financelake_assets.silver.schema import BARS
@@ -21,6 +22,7 @@ from financelake_assets_tests.gold.frames import MADE_AT, START, bars
 
 SYMBOLS = {"AAPL": "stock", "BTC-USD": "crypto", "WTI": "commodity"}
 HISTORY = 200
+DAILY = Market("1d")
 
 
 def small(settings: Settings) -> Settings:
@@ -78,11 +80,12 @@ def correct(settings: Settings, rows: pl.DataFrame) -> int:
     return int(table.version())
 
 
-def trained(spark: SparkSession, settings: Settings) -> ModelRecord:
-    """Train on silver as it is, register, and make it the champion whatever it is worth."""
+def trained(spark: SparkSession, settings: Settings, market: Market = DAILY) -> ModelRecord:
+    """Train a market on silver as it is, register, and make it the champion whatever it is worth."""
     version = BARS.ensure(settings).version()
-    frame = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(settings))
-    record = registry.save(settings, train(spark, frame, settings.model, version, lambda _: None))
+    frame = registry.read_silver(spark, settings, version, market)
+    chosen = settings.model.model_copy(update={"interval": market.interval})
+    record = registry.save(settings, train(spark, frame, chosen, version, lambda _: None))
     return record if record.promoted_at is not None else registry.promote(settings, record.model_version, "a test")
 
 

@@ -251,7 +251,8 @@ def test_the_command_prints_a_table_or_json(
 @pytest.mark.usefixtures("at_the_lake")
 def test_dagster_writes_the_newest_versions(lake: Settings) -> None:
     held = LakeResource()
-    result = dg.materialize([gold_backtest], resources={"lake": held, "tables": TablesResource(lake=held)})
+    resources = {"lake": held, "tables": TablesResource(lake=held)}
+    result = dg.materialize([gold_backtest], partition_key="1d", resources=resources)
     told = {event.asset_key.path[-1]: event.materialization for event in result.get_asset_materialization_events()}
     assert set(told) == {"backtest_equity", "backtest_trades", "backtest_portfolio"}
     assert {one.metadata["model_version"].value for one in told.values()} == {VERSION}

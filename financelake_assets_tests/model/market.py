@@ -9,6 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
+from financelake_assets.intervals import bar_length
+
 START = datetime(2015, 1, 1, tzinfo=UTC)
 Moves = NDArray[np.float64]
 
@@ -44,6 +46,12 @@ def bars(symbol: str, changes: Moves, asset_class: str = "stock", price: float =
             "imputed": pl.Series([None] * count, dtype=pl.String),
         }
     ).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
+
+
+def of_interval(frame: pl.DataFrame, interval: str) -> pl.DataFrame:
+    """The same bars as those of another interval, from ``START`` on without a pause."""
+    number = (pl.col("event_time") - START).dt.total_days()
+    return frame.with_columns(interval=pl.lit(interval), event_time=START + number * bar_length(interval))
 
 
 def close_only(symbol: str, changes: Moves) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import features_of
 from financelake_assets.model.figure import figure_png
+from financelake_assets.model.markets import Market
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
@@ -35,6 +36,7 @@ from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
 
+DAILY = Market("1d")
 SMALL = ModelSettings(trees=5, depth=3, folds=2, min_instances_per_node=20)
 
 
@@ -84,7 +86,7 @@ def registered(spark_lake: Settings, trained: Trained) -> ModelRecord:
 
 def test_the_first_version_is_champion_and_comes_back_as_it_was(spark_lake: Settings, registered: ModelRecord) -> None:
     assert registered.status is Status.CHAMPION
-    assert registry.champion(spark_lake) == registered
+    assert registry.champion(spark_lake, DAILY) == registered
     assert registered.silver_rows == 1500
     assert registered.horizon == 1
     table = MODEL_METRICS.open(spark_lake)
@@ -114,7 +116,7 @@ def test_what_was_forecast_out_of_sample_is_kept_also_where_no_outcome_is_known(
 
 
 def test_there_is_no_champion_before_the_first_training(offline_lake: Settings) -> None:
-    assert registry.champion(offline_lake) is None
+    assert registry.champion(offline_lake, DAILY) is None
     assert registry.versions(offline_lake) == []
 
 
@@ -190,7 +192,7 @@ def test_a_challenger_without_unseen_bars_stays_one(
     second = registry.save(spark_lake, trained)
     assert second.status is Status.CHALLENGER
     assert "outside the training data of both versions" in second.status_reason
-    assert registry.champion(spark_lake) == registered
+    assert registry.champion(spark_lake, DAILY) == registered
 
 
 def test_a_challenger_that_is_not_worse_on_unseen_bars_is_promoted(
@@ -201,16 +203,16 @@ def test_a_challenger_that_is_not_worse_on_unseen_bars_is_promoted(
     second = registry.save(spark_lake, train(spark, bars, SMALL, fresh, lambda _: None))
     assert second.status is Status.CHAMPION
     assert f"not worse than {registered.model_version}" in second.status_reason
-    assert registry.champion(spark_lake) == second
+    assert registry.champion(spark_lake, DAILY) == second
     before = next(one for one in registry.versions(spark_lake) if one.model_version == registered.model_version)
     assert before.status is Status.RETIRED
     assert second.model_version in before.status_reason
     back = registry.promote(spark_lake, registered.model_version, "rolled back")
     # to the microsecond, whatever the time: of ten promotions one used to be stored a microsecond early
-    assert registry.champion(spark_lake) == back
+    assert registry.champion(spark_lake, DAILY) == back
     for _ in range(40):
         back = registry.promote(spark_lake, registered.model_version, "the other one's worse")
-        assert registry.champion(spark_lake) == back
+        assert registry.champion(spark_lake, DAILY) == back
     assert [one.status for one in registry.versions(spark_lake)] == [Status.CHAMPION, Status.RETIRED]
 
 
@@ -240,13 +242,13 @@ def test_two_writers_leave_one_champion_and_both_versions(spark_lake: Settings, 
     statuses = sorted(record.status.value for record in registry.versions(spark_lake))
     assert statuses == ["challenger", "champion"]
     assert len(found) == 2
-    champion = registry.champion(spark_lake)
+    champion = registry.champion(spark_lake, DAILY)
     assert champion is not None
     assert champion.status is Status.CHAMPION
 
 
 def test_the_age_of_a_champion_is_counted_in_utc(spark_lake: Settings, registered: ModelRecord) -> None:
-    stored = registry.champion(spark_lake)
+    stored = registry.champion(spark_lake, DAILY)
     assert stored is not None
     assert abs(datetime.now(UTC) - stored.trained_at) < timedelta(hours=1)
     assert MODELS.facts(spark_lake).rows == 1  # type: ignore[union-attr]

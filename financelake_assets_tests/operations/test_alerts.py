@@ -24,7 +24,7 @@ WELL = LakeFacts(
     lag=0,
     silver_idle_seconds=1e6,
     unbalanced=0,
-    champion_age_days=3.0,
+    champion_age_days={"1d": 3.0, "5m": 89.0},
     failed_runs={},
 )
 
@@ -40,8 +40,8 @@ def test_nothing_is_wrong_with_a_lake_that_is_well_and_idle():
         ({"lag": 7, "silver_idle_seconds": 61.0}, "silver/stale", "7 messages wait"),
         ({"broker": "127.0.0.1:9092 does not answer"}, "bronze/broker", "127.0.0.1:9092"),
         ({"unbalanced": 3}, "silver/ledger", "3 messages"),
-        ({"champion_age_days": 91.0}, "model/expired", "91 days old"),
-        ({"drift": "14 % of the features drifted"}, "model/drift", "14 %"),
+        ({"champion_age_days": {"1d": 3.0, "5m": 91.0}}, "model/expired/5m", "91 days old"),
+        ({"drift": {"5m": "14 % of the features drifted"}}, "model/drift/5m", "14 %"),
         ({"failed_checks": {"gold/signals/values": "a signal"}}, "check/gold/signals/values", "a signal"),
         ({"failed_runs": {"ab12": "train_model"}}, "run/ab12", "ab12"),
         ({"kill_switch": "drawdown 21 %"}, "portfolio/kill_switch", "21 %"),
@@ -197,8 +197,8 @@ def test_the_runbook_has_a_section_for_every_alert():
         alert.key
         for change in (
             {"streams": {"silver": StreamFacts(2, "x"), "gold": StreamFacts(2, "x")}},
-            {"broker": "x", "lag": 1, "unbalanced": 1, "champion_age_days": 91.0, "kill_switch": "x"},
-            {"failed_runs": {"…": "train_model"}, "failed_checks": {"…": "x"}, "drift": "x"},
+            {"broker": "x", "lag": 1, "unbalanced": 1, "champion_age_days": {"…": 91.0}, "kill_switch": "x"},
+            {"failed_runs": {"…": "train_model"}, "failed_checks": {"…": "x"}, "drift": {"…": "x"}},
             {"clock": "x", "unknown": {"…": "x"}},
         )
         for alert in conditions(replace(WELL, **change), SETTINGS, 90)

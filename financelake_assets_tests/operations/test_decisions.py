@@ -8,18 +8,29 @@ from hypothesis import strategies as st
 
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.config import ModelSettings, StreamSettings
-from financelake_assets.operations.decisions import Backlog, LakeState, arrivals, catch_up_due, training_due
+from financelake_assets.operations.decisions import (
+    Backlog,
+    LakeState,
+    MarketState,
+    arrivals,
+    catch_up_due,
+    next_training,
+    nothing_to_train,
+    training_due,
+)
 
 SETTINGS = ModelSettings(min_rows=500, retrain_rows=1_000)
-READY = LakeState(
-    silver_rows=10_000,
-    lag=0,
-    loading_history=False,
-    trained_rows=None,
-    in_flight=False,
+LAKE = LakeState(silver_rows=10_000, lag=0, loading_history=False, in_flight=False)
+READY = MarketState(
+    labelled=500,
+    progress="500 of 500 labelled bars",
+    loading=False,
+    new_rows=10_000,
+    trained_days=None,
     failures=0,
     seconds_since_failure=0.0,
 )
+TRAINED = replace(READY, labelled=None, trained_days=0.0, new_rows=0)
 
 
 def test_a_first_look_counts_what_the_topics_hold():
@@ -80,11 +91,22 @@ def test_the_first_training_is_due_when_the_history_is_in_silver():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"in_flight": True}, "is running"),
-        ({"loading_history": True}, "being loaded"),
-        ({"silver_rows": 499}, "500 are needed"),
-        ({"lag": 201}, "201 messages behind"),
-        ({"trained_rows": 9_001}, "999 new silver rows"),
+        ({"in_flight": True}, "a training is running"),
+        ({"loading_history": True}, "the history is being loaded"),
+        ({"lag": 201}, "silver is 201 messages behind"),
+        ({"lag": 200}, None),
+    ],
+)
+def test_no_market_is_trained_while_the_lake_is_not_ready(change: dict[str, object], why: str | None):
+    assert nothing_to_train(replace(LAKE, **change)) == why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"loading": True}, "its history is being loaded"),
+        ({"labelled": 499, "progress": "499 of 500 labelled bars; about 5 minutes to go"}, "about 5 minutes to go"),
+        ({"labelled": None, "trained_days": 0.0, "new_rows": 999}, "999 new bars"),
         ({"failures": 1, "seconds_since_failure": 59.0}, "1 trainings failed"),
         ({"failures": 3, "seconds_since_failure": 239.0}, "the next starts in 1 s"),
     ],
@@ -96,11 +118,11 @@ def test_training_waits_and_says_for_what(change: dict[str, object], why: str):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"lag": 200}, {"trained_rows": 9_000}, {"failures": 1, "seconds_since_failure": 60.0}],
+    "state",
+    [READY, replace(TRAINED, new_rows=1_000), replace(READY, failures=1, seconds_since_failure=60.0)],
 )
-def test_training_is_due_at_the_edge(change: dict[str, object]):
-    assert training_due(replace(READY, **change), SETTINGS).due
+def test_training_is_due_at_the_edge(state: MarketState):
+    assert training_due(state, SETTINGS).due
 
 
 @given(failures=st.integers(1, 1_000), waited=st.floats(0, 1e6))
@@ -114,19 +136,39 @@ def test_failures_are_retried_but_never_at_once(failures: int, waited: float):
 
 def test_drift_makes_a_training_due_earlier_but_not_at_once():
     settings = ModelSettings()
-    drifted = replace(READY, trained_rows=50_000, drift="drift: 30% of the features have shifted")
-    early = replace(drifted, silver_rows=50_000 + settings.retrain_rows // 10)
+    drifted = replace(TRAINED, drift="drift: 30% of the features have shifted")
+    early = replace(drifted, new_rows=settings.retrain_rows // 10)
     assert training_due(early, settings).due
     assert "drift" in training_due(early, settings).why
-    assert not training_due(replace(early, silver_rows=early.silver_rows - 1), settings).due
+    assert not training_due(replace(early, new_rows=early.new_rows - 1), settings).due
     assert not training_due(replace(early, drift=None), settings).due
 
 
 def test_a_champion_of_an_earlier_release_is_replaced_without_waiting_for_new_rows():
-    trained = replace(READY, trained_rows=READY.silver_rows)
-    assert not training_due(trained, SETTINGS).due
-    decision = training_due(replace(trained, outdated=True), SETTINGS)
+    assert not training_due(TRAINED, SETTINGS).due
+    decision = training_due(replace(TRAINED, outdated=True), SETTINGS)
     assert (decision.due, decision.why) == (True, "the champion is of an earlier release")
+
+
+def test_the_market_without_a_model_is_trained_first_then_the_one_that_waited_longest():
+    old, older = replace(TRAINED, trained_days=40.0, new_rows=9), replace(TRAINED, trained_days=50.0, new_rows=9)
+    assert next_training({"1d": old, "5m": READY, "1h": older}, SETTINGS) == ("5m", "no champion yet; 10000 bars")
+    assert next_training({"1d": old, "1h": older}, SETTINGS)[0] == "1h"
+
+
+def test_a_market_whose_training_fails_holds_up_no_other():
+    broken = replace(READY, failures=2, seconds_since_failure=1.0)
+    assert next_training({"1d": replace(TRAINED, new_rows=5_000), "5m": broken}, SETTINGS)[0] == "1d"
+
+
+def test_what_no_market_is_due_for_is_said_of_each():
+    waiting = replace(READY, labelled=312, progress="312 of 500 labelled bars; about 16 hours to go")
+    market, why = next_training({"5m": waiting, "1d": TRAINED}, SETTINGS)
+    assert market is None
+    assert why == (
+        "5m: 312 of 500 labelled bars; about 16 hours to go; 1d: 0 new bars; training at 1000, or after 30 days"
+    )
+    assert next_training({}, SETTINGS) == (None, "no bars yet")
 
 
 ON_DEMAND = StreamSettings(continuous=False, start_messages=100, start_seconds=60)
@@ -168,20 +210,19 @@ def test_what_is_due_stays_due_when_more_waits_or_waits_longer(messages, commits
 def test_age_makes_a_training_due_long_before_enough_rows_have_come_and_before_the_champion_expires():
     settings = ModelSettings()
     # nine symbols of daily bars: 30 days are some 200 rows, and 5,000 would be 555 days
-    month = replace(READY, trained_rows=READY.silver_rows - 190, trained_days=settings.trains_after_days)
+    month = replace(TRAINED, new_rows=190, trained_days=settings.trains_after_days)
     decision = training_due(month, settings)
     assert decision.due
-    assert "30 days ago; 190 new silver rows" in decision.why
+    assert "30 days ago; 190 new bars" in decision.why
     assert settings.trains_after_days < settings.max_age_days
     assert not training_due(replace(month, trained_days=29.9), settings).due
-    assert not training_due(replace(month, trained_rows=month.silver_rows), settings).due  # nothing new to learn
-    assert not training_due(replace(month, lag=500), settings).due
+    assert not training_due(replace(month, new_rows=0), settings).due  # nothing new to learn
 
 
 @given(st.floats(0, 200), st.integers(0, 4_000))
 def test_a_lake_with_new_rows_is_never_left_until_its_champion_expires(age: float, new: int):
     settings = ModelSettings()
-    state = replace(READY, trained_rows=READY.silver_rows - new, trained_days=age)
+    state = replace(TRAINED, new_rows=new, trained_days=age)
     assert training_due(state, settings).due == (new > 0 and age >= settings.trains_after_days)
 
 

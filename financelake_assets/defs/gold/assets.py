@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from financelake_assets.catalogue import BACKTEST, PAPER, SCORED, SUMMARIES
-from financelake_assets.defs.model.assets import FOREST
+from financelake_assets.defs.model.assets import FOREST, MARKETS
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, markdown_table, table_key, table_spec
 from financelake_assets.gold import silver_changes as feed
@@ -26,6 +26,7 @@ from financelake_assets.gold.schema import (
     SUMMARY,
 )
 from financelake_assets.gold.standing import Standing
+from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
@@ -148,13 +149,14 @@ def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
         for table in BACKTEST
     ],
     name="gold_backtest",
+    partitions_def=MARKETS,
     retry_policy=RETRIES,
 )
 def gold_backtest(
     context: dg.AssetExecutionContext, lake: LakeResource, tables: TablesResource
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Trade what the newest version forecast out of sample, by the rules of the lake; see ``financelake backtest``."""
-    record = backtest_store.newest(lake.settings)
+    """Trade what a market's newest version forecast out of sample, by the lake's rules: ``financelake backtest``."""
+    record = backtest_store.newest(lake.settings, Market(context.partition_key))
     made = backtest_store.make(lake.settings, record, context.log.info)
     backtest_store.keep(lake.settings, made)
     for table in BACKTEST:
@@ -167,7 +169,8 @@ MONTHS = dg.TimeWindowPartitionsDefinition(start=FIRST_MONTH, cron_schedule="0 0
 
 @dg.asset(
     key=["gold", "history"],
-    deps=[table_key(BARS), FOREST],
+    # a month is scored by the models of all markets
+    deps=[table_key(BARS), dg.AssetDep(FOREST, partition_mapping=dg.AllPartitionMapping())],
     group_name="gold",
     kinds={"polars"},
     owners=OWNERS,

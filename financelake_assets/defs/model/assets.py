@@ -1,4 +1,7 @@
-"""The model in Dagster: one run trains, evaluates out of sample and registers a version of the random forest."""
+"""The model in Dagster: one run trains, evaluates out of sample and registers a version of one market's random forest.
+
+Each market is a partition. The list is closed, as that of intervals is: no run can name another one.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,13 +13,18 @@ from pydantic import Field, ValidationError
 from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
-from financelake_assets.model import registry
+from financelake_assets.gold import history
+from financelake_assets.model import markets, registry
+from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
 FOREST = dg.AssetKey(["model", "random_forest"])
+
+MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.ALL])
+"""One partition for each market that can have a model."""
 
 
 class TrainingConfig(dg.Config):
@@ -29,14 +37,14 @@ class TrainingConfig(dg.Config):
     trees: int | None = Field(default=None, description="number of trees of the forest")
     depth: int | None = Field(default=None, description="depth of its trees")
 
-    def applied(self, settings: ModelSettings) -> ModelSettings:
+    def applied(self, settings: ModelSettings, market: Market) -> ModelSettings:
         """The settings of this training.
 
         Raises:
             ValidationError: a value is out of its range.
         """
         given = {name: value for name, value in self.model_dump().items() if value}
-        return ModelSettings.model_validate({**settings.model_dump(), **given})
+        return ModelSettings.model_validate({**settings.model_dump(), **given, "interval": market.interval})
 
 
 @dg.multi_asset(
@@ -47,7 +55,8 @@ class TrainingConfig(dg.Config):
             group_name="model",
             kinds={"spark"},
             owners=OWNERS,
-            description="Random forest on scale-free features: predicts the volatility-scaled return of the next bar.",
+            description="Random forests on scale-free features, one for each market: predict the volatility-scaled "
+            "return of the next bar.",
             # one training a week, and more when one is due earlier
             freshness_policy=dg.FreshnessPolicy.time_window(
                 fail_window=timedelta(days=15), warn_window=timedelta(days=8)
@@ -57,6 +66,7 @@ class TrainingConfig(dg.Config):
         table_spec(WALK_FORWARD, [FOREST], {"spark"}).replace_attributes(group_name="model"),
     ],
     name="random_forest",
+    partitions_def=MARKETS,
     pool="training",
 )
 def random_forest(
@@ -66,23 +76,27 @@ def random_forest(
     tables: TablesResource,
     spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Train on the current silver, evaluate on the latest part as holdout, and register the version."""
-    settings = lake.settings
+    """Train on the market's bars in silver, evaluate on the latest part as holdout, and register the version."""
+    settings, market = lake.settings, Market(context.partition_key)
     await_server(settings)
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
     try:
-        chosen = config.applied(settings.model)
+        chosen = config.applied(settings.model, market)
     except ValidationError as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
     session = spark.spark_session
-    bars = registry.read_silver(session, settings, silver.version, chosen.interval)
+    bars = registry.read_silver(session, settings, silver.version, market)
     try:
         trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
+    first = registry.champion(settings, market) is None
     record = registry.save(settings, trained)
+    if first:
+        scored = history.score_newest(settings, record)
+        context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
     from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
 
     yield dg.MaterializeResult(

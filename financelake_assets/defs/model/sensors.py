@@ -1,8 +1,7 @@
-"""The sensor that starts a training when one is due, and keeps the gold query running."""
+"""The sensor that starts a market's training when one is due, and keeps the gold query running."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from datetime import UTC, datetime
 
@@ -23,11 +22,18 @@ from financelake_assets.defs.resources import (
 )
 from financelake_assets.gold import monitoring
 from financelake_assets.gold import query as gold
-from financelake_assets.model import registry
+from financelake_assets.model import markets, readiness, registry
+from financelake_assets.model.champions import champions_of, newest_of
+from financelake_assets.model.markets import Market
+from financelake_assets.model.readiness import MarketBars
+from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import decisions
 from financelake_assets.operations.decisions import TRAIN_JOB
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.keeping import keep_running
+
+_FOLLOWED: dict[str, readiness.Followed] = {}
+"""By the place of the tables: what was counted is kept from tick to tick."""
 
 
 @dg.sensor(job=train_model, minimum_interval_seconds=2, default_status=dg.DefaultSensorStatus.RUNNING, name="champion")
@@ -39,7 +45,7 @@ def champion(
     streams: ContinuousStreamsResource,
     news: NewsResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Start a training when one is due, and keep the gold query running if there is a champion."""
+    """Start the training of a market that is due, and keep the gold query running if there is a champion."""
     from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
@@ -48,8 +54,7 @@ def champion(
         behind = topics.lag()
     except BrokerUnavailableError as error:
         return dg.SkipReason(f"the broker does not answer, the next tick retries: {error}")
-    found = _lake_state(context.instance, settings, tables, behind)
-    decision = decisions.training_due(found, settings.model)
+    training, why = _next_training(context.instance, settings, tables, behind)
     lacking = gold.waits_for(settings)
     if lacking:
         said = f"waits for {lacking}"
@@ -59,39 +64,76 @@ def champion(
         said = "starts when enough messages wait"
     cursor = Cursor.parse(context.cursor)
     written, told = reporting.report(tables, SCORED, cursor.told, time.time(), {})
-    requests = [_training_request(found, decision)] if decision.due else []
+    requests = [] if training is None else [training]
     return dg.SensorResult(
         run_requests=requests,
         asset_events=written,
         cursor=Cursor(told=told).dump(),
-        skip_reason=None if requests else dg.SkipReason(f"training: {decision.why}; query gold {said}"),
+        skip_reason=None if requests else dg.SkipReason(f"training: {why}; query gold {said}"),
     )
 
 
-def _training_request(state: decisions.LakeState, decision: decisions.Decision) -> dg.RunRequest:
-    # a run key never runs twice, so it contains everything that distinguishes one attempt from another
-    key = hashlib.sha256(f"{state.trained_rows}/{state.silver_rows}/{state.failures}".encode()).hexdigest()[:16]
-    return dg.RunRequest(run_key=key, tags={"financelake/why": decision.why})
-
-
-def _lake_state(
+def _next_training(
     instance: dg.DagsterInstance, settings: Settings, tables: TablesResource, behind: int
-) -> decisions.LakeState:
+) -> tuple[dg.RunRequest | None, str]:
+    """The training to start now, and its reason; or none, and what all markets wait for."""
     facts = tables.facts(BARS)
-    versions = registry.versions(settings)
-    record, newest = registry.champion_of(versions), versions[-1] if versions else None
-    past = run_history.of_job(instance, TRAIN_JOB)
-    return decisions.LakeState(
+    state = decisions.LakeState(
         silver_rows=0 if facts is None else facts.rows,
         lag=behind,
         loading_history=_loading_history(settings),
-        trained_rows=None if newest is None else newest.silver_rows,
-        trained_days=0.0 if newest is None else (datetime.now(UTC) - newest.trained_at).total_seconds() / 86_400,
-        in_flight=past.in_flight,
+        in_flight=run_history.of_job(instance, TRAIN_JOB).in_flight,
+    )
+    nothing = decisions.nothing_to_train(state)
+    if nothing or facts is None:
+        return None, nothing or "there are no bars yet"
+    versions = registry.versions(settings)
+    states = _markets(instance, settings, facts.version, versions, behind)
+    market, why = decisions.next_training(states, settings.model)
+    if market is None:
+        return None, why
+    newest = newest_of(versions).get(Market(market))
+    after = "none" if newest is None else newest.model_version
+    # a run key never runs twice, so it contains everything that distinguishes one attempt from another
+    key = f"{market}/{after}/{states[market].new_rows}/{states[market].failures}"
+    return dg.RunRequest(run_key=key, partition_key=market, tags={"financelake/why": why}), why
+
+
+def _markets(
+    instance: dg.DagsterInstance, settings: Settings, silver_version: int, versions: list[ModelRecord], behind: int
+) -> dict[str, decisions.MarketState]:
+    """The state of each market that has bars and that the settings want a model for."""
+    now, newest, champions = datetime.now(UTC), newest_of(versions), champions_of(versions)
+    followed = _FOLLOWED.setdefault(str(settings.tables), readiness.Followed(settings))
+    found = followed.of(silver_version, {market: record.trained_at for market, record in newest.items()})
+    return {
+        market.name: _state(instance, settings, found[market], newest.get(market), champions.get(market), behind, now)
+        for market in markets.wanted(settings.model, found)
+    }
+
+
+def _state(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    bars: MarketBars,
+    newest: ModelRecord | None,
+    champion: ModelRecord | None,
+    behind: int,
+    now: datetime,
+) -> decisions.MarketState:
+    past = run_history.of_job(instance, TRAIN_JOB, bars.market.name)
+    # with fewer new bars the verdict changes nothing, and reading it at every tick costs
+    judged = bars.new >= settings.model.retrain_rows // 10
+    return decisions.MarketState(
+        labelled=bars.labelled,
+        progress=bars.progress(settings.model, now),
+        loading=bars.loading(behind, now),
+        new_rows=bars.new,
+        trained_days=None if newest is None else (now - newest.trained_at).total_seconds() / 86_400,
         failures=past.failures,
         seconds_since_failure=past.seconds_since_failure,
-        drift=None if record is None else monitoring.last_verdict(settings, record),
-        outdated=record is not None and record.outdated,
+        drift=monitoring.last_verdict(settings, champion) if judged and champion is not None else None,
+        outdated=champion is not None and champion.outdated,
     )
 
 

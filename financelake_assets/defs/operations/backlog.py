@@ -20,7 +20,6 @@ from financelake_assets.defs.silver.checks import BLOCKING
 from financelake_assets.defs.table_assets import table_key
 from financelake_assets.gold import query as gold
 from financelake_assets.gold import silver_changes as feed
-from financelake_assets.model import registry
 from financelake_assets.operations import decisions
 from financelake_assets.silver.schema import BARS
 
@@ -58,8 +57,9 @@ def request(settings: Settings, place: str, failures: int, why: str) -> dg.RunRe
 
 
 def _not_scored(settings: Settings) -> int:
-    champion, bars = registry.champion(settings), BARS.facts(settings)
-    if champion is None or bars is None:
+    first, bars = gold.first_version(settings), BARS.facts(settings)
+    if first is None or bars is None:
         return 0
     scored = feed.consumed_version(Path(settings.checkpoint(gold.QUERY)))
-    return max(0, bars.version - max(scored, champion.silver_version))
+    # without a checkpoint nothing is scored yet; with one, a new market's training data may end long behind it
+    return max(0, bars.version - (scored if scored >= 0 else first - 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,8 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.paper import performance
 from financelake_assets.gold.paper.schema import PORTFOLIO
 from financelake_assets.model import registry
+from financelake_assets.model.markets import Market
+from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import alerts, decisions, notifier
 from financelake_assets.silver import query as silver
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets
@@ -92,7 +94,7 @@ def gathered(instance: dg.DagsterInstance, settings: Settings, topics: TopicsRes
         unknown["topics"] = "they do not exist"
     consumed = fact("checkpoint", lambda: consumed_offsets(settings), None)
     behind = 0 if marks is None or consumed is None else total(lag(consumed, marks))
-    record = fact("champion", lambda: registry.champion(settings), None)
+    champions: dict[Market, ModelRecord] = fact("champion", lambda: registry.champions(settings), {})
     # while messages wait, a batch may be partly written, so the ledger is no evidence
     asked = consumed is not None and marks is not None and not behind
     now = time.time()
@@ -101,15 +103,22 @@ def gathered(instance: dg.DagsterInstance, settings: Settings, topics: TopicsRes
         lag=behind,
         silver_idle_seconds=fact("commits", lambda: _idle_seconds(settings, now), 0.0),
         unbalanced=fact("ledger", lambda: abs(read_ledger(settings).missing), 0) if asked else 0,
-        champion_age_days=None if record is None else (now - record.trained_at.timestamp()) / 86_400,
+        champion_age_days={
+            market.name: (now - record.trained_at.timestamp()) / 86_400 for market, record in champions.items()
+        },
         failed_runs=fact("runs", lambda: _failed_runs(instance), {}),
         broker=broker,
-        drift=None if record is None else fact("drift", lambda: monitoring.last_verdict(settings, record), None),
+        drift=fact("drift", lambda: _drifted(settings, champions), {}),
         failed_checks=fact("checks", lambda: failed_checks(instance), {}),
         kill_switch=fact("portfolio", lambda: performance.halted(PORTFOLIO.scan(settings).collect()), None),
         clock=fact("clock", lambda: _clock_set(settings), None),
         unknown=unknown,
     )
+
+
+def _drifted(settings: Settings, champions: Mapping[Market, ModelRecord]) -> dict[str, str]:
+    verdicts = {market.name: monitoring.last_verdict(settings, record) for market, record in champions.items()}
+    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
 
 def _broker_facts(topics: TopicsResource) -> tuple[str | None, Watermarks | None]:

@@ -20,6 +20,8 @@ from financelake_assets.gold.paper.backtest import Backtest, backtest
 from financelake_assets.gold.paper.orders import BAR_COLUMNS
 from financelake_assets.gold.paper.schema import BACKTEST_EQUITY, BACKTEST_PORTFOLIO, BACKTEST_TRADES
 from financelake_assets.model import registry, trials
+from financelake_assets.model.champions import leading, newest_of
+from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec, retried
@@ -33,7 +35,7 @@ class NoForecastsError(FinanceLakeError, LookupError):
 
 
 def version_of(settings: Settings, name: str | None) -> ModelRecord:
-    """A version by its name; without one, the champion.
+    """A version by its name; without one, the champion of the settings' interval, or the one promoted last.
 
     Raises:
         NoForecastsError: there is no champion yet.
@@ -41,22 +43,22 @@ def version_of(settings: Settings, name: str | None) -> ModelRecord:
     """
     if name is not None:
         return registry.get(settings, name)
-    champion = registry.champion(settings)
+    champion = leading(registry.versions(settings), settings.model)
     if champion is None:
         raise _no_model()
     return champion
 
 
-def newest(settings: Settings) -> ModelRecord:
-    """The version that was trained last, whether it was promoted or not.
+def newest(settings: Settings, market: Market) -> ModelRecord:
+    """The version of a market that was trained last, whether it was promoted or not.
 
     Raises:
-        NoForecastsError: no model is trained yet.
+        NoForecastsError: no model of the market is trained yet.
     """
-    known = registry.versions(settings)
-    if not known:
+    known = newest_of(registry.versions(settings))
+    if market not in known:
         raise _no_model()
-    return known[-1]
+    return known[market]
 
 
 def make(settings: Settings, record: ModelRecord, log: Callable[[str], None], symbol: str | None = None) -> Backtest:

@@ -1,0 +1,176 @@
+"""Readiness: the bars of each market in silver, those that are new since its last training, and those with labels.
+
+Input: silver.bars and the registry's versions. Output: figures of each market that has bars. Labelled bars are counted
+by the training's own features and labels, so a training that is due finds as many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.intervals import BAR_LENGTHS, SERIES
+from financelake_assets.model import markets
+from financelake_assets.model.features import LOOKBACK, features_of
+from financelake_assets.model.labels import LABEL, labels_of
+from financelake_assets.model.markets import Market, Series
+from financelake_assets.silver.schema import BARS
+
+_COLUMNS = (
+    *("symbol", "asset_class", "interval", "event_time", "open", "high", "low", "close", "adj_close", "volume"),
+    *("imputed", "split"),
+)
+_RECENT_BARS = 100  # the usual time between bars is taken of so many
+_ARRIVING = timedelta(seconds=10)
+_MOST_ARRIVING = 20  # with more than one in so many bars in that time, a history is being loaded
+_MOST_WAITING = 50
+_LONGEST_READ = 50_000  # bars of one series, of which some hundred labels are wanted
+_SHARE_OF_TIME = 0.05
+
+
+@dataclass(frozen=True)
+class MarketBars:
+    """The bars of one market.
+
+    ``new`` is how many silver wrote since the market's last training, and all of them where there was none;
+    ``arriving`` how many it wrote in the ten seconds up to ``written_at``, when it wrote the last one. ``labelled`` is
+    counted up to what a training needs, and only where the market has no model.
+    """
+
+    market: Market
+    series: tuple[Series, ...]
+    new: int
+    arriving: int
+    written_at: datetime
+    labelled: int | None = None
+
+    @property
+    def bars(self) -> int:
+        """All bars."""
+        return sum(one.bars for one in self.series)
+
+    def loading(self, waiting: int, now: datetime) -> bool:
+        """Whether a history is being loaded, of which a model would learn a part: many bars came, and more may come.
+
+        Args:
+            waiting: messages that are not in silver yet, of any market: a busy feed always has some.
+            now: the time of the question.
+        """
+        came = now - self.written_at < _ARRIVING and self.arriving * _MOST_ARRIVING > self.bars
+        return came and waiting * _MOST_WAITING > self.bars
+
+    def progress(self, settings: ModelSettings, now: datetime) -> str:
+        """How far it is from its first training, in words."""
+        return markets.progress(self.series, self.labelled or 0, settings, self.market.interval, now)
+
+
+def survey(
+    bars: pl.LazyFrame, settings: ModelSettings, trained_at: Mapping[Market, datetime]
+) -> dict[Market, MarketBars]:
+    """Count the bars of every market that has any, and the labelled bars of those that no version was trained for.
+
+    Args:
+        bars: rows of silver.bars.
+        settings: which symbols a model learns from, and how many labelled bars it needs.
+        trained_at: when the newest version of a market was trained.
+    """
+    own = bars.filter(pl.col("interval").is_in(list(BAR_LENGTHS)))
+    if settings.symbols:
+        own = own.filter(pl.col("symbol").is_in(settings.symbols))
+    known = _counted(own, trained_at)
+    found = {}
+    for (interval,), rows in known.group_by("interval"):
+        market = Market(str(interval))
+        found[market] = MarketBars(
+            market=market,
+            series=tuple(Series(row["bars"], row["newest"], _spacing(row)) for row in rows.to_dicts()),
+            new=int(rows["new"].sum()),
+            arriving=int(rows["arriving"].sum()),
+            written_at=rows["written_at"].max(),  # type: ignore[arg-type]
+            labelled=None if market in trained_at else _labelled(own, rows, settings),
+        )
+    return found
+
+
+def of_lake(settings: Settings, trained_at: Mapping[Market, datetime]) -> dict[Market, MarketBars]:
+    """The markets of a lake as they are now; none before the first bar."""
+    table = BARS.open(settings)
+    return {} if table is None else survey(pl.scan_delta(table), settings.model, trained_at)
+
+
+class Followed:
+    """The markets of a lake, counted again where silver or the registry has changed, in a twentieth of the time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made_of: tuple[int, Mapping[Market, datetime]] | None = None
+        self._found: dict[Market, MarketBars] = {}
+        self._again_at = 0.0
+
+    def of(self, silver_version: int, trained_at: Mapping[Market, datetime]) -> dict[Market, MarketBars]:
+        """The markets at a version of silver.bars, or at one shortly before; see ``survey``."""
+        now = time.monotonic()
+        trained = self._made_of is None or self._made_of[1] != trained_at
+        if trained or (self._made_of != (silver_version, trained_at) and now >= self._again_at):
+            self._found = of_lake(self._settings, trained_at)
+            self._made_of = (silver_version, dict(trained_at))
+            took = time.monotonic() - now
+            self._again_at = now + took / _SHARE_OF_TIME
+        return self._found
+
+
+def _counted(bars: pl.LazyFrame, trained_at: Mapping[Market, datetime]) -> pl.DataFrame:
+    """One row a series: its bars, the newest, the time of the hundredth newest, and what silver wrote lately."""
+    since = {market.interval: moment for market, moment in trained_at.items()}
+    learnt_to = pl.col("interval").replace_strict(since, default=None, return_dtype=pl.Datetime("us", "UTC"))
+    written = pl.col("processed_at")
+    latest = written.max().over("interval")
+    return (
+        bars.select(*SERIES, "event_time", "processed_at")
+        .with_columns(
+            _new=(written > learnt_to).fill_null(learnt_to.is_null()),
+            _arriving=(written > latest - _ARRIVING).fill_null(False),
+        )
+        .group_by(SERIES)
+        .agg(
+            bars=pl.len(),
+            newest=pl.col("event_time").max(),
+            recent=pl.col("event_time").top_k(_RECENT_BARS).min(),
+            new=pl.col("_new").sum(),
+            arriving=pl.col("_arriving").sum(),
+            written_at=written.max().fill_null(datetime.fromtimestamp(0, UTC)),
+        )
+        .sort("bars", descending=True)
+        .collect()
+    )
+
+
+def _spacing(row: dict[str, Any]) -> timedelta:
+    steps = min(row["bars"], _RECENT_BARS) - 1
+    return (row["newest"] - row["recent"]) / max(steps, 1)  # type: ignore[no-any-return]
+
+
+def _labelled(bars: pl.LazyFrame, rows: pl.DataFrame, settings: ModelSettings) -> int:
+    """How many bars of a market have a label, up to what a training needs.
+
+    Args:
+        bars: rows of silver.bars.
+        rows: of ``_counted``, those of the market.
+        settings: the horizon, and how many are needed.
+    """
+    found, horizon = 0, settings.horizon
+    long = rows.filter(pl.col("bars") > LOOKBACK + horizon)
+    own = bars.filter((pl.col("interval") == rows["interval"][0]) & pl.col("symbol").is_in(long["symbol"].to_list()))
+    whole = own.select(_COLUMNS).collect()
+    for series in whole.partition_by("symbol"):
+        newest = series.sort("event_time").tail(_LONGEST_READ)
+        found += labels_of(features_of(newest), horizon).filter("scorable", pl.col(LABEL).is_not_null()).height
+        if found >= settings.min_rows:
+            break
+    return found

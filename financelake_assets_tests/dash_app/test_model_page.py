@@ -1,0 +1,80 @@
+"""The model page and card: each champion is told of as its market's, and a market without one says how far it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+from dash import html
+
+from dash_app.charts.theme import LIGHT
+from dash_app.data import champion
+from dash_app.data.lake_reader import LakeReader, Snapshot
+from dash_app.views import model as view
+from dash_app.views import model_card
+from dash_app.views.parts import Children
+from financelake_assets.config import Settings
+from financelake_assets_tests.dash_app import written
+
+LATER = datetime(2026, 4, 1, 12, tzinfo=UTC)
+
+
+def at_five_minutes(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same bars as those of five minutes that end now."""
+    number = pl.int_range(pl.len()).over("symbol") - pl.len().over("symbol")
+    now = pl.lit(datetime.now(UTC)).dt.truncate("5m").cast(pl.Datetime("us", "UTC"))
+    return rows.with_columns(interval=pl.lit("5m"), event_time=now + number * timedelta(minutes=5))
+
+
+def read(lake: Settings) -> Snapshot:
+    reader = LakeReader(lake)
+    reader.refresh()
+    return reader.snapshot
+
+
+def text(parts: Children) -> str:
+    return json.dumps(html.Div(parts).to_plotly_json(), default=lambda one: getattr(one, "to_plotly_json", str)())
+
+
+def test_the_markets_stand_side_by_side_with_what_their_models_are_worth(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_model(offline_lake)
+    written.write_model(
+        offline_lake, model_version="rf-5m", interval="5m", trained_at=LATER, promoted_at=LATER, verdict="edge"
+    )
+    snapshot = read(offline_lake)
+    assert {interval: row["model_version"] for interval, row in champion.champions(snapshot).items()} == {
+        "5m": "rf-5m",
+        "1d": written.VERSION,
+    }
+    assert list(champion.champions(snapshot)) == ["5m", "1d"]
+    assert (champion.leading(snapshot) or {})["model_version"] == written.VERSION
+    page = text(view.page(snapshot, LIGHT))
+    for words in ("The model of 5m bars", "The model of 1d bars", "rf-5m of 5m bars", f"{written.VERSION} of 1d bars"):
+        assert words in page
+    assert page.count("in use") == 2, "a promotion in one market ends none in the other"
+    assert "rf-5m" in text(model_card.card(snapshot, "5m", "AAPL"))
+    assert "rf-5m" not in text(model_card.card(snapshot, "1d", "AAPL"))
+
+
+def test_a_market_without_a_model_says_why_and_how_far_it_is(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_bars(offline_lake, at_five_minutes(written.bars(("AAPL",), 10, 100)).head(100))
+    written.write_model(offline_lake)
+    snapshot = read(offline_lake)
+    said = text(model_card.card(snapshot, "5m", "AAPL"))
+    assert "No model of 5m bars" in said
+    assert "of 500 labelled bars; about" in said
+    assert "labelled bars" in text(view.page(snapshot, LIGHT))
+    assert "labelled bars" not in text(model_card.card(snapshot, "1d", "AAPL"))
+
+
+def test_a_market_that_is_switched_off_says_so(offline_lake: Settings):
+    model = offline_lake.model.model_copy(update={"skipped_intervals": ("5m",)})
+    lake = offline_lake.model_copy(update={"model": model})
+    written.write_bars(lake, at_five_minutes(written.bars(("AAPL",), 10)))
+    written.write_model(lake, interval="5m")
+    snapshot = read(lake)
+    assert champion.champions(snapshot) == {}
+    assert "settings switch it off" in text(model_card.card(snapshot, "5m", "AAPL"))
