@@ -13,7 +13,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from financelake_assets.bronze import market_feed_state
 from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.feed_choice import followed_providers
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import GOLD, watermarks
@@ -36,8 +38,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """The state of a lake.
 
     Returns:
-        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``published``,
-        ``alerts`` and ``urls``.
+        ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``feed``, ``feeds``,
+        ``published``, ``alerts`` and ``urls``.
     """
     running = process_status(settings)
     topics = topic_status(settings, running)
@@ -59,6 +61,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "ledger": ledger,
         "model": of_tables(lambda: model_status(settings)),
         "feed": feed_status(settings),
+        "feeds": feeds_status(settings),
         "published": published_status(settings),
         "alerts": alerts_status(settings),
     }
@@ -192,6 +195,15 @@ def feed_status(settings: Settings) -> dict[str, Any]:
     """The last report of the lake's own feed; empty if it has not run."""
     state = read_state(settings)
     return {} if state is None else asdict(state)
+
+
+def feeds_status(settings: Settings) -> dict[str, Any]:
+    """By provider, the last report of the feed that follows its symbols; empty where the lake follows none."""
+    return {
+        provider: {"problem": "has not started"} if state is None else asdict(state)
+        for provider in followed_providers(settings)
+        for state in [market_feed_state.read_state(settings, provider)]
+    }
 
 
 def published_status(settings: Settings) -> dict[str, Any]:
