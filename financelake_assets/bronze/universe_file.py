@@ -63,6 +63,8 @@ class Entry(BaseModel):
         """Exchanges spell a pair in one way, and have nothing but crypto."""
         if not isinstance(value, dict) or value.get("provider") not in pairs.SEPARATORS:
             return value
+        if value.get("asset_class", "crypto") != "crypto":
+            raise ValueError(f"{value['provider']} has nothing but crypto: leave asset_class out")
         symbol = value.get("symbol")
         spelled = pairs.canonical(value["provider"], symbol.strip().upper()) if isinstance(symbol, str) else symbol
         return {"asset_class": "crypto", **value, "symbol": spelled}
@@ -171,6 +173,7 @@ def requests(entries: list[Entry], provider: str | None, live: bool) -> list[dic
         | ({"calendar": calendar} if calendar else {})
         | ({"start": start} if start else {})
         for (name, interval, asset_class, calendar, start), group in groupby(wanted, key=_asked_together)
+        if interval != TICK
     ]
     if live and wanted:
         providers = sorted({entry.provider for entry in wanted})

@@ -136,7 +136,8 @@ def ingest(
             if universe is not None and not from_file:
                 raise UniverseFileError(f"{listed} has no symbol of {provider}")
             make_known(get_settings(), entries)
-            asked = [{**given, "live": False, **fields} for fields in from_file] or asked
+            own_start = {"start": start} if start else {}
+            asked = [{**given, "live": False, **fields, **own_start} for fields in from_file] or asked
         wanted = [IngestRequest.model_validate(fields) for fields in asked]
         with _progress() as bar:
             task = bar.add_task("published", total=None)

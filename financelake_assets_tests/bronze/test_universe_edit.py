@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financelake_assets.bronze.universe_edit import with_symbol, without_symbol
@@ -58,7 +58,8 @@ def test_one_symbol_less_leaves_the_others(text: str, place: int) -> None:
     ]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=25))
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=8))
 def test_any_order_of_additions_and_removals_is_a_good_file(steps: list[tuple[bool, int]]) -> None:
     text, wanted = BLOCK, ["AAPL", "VOD.L"]
     for number, (adds, place) in enumerate(steps):
