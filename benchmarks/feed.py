@@ -85,7 +85,7 @@ def run(
     settings: Settings, exchange: ExchangeServer, names: list[str], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Let the feed follow the exchange through all of its faults; what is on bronze then."""
-    draw, cuts = random.Random(arguments.seed)  # noqa: S311  # faults, not a secret, list[Cut]()
+    draw, cuts = random.Random(arguments.seed), list[Cut]()  # noqa: S311  # faults, not a secret
     process = _start_feed(settings)
     found: dict[str, Any] = {"cores": os.cpu_count(), "rate": arguments.rate, "symbols": len(names)}
     try:

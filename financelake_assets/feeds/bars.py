@@ -28,7 +28,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.feeds import schedule
 from financelake_assets.feeds.schedule import Present
-from financelake_assets.intervals import TICK
+from financelake_assets.intervals import SERIES, TICK
 from financelake_assets.silver.schema import BARS
 
 _OF_TRADES = "1m"
@@ -76,31 +76,20 @@ class BarKeeper:
             entries: of the universe file.
             live_from: from when on live trades are followed, of which the lake makes bars of a minute, of new symbols.
         """
+        present = present_bars(self._settings, [entry.symbol for entry in entries])
         with self._lock:
             before, self._series = self._series, {}
             for entry in entries:
-                known = before.get((entry.symbol, entry.interval))
-                self._series[entry.symbol, entry.interval] = (
-                    known if known is not None and known.entry == entry else self._new(entry, live_from)
-                )
+                key = (entry.symbol, entry.interval)
+                known = before.get(key)
+                if known is None or known.entry != entry:
+                    known = _new(entry, present.get(key), live_from)
+                self._series[key] = known
 
     def states(self) -> dict[str, SymbolState]:
         """How each symbol does."""
         with self._lock:
             return {symbol: series.state for (symbol, _), series in self._series.items()}
-
-    def _new(self, entry: Entry, live_from: datetime) -> _Series:
-        now, state = datetime.now(UTC), SymbolState(entry.interval, entry.live)
-        if entry.interval == TICK:
-            state.state = "current"
-            return _Series(entry, state, [], None, now)
-        of_trades = entry.live and entry.interval == _OF_TRADES
-        present = present_bars(self._settings, entry.symbol, entry.interval)
-        start = entry.start or schedule.usual_start(entry.interval, now)
-        wanted = schedule.spans(start, entry.interval, present, live_from if of_trades else None)
-        newest = present.newest if present else None
-        state.newest = newest.isoformat() if newest else None
-        return _Series(entry, state, wanted, newest, now)
 
     def _run(self) -> None:
         with ExitStack() as stack:
@@ -187,7 +176,7 @@ class BarKeeper:
         state.state, state.problem = "loading" if series.wanted else "current", None
         if came or series.wanted:
             series.times, series.again_at = 0, now
-            if series.times == 0 and result.published:
+            if result.published:
                 log.info("bars", symbol=entry.symbol, interval=entry.interval, published=result.published)
         else:
             series.again_at = now + schedule.wait_for_more(entry.interval, series.times)
@@ -196,7 +185,8 @@ class BarKeeper:
             # nothing yet, as of a new listing: it is asked for again, whole
             series.wanted = [(entry.start or schedule.usual_start(entry.interval, now), None)]
             series.again_at = now + schedule.wait_after_failure(series.times)
-            state.state, state.problem = "failed", f"{entry.provider} has no bar of {entry.interval} of it"
+            reason = result.notes[-1] if result.notes else f"{entry.provider} has no bar of {entry.interval} of it"
+            state.state, state.problem = "failed", reason
 
     def _failed(self, series: _Series, problem: str) -> None:
         wait = schedule.wait_after_failure(series.times)
@@ -207,9 +197,22 @@ class BarKeeper:
         )
 
 
-def present_bars(settings: Settings, symbol: str, interval: str) -> Present | None:
-    """The oldest and the newest bar of a series in silver; ``None`` where there is none."""
-    mine = (pl.col("symbol") == symbol) & (pl.col("interval") == interval)
+def _new(entry: Entry, present: Present | None, live_from: datetime) -> _Series:
+    now, state = datetime.now(UTC), SymbolState(entry.interval, entry.live)
+    if entry.interval == TICK:
+        state.state = "current"
+        return _Series(entry, state, [], None, now)
+    of_trades = entry.live and entry.interval == _OF_TRADES
+    start = entry.start or schedule.usual_start(entry.interval, now)
+    wanted = schedule.spans(start, entry.interval, present, live_from if of_trades else None)
+    newest = present.newest if present else None
+    state.newest = newest.isoformat() if newest else None
+    return _Series(entry, state, wanted, newest, now)
+
+
+def present_bars(settings: Settings, symbols: Sequence[str]) -> dict[tuple[str, str], Present]:
+    """The oldest and the newest bar in silver of each series of some symbols that has any."""
     at = pl.col("event_time")
-    oldest, newest = BARS.scan(settings).filter(mine).select(at.min(), at.max().alias("newest")).collect().row(0)
-    return None if oldest is None else Present(oldest, newest)
+    mine = BARS.scan(settings).filter(pl.col("symbol").is_in(list(symbols)))
+    found = mine.group_by(SERIES).agg(at.min().alias("oldest"), at.max().alias("newest")).collect()
+    return {(symbol, interval): Present(oldest, newest) for symbol, interval, oldest, newest in found.iter_rows()}

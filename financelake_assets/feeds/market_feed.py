@@ -83,6 +83,12 @@ class MarketFeed:
     def _known_to_the_lake(self, entries: list[Entry]) -> list[Entry]:
         """Make the symbols known; one that the lake knows as something else is refused alone."""
         good, self._refused = [], {}
+        try:
+            remember(self._settings, entries)
+        except (FinanceLakeError, OSError):
+            log.warning("a symbol of the universe file cannot be made known; each is tried by itself")
+        else:
+            return entries
         for entry in entries:
             try:
                 remember(self._settings, [entry])

@@ -105,7 +105,7 @@ def process_status(settings: Settings) -> dict[str, Any]:
         return {name: _server_status(name, check, settings) for name, check in servers}
     states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
     # a lake that runs may lack a process that a new setting or a first rule alert asks for
-    why = "was asked for after the start: `financelake down`, then `up`" if states else "the lake does not run"
+    why = "was asked for after the start: `financelake up` starts it" if states else "the lake does not run"
     described = {}
     for name, process in processes.of_lake(settings).items():
         state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, why))

@@ -70,7 +70,7 @@ def test_symbols_are_added_listed_and_removed(
     ("arguments", "told"),
     [
         (("BTC/USD", "--provider", "nobody"), "no provider 'nobody'"),
-        (("BTC/USD", "--provider", "kraken", "--interval", "2m"), "no bars of 2m; it has 1m"),
+        (("ETH/USD", "--provider", "kraken", "--interval", "2m"), "no bars of 2m; it has 1m"),
         (("AAPL", "--provider", "yfinance"), "asset_class: Field required"),
         (("ACME", "--provider", "csv", "--asset-class", "stock"), "no market to follow"),
         (("B TC", "--provider", "kraken"), "is no symbol"),

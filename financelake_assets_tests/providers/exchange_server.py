@@ -48,7 +48,8 @@ class ExchangeServer:
     """The two exchanges. Trades of a pair are numbered alike on both.
 
     ``rest_faults`` and ``handshake_faults`` are taken first, one a request: a status, or a text. ``silent``:
-    connections stay and say nothing. ``away``: no connection is let in.
+    connections stay and say nothing. ``away``: no connection is let in. ``behind``: so many of the newest trades are
+    unknown to REST.
     """
 
     pairs: dict[Pair, list[Trade]] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class ExchangeServer:
     handshakes: int = 0
     silent: bool = False
     away: bool = False
+    behind: int = 0
     beat: float = 0.2
     retry_after: str = "1"
     port: int = 0
@@ -232,7 +234,7 @@ class ExchangeServer:
             wanted = [row for row in rows if row[0] > int(query.get("since", "0"))]
             shown = [[int(row[0]), *(str(value) for value in row[1:5]), "0", str(row[5]), 7] for row in wanted]
             return {"error": [], "result": {own: shown, "last": int(rows[-1][0]) if rows else 0}}
-        behind = [trade for trade in self.pairs[found] if trade.time * 1_000 > int(query["since"])][:_PAGE]
+        behind = [trade for trade in self._told_by_rest(found) if trade.time * 1_000 > int(query["since"])][:_PAGE]
         # REST tells a tenth of a microsecond more than the WebSocket, as a number of more digits than a float keeps
         shown = ",".join(
             f'["{one.price:.5f}","{one.size:.8f}",{seconds}.{micros:06d}7,"b","l","",{one.id}]'
@@ -242,6 +244,10 @@ class ExchangeServer:
         last = behind[-1].time * 1_000 + 700 if behind else int(query["since"])
         return f'{{"error":[],"result":{{"{own}":[{shown}],"last":"{last}"}}}}'
 
+    def _told_by_rest(self, found: Pair) -> list[Trade]:
+        known = self.pairs[found]
+        return known[: len(known) - self.behind]
+
     def _coinbase(self, found: Pair, what: str, query: dict[str, str]) -> list[Any]:
         if what == "candles":
             begin, end = (datetime.fromisoformat(query[name]).timestamp() for name in ("start", "end"))
@@ -249,7 +255,7 @@ class ExchangeServer:
             wanted = [row for row in rows if begin <= row[0] <= end]
             assert len(wanted) <= 300, "Coinbase refuses more than 300 candles"
             return [[int(row[0]), row[3], row[2], row[1], row[4], row[5]] for row in reversed(wanted)]
-        trades = [one for one in self.pairs[found] if one.id < int(query["after"])]
+        trades = [one for one in self._told_by_rest(found) if one.id < int(query["after"])]
         newest_first = trades[-min(_PAGE, int(query["limit"])) :][::-1]
         return [
             {"trade_id": one.id, "side": "buy", "size": str(one.size), "price": str(one.price), "time": iso(one.time)}

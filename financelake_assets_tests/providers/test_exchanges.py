@@ -267,6 +267,26 @@ def test_numbers_for_which_the_exchange_has_no_trade_are_given_up_and_counted(
     follower.close()
 
 
+def test_a_rest_interface_that_is_behind_is_asked_again(
+    exchanges: ExchangeServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "_ASKED_AGAIN", (0.05,) * 1_000)
+    follower = Follower(provider(exchanges, name, tmp_path))
+    connected(follower, exchanges)
+    exchanges.trade("BTC/USD", 3)
+    follower.until(lambda: len(follower.ids()) == 3)
+    follower.until(lambda: not follower.provider.report.open)
+    exchanges.behind = 3
+    before = len(exchanges.asked)
+    exchanges.trade("BTC/USD", 5, tell=False)
+    exchanges.trade("BTC/USD")
+    follower.until(lambda: len(exchanges.asked) > before + 3)
+    exchanges.behind = 0
+    follower.until_all(exchanges)
+    assert follower.provider.report.absent == 0
+    follower.close()
+
+
 def test_what_was_missed_while_nobody_followed_is_asked_for(
     exchanges: ExchangeServer, name: str, tmp_path: Path
 ) -> None:

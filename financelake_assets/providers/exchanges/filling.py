@@ -64,20 +64,27 @@ class Filler:
             self._due[answer.symbol, answer.hole.before] = time.monotonic() + _PROBLEM_SECONDS
         return answer
 
-    def judge(self, answer: Answer, ids: TradeIds) -> None:
-        """Settle what the exchange does not have. Call it when the page's trades are taken."""
-        if answer.page is None or not answer.page.reached:
+    def judge(self, answer: Answer, ids: TradeIds, taken: int) -> None:
+        """Settle what the exchange does not have, or ask for it later. Call it when the page's trades are taken.
+
+        Args:
+            answer: what came.
+            ids: of its symbol.
+            taken: how many of its trades were new.
+        """
+        if answer.page is None or (taken and not answer.page.reached):
             return
-        left = [hole for hole in ids.holes if answer.hole.after <= hole.after and hole.before <= answer.hole.before]
-        if answer.hole.size is None:
+        if answer.page.reached and answer.hole.size is None:
             ids.settle(answer.hole)
             return
-        for hole in left:
+        for hole in ids.holes:
+            if not (answer.hole.after <= hole.after and hole.before <= answer.hole.before):
+                continue
             place = (answer.symbol, hole.before)
             times = self._lacking.get(place, 0)
-            if times < len(_ASKED_AGAIN):
+            if times < len(_ASKED_AGAIN) or not answer.page.reached:
                 self._lacking[place] = times + 1
-                self._due[place] = time.monotonic() + _ASKED_AGAIN[times]
+                self._due[place] = time.monotonic() + _ASKED_AGAIN[min(times, len(_ASKED_AGAIN) - 1)]
             else:
                 ids.settle(hole)
                 self.absent += hole.size or 0

@@ -145,7 +145,7 @@ class ExchangeProvider:
                     filled = self.ids[answer.symbol].take(answer.page.trades)
                     self.report.filled += len(filled)
                     yield Chunk(rows_of(filled))
-                    filler.judge(answer, self.ids[answer.symbol])
+                    filler.judge(answer, self.ids[answer.symbol], len(filled))
                 self._tell(stream, filler)
         finally:
             filler.close()
