@@ -97,9 +97,10 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
 
 def _remember_universe(settings: Settings, say: Say) -> None:
     """Add the symbols of the user's universe file before their first message can arrive."""
-    if settings.universe_file is None and not settings.universe_path.exists():
-        return  # the module that reads it takes a second to import
     feed_choice.refuse_mixture(settings)
+    path = settings.universe_path
+    if settings.universe_file is None and not path.exists() and not path.is_symlink():
+        return  # the module that reads it takes a second to import
     from financelake_assets.bronze.universe import AssetClassError
     from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember
 

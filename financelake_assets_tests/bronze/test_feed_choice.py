@@ -8,6 +8,8 @@ import pytest
 
 from financelake_assets.bronze.feed_choice import MixedLakeError, chosen, followed_providers, refuse_mixture
 from financelake_assets.bronze.feed_state import FeedState, state_file
+from financelake_assets.bronze.market_feed_state import MarketFeedState
+from financelake_assets.bronze.market_feed_state import state_file as market_state_file
 from financelake_assets.config import Settings
 from financelake_assets.own_process import say
 from financelake_assets.supervision import processes
@@ -38,8 +40,8 @@ def lake(folder: Path, text: str | None, provider: str = "auto") -> Settings:
         (FOLLOWED, "none", "none", ()),
         ("symbols: [{symbol: X, asset_class: stock}]", "auto", "replay", ()),
         ("symbols: [{symbol: X, asset_class: stock}]", "universe", "universe", ()),
-        ("symbols: {", "auto", "replay", ()),
-        ("symbols: [1, {provider: [a]}]", "auto", "replay", ()),
+        ("symbols: {", "auto", "universe", ()),
+        ("symbols: [1, {provider: [a]}]", "auto", "universe", ()),
     ],
 )
 def test_a_lake_feeds_itself_with_one_of_them(
@@ -76,3 +78,18 @@ def test_a_lake_that_has_played_the_replay_follows_no_real_symbols(tmp_path: Pat
         refuse_mixture(settings)
     assert "FINANCELAKE_DATA_DIR" in raised.value.remedy
     refuse_mixture(lake(tmp_path, FOLLOWED, "replay"))
+
+
+def test_a_lake_that_has_followed_real_symbols_plays_no_replay(tmp_path: Path) -> None:
+    settings = lake(tmp_path, None)
+    say(market_state_file(settings, "kraken"), MarketFeedState("kraken", "2026-01-01T00:00:00+00:00", 1))
+    assert chosen(settings) == "none"
+    refuse_mixture(settings)
+    with pytest.raises(MixedLakeError, match="holds real symbols"):
+        refuse_mixture(lake(tmp_path, None, "replay"))
+
+
+def test_a_file_that_is_gone_from_where_it_was_is_not_taken_for_none(tmp_path: Path) -> None:
+    settings = lake(tmp_path, None)
+    settings.universe_path.symlink_to(tmp_path / "moved.yaml")
+    assert (chosen(settings), followed_providers(settings)) == ("universe", ())
