@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -58,7 +59,9 @@ class TradeLoad:
         self._universe = Universe(settings, provider)
         self._producer = BronzeProducer(settings, linger_ms=_LINGER_MS, stopping=stopping)
         # the first chunk is empty: with it is recorded from when on trades are wanted, before any is published
-        self._recorded_at, self._news = -_RECORD_EVERY_SECONDS, True
+        self._recorded_at, self._news, self._begun = 0.0, True, False
+        self._asking: Future[positions.Ends] | None = None
+        self._asker = ThreadPoolExecutor(1, "ends")
 
     @property
     def deliveries(self) -> Deliveries:
@@ -85,26 +88,46 @@ class TradeLoad:
                 send(topic, key, value, [*common, ("sequence", number and number.encode())])
             self._news = True
         self._producer.poll()
-        if self._news and time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS:
+        if not self._begun:
             self.record()
+            self._producer.flush()
+            self._begun = True
+        elif self._news and time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS:
+            self._record_soon()
         return len(chunk)
 
     def record(self) -> None:
         """Wait for the acknowledgements, then write down which trades are had; raises as ``publish`` does."""
+        if self._news:
+            self._write(self._asker.submit(positions.ends, self._settings))
         self._producer.flush()
-        if not self._news:
-            return
+
+    def _record_soon(self) -> None:
+        """As ``record``, but trades go on while the broker is asked where the topics end.
+
+        The answer may be older than the trades that the record says are had: those that were published in between are
+        found once more behind these ends, and known.
+        """
+        if self._asking is None:
+            self._asking = self._asker.submit(positions.ends, self._settings)
+        elif self._asking.done():
+            answer, self._asking = self._asking, None
+            self._write(answer)
+
+    def _write(self, asked: Future[positions.Ends]) -> None:
+        self._recorded_at = time.monotonic()
         try:
-            ends = positions.ends(self._settings)
+            ends = asked.result()
         except BrokerUnavailableError:
             # gone again since the last acknowledgement: the record before this one still holds
             log.warning("which trades are had was not recorded", load=self.name)
             return
+        self._producer.flush()
         had = {symbol: ids.as_dict() for symbol, ids in {**self._before, **self.ids}.items()}
         record = json.dumps({"trades": had, "ends": ends, "topics": dict(self._topics)})
+        # the caller need not wait for it: if this record is lost, the one before it still holds
         self._producer.send(POSITIONS, self.name, record, [])
-        self._producer.flush()
-        self._recorded_at, self._news = time.monotonic(), False
+        self._news = False
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +136,7 @@ class TradeLoad:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._producer.close()
+        self._asker.shutdown(wait=False)
 
 
 def _find(settings: Settings, name: str, topics: dict[str, str]) -> dict[str, TradeIds]:
