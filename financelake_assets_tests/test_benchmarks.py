@@ -18,6 +18,7 @@ TINY = {
     "bronze": "--rows 2000 --rounds 1",
     "dashboard": "--rows 5000 --clients 2 --seconds 3",
     "faults": "--small --rounds 1",
+    "feed": "--rate 200 --symbols 2 --cuts 2 --longest 0.5 --between 0.5 --quiet 1 --backlog 500",
     "files": "--rows 5000 --rounds 1",
     "first_signal": "",
     "footprint": "--live-days 30 --settle 1 --seconds 3",

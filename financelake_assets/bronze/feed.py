@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from financelake_assets.bronze import feed_choice
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.feed_state import FeedState, Phase, state_file
 from financelake_assets.bronze.load import Load
@@ -38,7 +39,7 @@ class Feed:
         self._settings = settings
         self._stopping = threading.Event()
         self._provider = ReplayProvider(settings.feed.live_days, settings.feed.bars_per_second, self._stopping.wait)
-        enabled = settings.feed.provider == "replay"
+        enabled = feed_choice.chosen(settings) == "replay"
         self._total = self._provider.total if enabled else 0
         self._published = 0
         self._load: Load | None = None
@@ -102,8 +103,9 @@ class Feed:
 
     def _say(self, phase: Phase, problem: str | None = None) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        provider = self._settings.feed.provider
-        state = FeedState(phase, provider, self._published, self._total, now, os.getpid(), problem)
+        state = FeedState(
+            phase, feed_choice.chosen(self._settings), self._published, self._total, now, os.getpid(), problem
+        )
         say(state_file(self._settings), state)
 
 

@@ -21,9 +21,11 @@ from filelock import FileLock, Timeout
 
 from financelake_assets.bronze.load import Load
 from financelake_assets.bronze.topics import ensure_topics
+from financelake_assets.bronze.trade_load import TradeLoad
 from financelake_assets.config import ASSET_CLASSES, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.providers.base import Chunk, OddRow, Part, skip_rows
+from financelake_assets.providers.base import Chunk, OddRow, Part, Provider, skip_rows
+from financelake_assets.providers.exchanges.provider import ExchangeProvider, LiveReport
 from financelake_assets.providers.registry import make_provider
 from financelake_assets.providers.request import IngestRequest
 
@@ -34,17 +36,24 @@ GIVE_UP_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class IngestProgress:
-    """How far an ingestion is; ``total`` is ``None`` where nobody knows. ``note`` is news for the user, once."""
+    """How far an ingestion is; ``total`` is ``None`` where nobody knows. ``note`` is news for the user, once.
+
+    ``live`` says how following an exchange's trades goes.
+    """
 
     load: str
     rows: int
     total: int | None
     note: str | None = None
+    live: LiveReport | None = None
 
 
 @dataclass
 class IngestResult:
-    """What an ingestion did: ``rows`` wanted, ``published`` now, ``known`` from before, ``dead`` as too large."""
+    """What an ingestion did: ``rows`` wanted, ``published`` now, ``known`` from before, ``dead`` as too large.
+
+    ``newest`` is the latest event time of the rows wanted.
+    """
 
     provider: str
     loads: list[str] = field(default_factory=list)
@@ -56,7 +65,19 @@ class IngestResult:
     symbols: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    newest: datetime | None = None
     seconds: float = 0.0
+
+    def count(self, chosen: Chunk) -> None:
+        """Take note of rows that were wanted."""
+        self.rows += len(chosen)
+        self.odd += len(chosen.odd)
+        if chosen.rows.is_empty():
+            return
+        self.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
+        latest = chosen.rows["event_time"].max()
+        if isinstance(latest, datetime):
+            self.newest = latest if self.newest is None else max(self.newest, latest)
 
 
 class LoadRunningError(FinanceLakeError, RuntimeError):
@@ -101,8 +122,31 @@ def ingest(
         if stopping():
             break
     if request.live and not stopping():
-        _publish_live(provider.live(), request, settings, result, progress, stopping)
+        _publish_live(provider, request, settings, result, progress, stopping)
     result.seconds = time.monotonic() - begun
+    return result
+
+
+def refresh(request: IngestRequest, load: Load, after: datetime) -> IngestResult:
+    """Publish the bars that are newer than the newest one known, into a load that stays open for what is new.
+
+    Args:
+        request: provider, symbol and interval; its start is where to ask from.
+        load: of the feed that keeps bars up to date. A load of its own for each new bar would be a record for each.
+        after: the start of the newest bar known.
+
+    Raises:
+        ProviderError, AssetClassError, DeliveryError, Stopped: as ``ingest``.
+    """
+    result = IngestResult(request.provider, [load.name])
+    for part in make_provider(request).history():
+        result.notes += part.notes
+        for chunk in part.chunks:
+            chosen = select(chunk, request)
+            fresh = Chunk(chosen.rows.filter(pl.col("event_time") > after), chosen.odd)
+            result.count(fresh)
+            result.published += load.publish(fresh)
+    load.record()
     return result
 
 
@@ -130,9 +174,7 @@ def _publish_part(
             for chunk in part.chunks:
                 rows += len(chunk)
                 chosen = select(chunk, request)
-                result.rows += len(chosen)
-                result.odd += len(chosen.odd)
-                result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
+                result.count(chosen)
                 yield chosen
                 progress(IngestProgress(name, rows, part.total))
 
@@ -146,26 +188,42 @@ def _publish_part(
 
 
 def _publish_live(
-    chunks: Iterator[Chunk],
+    provider: Provider,
     request: IngestRequest,
     settings: Settings,
     result: IngestResult,
     progress: Callable[[IngestProgress], None],
     stopping: Callable[[], bool],
 ) -> None:
-    # what happens now happens once: a load of its own each time
-    name = f"{request.provider}-live-{time.time_ns()}"
-    with Load(settings, name, request.provider, stopping=stopping) as load:
-        result.loads.append(name)
-        for chunk in chunks:
+    with _live_load(provider, request, settings, stopping) as load:
+        report = None
+        if isinstance(provider, ExchangeProvider) and isinstance(load, TradeLoad):
+            provider.resume(load.ids)
+            load.ids, report = provider.ids, provider.report
+        result.loads.append(load.name)
+        for chunk in provider.live():
             chosen = select(chunk, request)
             result.published += load.publish(chosen)
-            result.rows += len(chosen)
-            result.symbols |= set(chosen.rows["symbol"].drop_nulls().unique())
-            progress(IngestProgress(name, result.rows, None))
+            result.count(chosen)
+            progress(IngestProgress(load.name, result.rows, None, live=report))
             if stopping():
                 break
         load.record()
+
+
+@contextmanager
+def _live_load(
+    provider: Provider, request: IngestRequest, settings: Settings, stopping: Callable[[], bool]
+) -> Iterator[Load | TradeLoad]:
+    if isinstance(provider, ExchangeProvider):
+        name = f"{request.provider}-trades"
+        with _only_one(settings, name), TradeLoad(settings, name, request.provider, stopping=stopping) as trades:
+            yield trades
+        return
+    # what happens now happens once: a load of its own each time
+    name = f"{request.provider}-live-{time.time_ns()}"
+    with Load(settings, name, request.provider, stopping=stopping) as load:
+        yield load
 
 
 def select(chunk: Chunk, request: IngestRequest) -> Chunk:

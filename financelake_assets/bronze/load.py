@@ -51,7 +51,7 @@ class Load:
         Raises:
             BrokerUnavailableError: the broker could not be asked.
         """
-        self._name = name
+        self.name = name
         self._provider = provider
         self._ids = topic_ids(settings)
         self._universe = Universe(settings, provider)
@@ -89,7 +89,7 @@ class Load:
             Stopped: the caller asked to stop.
         """
         self._universe.add(chunk.instruments())
-        common = headers(self._provider, self._name)
+        common = headers(self._provider, self.name)
         send, beyond, row, sent = self._producer.send, self._beyond, self._next, 0
         for topic, key, value in encode(chunk):
             if row not in beyond:
@@ -111,11 +111,11 @@ class Load:
                 self._write_record(positions.ends(self._settings))
             except BrokerUnavailableError:
                 # gone again since the last acknowledgement: the record before this one still holds
-                log.warning("a load's position was not recorded", load=self._name, published=self._next)
+                log.warning("a load's position was not recorded", load=self.name, published=self._next)
 
     def _write_record(self, ends: positions.Ends) -> None:
         # the caller need not wait for it: if this record is lost, the one before it still holds
-        self._producer.send(POSITIONS, self._name, positions.encode_record(self._next, ends, self._ids), [])
+        self._producer.send(POSITIONS, self.name, positions.encode_record(self._next, ends, self._ids), [])
         self._recorded, self._recorded_at = self._next, time.monotonic()
 
     def __enter__(self) -> Self:

@@ -51,16 +51,11 @@ def find(settings: Settings, load: str) -> LoadPosition | None:
     Raises:
         BrokerUnavailableError: the broker could not be asked.
     """
-    text = _last_record(settings, load)
+    text = last_record(settings, load)
     if text is None:
         return None
     published, since = decode_record(text, topic_ids(settings))
-    marks = watermarks(settings, (*BRONZE, DEAD_LETTERS))
-    spans: dict[tuple[str, int], Span] = {
-        (topic, partition): (max(low, since.get(topic, {}).get(partition, low)), high)
-        for topic, partitions in marks.items()
-        for partition, (low, high) in partitions.items()
-    }
+    spans = spans_behind(settings, since)
     beyond = {
         int(sequence)
         for message in read(settings, spans)
@@ -71,13 +66,24 @@ def find(settings: Settings, load: str) -> LoadPosition | None:
     return LoadPosition(published, frozenset(row for row in beyond if row > published))
 
 
+def spans_behind(settings: Settings, since: Ends) -> dict[tuple[str, int], Span]:
+    """What of the topics lies behind some offsets; all that is there, where there is none. Raises as ``find`` does."""
+    marks = watermarks(settings, (*BRONZE, DEAD_LETTERS))
+    return {
+        (topic, partition): (max(low, since.get(topic, {}).get(partition, low)), high)
+        for topic, partitions in marks.items()
+        for partition, (low, high) in partitions.items()
+    }
+
+
 def ends(settings: Settings) -> Ends:
     """Where the topics end now; raises as ``find`` does."""
     marks = watermarks(settings, (*BRONZE, DEAD_LETTERS))
     return {topic: {partition: high for partition, (_, high) in parts.items()} for topic, parts in marks.items()}
 
 
-def _last_record(settings: Settings, load: str) -> str | None:
+def last_record(settings: Settings, load: str) -> str | None:
+    """The newest record of a load as it was written; ``None`` when it has none. Raises as ``find`` does."""
     marks = watermarks(settings, (POSITIONS,))[POSITIONS]
     last = None
     for message in read(settings, {(POSITIONS, partition): span for partition, span in marks.items()}):

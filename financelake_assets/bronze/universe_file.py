@@ -6,29 +6,30 @@ Input: a file such as
     symbols:
       - {symbol: AAPL, asset_class: stock}
       - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBX}
-      - {symbol: BTC-USD, asset_class: crypto}
+      - {symbol: BTC/USD, provider: kraken, interval: 1h, start: 2024-01-01, live: true}
 
 Output: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
-lake; ``financelake ingest`` asks their providers for them.
+lake and follows them, each by its provider's feed; ``financelake ingest`` asks their providers for them once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import TICK
-from financelake_assets.providers import registry
+from financelake_assets.providers import pairs, registry
 from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.providers.request import Interval
 from financelake_assets.yaml_places import refuse_twice, where
@@ -51,8 +52,22 @@ class Entry(BaseModel):
         pattern=r"^[A-Z]{3}$",
         description="that its prices are in, ISO 4217; GBX is pence (GBp), ZAC and ILA alike",
     )
-    provider: str = Field("replay", description="whom `financelake ingest` asks for it")
-    interval: Interval = "1d"
+    provider: str = Field("replay", description="whom the lake's feed, or `financelake ingest`, asks for it")
+    interval: Interval = Field("1d", description="of its bars")
+    start: datetime | None = Field(None, description="from when on its history is wanted; a time without a zone is UTC")
+    live: bool = Field(False, description="whether its trades or quotes are followed, where the provider has them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_exchange(cls, value: object) -> object:
+        """Exchanges spell a pair in one way, and have nothing but crypto."""
+        if not isinstance(value, dict) or value.get("provider") not in pairs.SEPARATORS:
+            return value
+        if value.get("asset_class", "crypto") != "crypto":
+            raise ValueError(f"{value['provider']} has nothing but crypto: leave asset_class out")
+        symbol = value.get("symbol")
+        spelled = pairs.canonical(value["provider"], symbol.strip().upper()) if isinstance(symbol, str) else symbol
+        return {"asset_class": "crypto", **value, "symbol": spelled}
 
     @field_validator("symbol")
     @classmethod
@@ -76,6 +91,13 @@ class Entry(BaseModel):
         if value:
             trading_calendar(value)
         return value
+
+    @field_validator("start")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
     @field_validator("provider")
     @classmethod
@@ -110,11 +132,20 @@ def read_universe_file(path: Path) -> list[Entry]:
         UniverseFileError: it cannot be read, or something in it is wrong.
     """
     try:
-        tree = yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)
-        content = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except OSError as error:
         raise UniverseFileError(f"the universe file {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UniverseFileError(f"the universe file {path} is not YAML: {error}") from error
+    return entries_of(text, path)
+
+
+def entries_of(text: str, path: Path) -> list[Entry]:
+    """The symbols of a file with this text; raises as ``read_universe_file`` does."""
+    try:
+        tree = yaml.compose(text, yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise UniverseFileError(f"the universe file {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UniverseFileError(f"the universe file {path} has no list `symbols:`")
@@ -140,7 +171,9 @@ def requests(entries: list[Entry], provider: str | None, live: bool) -> list[dic
     found: list[dict[str, Any]] = [
         {"provider": name, "interval": interval, "asset_class": asset_class, "symbols": _symbols(group)}
         | ({"calendar": calendar} if calendar else {})
-        for (name, interval, asset_class, calendar), group in groupby(wanted, key=_asked_together)
+        | ({"start": start} if start else {})
+        for (name, interval, asset_class, calendar, start), group in groupby(wanted, key=_asked_together)
+        if interval != TICK
     ]
     if live and wanted:
         providers = sorted({entry.provider for entry in wanted})
@@ -168,8 +201,9 @@ def _symbols(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(entry.symbol for entry in entries)
 
 
-def _asked_together(entry: Entry) -> tuple[str, str, AssetClass, str]:
-    return entry.provider, entry.interval, entry.asset_class, entry.calendar
+def _asked_together(entry: Entry) -> tuple[str, str, AssetClass, str, str]:
+    start = entry.start.isoformat() if entry.start else ""
+    return entry.provider, entry.interval, entry.asset_class, entry.calendar, start
 
 
 def _with_defaults(content: Mapping[str, Any]) -> dict[str, Any]:

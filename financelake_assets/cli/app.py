@@ -25,6 +25,7 @@ from financelake_assets.cli.ingest_command import ingest
 from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
+from financelake_assets.cli.symbols_command import app as symbols_app
 from financelake_assets.cli.tables_command import tables
 from financelake_assets.config import Settings, get_settings, settings_file
 from financelake_assets.errors import FinanceLakeError
@@ -57,8 +58,12 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when every process is healthy; the lake continues to run.")
     ] = False,
+    universe: Annotated[
+        Path | None,
+        typer.Option(help="YAML list of symbols to follow, instead of the replay. The lake remembers the file."),
+    ] = None,
 ) -> None:
-    """Start the lake: broker, Spark, Dagster, dashboard and replay. Ctrl-C stops it, unless detached.
+    """Start the lake: broker, Spark, Dagster, dashboard, and the replay or your own symbols. Ctrl-C stops it.
 
     A second start is harmless. All data are in FINANCELAKE_DATA_DIR (default: .financelake in this folder).
     """
@@ -66,6 +71,9 @@ def up(
     from financelake_assets.operations import lake
     from financelake_assets.supervision.supervisor import Supervisor
 
+    if universe is not None:
+        os.environ["FINANCELAKE_UNIVERSE_FILE"] = str(universe.expanduser().absolute())
+        get_settings.cache_clear()
     settings = get_settings()
     signal.signal(signal.SIGTERM, _interrupt)
     ran_before = Supervisor(settings).alive()
@@ -87,6 +95,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 
 
 def _welcome(settings: Settings, detached: bool) -> None:
+    from financelake_assets.bronze.feed_choice import chosen, followed_providers
     from financelake_assets.servers.web_token import opening
 
     err.print()
@@ -94,7 +103,11 @@ def _welcome(settings: Settings, detached: bool) -> None:
     out.print(f"FinanceLake Pro  {page}")
     out.print(f"Dagster          {opening(settings.dagster_url, settings)}")
     out.print(f"Data folder      {settings.data_dir}")
-    if settings.feed.provider == "replay":
+    if chosen(settings) == "universe":
+        err.print(
+            f"\nThe lake follows {', '.join(followed_providers(settings))}; `financelake status` shows each symbol."
+        )
+    elif chosen(settings) == "replay":
         err.print("\nReal market history is being [bold]replayed[/bold]; the first model is trained within minutes.")
     stop = (
         "`financelake down` stops the lake" if detached else "Ctrl-C, or `financelake down` elsewhere, stops the lake"
@@ -205,6 +218,7 @@ def train(
 app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
 app.command()(backfill)
+app.add_typer(symbols_app, name="symbols")
 app.add_typer(model_app, name="model")
 app.command()(backtest)
 app.add_typer(alerts_app, name="alerts")

@@ -27,7 +27,10 @@ def ingest(
     ] = None,
     provider: Annotated[
         str | None,
-        typer.Option(help="csv (the default), yfinance, replay, synthetic, or an installed one.", show_default=False),
+        typer.Option(
+            help="csv (the default), kraken, coinbase, yfinance, replay, synthetic, or an installed one.",
+            show_default=False,
+        ),
     ] = None,
     universe: Annotated[
         Path | None,
@@ -126,14 +129,15 @@ def ingest(
     results = []
     try:
         asked = [given]
-        listed = universe or get_settings().universe_file
-        if listed is not None and not (path or symbol or symbols):
+        listed = universe or get_settings().universe_path
+        if (universe or get_settings().universe_file or listed.exists()) and not (path or symbol or symbols):
             entries = read_universe_file(listed)
             from_file = requests(entries, provider, live)
             if universe is not None and not from_file:
                 raise UniverseFileError(f"{listed} has no symbol of {provider}")
             make_known(get_settings(), entries)
-            asked = [{**given, "live": False, **fields} for fields in from_file] or asked
+            own_start = {"start": start} if start else {}
+            asked = [{**given, "live": False, **fields, **own_start} for fields in from_file] or asked
         wanted = [IngestRequest.model_validate(fields) for fields in asked]
         with _progress() as bar:
             task = bar.add_task("published", total=None)

@@ -25,6 +25,7 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     _show_streams(console, found["streams"])
     _show_tables(console, found["tables"])
     show_markets(console, found["markets"])
+    _show_feeds(console, found["feeds"])
     for part in ("feed", "published", "ledger", "model"):
         console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
     console.print(f"[bold]alerts[/bold]  {escape(_alerts(found['alerts']))}")
@@ -107,6 +108,27 @@ def show_markets(console: Console, markets: dict[str, Any]) -> None:
         table.add_row(name, f"{row['bars']:,}", *(_text(row[key]) for key in ("model_version", "verdict", "note")))
     if markets:
         console.print(table)
+
+
+def _show_feeds(console: Console, feeds: dict[str, Any]) -> None:
+    for provider, feed in feeds.items():
+        console.print(f"[bold]feed of {escape(provider)}[/bold]  {escape(_of_feed(feed))}")
+        if not feed.get("symbols"):
+            continue
+        table = _table("symbol", "interval", "state", "newest bar", "last trade", "note")
+        for symbol, one in feed["symbols"].items():
+            colour = "red" if one["problem"] else "green"
+            state = f"[{colour}]{one['state']}[/{colour}]" + (", live" if one["live"] else "")
+            shown = (symbol, one["interval"], state, one["newest"], one["last_trade"], one["problem"])
+            table.add_row(escape(symbol), shown[1], state, *(_text(value) for value in shown[3:]))
+        console.print(table)
+
+
+def _of_feed(feed: dict[str, Any]) -> str:
+    live = feed.get("live") or {}
+    names = ("connected", "per_second", "trades", "reconnects", "gaps", "missed", "filled", "open", "absent")
+    numbers = ", ".join(f"{name.replace('_', ' ')} {live[name]}" for name in names if name in live)
+    return "; ".join(one for one in (numbers, feed.get("problem"), feed.get("remedy")) if one) or "follows no trades"
 
 
 def _alerts(found: dict[str, Any]) -> str:

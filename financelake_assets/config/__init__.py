@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     port_offset: int = Field(0, ge=0, le=40_000, description="added to every port of this lake")
     log_format: Literal["text", "json"] = Field("text", description="json: one object a line, of Python and Dagster")
     universe_file: Path | None = Field(
-        None, description="YAML list of symbols that `up` makes known and `ingest` asks for"
+        None,
+        description="YAML list of symbols that `up` follows and `ingest` asks for; default: <data_dir>/universe.yaml",
     )
     web_token: SecretStr | None = Field(
         None,
@@ -243,6 +244,11 @@ class Settings(BaseSettings):
     def formats_path(self) -> Path:
         """The file of what was settled about users' files."""
         return self.formats_file or self.data_dir / "formats.yaml"
+
+    @property
+    def universe_path(self) -> Path:
+        """The file of the symbols that this lake follows."""
+        return self.universe_file or self.data_dir / "universe.yaml"
 
     @property
     def rules_path(self) -> Path:

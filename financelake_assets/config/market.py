@@ -22,14 +22,31 @@ class SilverSettings(Group):
     jump_share: float = Field(0.1, gt=0, description="and of more than this share of the close before")
 
 
+_HTTP = r"^https?://[^/]+"
+_WS = r"^wss?://[^/]+"
+
+
 class FeedSettings(Group):
     """What `up` publishes to bronze by itself."""
 
-    provider: Literal["replay", "none"] = Field("replay", description="replay of packaged real history, or nothing")
+    provider: Literal["auto", "replay", "universe", "none"] = Field(
+        "auto",
+        description="universe: the symbols of the universe file, from their providers; replay: packaged real history; "
+        "auto: the universe file where it names a provider to follow, else the replay; or nothing",
+    )
     bars_per_second: float = Field(
         2.0, ge=0, description="speed of the replay's live part over all symbols; 0 is as fast as possible"
     )
     live_days: int = Field(365, ge=0, description="the last days of each symbol that are played as live")
+    requests_per_minute: int = Field(60, ge=1, description="to an exchange's REST interface, of all this user's lakes")
+    kraken_rest: str = Field("https://api.kraken.com", pattern=_HTTP, description="where Kraken answers")
+    kraken_stream: str = Field("wss://ws.kraken.com/v2", pattern=_WS, description="where Kraken tells its trades")
+    coinbase_rest: str = Field(
+        "https://api.exchange.coinbase.com", pattern=_HTTP, description="where Coinbase Exchange answers"
+    )
+    coinbase_stream: str = Field(
+        "wss://ws-feed.exchange.coinbase.com", pattern=_WS, description="where Coinbase Exchange tells its trades"
+    )
 
 
 _OF_JUDGING = (

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from financelake_assets.bronze import feed_choice
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.operations import deployment, preflight
@@ -60,6 +61,8 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> S
         if supervisor.alive():
             say("the lake's supervisor is running already")
             settings = settings.with_own_secrets()  # what runs goes on with those that it has
+            _remember_universe(settings, say)
+            supervisor.take_up()
         else:
             settings = _with_secrets(settings, say)
             _check(settings, say, progress)
@@ -94,19 +97,55 @@ def _check(settings: Settings, say: Say, progress: jars.Progress | None) -> None
 
 def _remember_universe(settings: Settings, say: Say) -> None:
     """Add the symbols of the user's universe file before their first message can arrive."""
-    if settings.universe_file is None:
+    feed_choice.refuse_mixture(settings)
+    path = settings.universe_path
+    if settings.universe_file is None and not path.exists() and not path.is_symlink():
         return  # the module that reads it takes a second to import
     from financelake_assets.bronze.universe import AssetClassError
     from financelake_assets.bronze.universe_file import UniverseFileError, read_universe_file, remember
 
     try:
-        entries = read_universe_file(settings.universe_file)
+        entries = read_universe_file(settings.universe_path)
         remember(settings, entries)
     except (UniverseFileError, AssetClassError) as error:
         raise FinanceLakeError(
             str(error), remedy="Correct the file, or choose another with FINANCELAKE_UNIVERSE_FILE."
         ) from error
-    say(f"{len(entries)} symbols of {settings.universe_file} are in the universe")
+    _keep_place(settings)
+    say(f"{len(entries)} symbols of {settings.universe_path} are in the universe")
+
+
+def _keep_place(settings: Settings) -> None:
+    """Let every later command of this lake find the universe file that this one was given."""
+    own = settings.data_dir / "universe.yaml"
+    if settings.universe_path == own:
+        return
+    if own.exists() and not own.is_symlink():
+        raise FinanceLakeError(
+            f"This lake has a universe file of its own, {own}, and {settings.universe_path} is another.",
+            remedy=f"Move one into the other, then remove {own}; or use `financelake symbols`.",
+        )
+    own.unlink(missing_ok=True)
+    own.symlink_to(settings.universe_path)
+
+
+def take_up_symbols(settings: Settings, say: Say) -> bool:
+    """Start and stop feeds of a running lake after its universe file has changed; false where no lake runs.
+
+    Raises:
+        FinanceLakeError: another command starts or stops the lake.
+    """
+    with _alone(settings):
+        supervisor = Supervisor(settings)
+        if not supervisor.alive():
+            return False
+        added, removed = supervisor.take_up()
+        for name in added:
+            supervisor.start_process(name)
+            say(f"{name} is started")
+        for name in removed:
+            say(f"{name} is stopped")
+        return True
 
 
 def _start(settings: Settings, supervisor: Supervisor, say: Say) -> None:

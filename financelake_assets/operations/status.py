@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from financelake_assets.bronze import market_feed_state
 from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.feed_choice import followed_providers
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import GOLD, watermarks
@@ -39,7 +41,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Returns:
         ``healthy``, ``processes``, ``topics``, ``streams``, ``tables``, ``ledger``, ``model``, ``markets``, ``feed``,
-        ``published``, ``alerts`` and ``urls``.
+        ``feeds``, ``published``, ``alerts`` and ``urls``.
     """
     running = process_status(settings)
     topics = topic_status(settings, running)
@@ -62,6 +64,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "model": of_tables(lambda: model_status(settings)),
         "markets": of_tables(lambda: overview.of_lake(settings, datetime.now(UTC))),
         "feed": feed_status(settings),
+        "feeds": feeds_status(settings),
         "published": published_status(settings),
         "alerts": alerts_status(settings),
     }
@@ -105,7 +108,7 @@ def process_status(settings: Settings) -> dict[str, Any]:
         return {name: _server_status(name, check, settings) for name, check in servers}
     states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
     # a lake that runs may lack a process that a new setting or a first rule alert asks for
-    why = "was asked for after the start: `financelake down`, then `up`" if states else "the lake does not run"
+    why = "was asked for after the start: `financelake up` starts it" if states else "the lake does not run"
     described = {}
     for name, process in processes.of_lake(settings).items():
         state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, why))
@@ -195,6 +198,15 @@ def feed_status(settings: Settings) -> dict[str, Any]:
     """The last report of the lake's own feed; empty if it has not run."""
     state = read_state(settings)
     return {} if state is None else asdict(state)
+
+
+def feeds_status(settings: Settings) -> dict[str, Any]:
+    """By provider, the last report of the feed that follows its symbols; empty where the lake follows none."""
+    return {
+        provider: {"problem": "has not started"} if state is None else asdict(state)
+        for provider in followed_providers(settings)
+        for state in [market_feed_state.read_state(settings, provider)]
+    }
 
 
 def published_status(settings: Settings) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tenacity import (
     stop_after_attempt,
     wait_exponential_jitter,
 )
+from tenacity.wait import wait_base
 
 from financelake_assets.providers.base import ProviderError
 
@@ -32,12 +33,33 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+_LONGEST_WISH = 300.0
+
+
 class PassingError(ProviderError):
     """A failure that may be over when one asks again: too many requests, a time-out, a page instead of data."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Say what failed, and after how many seconds the server wants to be asked again, where it says so."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnavailableError(ProviderError):
     """The server has failed so often that it is not asked for a while; asking for something else would fail too."""
+
+
+class _Wait(wait_base):
+    """As long as the server wishes, within reason; else with back-off."""
+
+    def __init__(self, otherwise: wait_base) -> None:
+        self._otherwise = otherwise
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        wish = error.retry_after if isinstance(error, PassingError) else None
+        usual = self._otherwise(retry_state)
+        return usual if wish is None else max(usual, min(wish, _LONGEST_WISH))
 
 
 class Courtesy:
@@ -85,7 +107,7 @@ class Courtesy:
         self._retrying = Retrying(
             retry=retry_if_exception_type(PassingError),
             stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(multiplier=first_wait, max=longest_wait, jitter=first_wait),
+            wait=_Wait(wait_exponential_jitter(multiplier=first_wait, max=longest_wait, jitter=first_wait)),
             before_sleep=self._tell,
             sleep=sleep,
             reraise=True,

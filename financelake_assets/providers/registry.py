@@ -16,9 +16,11 @@ from financelake_assets.providers.request import IngestRequest
 
 GROUP = "financelake.providers"
 
-# imported only when asked for: yfinance is an optional dependency
+# imported only when asked for: yfinance takes a second
 _OURS = {
+    "coinbase": "financelake_assets.providers.coinbase",
     "csv": "financelake_assets.providers.files",
+    "kraken": "financelake_assets.providers.kraken",
     "replay": "financelake_assets.providers.replay",
     "synthetic": "financelake_assets.providers.synthetic",
     "yfinance": "financelake_assets.providers.yahoo",

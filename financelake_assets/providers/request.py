@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import AssetClass
 from financelake_assets.intervals import PATTERN
+from financelake_assets.providers import pairs
 from financelake_assets.providers.bar_intervals import canonical
 from financelake_assets.providers.base import CLOCK, COLUMNS
 
@@ -32,7 +33,9 @@ class IngestRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: str = Field("csv", description="csv, replay, synthetic, yfinance, or one that a package registers")
+    provider: str = Field(
+        "csv", description="csv, kraken, coinbase, yfinance, replay, synthetic, or one that a package registers"
+    )
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")
     only_class: AssetClass | None = Field(None, description="of what the provider gives, only rows of this class")
@@ -52,6 +55,9 @@ class IngestRequest(BaseModel):
     start: datetime | None = Field(None, description="first event time; a time without a zone is UTC")
     end: datetime | None = Field(None, description="event times before this; a time without a zone is UTC")
     live: bool = Field(False, description="go on with live data after the history, until interrupted")
+    live_from: datetime | None = Field(
+        None, description="exchanges: from when on trades of a symbol are wanted that is followed for the first time"
+    )
     rows: int = Field(100_000, ge=1, description="synthetic: how many rows")
     rate: float = Field(100.0, gt=0, description="synthetic: rows a second of the live part")
     gaps: float = Field(0.0, ge=0, lt=1, description="synthetic: share of rows left out")
@@ -71,8 +77,8 @@ class IngestRequest(BaseModel):
 
     @field_validator("symbols")
     @classmethod
-    def _upper_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(symbol.strip().upper() for symbol in value)
+    def _as_the_provider_spells_them(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return tuple(pairs.canonical(info.data.get("provider", ""), symbol.strip().upper()) for symbol in value)
 
     @field_validator("symbol")
     @classmethod
@@ -95,7 +101,7 @@ class IngestRequest(BaseModel):
             raise ValueError(f"{value!r} is not a time zone; one is America/New_York") from error
         return value
 
-    @field_validator("start", "end")
+    @field_validator("start", "end", "live_from")
     @classmethod
     def _utc(cls, value: datetime | None) -> datetime | None:
         if value is None:

@@ -23,15 +23,9 @@ from financelake_assets.providers.base import COLUMNS, Capabilities, Chunk, Part
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
 from financelake_assets.providers.formats.symbols import guess_class
 from financelake_assets.providers.request import IngestRequest
-
-try:
-    from financelake_assets.providers.yahoo_history import INTERVALS, History, UnknownSymbolError, fetch, windows
-    from financelake_assets.providers.yahoo_stream import URL, Interrupted, Patience, QuoteStream
-except ModuleNotFoundError as error:  # an optional dependency
-    raise ProviderError(
-        f"the provider yfinance needs a package that is not installed ({error.name}): "
-        "run with `uv run --extra yfinance financelake …`, or install financelake[yfinance]"
-    ) from error
+from financelake_assets.providers.web_socket import Patience
+from financelake_assets.providers.yahoo_history import INTERVALS, History, UnknownSymbolError, fetch, windows
+from financelake_assets.providers.yahoo_stream import URL, Interrupted, QuoteStream
 
 COURTESY = Courtesy("Yahoo")
 """Shared by everything that asks Yahoo."""

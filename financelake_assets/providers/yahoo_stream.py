@@ -27,6 +27,7 @@ from financelake_assets.config import AssetClass
 from financelake_assets.intervals import TICK
 from financelake_assets.providers.base import COLUMNS, Chunk, OddRow
 from financelake_assets.providers.formats.symbols import guess_class
+from financelake_assets.providers.web_socket import Patience, receive
 
 URL = "wss://streamer.finance.yahoo.com/?version=2"
 
@@ -34,21 +35,9 @@ QUOTE_TYPES: dict[int, AssetClass] = {8: "stock", 9: "stock", 11: "stock", 20: "
 """Numbers of Yahoo's quote types: equity, index, fund, ETF, future, cryptocurrency."""
 _HEARTBEAT = 7
 
-_MOST_AT_ONCE = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds. ``silence``: without a message for this long, in trading hours, the connection counts as dead."""
-
-    silence: float = 120.0
-    resubscribe: float = 15.0
-    look: float = 1.0
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +102,7 @@ class QuoteStream:
         patience = self._patience
         heard = subscribed = time.monotonic()
         while True:
-            texts = _receive(socket, patience.look)
+            texts = receive(socket, patience.look)
             now = time.monotonic()
             if texts or not self._trading(datetime.now(UTC)):
                 heard = now
@@ -136,21 +125,6 @@ class QuoteStream:
         while (left := until - time.monotonic()) > 0:
             yield decode([], None)
             time.sleep(min(left, self._patience.look))
-
-
-def _receive(socket: ClientConnection, seconds: float) -> list[str]:
-    """What comes within some seconds: the first message, and those that are there by then."""
-    texts: list[str] = []
-    try:
-        while len(texts) < _MOST_AT_ONCE:
-            message = socket.recv(timeout=0 if texts else seconds)
-            texts.append(message if isinstance(message, str) else message.decode(errors="replace"))
-    except TimeoutError:
-        pass
-    except WebSocketException:
-        if not texts:  # what came before the end comes first; the next look meets the end again
-            raise
-    return texts
 
 
 def decode(texts: Sequence[str], given: AssetClass | None) -> Chunk:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from financelake_assets.bronze import feed_state
+from financelake_assets.bronze import feed_state, market_feed_state
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.gold import alerter_state, publisher_state
@@ -67,6 +67,11 @@ def feed(settings: Settings) -> str | None:
     return _reported(feed_state.read_state(settings), _SILENT)
 
 
+def market_feed(provider: str) -> Callable[[Settings], str | None]:
+    """The feed of a provider has reported recently."""
+    return lambda settings: _reported(market_feed_state.read_state(settings, provider), _SILENT)
+
+
 def publisher(settings: Settings) -> str | None:
     """The publisher has started, and its process is there."""
     return _reported(publisher_state.read_state(settings), 2 * _SILENT)
@@ -113,8 +118,10 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
 
 def main(name: str) -> int:
     """Check one process; return the exit code."""
+    provider = market_feed_state.provider_of(name)
+    check = CHECKS[name] if provider is None else market_feed(provider)
     try:
-        problem = CHECKS[name](get_settings())
+        problem = check(get_settings())
     except EXPECTED as error:
         problem = explained(error)
     if problem is None:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from financelake_assets.bronze.market_feed_state import provider_of
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.explanations import EXPECTED, explained
 from financelake_assets.servers import dagster, jars, kafka, spark, spark_cluster
@@ -45,9 +46,9 @@ def spark_worker(settings: Settings) -> Command:
     return spark_cluster.worker(settings, find_java(fetch=settings.runtime.fetch_java))
 
 
-def module(name: str, env: Mapping[str, str] | None = None) -> Callable[[Settings], Command]:
+def module(name: str, env: Mapping[str, str] | None = None, *arguments: str) -> Callable[[Settings], Command]:
     """A Python module of this installation."""
-    return lambda settings: Command((*PYTHON, "-m", name), settings.data_dir, env or {})
+    return lambda settings: Command((*PYTHON, "-m", name, *arguments), settings.data_dir, env or {})
 
 
 def of_dagster(make: Callable[[Settings], Command]) -> Callable[[Settings], Command]:
@@ -82,13 +83,22 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
 """The command of each process of a lake."""
 
 
+def command_of(name: str) -> Callable[[Settings], Command] | None:
+    """What makes the command of a process; ``None`` where no process is called so."""
+    if (provider := provider_of(name)) is not None:
+        return module("financelake_assets.feeds.market_feed", {"POLARS_MAX_THREADS": "1"}, provider)
+    return COMMANDS.get(name)
+
+
 def main(name: str) -> None:
     """Replace this process by the process called ``name``."""
     settings = get_settings()
     if name != CODE_LOCATION:  # runs that it launched can finish without it
         leftovers.end(settings, name)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    command = COMMANDS[name](settings)
+    make = command_of(name)
+    assert make is not None  # noqa: S101  # asked before
+    command = make(settings)
     os.chdir(command.cwd)
     environment = {**lake_environment(settings), **command.env, PROCESS_VARIABLE: name}
     if name == "spark":
@@ -97,7 +107,7 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] not in COMMANDS:
+    if command_of(sys.argv[1]) is None:
         os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell, on purpose
     try:
         main(sys.argv[1])

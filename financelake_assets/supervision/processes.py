@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from financelake_assets.bronze.feed_choice import chosen, followed_providers
+from financelake_assets.bronze.market_feed_state import process_name
 from financelake_assets.config import Settings
 from financelake_assets.servers import dagster
 from financelake_assets.supervision import probes
@@ -79,6 +81,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
             "dashboard", "FinanceLake Pro", 0, lambda: probes.http(f"{settings.dashboard_url}/health"), 5, page_port
         ),
         Process("feed", "Feed of bronze", 0, None, 15),
+        *[Process(process_name(name), f"Feed of {name}", 0, None, 20) for name in followed_providers(settings)],
         Process(
             "dagster-web",
             "Dagster webserver",
@@ -95,7 +98,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
     not_here = {
         "broker": settings.kafka.bootstrap is not None,
         "spark": settings.spark.remote is not None,
-        "feed": settings.feed.provider == "none",
+        "feed": chosen(settings) != "replay",
         "publisher": not settings.kafka.publish_gold,
         "alerter": not settings.rules_path.is_file(),
     }

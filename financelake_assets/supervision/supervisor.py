@@ -152,6 +152,20 @@ class Supervisor:
                 raise FinanceLakeError(f"The supervisor did not start:\n{said}", remedy=f"The complete log is {log}.")
             time.sleep(0.1)
 
+    def take_up(self) -> tuple[list[str], list[str]]:
+        """Let a running supervisor know which processes the lake has by now; returns the new and the former ones.
+
+        New ones are not started yet; former ones are stopped.
+        """
+        (folder(self._settings) / "supervisord.conf").write_text(configuration(self._settings))
+        ((added, _, removed),) = self._call("reloadConfig")
+        for name in removed:
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
+        for name in added:
+            self._call("addProcessGroup", name)
+        return added, removed
+
     def states(self) -> dict[str, ProcessState]:
         """The supervisor's view of each process; empty without a supervisor."""
         try:
@@ -200,7 +214,7 @@ class Supervisor:
         path = socket_path(self._settings)
         if not path.exists():
             raise FileNotFoundError(path)
-        transport = _Transport(path, _STOP_SECONDS if method == "stopProcess" else _ANSWER_SECONDS)
+        transport = _Transport(path, _STOP_SECONDS if method.startswith("stopProcess") else _ANSWER_SECONDS)
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
 

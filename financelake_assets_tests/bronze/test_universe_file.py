@@ -109,7 +109,10 @@ def test_symbols_of_a_lake_that_knew_no_calendars_have_that_of_their_class(tmp_p
         (GOOD.replace("VOD.L", "VOD L"), r"line 4, symbol: .*'VOD L' is no symbol"),
         (GOOD.replace("    currency", "    curency"), r"line 7, curency: Extra inputs are not permitted"),
         (GOOD.replace(", asset_class: commodity", ""), r"line 9, asset_class: Field required"),
-        (GOOD.replace("provider: replay", "provider: bloomberg"), r"line 9, provider: .*there are csv, replay"),
+        (
+            GOOD.replace("provider: replay", "provider: bloomberg"),
+            r"line 9, provider: .*there are coinbase, csv, kraken",
+        ),
         (GOOD.replace("VOD.L", "AAPL"), r"line 3, symbols: .*more than once: AAPL"),
         (GOOD.replace("interval: 1h", "interval: fortnight"), r"line 8, interval: "),
         ("symbols: []", r"line 1, symbols: List should have at least 1 item"),
@@ -148,3 +151,38 @@ def test_symbols_of_india_are_taken_and_a_class_that_no_lake_has_is_named(tmp_pa
     assert (entry.symbol, entry.calendar, entry.currency) == ("M&M.NS", "XBOM", "INR")
     with pytest.raises(UniverseFileError, match=r"line 3.*asset_class.*'stock', 'crypto' or 'commodity'"):
         read_universe_file(_file(tmp_path, f"symbols:\n{good}  - {{symbol: EURUSD=X, asset_class: forex}}\n"))
+
+
+def test_a_pair_of_an_exchange_has_one_name_and_needs_no_class(tmp_path: Path) -> None:
+    text = """\
+defaults: {provider: kraken, live: true, start: 2024-01-01}
+symbols:
+  - {symbol: xbt/usd}
+  - {symbol: ETHUSDT, interval: 1h, start: "2025-06-01T12:00:00+02:00"}
+  - {symbol: BTC_EUR, provider: coinbase, live: false}
+"""
+    entries = read_universe_file(_file(tmp_path, text))
+    assert [(one.symbol, one.asset_class, one.live) for one in entries] == [
+        ("BTC/USD", "crypto", True),
+        ("ETH/USDT", "crypto", True),
+        ("BTC-EUR", "crypto", False),
+    ]
+    assert [one.start for one in entries] == [
+        datetime(2024, 1, 1, tzinfo=UTC),
+        datetime(2025, 6, 1, 10, tzinfo=UTC),
+        datetime(2024, 1, 1, tzinfo=UTC),
+    ]
+    asked = requests(entries, "coinbase", live=False)
+    assert asked == [
+        {
+            "provider": "coinbase",
+            "interval": "1d",
+            "asset_class": "crypto",
+            "symbols": ("BTC-EUR",),
+            "start": "2024-01-01T00:00:00+00:00",
+        }
+    ]
+    with pytest.raises(UniverseFileError, match="more than once: BTC/USD"):
+        read_universe_file(
+            _file(tmp_path, "symbols: [{symbol: BTC/USD, provider: kraken}, {symbol: XBTUSD, provider: kraken}]")
+        )

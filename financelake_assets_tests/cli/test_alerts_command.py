@@ -117,4 +117,4 @@ def test_the_first_rule_of_a_lake_that_runs_is_told_to_need_a_start(
     assert run("add", "big", "close crosses 100", "--to", "NOBODY").exit_code == 0
     told = process_status(lake)["alerter"]
     assert (told["state"], told["healthy"]) == ("stopped", False)
-    assert told["problem"] == "was asked for after the start: `financelake down`, then `up`"
+    assert told["problem"] == "was asked for after the start: `financelake up` starts it"
