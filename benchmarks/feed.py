@@ -76,6 +76,7 @@ def main() -> None:
         with broker(settings):
             ensure_topics(settings)
             found = run(settings, exchange, names, arguments)
+            print(f"bronze: {json.dumps(found)}", file=sys.stderr)
             with spark_server(settings):
                 found["silver"] = in_silver(settings, exchange)
     print(json.dumps(found, indent=2))

@@ -6,6 +6,7 @@ it imports nothing that a feed needs to publish, and what is wrong in the file i
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ Choice = Literal["replay", "universe", "none"]
 
 NOT_FOLLOWED = ("csv", "replay", "synthetic")
 """Providers without a market behind them: nothing new comes from them by itself."""
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 class MixedLakeError(FinanceLakeError):
@@ -82,4 +84,5 @@ def _read(file: Path, changed: int, size: int) -> tuple[str, ...] | None:  # noq
         found = {str(one.get("provider", default)) for one in content["symbols"] if one.get("provider", default)}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
         return None
-    return tuple(sorted(found - set(NOT_FOLLOWED)))
+    # a name is a process's name too, and stands in the supervisor's configuration
+    return tuple(sorted(name for name in found if name not in NOT_FOLLOWED and _NAME.fullmatch(name)))

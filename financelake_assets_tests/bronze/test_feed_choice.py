@@ -41,6 +41,7 @@ def lake(folder: Path, text: str | None, provider: str = "auto") -> Settings:
         ("symbols: [{symbol: X, asset_class: stock}]", "auto", "replay", ()),
         ("symbols: [{symbol: X, asset_class: stock}]", "universe", "universe", ()),
         ("symbols: {", "auto", "universe", ()),
+        ('symbols: [{symbol: X, provider: "a\\n[program:x]"}]', "auto", "replay", ()),
         ("symbols: [1, {provider: [a]}]", "auto", "universe", ()),
     ],
 )

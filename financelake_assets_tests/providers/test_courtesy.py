@@ -36,6 +36,21 @@ def test_a_passing_failure_is_asked_again_after_waits_that_grow() -> None:
     assert len({wait % 1 for wait in waits}) == 4, "with jitter, so that many do not come back at once"
 
 
+def test_a_server_that_says_when_is_asked_then_within_reason() -> None:
+    waits: list[float] = []
+    wishes = iter((7.0, 0.0, 86_400.0))
+
+    def asked() -> str:
+        for wish in wishes:
+            raise PassingError("too many requests", wish)
+        return "answer"
+
+    assert _courtesy(waits).call(asked) == "answer"
+    assert waits[0] == 7
+    assert 2 <= waits[1] <= 3, "its own wait is longer"
+    assert waits[2] == 300
+
+
 def test_the_last_failure_is_raised_when_attempts_are_used_up() -> None:
     server = Server(100)
     with pytest.raises(PassingError, match="failed"):
