@@ -132,6 +132,7 @@ class Supervisor:
         settings = self._settings
         (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
         sockets.prepare(settings)
+        folder(settings).mkdir(exist_ok=True)  # where the sockets of a long path are is another folder
         file = folder(settings) / "supervisord.conf"
         file.write_text(configuration(settings))
         log = log_file(settings, "supervisord")
