@@ -43,6 +43,7 @@ from financelake_assets.config.platform import (
     DagsterSettings,
     DashboardSettings,
     KafkaSettings,
+    LineageSettings,
     MaintenanceSettings,
     MetricsSettings,
     QuerySettings,
@@ -120,6 +121,7 @@ class Settings(BaseSettings):
     signals: SignalSettings = SignalSettings()
     portfolio: PortfolioSettings = PortfolioSettings()
     alerts: AlertSettings = AlertSettings()
+    lineage: LineageSettings = LineageSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")

@@ -235,6 +235,22 @@ class AlertSettings(Group):
         return value and value.expanduser().absolute()
 
 
+class LineageSettings(Group):
+    """Where OpenLineage events of commits and runs go; nowhere by default."""
+
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/]+", description="an OpenLineage server, such as http://127.0.0.1:5000 of Marquez"
+    )
+    api_key: SecretStr | None = Field(None, description="what the server wants to know its clients by")
+    file: Path | None = Field(None, description="a file to which each event is added as a line of JSON; without url")
+    namespace: str = Field("financelake", min_length=1, description="tells the jobs of this lake from others'")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether events go anywhere."""
+        return self.url is not None or self.file is not None
+
+
 class RuntimeSettings(Group):
     """Where the laptop runtime gets its JVM parts, and what it needs before it starts."""
 

@@ -19,13 +19,17 @@ _COMMIT = re.compile(r"(\d{20})\.json")
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table. ``added`` and ``removed`` are files; if ``changes`` is false, the rows did not change."""
+    """One version of a table. ``added`` and ``removed`` are files; if ``changes`` is false, the rows did not change.
+
+    ``rows`` are in the added files.
+    """
 
     version: int
     time: datetime
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changes: bool
+    rows: int = 0
 
 
 def versions(spec: TableSpec, settings: Settings) -> list[int]:
@@ -66,4 +70,5 @@ def _parsed(version: int, content: bytes) -> Commit:
         tuple(unquote(item["path"]) for item in added),
         tuple(unquote(item["path"]) for item in removed),
         any(item.get("dataChange", True) for item in (*added, *removed)),
+        sum(orjson.loads(item.get("stats") or "{}").get("numRecords", 0) for item in added),
     )

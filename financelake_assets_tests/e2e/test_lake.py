@@ -249,7 +249,8 @@ def test_every_sensor_ticks_well_after_all_that(whole_lake: CommandLine):
     deadline = time.monotonic() + 300
     while True:
         sensors = graphql(whole_lake, SENSORS)["sensorsOrError"]["results"]
-        last = {sensor["name"]: sensor["sensorState"]["ticks"] for sensor in sensors}
+        ticked = [sensor for sensor in sensors if sensor["name"] != "openlineage"]  # which is off
+        last = {sensor["name"]: sensor["sensorState"]["ticks"] for sensor in ticked}
         if all(ticks and ticks[0]["status"] in ("SUCCESS", "SKIPPED", "STARTED") for ticks in last.values()):
             break
         assert time.monotonic() < deadline, last
