@@ -58,6 +58,7 @@ def trained(spark: SparkSession, spark_server: str, tmp_path_factory: pytest.Tem
     lake = lakes.small(
         Settings.model_validate({"data_dir": tmp_path_factory.mktemp("both"), "spark": {"remote": spark_server}})
     )
+    lake = lake.model_copy(update={"model": lake.model.model_copy(update={"folds": 2})})
     append(lake, both(0, HISTORY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LakeResource, "settings", lake)
