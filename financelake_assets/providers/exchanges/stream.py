@@ -28,6 +28,8 @@ _OLD_FIRST_WAIT, _OLD_LONGEST_WAIT = 3.0, 60.0
 _REFUSED_WAIT = 300.0
 _OPEN_TIMEOUT = 10.0
 _MOST_FRAMES = 20_000
+_GATHER_SECONDS = 0.01
+"""Trades of so many seconds go on together: a chunk of one costs as much time as a chunk of fifty."""
 
 log = structlog.get_logger()
 
@@ -81,7 +83,7 @@ class TradeStream:
         """What is heard until the connection is lost (raises), or silent for too long."""
         spoke = time.monotonic()
         while True:
-            texts = receive(socket, self._patience.look)
+            texts = receive(socket, self._patience.look, _GATHER_SECONDS)
             now = time.monotonic()
             if texts:
                 spoke = now
