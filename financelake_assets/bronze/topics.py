@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -37,6 +37,7 @@ from financelake_assets.bronze.broker import (
     admin_client,
     answer,
     code_of,
+    metadata,
     once_led,
     partition_counts,
     reach,
@@ -167,13 +168,9 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
         TopicMissingError: a topic does not exist.
     """
     admin = admin_client(settings)
-    existing = partition_counts(admin, settings)
-    absent = [topic for topic in topics if topic not in existing]
-    if absent:
-        raise _missing(absent, settings)
-    asked = [TopicPartition(topic, partition) for topic in topics for partition in range(existing[topic])]
 
     def ask() -> dict[str, dict[int, tuple[int, int]]]:
+        asked = _led(admin, settings, topics)
         low = admin.list_offsets({one: OffsetSpec.earliest() for one in asked}, request_timeout=ANSWER_SECONDS)
         high = admin.list_offsets({one: OffsetSpec.latest() for one in asked}, request_timeout=ANSWER_SECONDS)
         marks: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
@@ -184,6 +181,26 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     return once_led(ask)
 
 
+def _led(admin: AdminClient, settings: Settings, topics: Sequence[str]) -> list[TopicPartition]:
+    """The partitions of some topics, when each has a leader.
+
+    Only then may ``list_offsets`` be called. Where librdkafka (2.15) does not know a leader, the calling thread and its
+    own thread work on one request, and a leader that becomes known at that moment can end the process.
+
+    Raises:
+        BrokerUnavailableError: the broker did not answer, or a partition has no leader yet.
+        TopicMissingError: a topic does not exist.
+    """
+    found = {name: topic for name, topic in metadata(admin, settings).topics.items() if topic.error is None}
+    absent = [topic for topic in topics if topic not in found]
+    if absent:
+        raise _missing(absent, settings)
+    if any(part.leader < 0 for topic in topics for part in found[topic].partitions.values()):
+        failure = KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        raise unavailable(settings, failure) from failure
+    return [TopicPartition(topic, part) for topic in topics for part in sorted(found[topic].partitions)]
+
+
 def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, int]:
     """Per partition, the first offset of that time or later; partitions without one are left out.
 
@@ -191,12 +208,11 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
         BrokerUnavailableError: the broker did not answer.
     """
     admin = admin_client(settings)
-    count = partition_counts(admin, settings).get(topic, 0)
-    asked = {TopicPartition(topic, partition): OffsetSpec.for_timestamp(milliseconds) for partition in range(count)}
-    if not asked:
+    if topic not in partition_counts(admin, settings):
         return {}
 
     def ask() -> dict[int, int]:
+        asked = {one: OffsetSpec.for_timestamp(milliseconds) for one in _led(admin, settings, [topic])}
         answers = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
         return {one.partition: _offset(future, settings) for one, future in answers.items()}
 

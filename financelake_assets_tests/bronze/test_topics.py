@@ -92,6 +92,32 @@ def test_a_partition_whose_leader_is_silent_is_no_topic_that_begins_again(
         offsets_at(bronze_lake, "bronze.stock", 0)
 
 
+def test_no_partition_is_asked_for_offsets_before_it_has_a_leader(
+    bronze_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader that becomes known while librdkafka is being asked has ended the process."""
+    listed, asked_before = AdminClient.list_topics, AdminClient.list_offsets
+    without_leader = ["bronze.stock", "bronze.crypto"]
+    asked: list[int] = []
+
+    def electing(self: AdminClient, *arguments: Any, **more: Any) -> Any:
+        found = listed(self, *arguments, **more)
+        if without_leader:
+            for partition in found.topics[without_leader.pop()].partitions.values():
+                partition.leader = -1
+        return found
+
+    def noted(self: AdminClient, partitions: Any, **more: Any) -> Any:
+        asked.append(len(without_leader))
+        return asked_before(self, partitions, **more)
+
+    monkeypatch.setattr(AdminClient, "list_topics", electing)
+    monkeypatch.setattr(AdminClient, "list_offsets", noted)
+    assert len(watermarks(bronze_lake)["bronze.stock"]) == 2
+    assert offsets_at(bronze_lake, "bronze.stock", 0) is not None
+    assert asked == [0, 0, 0]
+
+
 def test_a_partition_whose_leader_is_not_ready_is_asked_again(
     bronze_lake: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
