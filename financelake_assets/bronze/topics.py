@@ -32,6 +32,7 @@ from tenacity import (
 
 from financelake_assets.bronze.broker import (
     ANSWER_SECONDS,
+    Admin,
     BrokerUnavailableError,
     TopicMissingError,
     admin_client,
@@ -181,7 +182,7 @@ def watermarks(settings: Settings, topics: Sequence[str] = BRONZE) -> dict[str, 
     return once_led(ask)
 
 
-def _led(admin: AdminClient, settings: Settings, topics: Sequence[str]) -> list[TopicPartition]:
+def _led(admin: Admin, settings: Settings, topics: Sequence[str]) -> list[TopicPartition]:
     """The partitions of some topics, when each has a leader.
 
     Only then may ``list_offsets`` be called. Where librdkafka (2.15) does not know a leader, the calling thread and its
