@@ -22,7 +22,7 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     """Show every trained version, the oldest first, and how each market of the lake stands."""
     from financelake_assets.cli.console import print_json
     from financelake_assets.cli.show import show_markets
-    from financelake_assets.model import overview
+    from financelake_assets.model import overview, registry
 
     found = versions()
     if as_json:
@@ -33,7 +33,8 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     for row in found:
         table.add_row(*(str(row[name]) for name in shown), *_rest(row))
     out.print(table)
-    markets = overview.of_lake(get_settings(), datetime.now(UTC))
+    settings = get_settings()
+    markets = overview.of_lake(settings, registry.versions(settings), datetime.now(UTC))
     show_markets(out, markets)
     err.print(state(markets))
 

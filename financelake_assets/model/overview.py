@@ -10,16 +10,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.model import readiness, registry
+from financelake_assets.model import readiness
 from financelake_assets.model.champions import champions_of, newest_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
 
 
-def of_lake(settings: Settings, now: datetime) -> dict[str, dict[str, Any]]:
-    """The markets that have bars or a version, by name, that of the shortest bars first; see ``overview``."""
-    versions = registry.versions(settings)
+def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) -> dict[str, dict[str, Any]]:
+    """The markets that have bars or a version, by name, that of the shortest bars first; see ``overview``.
+
+    Args:
+        settings: the lake.
+        versions: of its registry, which this module does not read itself: the page describes markets without Spark.
+        now: the time of the question.
+    """
     trained_at = {market: record.trained_at for market, record in newest_of(versions).items()}
     return overview(versions, readiness.of_lake(settings, trained_at), settings.model, now)
 

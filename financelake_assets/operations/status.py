@@ -62,7 +62,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "tables": {table.full_name: of_tables(partial(table_status, settings, table)) for table in TABLES},
         "ledger": ledger,
         "model": of_tables(lambda: model_status(settings)),
-        "markets": of_tables(lambda: overview.of_lake(settings, datetime.now(UTC))),
+        "markets": of_tables(lambda: overview.of_lake(settings, registry.versions(settings), datetime.now(UTC))),
         "feed": feed_status(settings),
         "feeds": feeds_status(settings),
         "published": published_status(settings),

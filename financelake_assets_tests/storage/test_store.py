@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from dash_app.data.cached_tables import CachedTable
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.model.markets import Market
 from financelake_assets.model.registry import read_silver
 from financelake_assets.operations import doctor
 from financelake_assets.operations.backup import back_up, restore
@@ -203,7 +204,7 @@ def test_spark_reads_a_version_of_silver_from_the_store(spark: SparkSession, ser
         assert table is not None
         before, version = BARS.scan(lake).filter(interval="1d").collect(), table.version()
         write(lake, [message(40, symbol="LATER")])
-        rows = pl.DataFrame(read_silver(spark, lake, version, "1d").toArrow())
+        rows = pl.DataFrame(read_silver(spark, lake, version, Market("1d")).toArrow())
     assert not before.is_empty()
     assert rows.sort(BARS.key).equals(before.select(rows.columns).sort(BARS.key))
 
