@@ -54,8 +54,9 @@ def code_server(settings: Settings) -> Command:
         where = ("--socket", str(code_socket(settings)))
     return _command(
         settings,
-        *("dagster", "api", "grpc", "-m", "financelake_assets.definitions", *where, "--location-name", LOCATION),
+        *("dagster", "api", "grpc", "-m", "financelake_assets.definitions"),
         *("--max-workers", "12"),  # the usual six have three sensors that wait among them
+        *(*where, "--location-name", LOCATION),
         *_log_format(settings),
     )
 
