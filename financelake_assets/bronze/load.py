@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import structlog
 
 from financelake_assets.bronze import positions
 from financelake_assets.bronze.broker import BrokerUnavailableError
 from financelake_assets.bronze.message import encode, headers
-from financelake_assets.bronze.producer import BronzeProducer, Deliveries
+from financelake_assets.bronze.producer import BronzeProducer, Publishing
 from financelake_assets.bronze.topics import POSITIONS, topic_ids
 from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
 from financelake_assets.providers.base import Chunk
 
-_RECORD_EVERY_SECONDS = 5.0
+RECORD_EVERY_SECONDS = 5.0
+"""So often at most a load writes down where it stands."""
 
 log = structlog.get_logger()
 
 
-class Load:
-    """Publishes one source. Use it in a ``with``; what is on its way when it closes is waited for."""
+class Load(Publishing):
+    """Publishes one source."""
 
     def __init__(
         self,
@@ -51,11 +50,11 @@ class Load:
         Raises:
             BrokerUnavailableError: the broker could not be asked.
         """
+        super().__init__(BronzeProducer(settings, give_up_seconds=give_up_seconds, stopping=stopping))
         self.name = name
         self._provider = provider
         self._ids = topic_ids(settings)
         self._universe = Universe(settings, provider)
-        self._producer = BronzeProducer(settings, give_up_seconds=give_up_seconds, stopping=stopping)
         self._settings = settings
         found = positions.find(settings, name)
         self._beyond = found.beyond if found else frozenset()
@@ -70,16 +69,6 @@ class Load:
     def published(self) -> int:
         """How many rows of the source are on the topics or on their way: where to go on from."""
         return self._next
-
-    @property
-    def deliveries(self) -> Deliveries:
-        """What became of the messages of this run."""
-        return self._producer.deliveries
-
-    @property
-    def problem(self) -> str | None:
-        """What keeps the producer from its broker at the moment, if anything."""
-        return self._producer.problem
 
     def publish(self, chunk: Chunk) -> int:
         """Publish the rows that follow; returns how many were not on the topics before.
@@ -98,7 +87,7 @@ class Load:
             row += 1
         self._next = row
         self._producer.poll()
-        if time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS:
+        if time.monotonic() - self._recorded_at > RECORD_EVERY_SECONDS:
             self.record()
         return sent
 
@@ -117,11 +106,3 @@ class Load:
         # the caller need not wait for it: if this record is lost, the one before it still holds
         self._producer.send(POSITIONS, self.name, positions.encode_record(self._next, ends, self._ids), [])
         self._recorded, self._recorded_at = self._next, time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._producer.close()

@@ -179,3 +179,28 @@ class BronzeProducer:
         self.problem = error.str()
         if error.fatal():
             self._failure = self._failure or error
+
+
+class Publishing:
+    """What publishes by its own producer. Use it in a ``with``; what is on its way when it closes is waited for."""
+
+    def __init__(self, producer: BronzeProducer) -> None:
+        self._producer = producer
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What became of the messages of this run."""
+        return self._producer.deliveries
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the producer from its broker at the moment, if anything."""
+        return self._producer.problem
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._producer.close()

@@ -209,15 +209,16 @@ def offsets_at(settings: Settings, topic: str, milliseconds: int) -> dict[int, i
         BrokerUnavailableError: the broker did not answer.
     """
     admin = admin_client(settings)
-    if topic not in partition_counts(admin, settings):
-        return {}
 
     def ask() -> dict[int, int]:
         asked = {one: OffsetSpec.for_timestamp(milliseconds) for one in _led(admin, settings, [topic])}
         answers = admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
         return {one.partition: _offset(future, settings) for one, future in answers.items()}
 
-    found = once_led(ask)
+    try:
+        found = once_led(ask)
+    except TopicMissingError:
+        return {}
     return {partition: offset for partition, offset in found.items() if offset >= 0}
 
 

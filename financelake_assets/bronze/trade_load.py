@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
 
 import structlog
 
 from financelake_assets.bronze import positions
 from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.load import RECORD_EVERY_SECONDS
 from financelake_assets.bronze.message import encode, headers
-from financelake_assets.bronze.producer import BronzeProducer, Deliveries
+from financelake_assets.bronze.producer import BronzeProducer, Publishing
 from financelake_assets.bronze.reading import header, read
 from financelake_assets.bronze.topics import POSITIONS, topic_ids
 from financelake_assets.bronze.universe import Universe
@@ -29,14 +29,13 @@ from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.exchanges.exchange import micros_of
 from financelake_assets.providers.exchanges.trade_ids import Trade, TradeIds
 
-_RECORD_EVERY_SECONDS = 5.0
 _LINGER_MS = 2.0
 
 log = structlog.get_logger()
 
 
-class TradeLoad:
-    """Publishes one provider's trades. Use it in a ``with``; what is on its way when it closes is waited for."""
+class TradeLoad(Publishing):
+    """Publishes one provider's trades."""
 
     def __init__(
         self, settings: Settings, name: str, provider: str, *, stopping: Callable[[], bool] = lambda: False
@@ -52,26 +51,16 @@ class TradeLoad:
         Raises:
             BrokerUnavailableError: the broker could not be asked.
         """
+        super().__init__(BronzeProducer(settings, linger_ms=_LINGER_MS, stopping=stopping))
         self.name, self._provider, self._settings = name, provider, settings
         self._topics = topic_ids(settings)
         self._before = _find(settings, name, self._topics)
         self.ids: dict[str, TradeIds] = dict(self._before)
         self._universe = Universe(settings, provider)
-        self._producer = BronzeProducer(settings, linger_ms=_LINGER_MS, stopping=stopping)
         # the first chunk is empty: with it is recorded from when on trades are wanted, before any is published
         self._recorded_at, self._news, self._begun = 0.0, True, False
         self._asking: Future[positions.Ends] | None = None
         self._asker = ThreadPoolExecutor(1, "ends")
-
-    @property
-    def deliveries(self) -> Deliveries:
-        """What became of the messages of this run."""
-        return self._producer.deliveries
-
-    @property
-    def problem(self) -> str | None:
-        """What keeps the producer from its broker at the moment, if anything."""
-        return self._producer.problem
 
     def publish(self, chunk: Chunk) -> int:
         """Publish trades that are new; returns how many.
@@ -92,7 +81,7 @@ class TradeLoad:
             self.record()
             self._producer.flush()
             self._begun = True
-        elif self._news and time.monotonic() - self._recorded_at > _RECORD_EVERY_SECONDS:
+        elif self._news and time.monotonic() - self._recorded_at > RECORD_EVERY_SECONDS:
             self._record_soon()
         return len(chunk)
 
@@ -129,13 +118,10 @@ class TradeLoad:
         self._producer.send(POSITIONS, self.name, record, [])
         self._news = False
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._producer.close()
+        super().__exit__(kind, error, trace)
         self._asker.shutdown(wait=False)
 
 

@@ -54,9 +54,15 @@ def _show_processes(console: Console, running: dict[str, Any]) -> None:
     console.print(f"[bold]memory[/bold]  {sum(one['memory_mb'] or 0 for one in running.values())} MiB together")
 
 
+def _cannot_be_told(console: Console, name: str, found: dict[str, Any]) -> bool:
+    """Whether a part could not be found out; then its error is printed."""
+    if "error" in found:
+        console.print(f"[bold]{name}[/bold]  [red]{escape(found['error'])}[/red]")
+    return "error" in found
+
+
 def _show_topics(console: Console, topics: dict[str, Any]) -> None:
-    if "error" in topics:
-        console.print(f"[bold]topics[/bold]  [red]{escape(topics['error'])}[/red]")
+    if _cannot_be_told(console, "topics", topics):
         return
     table = _table("topic/partition", "low", "high", "consumed", "lag")
     for topic, partitions in topics.items():
@@ -100,8 +106,7 @@ def _show_tables(console: Console, tables: dict[str, Any]) -> None:
 
 def show_markets(console: Console, markets: dict[str, Any]) -> None:
     """Print each market with its champion, or with the reason why it has none."""
-    if "error" in markets:
-        console.print(f"[bold]markets[/bold]  [red]{escape(markets['error'])}[/red]")
+    if _cannot_be_told(console, "markets", markets):
         return
     table = _table("market", "bars", "champion", "verdict", "state")
     for name, row in markets.items():

@@ -50,10 +50,9 @@ def transport_of(settings: Settings) -> Transport | None:
     """Where the settings want the events; ``None`` where they want none."""
     lineage = settings.lineage
     if lineage.url is not None:
-        key = {} if lineage.api_key is None else {"api_key": lineage.api_key.get_secret_value()}
         config = HttpConfig(url=lineage.url, timeout=_HTTP_SECONDS)
-        if key:
-            config.auth = ApiKeyTokenProvider(key)
+        if lineage.api_key is not None:
+            config.auth = ApiKeyTokenProvider({"api_key": lineage.api_key.get_secret_value()})
         return HttpTransport(config)
     if lineage.file is not None:
         lineage.file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from financelake_assets.bronze.topics import BRONZE, delete_topics, watermarks
 from financelake_assets.config import Settings
 from financelake_assets.providers.replay import ReplayProvider
 from financelake_assets_tests import shared_servers
+from financelake_assets_tests.bronze.feed_process import feed_process, log_of
 from financelake_assets_tests.bronze.observed import each_once
 
 pytestmark = pytest.mark.integration
@@ -27,38 +27,16 @@ pytestmark = pytest.mark.integration
 TOTAL = 44_927
 
 
-def _variables(settings: Settings, **more: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "FINANCELAKE_DATA_DIR": str(settings.data_dir),
-        "FINANCELAKE_KAFKA__BOOTSTRAP": settings.kafka_bootstrap,
-        **{f"FINANCELAKE_{name}": value for name, value in more.items()},
-    }
-
-
-@contextmanager
-def feed(settings: Settings, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def feed(settings: Settings, **more: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """The feed's process; killed at the end if it still runs."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "feed.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "financelake_assets.bronze.feed"],
-            env=_variables(settings, **more),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    return feed_process(settings, "financelake_assets.bronze.feed", **more)
 
 
 def until(settings: Settings, reached: Callable[[Any], bool], seconds: float = 90) -> None:
     """Wait until the feed's state is as asked."""
     deadline = time.monotonic() + seconds
     while (state := read_state(settings)) is None or not reached(state):
-        log = settings.data_dir / "feed.log"
+        log = log_of(settings)
         assert time.monotonic() < deadline, f"{state}\n{log.read_text()[-3000:] if log.exists() else ''}"
         time.sleep(0.02)
 

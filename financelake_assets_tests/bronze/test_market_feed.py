@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 
 from financelake_assets.bronze.market_feed_state import MarketFeedState, read_state
 from financelake_assets.bronze.reading import header
 from financelake_assets.config import Settings
+from financelake_assets_tests.bronze.feed_process import feed_process, log_of
 from financelake_assets_tests.bronze.observed import messages
 from financelake_assets_tests.providers.exchange_server import ExchangeServer, random_walk, serve_exchanges
 
@@ -36,35 +35,21 @@ def exchange() -> Iterator[ExchangeServer]:
         yield served
 
 
-@contextmanager
-def feed(settings: Settings, exchange: ExchangeServer) -> Iterator[subprocess.Popen[bytes]]:
+def feed(settings: Settings, exchange: ExchangeServer) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """The feed's process; killed at the end if it still runs."""
     variables = {
-        "DATA_DIR": str(settings.data_dir),
-        "KAFKA__BOOTSTRAP": settings.kafka_bootstrap,
         "FEED__KRAKEN_REST": exchange.rest,
         "FEED__KRAKEN_STREAM": exchange.kraken_stream,
         "FEED__REQUESTS_PER_MINUTE": "60000",
     }
-    with (settings.data_dir / "feed.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "financelake_assets.feeds.market_feed", "kraken"],
-            env={**os.environ, **{f"FINANCELAKE_{name}": value for name, value in variables.items()}},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    return feed_process(settings, "financelake_assets.feeds.market_feed", "kraken", **variables)
 
 
 def until(settings: Settings, reached: Callable[[MarketFeedState], bool], seconds: float = 180) -> MarketFeedState:
     """Wait until the feed's state is as asked."""
     deadline = time.monotonic() + seconds
     while (state := read_state(settings, "kraken")) is None or not reached(state):
-        log = settings.data_dir / "feed.log"
+        log = log_of(settings)
         assert time.monotonic() < deadline, f"{state}\n{log.read_text()[-3000:]}"
         time.sleep(0.05)
     return state
@@ -110,7 +95,7 @@ def test_killed_again_and_again_each_trade_comes_once(bronze_lake: Settings, exc
         exchange.trade("ETH/USD")
         deadline = time.monotonic() + 180
         while numbers(bronze_lake).keys() < made(exchange).keys():
-            assert time.monotonic() < deadline, (bronze_lake.data_dir / "feed.log").read_text()[-3000:]
+            assert time.monotonic() < deadline, log_of(bronze_lake).read_text()[-3000:]
         until(bronze_lake, lambda state: state.live.get("open") == 0)
         process.terminate()
         assert process.wait(60) == 0

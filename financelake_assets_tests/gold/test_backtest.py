@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from financelake_assets.config import ModelSettings, Settings, get_settings
+from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs.gold.assets import gold_backtest
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.gold.paper import backtest_store
@@ -30,18 +30,16 @@ from financelake_assets.gold.paper.schema import (
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.gold.scoring import score_bars
 from financelake_assets.model import trials
-from financelake_assets.model.calibration import POOLED, Calibration, Errors
-from financelake_assets.model.drift import Reference
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
-from financelake_assets.model.record import ModelRecord, Status
+from financelake_assets.model.record import Status
 from financelake_assets.model.schema import MODELS, WALK_FORWARD
-from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.cli.main_command import run
 from financelake_assets_tests.gold.frames import frame
 from financelake_assets_tests.gold.test_book_store import add
 from financelake_assets_tests.model import market
+from financelake_assets_tests.model.records import record
 
 DAYS = 150
 VERSION = "rf-1"
@@ -57,29 +55,12 @@ class Guess(Forest):
         return pl.DataFrame({RAW: guess, RAW_UP: 0.5 + guess * 0.4, RAW_SIZE: 1 + guess.abs()})
 
 
-RECORD = ModelRecord(
-    model_version=VERSION,
+RECORD = record(
+    VERSION,
     status=Status.CHAMPION,
-    status_reason="a test",
-    verdict=Verdict.NO_EDGE,
     trained_at=LAST,
-    silver_version=0,
-    silver_rows=0,
     train_start=market.START,
     train_end=LAST,
-    learnt_until={},
-    later_share=None,
-    horizon=1,
-    interval="1d",
-    features=(),
-    parameters=ModelSettings().model_dump(mode="json"),
-    importance={},
-    permutation={},
-    reliability=[],
-    reference=Reference({}, {}),
-    trials=1,
-    calibration=Calibration({POOLED: 1.0}, {POOLED: 1.0}, {POOLED: Errors(100, -1.0, 1.0)}),
-    manifest_sha256="",
     promoted_at=LAST,
 )
 

@@ -49,7 +49,7 @@ def champion(
     from financelake_assets.bronze.broker import BrokerUnavailableError
 
     settings = lake.settings
-    news.wait("champion", calm=lambda: bool(gold.waits_for(settings)) or gold.QUERY in streams.streams.active())
+    news.wait("champion", calm=lambda: gold.QUERY in streams.streams.active() or bool(gold.waits_for(settings)))
     try:
         behind = topics.lag()
     except BrokerUnavailableError as error:
