@@ -26,9 +26,13 @@ def show_status(console: Console, found: dict[str, Any]) -> None:
     _show_tables(console, found["tables"])
     show_markets(console, found["markets"])
     _show_feeds(console, found["feeds"])
-    for part in ("feed", "published", "ledger", "model"):
-        console.print(f"[bold]{part}[/bold]  {escape(_line(found[part]))}")
-    console.print(f"[bold]alerts[/bold]  {escape(_alerts(found['alerts']))}")
+    lines = {part: _line(found[part]) for part in ("feed", "ledger", "model")}
+    for part, line in {
+        **lines,
+        "published": _published(found["published"]),
+        "alerts": _alerts(found["alerts"]),
+    }.items():
+        console.print(f"[bold]{part}[/bold]  {escape(line)}")
 
 
 def _table(*columns: str) -> Table:
@@ -134,6 +138,15 @@ def _of_feed(feed: dict[str, Any]) -> str:
     names = ("connected", "per_second", "trades", "reconnects", "gaps", "missed", "filled", "open", "absent")
     numbers = ", ".join(f"{name.replace('_', ' ')} {live[name]}" for name in names if name in live)
     return "; ".join(one for one in (numbers, feed.get("problem"), feed.get("remedy")) if one) or "follows no trades"
+
+
+def _published(topics: dict[str, Any]) -> str:
+    """How far each topic of gold is, and what keeps the publisher."""
+    said = []
+    for topic, state in topics.items():
+        far = "none yet" if state["version"] is None else f"up to version {state['version']}"
+        said.append(f"{topic} {far}" + (f": {state['problem']}" if state["problem"] else ""))
+    return "; ".join(said) or "none yet"
 
 
 def _alerts(found: dict[str, Any]) -> str:
