@@ -26,7 +26,7 @@ from _lake import packaged_bars, spark_session
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
-from financelake_assets.model import judgement, metrics, outputs, pipeline, training
+from financelake_assets.model import judgement, metrics, outputs, pipeline, training, training_rows
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, evaluate
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.holdout import cut_offs, in_holdout
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--only", help="run the variants whose name contains this")
     arguments = parser.parse_args()
     with spark_session() as session:
-        rows = pipeline.local(training._scorable(packaged_bars(session), SETTINGS)).drop_nulls(LABEL)
+        rows = pipeline.local(training_rows.scorable_rows(session, packaged_bars(session), SETTINGS)).drop_nulls(LABEL)
     symbol, event_time = rows["symbol"].to_numpy().astype(str), rows["event_time"].to_numpy()
     held = in_holdout(symbol, event_time, SETTINGS.holdout_fraction, cut_offs(SETTINGS))
     rows = rows.filter(~pl.Series(held)).sort("event_time", "symbol")
@@ -188,13 +188,13 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
 
 def by_earlier_folds(rows: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold]) -> Judged:
     """What the training makes of raw predictions: each fold calibrated from the earlier ones."""
-    facts = rows.select(training._FACTS)
+    facts = rows.select(training_rows.FACTS)
     return training._judge(facts, training._forecasts(facts, scored, folds, SETTINGS), SETTINGS, COSTS)
 
 
 def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str, Any]:
     """Metrics of a variant over folds 2 to 4, by symbol."""
-    scored = walked(rows, folds, predict).select(*training._FACTS, *outputs.OUTPUTS, "fold")
+    scored = walked(rows, folds, predict).select(*training_rows.FACTS, *outputs.OUTPUTS, "fold")
     found = by_earlier_folds(rows, scored, folds)
     found = replace(found, rows=found.rows.with_columns(pl.lit(True).alias("held_out")))
     return {
@@ -222,7 +222,7 @@ def direction(rows: pl.DataFrame, folds: list[Fold], trees: int = 40) -> dict[st
         made.fit(learnt.select(inputs).to_numpy(), (learnt["label"] > 0).to_numpy())
         return made.predict_proba(tested.select(inputs).to_numpy())[:, 1]
 
-    scored = walked(rows, folds, encoded(200)).select(*training._FACTS, *outputs.OUTPUTS, "fold")
+    scored = walked(rows, folds, encoded(200)).select(*training_rows.FACTS, *outputs.OUTPUTS, "fold")
     regressor = by_errors(by_earlier_folds(rows, scored, folds).rows)
     classifier = walked(rows, folds, classify).select("symbol", "event_time", pl.col(outputs.RAW).alias("classified"))
     both = regressor.join(classifier, on=["symbol", "event_time"])

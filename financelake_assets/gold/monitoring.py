@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
 from financelake_assets.model.drift import Drift, LiveSkill, live_skill, measure
-from financelake_assets.model.feature_frames import with_features
-from financelake_assets.model.features import FEATURES, reach
+from financelake_assets.model.features import FEATURES, features_of, reach
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import DRIFT
 from financelake_assets.silver.schema import BARS
@@ -51,12 +48,12 @@ class ModelHealth:
         return None
 
 
-def examine(spark: SparkSession, settings: Settings, record: ModelRecord) -> ModelHealth:
+def examine(settings: Settings, record: ModelRecord) -> ModelHealth:
     """Measure drift and live skill of a version on the newest bars that it scored."""
     scored = _of_version(PREDICTIONS, settings, record)
     keys = scored.sort("as_of").tail(_MOST_BARS).select(*BARS.key)
     return ModelHealth(
-        measure(record.reference, _features(spark, settings, record, keys)),
+        measure(record.reference, _features(settings, record, keys)),
         live_skill(_of_version(SCORECARD, settings, record)),
     )
 
@@ -87,20 +84,14 @@ def last_verdict(settings: Settings, record: ModelRecord) -> str | None:
     return None if rows.is_empty() else rows["retrain"][-1]
 
 
-def _features(spark: SparkSession, settings: Settings, record: ModelRecord, keys: pl.DataFrame) -> pl.DataFrame:
+def _features(settings: Settings, record: ModelRecord, keys: pl.DataFrame) -> pl.DataFrame:
     if keys.is_empty():
         return pl.DataFrame(schema=dict.fromkeys(FEATURES, pl.Float64))
     first: datetime = keys["event_time"].min()  # type: ignore[assignment]
-    micros = (first - reach(record.interval) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    bars = (
-        spark.read.format("delta")
-        .load(BARS.path(settings))
-        .where((F.col("interval") == record.interval) & F.col("symbol").isin(keys["symbol"].unique().to_list()))
-        .where(F.col("event_time") >= F.timestamp_micros(F.lit(micros)))
-    )
-    wanted = F.broadcast(spark.createDataFrame(keys.to_arrow()))
-    rows = with_features(bars).join(wanted, list(BARS.key), "left_semi").where("scorable").select(*FEATURES)
-    return pl.DataFrame(pl.from_arrow(rows.toArrow()))
+    own = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(keys["symbol"].unique().to_list())
+    bars = BARS.scan(settings).filter(own & (pl.col("event_time") >= first - reach(record.interval))).collect()
+    wanted = features_of(bars).filter("scorable").join(keys, on=list(BARS.key), how="semi")
+    return wanted.select(FEATURES)
 
 
 def _of_version(table: TableSpec, settings: Settings, record: ModelRecord) -> pl.DataFrame:

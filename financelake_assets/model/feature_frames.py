@@ -1,4 +1,4 @@
-"""Features and labels of every series of a Spark DataFrame: applies the pure functions in Spark."""
+"""A pure function of the rows of a series, applied to every series of a Spark DataFrame."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from financelake_assets.intervals import SERIES
-from financelake_assets.model.features import ADDED, features_of
-
-
-def with_features(bars: DataFrame) -> DataFrame:
-    """Apply ``features_of`` to every series of a Spark frame."""
-    return by_series(bars, features_of, ADDED)
 
 
 def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame], added: pa.Schema) -> DataFrame:

@@ -20,7 +20,8 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.model import judgement, metrics
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.pipeline import predictions
-from financelake_assets.model.training import KEY, Trained, utc
+from financelake_assets.model.training import Trained, utc
+from financelake_assets.model.training_rows import KEY
 
 if TYPE_CHECKING:
     from financelake_assets.model.record import ModelRecord

@@ -22,8 +22,7 @@ from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
@@ -40,7 +39,8 @@ from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
-from financelake_assets.model.training import KEY, Trained, refit
+from financelake_assets.model.training import Trained, refit
+from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
 from financelake_assets.silver.schema import BARS
 
@@ -146,16 +146,10 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
         ) from error
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
-    again, rows = refit(read_silver(spark, settings, record.silver_version, record.market), parameters)
+    again, rows = refit(spark, read_bars(spark, settings, record.silver_version, record.market), parameters)
     both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
-
-
-def read_silver(spark: SparkSession, settings: Settings, version: int, market: Market) -> DataFrame:
-    """Silver's bars of a market at a Delta version."""
-    bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(settings))
-    return bars.where(F.col("interval") == market.interval)
 
 
 def save(settings: Settings, trained: Trained) -> ModelRecord:

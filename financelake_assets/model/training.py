@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -27,22 +26,17 @@ from financelake_assets.intervals import bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.feature_frames import by_series
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
-from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
+from financelake_assets.model.labels import LABEL
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
+from financelake_assets.model.training_rows import KEY, Bars, facts_of, scorable_rows
 from financelake_assets.spark_sessions import activated
 
-KEY = ("symbol", "asset_class", "event_time")
-"""The key of labelled rows; all have the same interval."""
-
-_LATER = ("delayed_return", "traded_return")
-_FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
 _FITS_AT_ONCE = 2  # the fit of a small forest mostly waits for Spark to schedule its next job
 
@@ -83,7 +77,7 @@ class Trained:
 
 def train(
     session: SparkSession,
-    bars: DataFrame,
+    bars: Bars,
     settings: ModelSettings,
     silver_version: int,
     log: Callable[[str], None],
@@ -94,8 +88,8 @@ def train(
     The walk-forward's fits and the final fit run in parallel and independently.
 
     Args:
-        session: the session of ``bars``.
-        bars: silver bars of the settings' interval.
+        session: a session of the Spark server.
+        bars: silver bars of the settings' interval, see ``training_rows.read_bars``.
         settings: the forest, horizon, folds and holdout.
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
@@ -104,10 +98,9 @@ def train(
     Raises:
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    # otherwise every job of every fit would analyse a plan of a hundred window expressions again
-    scorable = _scorable(bars, settings).localCheckpoint()
+    scorable = scorable_rows(session, bars, settings)
     labelled = scorable.where(F.col(LABEL).isNotNull())
-    everything = _facts(scorable)
+    everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
     if len(facts) < settings.min_rows:
         raise NotEnoughHistoryError(
@@ -160,18 +153,19 @@ def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
     return float((facts["target_time"] > min(until.values())).mean())  # type: ignore[arg-type]
 
 
-def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
+def refit(session: SparkSession, bars: Bars, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
     """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
 
     Args:
+        session: a session of the Spark server.
         bars: silver bars of the settings' interval, as at the training.
         settings: as at the training.
 
     Returns:
         The pipeline, and the labelled rows.
     """
-    labelled = _scorable(bars, settings).where(F.col(LABEL).isNotNull()).localCheckpoint()
-    return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings), labelled
+    labelled = scorable_rows(session, bars, settings).where(F.col(LABEL).isNotNull())
+    return fit(session, _latest(labelled, facts_of(labelled), settings), settings), labelled
 
 
 def _window(settings: ModelSettings) -> timedelta | None:
@@ -185,23 +179,6 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
         return labelled
     since: datetime = facts["target_time"].max() - window  # type: ignore[operator, assignment]
     return labelled.where(F.col("target_time") >= F.lit(utc(since)))
-
-
-def _scorable(bars: DataFrame, settings: ModelSettings) -> DataFrame:
-    """The rows that can be predicted; those whose label is not null can be learnt."""
-    bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-    horizon, featured, labelled = settings.horizon, features_of, labels_of  # resolved here, not in the workers
-    both = pa.schema([*ADDED, *LABELS])
-    rows = by_series(bars, lambda series: labelled(featured(series), horizon), both)
-    rows = rows.where("scorable")
-    # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
-    parts = ("symbol", "event_time")
-    return rows.select(*_FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
-
-
-def _facts(rows: DataFrame) -> pl.DataFrame:
-    """The columns of the rows that the evaluation needs, in UTC without a zone."""
-    return local(rows.select(*_FACTS))
 
 
 def _final(

@@ -16,6 +16,7 @@ from financelake_assets.model import registry
 from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.training import train
+from financelake_assets.model.training_rows import read_bars
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets_tests.gold.frames import MADE_AT, START, bars
@@ -83,7 +84,7 @@ def correct(settings: Settings, rows: pl.DataFrame) -> int:
 def trained(spark: SparkSession, settings: Settings, market: Market = DAILY) -> ModelRecord:
     """Train a market on silver as it is, register, and make it the champion whatever it is worth."""
     version = BARS.ensure(settings).version()
-    frame = registry.read_silver(spark, settings, version, market)
+    frame = read_bars(spark, settings, version, market)
     chosen = settings.model.model_copy(update={"interval": market.interval})
     record = registry.save(settings, train(spark, frame, chosen, version, lambda _: None))
     return record if record.promoted_at is not None else registry.promote(settings, record.model_version, "a test")

@@ -88,9 +88,14 @@ def with_raw_split(frame: pl.DataFrame, day: int, split: float) -> pl.DataFrame:
     )
 
 
+def shuffled(*frames: pl.DataFrame) -> pl.DataFrame:
+    """The bars in another order: nothing may depend on the order of rows."""
+    return pl.concat(frames).sample(fraction=1, shuffle=True, seed=5)
+
+
 def to_spark(spark: SparkSession, *frames: pl.DataFrame) -> DataFrame:
-    """Bars as a Spark frame, shuffled: nothing may depend on the order of rows."""
-    return spark.createDataFrame(pl.concat(frames).sample(fraction=1, shuffle=True, seed=5).to_arrow())
+    """``shuffled`` bars as a Spark frame."""
+    return spark.createDataFrame(shuffled(*frames).to_arrow())
 
 
 def to_polars(frame: DataFrame) -> pl.DataFrame:

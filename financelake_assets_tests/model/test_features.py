@@ -10,8 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from pyspark.sql import SparkSession
 
-from financelake_assets.model.feature_frames import with_features
-from financelake_assets.model.features import FEATURES, LOOKBACK, features_of, reach
+from financelake_assets.model.feature_frames import by_series
+from financelake_assets.model.features import ADDED, FEATURES, LOOKBACK, features_of, reach
 from financelake_assets_tests.model import market
 
 Make = Callable[[pl.DataFrame], pl.DataFrame]
@@ -67,7 +67,7 @@ def test_a_bar_has_the_same_features_in_a_stream_as_in_training(everything: pl.D
 
 @pytest.mark.integration
 def test_training_on_spark_sees_the_same_as_scoring(spark: SparkSession, everything: pl.DataFrame) -> None:
-    taught = market.to_polars(with_features(market.to_spark(spark, everything)))
+    taught = market.to_polars(by_series(market.to_spark(spark, everything), features_of, ADDED))
     assert_frame_equal(taught, featured(everything), check_exact=True)
 
 

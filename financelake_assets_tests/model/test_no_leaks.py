@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import training
+from financelake_assets.model import training, training_rows
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.labels import LABEL, LABELS, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
@@ -65,7 +65,7 @@ def folds_of(rows: pl.DataFrame, embargo: timedelta = DAY) -> list[Fold]:
 def judged(rows: pl.DataFrame) -> pl.DataFrame:
     """What the training makes of the walk's raw predictions."""
     folds = folds_of(rows)
-    facts = rows.select(training._FACTS)
+    facts = rows.select(training_rows.FACTS)
     numbered = pl.coalesce(pl.when(fold.judges(pl.col("event_time"), pl.lit)).then(fold.number) for fold in folds)
     scored = rows.with_columns(fold=numbered.cast(pl.Int32)).drop_nulls("fold")
     forecast = training._forecasts(facts, scored, folds, SETTINGS)

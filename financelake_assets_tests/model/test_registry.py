@@ -29,7 +29,8 @@ from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
-from financelake_assets.model.training import KEY, Trained, train
+from financelake_assets.model.training import Trained, train
+from financelake_assets.model.training_rows import KEY
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.model import market
@@ -320,9 +321,7 @@ def test_the_card_has_everything(spark_lake: Settings, registered: ModelRecord) 
     assert picture.startswith(b"\x89PNG")
 
 
-def test_recent_bars_are_compared_with_those_that_were_learnt(
-    spark: SparkSession, spark_lake: Settings, registered: ModelRecord
-) -> None:
+def test_recent_bars_are_compared_with_those_that_were_learnt(spark_lake: Settings, registered: ModelRecord) -> None:
     def score_all() -> None:
         wanted = history(500).filter(pl.col("event_time") > market.START + timedelta(days=300)).select(*BARS.key)
         forest = registry.load_forest(spark_lake, registered)
@@ -331,7 +330,7 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
         OpenTables(spark_lake).insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()
-    calm = monitoring.examine(spark, spark_lake, registered)
+    calm = monitoring.examine(spark_lake, registered)
     assert calm.drift.rows > 500
     assert calm.verdict is None
     monitoring.write(spark_lake, registered, calm)
@@ -341,7 +340,7 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
     moves = np.abs(market.moves(500, 5, size=0.1))
     wild = [market.bars(name, moves, kind) for name, kind in (("A", "stock"), ("B", "crypto"))]
     write_silver(spark_lake, pl.concat(wild))
-    other = monitoring.examine(spark, spark_lake, registered)
+    other = monitoring.examine(spark_lake, registered)
     assert "log_volatility" in other.drift.drifted
     assert other.verdict is not None
     monitoring.write(spark_lake, registered, other)

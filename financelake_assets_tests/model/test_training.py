@@ -11,11 +11,11 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import training
+from financelake_assets.model import training_rows
 from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
-from financelake_assets.model.outputs import RAW, WEEKDAY_EFFECT
+from financelake_assets.model.outputs import WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
 from financelake_assets.model.verdict import Verdict
@@ -33,7 +33,7 @@ Fit = Callable[..., Trained]
 @pytest.fixture(scope="module")
 def fit(spark: SparkSession) -> Fit:
     def trained(*frames: pl.DataFrame, settings: ModelSettings = SMALL) -> Trained:
-        return train(spark, market.to_spark(spark, *frames), settings, 7, lambda _: None)
+        return train(spark, market.shuffled(*frames), settings, 7, lambda _: None)
 
     return trained
 
@@ -141,7 +141,7 @@ def test_the_canary_sees_a_leak_that_is_put_in(fit: Fit, monkeypatch: pytest.Mon
         tomorrow = pl.col("log_return").shift(-1).over(SERIES)
         return features_of(bars).with_columns(gap=tomorrow.fill_null(0.0))
 
-    monkeypatch.setattr(training, "features_of", leaky)
+    monkeypatch.setattr(training_rows, "features_of", leaky)
     row = overall(fit(market.bars("A", market.moves(900, 1)), market.bars("B", market.moves(900, 2), "crypto")))
     assert row["verdict"] == Verdict.EDGE.value
     assert row["skill"] > 0.2
@@ -154,14 +154,17 @@ def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) ->
     assert set(rows["fold"]) == {2, 3}
 
 
-def test_the_same_bars_settings_and_seed_give_the_same_forest(fit: Fit, predictable: Trained) -> None:
+def test_the_same_bars_settings_and_seed_give_the_same_forest(
+    spark: SparkSession, fit: Fit, predictable: Trained
+) -> None:
     frames = [
         market.bars("B", market.moves(900, 2, _SIGNAL), "crypto"),
         market.bars("A", market.moves(900, 1, _SIGNAL)),
     ]
-    again = fit(*frames)
+    # a large market's features are computed by Spark's workers
+    again = train(spark, market.to_spark(spark, *frames), SMALL, 7, lambda _: None)
     keys = ["symbol", "event_time"]
-    assert again.judged.rows.sort(keys)[RAW].equals(predictable.judged.rows.sort(keys)[RAW])
+    assert again.judged.rows.sort(keys).equals(predictable.judged.rows.sort(keys))
     assert again.importance == predictable.importance
     assert again.calibration == predictable.calibration
     other = fit(*frames, settings=SMALL.model_copy(update={"seed": 2}))

@@ -8,13 +8,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from pydantic import ValidationError
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from dash_app.data.cached_tables import CachedTable
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.model import training_rows
 from financelake_assets.model.markets import Market
-from financelake_assets.model.registry import read_silver
 from financelake_assets.operations import doctor
 from financelake_assets.operations.backup import back_up, restore
 from financelake_assets.operations.resetting import contents, reset_lake
@@ -196,7 +196,9 @@ def test_executors_stage_in_a_bucket_with_their_own_secret(
 
 
 @pytest.mark.integration
-def test_spark_reads_a_version_of_silver_from_the_store(spark: SparkSession, server_settings: Settings, tmp_path: Path):
+def test_spark_reads_a_version_of_silver_from_the_store(
+    spark: SparkSession, server_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with object_store(tmp_path, endpoint=server_settings.store.endpoint) as found:
         lake = found.lake(tmp_path / "lake")
         write(lake, mixed(40))
@@ -204,9 +206,15 @@ def test_spark_reads_a_version_of_silver_from_the_store(spark: SparkSession, ser
         assert table is not None
         before, version = BARS.scan(lake).filter(interval="1d").collect(), table.version()
         write(lake, [message(40, symbol="LATER")])
-        rows = pl.DataFrame(read_silver(spark, lake, version, Market("1d")).toArrow())
+        in_process = training_rows.read_bars(spark, lake, version, Market("1d"))
+        monkeypatch.setattr(training_rows, "MOST_LOCAL_BARS", 0)
+        in_spark = training_rows.read_bars(spark, lake, version, Market("1d"))
+        assert isinstance(in_spark, DataFrame)
+        rows = pl.DataFrame(in_spark.toArrow())
     assert not before.is_empty()
     assert rows.sort(BARS.key).equals(before.select(rows.columns).sort(BARS.key))
+    assert isinstance(in_process, pl.DataFrame)
+    assert in_process.sort(BARS.key).equals(before.sort(BARS.key))
 
 
 def test_maintenance_merges_and_counts_the_files_of_a_store(lake: Settings):

@@ -18,6 +18,7 @@ from financelake_assets.model import markets, registry
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
+from financelake_assets.model.training_rows import read_bars
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
@@ -87,7 +88,7 @@ def random_forest(
     except ValidationError as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
     session = spark.spark_session
-    bars = registry.read_silver(session, settings, silver.version, market)
+    bars = read_bars(session, settings, silver.version, market)
     try:
         trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs)
     except NotEnoughHistoryError as error:

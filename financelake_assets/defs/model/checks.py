@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
 
 from financelake_assets.config import Settings
 from financelake_assets.defs.model.assets import FOREST
@@ -14,7 +13,6 @@ from financelake_assets.defs.resources import RETRIES, LakeResource
 from financelake_assets.gold import monitoring
 from financelake_assets.model import drift, registry
 from financelake_assets.model.record import ModelRecord
-from financelake_assets.spark_sessions import await_server
 
 _SPECS = [
     dg.AssetCheckSpec(
@@ -35,16 +33,14 @@ _ERRORS = ("live_skill", "age")
 
 
 @dg.multi_asset_check(specs=_SPECS, name="drift_checks", can_subset=True, retry_policy=RETRIES)
-def drift_checks(
-    context: dg.AssetCheckExecutionContext, lake: LakeResource, spark: LazyPySparkResource
-) -> Iterator[dg.AssetCheckResult]:
+def drift_checks(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> Iterator[dg.AssetCheckResult]:
     """Compare each champion's recent bars with its training data; after a failure its next training is due earlier."""
-    for result in _results(lake.settings, spark):
+    for result in _results(lake.settings):
         if dg.AssetCheckKey(FOREST, result.check_name or "") in context.selected_asset_check_keys:
             yield result
 
 
-def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.AssetCheckResult]:
+def _results(settings: Settings) -> Iterator[dg.AssetCheckResult]:
     """One result of each check; it fails if one market's champion fails it, and its metadata has all markets."""
     champions = registry.champions(settings)
     if not champions:
@@ -52,8 +48,7 @@ def _results(settings: Settings, spark: LazyPySparkResource) -> Iterator[dg.Asse
         for spec in _SPECS:
             yield _result(spec.name, passed=spec.name != "age", metadata={"note": note})
         return
-    await_server(settings)
-    found = {market.name: list(_of_champion(settings, spark, record)) for market, record in champions.items()}
+    found = {market.name: list(_of_champion(settings, record)) for market, record in champions.items()}
     for spec in _SPECS:
         own = {name: one for name, all_of in found.items() for one in all_of if one.check == spec.name}
         yield _result(
@@ -72,8 +67,8 @@ class _Found:
     figures: dict[str, Any]
 
 
-def _of_champion(settings: Settings, spark: LazyPySparkResource, record: ModelRecord) -> Iterator[_Found]:
-    health = monitoring.examine(spark.spark_session, settings, record)
+def _of_champion(settings: Settings, record: ModelRecord) -> Iterator[_Found]:
+    health = monitoring.examine(settings, record)
     monitoring.write(settings, record, health)
     found, live = health.drift, health.live
     enough, version = found.judged, {"model_version": record.model_version}
