@@ -18,16 +18,14 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.providers.base import CLOCK, COLUMNS, ProviderError
-from financelake_assets.providers.request import IngestRequest
 
 if TYPE_CHECKING:
     from financelake_assets.providers.files import FileProvider
     from financelake_assets.providers.formats.questions import Question
+    from financelake_assets.providers.request import IngestRequest
 
 err = Console(stderr=True, highlight=False)
 
-_FIELDS = (*COLUMNS, CLOCK)
 _ANSWERS = {
     "--symbol": "symbol",
     "--interval": "interval",
@@ -43,7 +41,13 @@ _MAP = "--map "
 def is_pair(text: str) -> bool:
     """Whether an argument is ``field=column`` of a known field."""
     field, separator, _ = text.partition("=")
-    return bool(separator) and field.strip() in _FIELDS
+    return bool(separator) and field.strip() in _fields()
+
+
+def _fields() -> tuple[str, ...]:
+    from financelake_assets.providers.base import CLOCK, COLUMNS
+
+    return (*COLUMNS, CLOCK)
 
 
 def mapping(pairs: list[str]) -> dict[str, str]:
@@ -51,7 +55,7 @@ def mapping(pairs: list[str]) -> dict[str, str]:
 
     A column's name may hold commas and equals signs; it may be quoted.
     """
-    fields = "|".join(_FIELDS)
+    fields = "|".join(_fields())
     found = {}
     for pair in (part for text in pairs for part in re.split(rf",(?=\s*(?:{fields})\s*=)", text)):
         field, separator, column = pair.partition("=")
@@ -110,6 +114,7 @@ def dry_run_of(request: IngestRequest, as_json: bool) -> None:
         typer.Exit: with code 1, something has to be asked or is refused.
     """
     from financelake_assets.cli.console import out, print_json
+    from financelake_assets.providers.base import ProviderError
 
     if request.provider != "csv":
         raise typer.BadParameter("only files can be looked at; leave --provider out", param_hint="--dry-run")
@@ -215,7 +220,7 @@ def _asked(request: IngestRequest) -> tuple[IngestRequest, dict[str, Any]]:
         if not answer:
             break
         try:
-            request = IngestRequest.model_validate(_with_answer(request, question, answer))
+            request = type(request).model_validate(_with_answer(request, question, answer))
         except ValidationError as error:
             err.print(f"{answer!r} cannot be: {error.errors()[0]['msg']}", markup=False)
     return request, looked(request)

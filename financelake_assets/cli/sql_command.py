@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from financelake_assets.cli.console import err, out
-from financelake_assets.cli.sql_output import BINARY, Format, show, write
+from financelake_assets.cli.output_format import BINARY, Format
 from financelake_assets.config import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def answer_one(
 ) -> None:
     r"""Run one query, or a ``\d``, and write its answer."""
     from financelake_assets import lake
+    from financelake_assets.cli.sql_output import show, write, write_file
     from financelake_assets.cli.tables_command import described
 
     if query.strip().startswith("\\d"):
@@ -88,18 +89,7 @@ def answer_one(
             write(answer, form, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            _write_whole(answer, form, output)
-
-
-def _write_whole(answer: Answer, form: Format, output: Path) -> None:
-    """Write a complete file or none; an existing file stays until then."""
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with part.open("wb") as target:
-            write(answer, form, target)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+            write_file(answer, form, output)
 
 
 def _say_what_is_missing(answer: Answer) -> None:

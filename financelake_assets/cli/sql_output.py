@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import date, datetime
-from enum import StrEnum
 from itertools import islice
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -17,23 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from financelake_assets.cli.output_format import Format
 from financelake_assets.lake import Answer
 
 SHOWN_ROWS = 1_000
 """Rows of a table on the screen; the other formats write all rows."""
-
-
-class Format(StrEnum):
-    """The output format of an answer."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-    ARROW = "arrow"
-
-
-BINARY = (Format.PARQUET, Format.ARROW)
 
 
 def write(answer: Answer, form: Format, target: IO[bytes]) -> None:
@@ -114,3 +102,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     return str(plain(value))
+
+
+def write_file(answer: Answer, form: Format, output: Path) -> None:
+    """Write a complete file or none; an existing file stays until then."""
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("wb") as target:
+            write(answer, form, target)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
