@@ -36,12 +36,26 @@ _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_DAY_MICROS = _DAY // _MICROSECOND
 
 Micros = npt.NDArray[np.int64]
+"""Microseconds since 1970 in UTC."""
 
 
 class UnknownCalendarError(FinanceLakeError, ValueError):
     """There is no calendar with this name."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The session of each of some moments: its day, counted from 1970, its open and its close.
+
+    A moment at which the market is closed has the session before it, so it is not before the close.
+    """
+
+    days: Micros
+    opens: Micros
+    closes: Micros
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,18 @@ class TradingCalendar:
         """Whether the market trades at the start of a bar or, for daily bars, on its day."""
         length = interval_length(interval)
         return self.is_session(start) if length is not None and length >= _DAY else self.is_trading(start)
+
+    def sessions_of(self, moments: Micros) -> Sessions:
+        """The session of each moment; where the calendar knows nothing, the day in UTC."""
+        at = np.searchsorted(self._opens, moments, side="right") - 1
+        known = (moments >= self._opens[0]) & (moments < self._closes[-1])
+        days = np.where(known, self._days[at], moments // _DAY_MICROS)
+        midnights = days * _DAY_MICROS
+        return Sessions(
+            days,
+            np.where(known, self._opens[at], midnights),
+            np.where(known, self._closes[at], midnights + _DAY_MICROS),
+        )
 
     def missing(self, interval: str, earlier: datetime, later: datetime) -> int:
         """How many bars were due between the starts of two bars; ticks are never due."""

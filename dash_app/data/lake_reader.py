@@ -22,7 +22,9 @@ from dash_app.data.cached_tables import CachedTable, TableView
 from dash_app.data.inventory import Inventory, Stocktaker
 from dash_app.data.lag import BrokerWatcher
 from dash_app.preferences import chosen
+from financelake_assets.bronze.feed_choice import reports
 from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze.market_feed_state import MarketFeedState
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
@@ -53,10 +55,15 @@ _NO_SYMBOLS = UNIVERSE.empty
 
 @dataclass(frozen=True)
 class FeedView:
-    """State of the lake's own feed: its phase, and the share of its rows that it has published."""
+    """State of the lake's feeds: the replay's phase and the share of its rows that it has published, and the markets'.
+
+    ``standing`` is what counts as a change of the latter: their numbers change every second.
+    """
 
     phase: str | None = None
     progress: float | None = None
+    standing: tuple[tuple[object, ...], ...] = ()
+    markets: Mapping[str, MarketFeedState] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,11 +299,16 @@ def newest_bars(bars: TableView) -> pl.DataFrame:
 
 
 def read_feed(settings: Settings) -> FeedView:
-    """The state of the lake's own feed; empty if there is no feed."""
+    """The state of the lake's feeds; empty if there is none."""
     try:
-        said = read_state(settings)
+        said, markets = read_state(settings), reports(settings)
     except (OSError, ValueError, TypeError):  # of another release, or partly written
-        said = None
-    if said is None:
         return FeedView()
-    return FeedView(said.phase, round(said.published / said.total, 3) if said.total else None)
+    standing = tuple(
+        (provider, state.problem, state.live.get("connected"), *((s, one["state"]) for s, one in state.symbols.items()))
+        for provider, state in markets.items()
+    )
+    if said is None:
+        return FeedView(standing=standing, markets=markets)
+    progress = round(said.published / said.total, 3) if said.total else None
+    return FeedView(said.phase, progress, standing, markets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -31,12 +33,21 @@ def page(snapshot: Snapshot) -> Children:
     """Everything about the lake."""
     if not snapshot.loaded:
         return [notice("Reading the lake", "One moment.")]
-    return [*_flow(snapshot), *_topics(snapshot), *_streams(snapshot), *_tables(snapshot), *_quarantine(snapshot)]
+    return [
+        *_flow(snapshot),
+        *_feeds(snapshot),
+        *_topics(snapshot),
+        *_streams(snapshot),
+        *_tables(snapshot),
+        *_quarantine(snapshot),
+    ]
 
 
 def _flow(snapshot: Snapshot) -> Children:
     feed = snapshot.feed
     said = _PHASES.get(feed.phase or "", feed.phase or "this lake has none")
+    if feed.markets:
+        said = f"follows {', '.join(feed.markets)}"
     published = f"{wording.percent(feed.progress, 0)} published" if feed.progress is not None else ""
     seen = Delay("gold to this page", snapshot.seen_after, None)
     stages = [*delays(snapshot), seen]
@@ -58,6 +69,49 @@ def _flow(snapshot: Snapshot) -> Children:
         ),
         html.P("Medians over the newest 100 bars.", className="fine"),
     ]
+
+
+def _feeds(snapshot: Snapshot) -> Children:
+    """The feeds of markets and their symbols; nothing in a lake that follows none."""
+    markets = snapshot.feed.markets
+    if not markets:
+        return []
+    numbers = ("per_second", "trades", "reconnects", "gaps", "open")
+    feeds: list[list[str | Component]] = [
+        [
+            provider,
+            ("yes" if state.live["connected"] else "no") if "connected" in state.live else "follows no trades",
+            *(wording.number(state.live.get(name), 1 if name == "per_second" else 0) for name in numbers),
+            ", ".join(f"{count} {name}" for name, count in state.counts.items()),
+            "; ".join(one for one in (state.problem, state.remedy) if one),
+        ]
+        for provider, state in markets.items()
+    ]
+    symbols: list[list[str | Component]] = [
+        [
+            symbol,
+            provider,
+            one["interval"] + (", live" if one["live"] else ""),
+            one["state"],
+            wording.bar_time(_time(one["newest"]), one["interval"]),
+            wording.moment(_time(one["last_trade"])),
+            one["problem"] or "",
+        ]
+        for provider, state in markets.items()
+        for symbol, one in state.symbols.items()
+    ]
+    following = ["Connected", "Trades a second", "Trades", "Reconnects", "Gaps", "Being filled", "Symbols", "Note"]
+    zone = wording.zone()
+    of_symbols = ["Symbol", "Provider", "Interval", "State", f"Newest bar ({zone})", f"Last trade ({zone})", "Note"]
+    return [
+        html.H2("Feeds", className="section"),
+        plain_table("Feeds of markets, one a provider", ["Provider", *following], feeds, ("Symbols", "Note")),
+        plain_table("Their symbols", of_symbols, symbols, ("Provider", "Interval", "State", "Note")),
+    ]
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _topics(snapshot: Snapshot) -> Children:

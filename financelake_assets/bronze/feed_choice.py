@@ -7,14 +7,16 @@ it imports nothing that a feed needs to publish, and what is wrong in the file i
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
+from financelake_assets.bronze import market_feed_state
 from financelake_assets.bronze.feed_state import read_state
-from financelake_assets.bronze.market_feed_state import PREFIX
+from financelake_assets.bronze.market_feed_state import PREFIX, MarketFeedState
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 
@@ -22,6 +24,8 @@ Choice = Literal["replay", "universe", "none"]
 
 NOT_FOLLOWED = ("csv", "replay", "synthetic")
 """Providers without a market behind them: nothing new comes from them by itself."""
+_SILENT = timedelta(minutes=5)
+"""A feed that has said nothing for so long does not load: nothing has to wait for it."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -42,6 +46,27 @@ def chosen(settings: Settings) -> Choice:
 def followed_providers(settings: Settings) -> tuple[str, ...]:
     """The providers that this lake follows, each by a feed of its own."""
     return (_providers(settings.universe_path) or ()) if chosen(settings) == "universe" else ()
+
+
+def reports(settings: Settings) -> dict[str, MarketFeedState]:
+    """What the feeds of the followed providers last said, by provider."""
+    found = {provider: market_feed_state.read_state(settings, provider) for provider in followed_providers(settings)}
+    return {provider: state for provider, state in found.items() if state is not None}
+
+
+def loads_history(settings: Settings, now: datetime | None = None) -> bool:
+    """Whether one of the lake's feeds has not finished loading history.
+
+    A lake without a feed gets its data from elsewhere. A symbol that cannot be had is not waited for.
+    """
+    played = read_state(settings)
+    if played is not None and played.phase in ("waiting", "history"):
+        return True
+    since = (now or datetime.now(UTC)) - _SILENT
+    return any(
+        state.counts.get("loading") and datetime.fromisoformat(state.updated_at) >= since
+        for state in reports(settings).values()
+    )
 
 
 def refuse_mixture(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 from financelake_assets.config import Settings
 from financelake_assets.files import read_json
 
+STATES = ("loading", "current", "due", "refused", "failed")
+"""How a symbol can do."""
+
 
 @dataclass
 class SymbolState:
-    """One symbol. ``state``: loading, current, due, refused or failed; ``problem`` says why it is one of the last two.
+    """One symbol. ``state`` is one of ``STATES``; ``problem`` says why it is one of the last two.
 
     ``bars`` were published since the feed's start; ``newest`` is the start of the newest bar.
     """
@@ -41,6 +45,11 @@ class MarketFeedState:
     remedy: str | None = None
     live: dict[str, Any] = field(default_factory=dict)
     symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many symbols are in each state."""
+        return dict(Counter(str(symbol["state"]) for symbol in self.symbols.values()))
 
 
 PREFIX = "feed-"

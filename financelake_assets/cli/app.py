@@ -22,6 +22,7 @@ from financelake_assets.cli.backtest_command import backtest
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
+from financelake_assets.cli.init_command import init
 from financelake_assets.cli.model_command import app as model_app
 from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
@@ -51,6 +52,9 @@ def with_settings(
     if file is not None:
         os.environ[settings_file.VARIABLE] = str(file.expanduser().absolute())
         get_settings.cache_clear()
+
+
+app.command()(init)
 
 
 @app.command()

@@ -55,9 +55,8 @@ def add(
 
         financelake symbols add BTC/USD --provider kraken --live --interval 1h --start 2024-01-01
     """
-    from financelake_assets.bronze.feed_choice import refuse_mixture
     from financelake_assets.bronze.universe_edit import with_symbol
-    from financelake_assets.bronze.universe_file import entries_of, remember
+    from financelake_assets.bronze.universe_file import entries_of
 
     settings = get_settings()
     given: dict[str, Any] = {
@@ -70,19 +69,12 @@ def add(
         "calendar": calendar,
         "currency": currency,
     }
-    text = with_symbol(_text(settings), {name: value for name, value in given.items() if value is not None})
+    text = with_symbol(universe_text(settings), {name: value for name, value in given.items() if value is not None})
     entries = entries_of(text, settings.universe_path)
-    _refuse_what_cannot_be_asked(entries[-1])
-    before = _text(settings)
-    _write(settings, text)
-    try:
-        refuse_mixture(settings)
-        remember(settings, entries[-1:])
-    except FinanceLakeError:
-        _write(settings, before)
-        raise
+    refuse_what_cannot_be_asked(entries[-1])
+    keep(settings, text, entries[-1:])
     out.print(f"{entries[-1].symbol} of {provider} is in {settings.universe_path}", markup=False)
-    _take_up(settings)
+    take_up(settings)
 
 
 @app.command()
@@ -104,11 +96,11 @@ def remove(symbol: Annotated[str, typer.Argument(help="As `financelake symbols l
     if len(entries) == 1:
         _remove_file(settings)
     else:
-        text = without_symbol(_text(settings), places[0])
+        text = without_symbol(universe_text(settings), places[0])
         entries_of(text, settings.universe_path)
-        _write(settings, text)
+        write_universe(settings, text)
     out.print(f"{entries[places[0]].symbol} is not followed any more; what is known of it stays", markup=False)
-    _take_up(settings)
+    take_up(settings)
 
 
 def _entries(settings: Settings) -> list[Any]:
@@ -117,11 +109,32 @@ def _entries(settings: Settings) -> list[Any]:
     return read_universe_file(settings.universe_path) if settings.universe_path.exists() else []
 
 
-def _text(settings: Settings) -> str:
+def keep(settings: Settings, text: str, new: list[Any]) -> None:
+    """Write the universe file and make its new entries known to the lake, or leave both as they were.
+
+    Raises:
+        FinanceLakeError: the lake holds a replay, or knows a symbol as something else.
+    """
+    from financelake_assets.bronze.feed_choice import refuse_mixture
+    from financelake_assets.bronze.universe_file import remember
+
+    before = universe_text(settings)
+    write_universe(settings, text)
+    try:
+        refuse_mixture(settings)
+        remember(settings, new)
+    except FinanceLakeError:
+        write_universe(settings, before)
+        raise
+
+
+def universe_text(settings: Settings) -> str:
+    """The universe file's text; empty where there is none."""
     return settings.universe_path.read_text("utf-8") if settings.universe_path.exists() else ""
 
 
-def _write(settings: Settings, text: str) -> None:
+def write_universe(settings: Settings, text: str) -> None:
+    """Write the universe file; without a text there is none."""
     from financelake_assets.files import write_whole
 
     # where the lake's own name of the file is a link, the file that it leads to is the user's
@@ -142,7 +155,7 @@ def _remove_file(settings: Settings) -> None:
     settings.universe_path.unlink()
 
 
-def _refuse_what_cannot_be_asked(entry: Any) -> None:
+def refuse_what_cannot_be_asked(entry: Any) -> None:
     """Let the provider look at it; nothing is sent."""
     from financelake_assets.bronze.feed_choice import NOT_FOLLOWED
     from financelake_assets.providers.registry import make_provider
@@ -157,7 +170,8 @@ def _refuse_what_cannot_be_asked(entry: Any) -> None:
         raise FinanceLakeError(f"{entry.provider} has no live data.", remedy="Leave --live out.")
 
 
-def _take_up(settings: Settings) -> None:
+def take_up(settings: Settings) -> None:
+    """Let a lake that runs take up what the universe file says, and name the next command."""
     from financelake_assets.operations.lake import take_up_symbols
     from financelake_assets.supervision.supervisor import wanted
 

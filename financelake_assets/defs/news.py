@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 
 import dagster as dg
 
+from financelake_assets.bronze.feed_choice import loads_history
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings, get_settings
@@ -26,13 +27,13 @@ _ASK_SECONDS = 5.0
 
 
 class News:
-    """What has changed since the last look: the tables, but for the queries' progress, and the feed's phase."""
+    """What has changed since the last look: the tables, but for the queries' progress, and how far the feeds are."""
 
     def __init__(self, settings: Settings) -> None:
         self._watched = settings.store.url is None
         self._logs = [LogWatch(spec, settings) for spec in TABLES if spec is not PROGRESS]
         self._settings = settings
-        self._phase: str | None = None
+        self._phase: Hashable = None
         self._answer: Hashable = None
 
     def arrived(self) -> bool:
@@ -46,9 +47,9 @@ class News:
         before, self._phase = self._phase, self._of_feed()
         return new or before != self._phase
 
-    def _of_feed(self) -> str | None:
+    def _of_feed(self) -> Hashable:
         state = read_state(self._settings)  # which it writes every second
-        return None if state is None else state.phase
+        return None if state is None else state.phase, loads_history(self._settings)
 
     def answered(self, answer: Hashable) -> bool:
         """Whether a server's answer differs from the last one."""

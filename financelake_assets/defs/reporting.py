@@ -45,7 +45,7 @@ class Cursor:
     """The state of a sensor.
 
     ``high``: high watermarks by topic and partition; ``told``: the last report of each table; ``waiting_since``: when
-    the backlog began; ``topics``: when each topic was last reported. Times are in seconds since the epoch.
+    the backlog began; ``topics``: when each topic, or feed, was last reported. Times are in seconds since the epoch.
     """
 
     high: Mapping[str, Mapping[int, int]] = field(default_factory=dict)

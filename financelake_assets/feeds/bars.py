@@ -29,6 +29,7 @@ from financelake_assets.errors import FinanceLakeError
 from financelake_assets.feeds import schedule
 from financelake_assets.feeds.schedule import Present
 from financelake_assets.intervals import SERIES, TICK
+from financelake_assets.silver.merging import is_built
 from financelake_assets.silver.schema import BARS
 
 _OF_TRADES = "1m"
@@ -211,8 +212,11 @@ def _new(entry: Entry, present: Present | None, live_from: datetime) -> _Series:
 
 
 def present_bars(settings: Settings, symbols: Sequence[str]) -> dict[tuple[str, str], Present]:
-    """The oldest and the newest bar in silver of each series of some symbols that has any."""
+    """The oldest and the newest bar in silver of each series of some symbols that has any.
+
+    Bars that the lake built do not count: of their series a provider has still to be asked.
+    """
     at = pl.col("event_time")
-    mine = BARS.scan(settings).filter(pl.col("symbol").is_in(list(symbols)))
+    mine = BARS.scan(settings).filter(pl.col("symbol").is_in(list(symbols)) & ~is_built())
     found = mine.group_by(SERIES).agg(at.min().alias("oldest"), at.max().alias("newest")).collect()
     return {(symbol, interval): Present(oldest, newest) for symbol, interval, oldest, newest in found.iter_rows()}

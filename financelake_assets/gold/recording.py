@@ -28,6 +28,7 @@ _BAR_COLUMNS = (
     "split",
     "imputed",
     "trades",
+    "parts",
     "topic",
     "partition",
     "offset",

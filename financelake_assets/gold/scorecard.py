@@ -16,6 +16,7 @@ import polars as pl
 from financelake_assets.gold.schema import CORRECTIONS, SCORECARD
 from financelake_assets.gold.verdicts import Signal
 from financelake_assets.intervals import SERIES
+from financelake_assets.silver.merging import may_grow
 from financelake_assets.silver.splits import undone
 
 KEY = list(SCORECARD.key)
@@ -37,8 +38,8 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
         otherwise over a split as its holder has it; null if a price in between was not positive), traded_return (the
         part of it that a trade can earn: the simple return from the next bar's open to the close of the target bar;
         null if nobody could buy at that open, or if the next bar has no open and is the target bar), base_offset,
-        topic, partition and offset (of the target bar's message). A bar that is built from trades is over when the next
-        one has begun.
+        topic, partition and offset (of the target bar's message). A bar of trades or of smaller bars is over when the
+        next one has begun.
     """
     ordered = bars.sort(*SERIES, "event_time").with_columns(
         pl.coalesce(_log_return("adj_close"), _log_return("close") + _undone().log()).alias("_return")
@@ -57,7 +58,7 @@ def outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
     # a price below zero has no log return, and is a loss that must not be left out
     raw = ahead("close") / entry.shift(-1).over(SERIES) - 1
     over = ahead("event_time").is_not_null() & (
-        ahead("trades").fill_null(0).eq(0) | ahead("event_time", horizon + 1).is_not_null()
+        ~may_grow().shift(-horizon).over(SERIES) | ahead("event_time", horizon + 1).is_not_null()
     )
     return (
         ordered.select(

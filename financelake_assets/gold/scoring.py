@@ -22,6 +22,7 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import features_of
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.silver.merging import may_grow
 from financelake_assets.silver.schema import BARS
 
 BAR_KEY = list(BARS.key)
@@ -36,7 +37,7 @@ def bars_before(settings: Settings) -> int:
 def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
     """The bars that can be scored after some bars have changed.
 
-    A bar that is built from trades grows until the next one begins. Only then does it look like the training data.
+    A bar of trades or of smaller bars grows until the next one begins. Only then does it look like the training data.
 
     Args:
         bars: rows of silver.bars, without gaps for each series.
@@ -48,7 +49,7 @@ def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
     touched = bars.sort(*SERIES, "event_time").join(
         changed.select(BAR_KEY).with_columns(_changed=pl.lit(True)), on=BAR_KEY, how="left", maintain_order="left"
     )
-    growing = pl.col("trades").fill_null(0) > 0
+    growing = may_grow()
     later = pl.col("event_time").shift(-1).over(SERIES).is_not_null()
     ended = growing & pl.col("_changed").shift(-1).over(SERIES).fill_null(False)
     due = pl.when(growing).then((pl.col("_changed").fill_null(False) & later) | ended).otherwise(pl.col("_changed"))

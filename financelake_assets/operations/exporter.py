@@ -18,7 +18,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from financelake_assets import logs
+from financelake_assets.bronze import feed_choice
 from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze.market_feed_state import STATES
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import watermarks
 from financelake_assets.catalogue import TABLES
@@ -152,6 +154,37 @@ def feed(settings: Settings) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily(f"financelake_feed_{name}", "Of the lake's own feed", value=value)
 
 
+_OF_FOLLOWING = {
+    "connected": "Whether live trades are being read",
+    "per_second": "Trades a second, over the last seconds",
+    "trades": "Trades since the feed's start",
+    "reconnects": "Connections that were made again since the feed's start",
+    "gaps": "Holes that were found in the numbers of trades",
+    "missed": "Trades in these holes",
+    "filled": "Missed trades that came later",
+    "open": "Holes that are being filled",
+    "absent": "Numbers for which the exchange has no trade",
+}
+
+
+def feeds(settings: Settings) -> Iterator[GaugeMetricFamily]:
+    """How each feed of a market does; absent where the lake follows none."""
+    found = feed_choice.reports(settings)
+    said = GaugeMetricFamily("financelake_feeds_said_timestamp_seconds", "Of a feed's last report", labels=["provider"])
+    states = GaugeMetricFamily("financelake_feeds_symbols", "Symbols by state", labels=["provider", "state"])
+    for provider, state in found.items():
+        said.add_metric([provider], datetime.fromisoformat(state.updated_at).timestamp())
+        for name, count in {**dict.fromkeys(STATES, 0), **state.counts}.items():
+            states.add_metric([provider, name], count)
+    yield from (said, states)
+    for name, text in _OF_FOLLOWING.items():
+        family = GaugeMetricFamily(f"financelake_feeds_{name}", text, labels=["provider"])
+        for provider, state in found.items():
+            if name in state.live:
+                family.add_metric([provider], float(state.live[name]))
+        yield family
+
+
 _PARTS: dict[str, Callable[[Settings], Iterator[GaugeMetricFamily]]] = {
     "topics": topics,
     "tables": tables,
@@ -159,6 +192,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[GaugeMetricFamily]]] = {
     "streams": streams,
     "model": model,
     "feed": feed,
+    "feeds": feeds,
 }
 
 

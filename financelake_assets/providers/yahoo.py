@@ -161,6 +161,7 @@ class YahooProvider:
             answers[-1].asset_class,
             answers[-1].currency,
             answers[-1].zone,
+            answers[-1].name,
         )
 
     def _part(self, symbol: str, history: History) -> Part:
@@ -179,8 +180,10 @@ class YahooProvider:
             return
         yield (
             f"{symbol}: {len(times)} bars of {self._interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}, "
-            f"a {history.asset_class}, in {history.currency}"
+            f"a {history.asset_class}, in {history.unit}"
         )
+        if history.name != symbol:
+            yield f"{symbol}: Yahoo calls it {history.name} now, and may stop to answer to the old name"
         if self._request.start and times[0] - self._request.start > timedelta(days=7):
             yield f"{symbol}: Yahoo has nothing of it before {times[0]:%Y-%m-%d}"
         wanted = self._request.asset_class

@@ -34,6 +34,9 @@ CLASSES: Mapping[str, AssetClass] = {
     "FUTURE": "commodity",
 }
 
+MINOR_UNITS = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ZAC": "ZAR", "ILA": "ILS"}
+"""Hundredths in which some exchanges quote → the currency. Prices stay as quoted: live quotes do not say their unit."""
+
 _FIELDS = {
     "Open": "open",
     "High": "high",
@@ -59,12 +62,19 @@ class UnknownSymbolError(ProviderError):
 
 @dataclass(frozen=True)
 class History:
-    """Bars of one symbol, and what Yahoo says of it."""
+    """Bars of one symbol, and what Yahoo says of it; ``name`` is its symbol as Yahoo has it now."""
 
     rows: pl.DataFrame
     asset_class: AssetClass
     currency: str
     zone: str
+    name: str
+
+    @property
+    def unit(self) -> str:
+        """What the prices are in, in words."""
+        whole = MINOR_UNITS.get(self.currency)
+        return f"{self.currency}, hundredths of {whole}" if whole else self.currency
 
 
 def fetch(
@@ -92,11 +102,12 @@ def fetch(
         )
         about = ticker.get_history_metadata()
         kind, currency = str(about.get("instrumentType")), str(about.get("currency"))
+        name = str(about.get("symbol") or symbol)
     except Exception as error:
         raise understood(symbol, error) from error
     asset_class = CLASSES.get(kind) or given or guess_class(symbol)
     rows = bars(frame, symbol, asset_class, interval, now)
-    return History(rows, asset_class, currency, str(pd.DatetimeIndex(frame.index).tz))
+    return History(rows, asset_class, currency, str(pd.DatetimeIndex(frame.index).tz), name)
 
 
 def windows(
@@ -158,11 +169,15 @@ def understood(symbol: str, error: Exception) -> ProviderError:
     if isinstance(error, YFRateLimitError):
         return PassingError("Yahoo says too many requests (429)")
     if isinstance(error, YFTzMissingError):
-        return UnknownSymbolError(f"{symbol}: Yahoo does not know this symbol; look it up on finance.yahoo.com")
+        return UnknownSymbolError(
+            f"{symbol}: Yahoo does not know this symbol, or no longer; look it up on finance.yahoo.com"
+        )
     if isinstance(error, YFPricesMissingError):
         return UnknownSymbolError(f"{symbol}: {error.rationale}")
     if getattr(getattr(error, "response", None), "status_code", None) == 404:
-        return UnknownSymbolError(f"{symbol}: Yahoo does not know this symbol; look it up on finance.yahoo.com")
+        return UnknownSymbolError(
+            f"{symbol}: Yahoo does not know this symbol, or no longer; look it up on finance.yahoo.com"
+        )
     if isinstance(error, ValueError) and "JSON" in f"{type(error).__name__} {error}":
         return PassingError(f"{symbol}: Yahoo answered with something that is no data, such as a page of HTML")
     kind = type(error).__name__

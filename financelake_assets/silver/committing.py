@@ -14,8 +14,9 @@ import polars as pl
 from deltalake import DeltaTable
 
 from financelake_assets.intervals import TICK
-from financelake_assets.silver import merging, reading, sources, staging, writing
+from financelake_assets.silver import larger, merging, reading, sources, staging, writing
 from financelake_assets.silver.batches import firsts_of
+from financelake_assets.silver.building import PART
 from financelake_assets.silver.merging import ARRIVAL, PLACE, Change
 from financelake_assets.silver.ranges import Ranges
 from financelake_assets.silver.schema import BARS, QUARANTINE, TICKS
@@ -97,12 +98,17 @@ def trades(tables: OpenTables, ids: TopicIds, table: DeltaTable, ticks: pl.DataF
 
 
 def bars(tables: OpenTables, table: DeltaTable, good: pl.DataFrame) -> Change:
-    """What good messages change in silver/bars; the ticks among them are in silver/ticks already."""
+    """What good messages change in silver/bars; the ticks among them are in silver/ticks already.
+
+    The larger bars that the settings want built are part of it.
+    """
     ticks, told = good.filter(pl.col("interval") == TICK), good.filter(pl.col("interval") != TICK)
     minutes = _minutes(ticks)
     known = writing.rows_with(table, pl.concat([told.select(BARS.key), _keys_of(minutes)]).unique())
     change = merging.bar_changes(known, told)
-    return change if minutes.is_empty() else _with_minutes(tables, known, change, minutes)
+    if not minutes.is_empty():
+        change = _with_minutes(tables, known, change, minutes)
+    return larger.with_larger(tables, table, change)
 
 
 def _refused(_: DeltaTable, new: pl.DataFrame) -> Change:
@@ -130,6 +136,10 @@ def _new_trades(tables: OpenTables, ids: TopicIds, table: DeltaTable, staged: St
 def _new_bars(tables: OpenTables, table: DeltaTable, staged: Staged) -> list[StagedFile] | None:
     """The staged files of bars with one of the minutes that trades make, unless a bar is there or in two of them."""
     minutes = _minutes(staged.messages(TICKS)) if staged.files(TICKS) else _minutes(TICKS.empty)
+    if tables.settings.silver.built_intervals and not (
+        minutes.is_empty() and staged.rows(BARS, ["interval"]).filter(pl.col("interval") == PART).is_empty()
+    ):
+        return None  # larger bars are built of them
     if not _all_new(table, pl.concat([staged.rows(BARS, BARS.key), _keys_of(minutes)])):
         return None
     files = staged.files(BARS)

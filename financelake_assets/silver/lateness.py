@@ -46,8 +46,11 @@ def overdue(newest: pl.DataFrame, universe: pl.DataFrame, now: datetime) -> dict
     }
 
 
-def late_series(settings: Settings, now: datetime) -> dict[str, int]:
-    """The series of the lake that lack bars, as ``symbol interval``, the latest first."""
-    counts = overdue(newest_bars(settings), UNIVERSE.scan(settings).collect(), now)
+def late_series(settings: Settings, now: datetime, provider: str | None = None) -> dict[str, int]:
+    """The series of the lake, or of what a provider tells, that lack bars, as ``symbol interval``, the latest first."""
+    newest = newest_bars(settings)
+    if provider is not None:
+        newest = newest.filter(pl.col("provider") == provider)
+    counts = overdue(newest, UNIVERSE.scan(settings).collect(), now)
     late = sorted(((count, series) for series, count in counts.items() if count), reverse=True)
     return {f"{symbol} {interval}": count for count, (symbol, interval) in late}

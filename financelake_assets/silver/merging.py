@@ -44,13 +44,16 @@ class Change:
 
 
 def bar_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
-    """Fold bar messages into the bars that are known.
+    """Fold bar messages into the bars that are known. A bar that the lake built gives way to one that is told.
 
     Args:
         known: rows of silver.bars; those of other keys are ignored.
         messages: cleaned good messages that are bars.
     """
-    return fold_bars(known, as_bars(messages))
+    built = known.filter(is_built())
+    change = fold_bars(known.filter(~is_built()), as_bars(messages))
+    replaces = change.replaces or not change.rows.join(built, on=list(BARS.key), how="semi").is_empty()
+    return Change(change.rows, replaces, change.accepted, change.duplicates)
 
 
 def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
@@ -75,7 +78,17 @@ def trade_changes(known: pl.DataFrame, messages: pl.DataFrame) -> Change:
 
 def as_bars(messages: pl.DataFrame) -> pl.DataFrame:
     """Bar messages with the columns that bars have in silver.bars."""
-    return messages.with_columns(trades=pl.lit(None, pl.Int64), late_trades=pl.lit(None, pl.Int64))
+    return messages.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("trades", "late_trades", "parts"))
+
+
+def is_built() -> pl.Expr:
+    """Whether the lake built a bar of smaller ones (``building.py``)."""
+    return pl.col("parts").is_not_null()
+
+
+def may_grow() -> pl.Expr:
+    """Whether a bar is made of trades or of smaller bars, and so grows until the next one begins."""
+    return (pl.col("trades").fill_null(0) > 0) | is_built()
 
 
 def fold_bars(known: pl.DataFrame, rows: pl.DataFrame) -> Change:
@@ -155,7 +168,7 @@ def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
             pl.col("price").max().alias("high"),
             pl.col("price").min().alias("low"),
             pl.col("price").last().alias("close"),
-            _exact_sum("size").alias("volume"),
+            exact_sum("size").alias("volume"),
             pl.len().cast(pl.Int64).alias("trades"),
             late.sum().cast(pl.Int64).alias("late_trades"),
             *[pl.col(name).sort_by(*arrival).last() for name in LINEAGE],
@@ -167,6 +180,7 @@ def bars_of_trades(trades: pl.DataFrame) -> pl.DataFrame:
             split=pl.lit(None, pl.Float64),
             imputed=pl.lit(None, pl.String),
             messages=pl.lit(0, pl.Int64),
+            parts=pl.lit(None, pl.Int64),
         )
         .select(name for name in _BARS if name != "processed_at")
     )
@@ -244,7 +258,7 @@ def _in_order(steps: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     return within.with_columns(taken_at=taken_at).sort(*key, "taken_at", "arrived", *ARRIVAL).drop("taken_at")
 
 
-def _exact_sum(name: str) -> pl.Expr:
+def exact_sum(name: str) -> pl.Expr:
     """Sum of decimals as they were written, where they allow it: a sum of doubles depends on the order of its rows."""
     value = pl.col(name)
     # a double's shortest text is the decimal that was sent

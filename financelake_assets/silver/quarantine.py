@@ -15,7 +15,6 @@ from financelake_assets.config import Settings
 from financelake_assets.silver.merging import ARRIVAL, PLACE
 from financelake_assets.silver.repairs import RepairError
 from financelake_assets.silver.schema import QUARANTINE, REPLAYS
-from financelake_assets.storage.delta import TableSpec
 
 PLACE_SCHEMA: Mapping[str, Any] = {name: REPLAYS.empty.schema[name] for name in PLACE}
 """A place as columns."""
@@ -97,14 +96,7 @@ def at(settings: Settings, places: Sequence[Place]) -> pl.DataFrame:
 
 
 def _with_replays(settings: Settings) -> pl.LazyFrame:
-    refused, replays = _completed(QUARANTINE, settings), _completed(REPLAYS, settings)
+    refused, replays = QUARANTINE.scan(settings), REPLAYS.scan(settings)
     return refused.join(
         replays.select(*_WHOLE_PLACE, "replayed_as"), on=_WHOLE_PLACE, how="left", nulls_equal=True
     ).with_columns(shared_place=pl.len().over(_PLACE) > 1)
-
-
-def _completed(table: TableSpec, settings: Settings) -> pl.LazyFrame:
-    """The rows of a table that may have been written before it had all its columns."""
-    rows = table.scan(settings)
-    lacking = set(table.schema.names) - set(rows.collect_schema().names())
-    return rows.with_columns(pl.lit(None, table.empty.schema[name]).alias(name) for name in sorted(lacking))

@@ -18,7 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.topics import topic_ids, watermarks
 from financelake_assets.config import Settings
-from financelake_assets.silver import batches, schema, sources
+from financelake_assets.silver import batches, larger, schema, sources
 from financelake_assets.silver.batch_writing import BatchWriter
 from financelake_assets.silver.checkpoint import QUERY, consumed_offsets, refuse_other_topics
 from financelake_assets.silver.reading import source_options
@@ -57,6 +57,7 @@ def start(spark: SparkSession, settings: Settings) -> StreamingQuery:
         batch_notes(settings).begin_again(planned[0])
     for table in TABLES:
         table.ensure(settings)
+    larger.catch_up(OpenTables(settings))
     messages = (
         spark.readStream.format("kafka")
         .options(**source_options(settings))

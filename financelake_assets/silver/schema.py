@@ -37,6 +37,8 @@ BARS = TableSpec(
             "messages": pa.int64(),
             "trades": pa.int64(),
             "late_trades": pa.int64(),
+            # of a bar that the lake built of smaller ones: of how many
+            "parts": pa.int64(),
             **LINEAGE,
             "provider": pa.string(),
             "ingested_at": TIMESTAMP,

@@ -182,6 +182,19 @@ def rows_in_minutes(table: DeltaTable, minutes: pl.DataFrame) -> pl.DataFrame:
     return rows.join(wanted, on=["symbol", "minute"], how="semi").drop("minute").collect()
 
 
+def rows_between(table: DeltaTable, spans: pl.DataFrame, interval: str) -> pl.DataFrame:
+    """The rows of an interval in some spans of time, and a few around them.
+
+    Args:
+        table: silver/bars.
+        spans: symbol, first, and end, of at most a few days.
+        interval: of the rows.
+    """
+    width = (spans["end"] - spans["first"]).max()
+    near = _near(spans["symbol"], spans["first"], width if isinstance(width, timedelta) else timedelta(0))
+    return pl.scan_delta(table).filter(near & (pl.col("interval") == interval)).collect()
+
+
 def _near(symbols: pl.Series, times: pl.Series, width: timedelta = timedelta(0)) -> pl.Expr:
     """True for every row of some symbols at some times, and little else: one range for each run of times."""
     ordered = times.unique().sort()
@@ -198,14 +211,24 @@ def _commit(spec: TableSpec, table: DeltaTable, change: Change, transactions: li
     if change.rows.is_empty():
         table.create_write_transaction([], "append", table.schema(), commit_properties=properties)
         return
-    rows = as_declared(spec, change.rows)
     if not change.replaces:
-        write_deltalake(table, rows, mode="append", commit_properties=properties)
+        write_deltalake(table, as_declared(spec, change.rows), mode="append", commit_properties=properties)
         return
-    first, last = change.rows.select(pl.col("event_time").min(), last=pl.col("event_time").max()).row(0)
+    merge(spec, table, change.rows, properties)
+
+
+def as_counted(table: DeltaTable) -> CommitProperties:
+    """Properties of a commit that counts no message, and still conflicts with those that do."""
+    return CommitProperties(app_transactions=_transactions(table, [], {}, Totals(0, 0), None))
+
+
+def merge(spec: TableSpec, table: DeltaTable, rows: pl.DataFrame, properties: CommitProperties) -> None:
+    """Commit whole rows, in place of those with their keys."""
+    first, last = rows.select(pl.col("event_time").min(), last=pl.col("event_time").max()).row(0)
     # the range lets files be skipped; what the source holds is the lake's own
     predicate = f"t.event_time >= '{first.isoformat()}' AND t.event_time <= '{last.isoformat()}' AND {spec.same_key}"
-    merging = table.merge(rows, predicate, source_alias="s", target_alias="t", commit_properties=properties)
+    source = as_declared(spec, rows)
+    merging = table.merge(source, predicate, source_alias="s", target_alias="t", commit_properties=properties)
     merging.when_matched_update_all().when_not_matched_insert_all().execute()
 
 

@@ -173,13 +173,18 @@ class TableSpec:
             return None
 
     def scan(self, settings: Settings, version: int | None = None) -> pl.LazyFrame:
-        """The current rows, or those of a version; none if the table does not exist yet."""
+        """The current rows, or those of a version; none if the table does not exist yet.
+
+        Columns that the table had not yet when it was last opened for writing are null.
+        """
         table = self.open(settings)
         if table is None:
             return self.empty.lazy()
         if version is not None:
             table.load_as_version(version)
-        return pl.scan_delta(table)
+        empty = self.empty.schema
+        lacking = [pl.lit(None, empty[name]).alias(name) for name in self._lacking(table).columns]
+        return pl.scan_delta(table).with_columns(lacking) if lacking else pl.scan_delta(table)
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from financelake_assets.bronze.feed_choice import MixedLakeError, chosen, followed_providers, refuse_mixture
+from financelake_assets.bronze.feed_choice import (
+    MixedLakeError,
+    chosen,
+    followed_providers,
+    loads_history,
+    refuse_mixture,
+    reports,
+)
 from financelake_assets.bronze.feed_state import FeedState, state_file
 from financelake_assets.bronze.market_feed_state import MarketFeedState
 from financelake_assets.bronze.market_feed_state import state_file as market_state_file
@@ -50,6 +59,42 @@ def test_a_lake_feeds_itself_with_one_of_them(
 ) -> None:
     settings = lake(tmp_path, text, provider)
     assert (chosen(settings), followed_providers(settings)) == (wanted, followed)
+
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+def told(settings: Settings, provider: str, ago: float = 1.0, **states: str) -> None:
+    symbols: dict[str, Any] = {symbol: {"state": state} for symbol, state in states.items()}
+    state = MarketFeedState(provider, (NOW - timedelta(seconds=ago)).isoformat(), 1, symbols=symbols)
+    say(market_state_file(settings, provider), state)
+
+
+def test_no_training_begins_while_a_feed_loads_history(tmp_path: Path) -> None:
+    settings = lake(tmp_path, FOLLOWED)
+    assert not loads_history(settings, NOW)
+    assert reports(settings) == {}
+
+    told(settings, "kraken", a="current", b="failed")
+    assert not loads_history(settings, NOW), "a symbol that cannot be had is not waited for"
+    told(settings, "yfinance", c="loading", d="current")
+    assert loads_history(settings, NOW)
+    assert reports(settings)["yfinance"].counts == {"loading": 1, "current": 1}
+    told(settings, "yfinance", ago=3600, c="loading")
+    assert not loads_history(settings, NOW), "a feed that is gone is not waited for"
+
+    told(settings, "coinbase", e="loading")
+    assert not loads_history(settings, NOW), "the lake does not follow it any more"
+    told(settings, "yfinance", c="loading")
+    settings.universe_path.write_text(FOLLOWED.replace("yfinance", "csv"))
+    assert not loads_history(settings, NOW)
+
+
+@pytest.mark.parametrize(("phase", "loads"), [("waiting", True), ("history", True), ("live", False), ("idle", False)])
+def test_a_replay_that_loads_is_waited_for_as_well(tmp_path: Path, phase: Any, loads: bool) -> None:
+    settings = lake(tmp_path, None)
+    say(state_file(settings), FeedState(phase, "replay", 1, 2, NOW.isoformat(), 1))
+    assert loads_history(settings, NOW) is loads
 
 
 def test_each_followed_provider_has_a_process(tmp_path: Path) -> None:

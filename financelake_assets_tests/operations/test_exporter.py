@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,8 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dash_app import page_metrics as metrics
 from dash_app.data.lake_reader import LakeReader
+from financelake_assets.bronze.market_feed_state import STATES, MarketFeedState, state_file
 from financelake_assets.config import Settings
 from financelake_assets.operations import exporter
+from financelake_assets.own_process import say
 from financelake_assets_tests.shared_servers import free_ports
 from financelake_assets_tests.silver.kafka import add_universe, bar, drain, garbage, produce, running
 
@@ -50,6 +53,27 @@ def test_a_part_that_cannot_be_read_is_no_zero(tmp_path: Path):
     assert found["financelake_readable", "topics"] == 0
     assert found["financelake_readable", "tables"] == 1
     assert not [name for name, _ in found if name.startswith("financelake_topic")]
+
+
+def test_each_feed_has_its_figures(tmp_path: Path):
+    lake = Settings(data_dir=tmp_path)
+    lake.universe_path.write_text("symbols: [{symbol: BTC/USD, provider: kraken}, {symbol: A, provider: yfinance}]")
+    live = {"connected": True, "per_second": 2.5, "gaps": 3}
+    symbols: dict[str, Any] = {"BTC/USD": {"state": "current"}, "ETH/USD": {"state": "failed"}}
+    said = MarketFeedState("kraken", "2026-03-04T12:00:00+00:00", 1, live=live, symbols=symbols)
+    say(state_file(lake, "kraken"), said)
+    found = {
+        (sample.name.removeprefix("financelake_feeds_"), *sample.labels.values()): sample.value
+        for family in exporter.feeds(lake)
+        for sample in family.samples
+    }
+    assert found == {
+        ("said_timestamp_seconds", "kraken"): 1772625600.0,
+        ("connected", "kraken"): 1.0,
+        ("per_second", "kraken"): 2.5,
+        ("gaps", "kraken"): 3.0,
+        **{("symbols", "kraken", state): float(state in ("current", "failed")) for state in STATES},
+    }
 
 
 @pytest.mark.integration

@@ -86,6 +86,43 @@ def test_what_a_symbol_is_says_yahoo(yahoo: ChartServer) -> None:
     assert "BTC-USD: left out, it is a crypto and stock was asked for" in parts[0].notes
 
 
+@pytest.mark.parametrize(
+    ("currency", "said"),
+    [
+        ("GBp", "in GBp, hundredths of GBP"),
+        ("ZAc", "in ZAc, hundredths of ZAR"),
+        ("ILA", "in ILA, hundredths of ILS"),
+        ("JPY", "in JPY"),
+    ],
+)
+def test_prices_stay_in_the_unit_that_they_are_quoted_in_and_it_is_said(
+    yahoo: ChartServer, currency: str, said: str
+) -> None:
+    yahoo.listings["VOD.L"] = Listing(currency=currency, zone="Europe/London", offset=0, bars=days(8))
+    (part,) = ask(symbols=("VOD.L",), start="2024-01-01")
+    assert part.notes[0].endswith(f"a stock, {said}")
+    assert rows(part)["close"].to_list() == [9.5]
+
+
+def test_a_currency_pair_is_what_the_user_says(yahoo: ChartServer) -> None:
+    yahoo.listings["EURUSD=X"] = Listing(kind="CURRENCY", zone="Europe/London", offset=0, bars=days(8, hour="00:00"))
+    (part,) = ask(symbols=("EURUSD=X",), start="2024-01-01", asset_class="commodity", calendar="24/5")
+    assert rows(part)["asset_class"].to_list() == ["commodity"]
+
+
+def test_a_symbol_with_another_name_is_told_and_loaded_under_the_one_that_was_asked_for(yahoo: ChartServer) -> None:
+    yahoo.listings["FB"] = Listing(name="META", bars=days(8))
+    (part,) = ask(symbols=("FB",), start="2024-01-01")
+    assert rows(part)["symbol"].to_list() == ["FB"]
+    assert "FB: Yahoo calls it META now, and may stop to answer to the old name" in part.notes
+
+
+def test_a_time_without_a_bar_is_told_and_loads_nothing(yahoo: ChartServer) -> None:
+    yahoo.listings["AAPL"] = Listing(bars={seconds("2024-01-12T14:30"): (1.0, 2.0, 0.5, 1.5, 1.5, 7.0)})
+    (part,) = ask(symbols=("AAPL",), start="2024-01-12")  # the one day is not over
+    assert (part.total, part.notes) == (0, ("AAPL: no finished bar of 1d in that time",))
+
+
 def test_hours_are_moments_in_utc_and_the_one_that_is_not_over_is_left_out(yahoo: ChartServer) -> None:
     starts = [seconds(f"2024-01-12T{hour}:30") for hour in (14, 15, 16, 17)]
     yahoo.listings["AAPL"] = Listing(bars=dict.fromkeys(starts, (1.0, 2.0, 0.5, 1.5, None, 7.0)))

@@ -36,6 +36,7 @@ class Listing:
     zone: str = "America/New_York"
     currency: str = "USD"
     offset: int = -18_000
+    name: str | None = None
     bars: dict[int, tuple[float | None, ...]] = field(default_factory=dict)
     dividends: dict[int, float] = field(default_factory=dict)
     splits: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -92,7 +93,7 @@ def chart(symbol: str, listing: Listing, query: dict[str, str]) -> dict[str, Any
     }
     result = {
         "meta": {
-            "symbol": symbol,
+            "symbol": listing.name or symbol,
             "currency": listing.currency,
             "instrumentType": listing.kind,
             "exchangeTimezoneName": listing.zone,

@@ -12,23 +12,26 @@ from financelake_assets.bronze.contents import contents
 from financelake_assets.bronze.ingest import IngestRequest, ingest
 from financelake_assets.bronze.offsets import Watermarks
 from financelake_assets.config import ASSET_CLASSES, Settings
+from financelake_assets.defs.bronze import feeds
 from financelake_assets.defs.resources import RETRIES, LakeResource, TopicsResource
 from financelake_assets.defs.table_assets import OWNERS
 from financelake_assets.silver.checkpoint import consumed_offsets
 
 PROVIDERS = [
-    dg.AssetSpec(
-        ["providers", name],
-        group_name="providers",
-        kinds={kind},
-        owners=OWNERS,
-        description=description,
-    )
-    for name, kind, description in (
-        ("replay", "file", "Real market history that comes with FinanceLake, replayed as if it were live."),
-        ("yfinance", "api", "Yahoo Finance, for personal use; contacted only by `financelake ingest`."),
-        ("csv", "csv", "A user's own CSV or Parquet files, by `financelake ingest`."),
-    )
+    *feeds.MARKETS,
+    *(
+        dg.AssetSpec(
+            ["providers", name],
+            group_name="providers",
+            kinds={kind},
+            owners=OWNERS,
+            description=description,
+        )
+        for name, kind, description in (
+            ("replay", "file", "Real market history that comes with FinanceLake, replayed as if it were live."),
+            ("csv", "csv", "A user's own CSV or Parquet files, by `financelake ingest`."),
+        )
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from financelake_assets.bronze.feed_state import read_state
+from financelake_assets.bronze.feed_choice import loads_history
 from financelake_assets.catalogue import SCORED
 from financelake_assets.config import Settings
 from financelake_assets.defs import reporting, run_history
@@ -81,7 +81,7 @@ def _next_training(
     state = decisions.LakeState(
         silver_rows=0 if facts is None else facts.rows,
         lag=behind,
-        loading_history=_loading_history(settings),
+        loading_history=loads_history(settings),
         in_flight=run_history.of_job(instance, TRAIN_JOB).in_flight,
     )
     nothing = decisions.nothing_to_train(state)
@@ -135,10 +135,3 @@ def _state(
         drift=monitoring.last_verdict(settings, champion) if judged and champion is not None else None,
         outdated=champion is not None and champion.outdated,
     )
-
-
-def _loading_history(settings: Settings) -> bool:
-    """Whether the lake's own feed has not finished loading history."""
-    feed = read_state(settings)
-    # without its own feed, a lake gets its data from elsewhere
-    return feed is not None and feed.phase in ("waiting", "history")

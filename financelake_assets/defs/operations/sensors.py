@@ -19,6 +19,7 @@ import polars as pl
 from financelake_assets.bronze.offsets import Offsets, Watermarks, lag
 from financelake_assets.config import Settings
 from financelake_assets.defs import reporting
+from financelake_assets.defs.bronze import feeds
 from financelake_assets.defs.bronze.assets import topic_key, topic_metadata
 from financelake_assets.defs.gold.checks import CHECKS as GOLD_CHECKS
 from financelake_assets.defs.news import NewsResource
@@ -279,6 +280,7 @@ def bronze_offsets(
         for topic, messages in arrived.messages.items()
         if topic in due
     ]
+    of_feeds = feeds.events(settings, cursor.topics, now)
     extra = {"messages_behind": behind}
     written, told = reporting.report(tables, (BARS, TICKS, QUARANTINE), cursor.told, now, extra)
     high = {
@@ -290,8 +292,8 @@ def bronze_offsets(
     summary = f"{sum(arrived.messages.values())} new messages, silver {behind} behind; {said}"
     return dg.SensorResult(
         run_requests=requests,
-        asset_events=[*events, *written],
-        cursor=Cursor(high, told, waiting_since, {**cursor.topics, **dict.fromkeys(due, now)}).dump(),
+        asset_events=[*events, *written, *(event for some in of_feeds.values() for event in some)],
+        cursor=Cursor(high, told, waiting_since, {**cursor.topics, **dict.fromkeys((*due, *of_feeds), now)}).dump(),
         skip_reason=None if requests else dg.SkipReason(summary),
     )
 
