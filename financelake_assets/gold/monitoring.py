@@ -21,9 +21,11 @@ from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
 from financelake_assets.model.drift import Drift, LiveSkill, live_skill, measure
 from financelake_assets.model.feature_frames import with_features
-from financelake_assets.model.features import FEATURES, reach
+from financelake_assets.model.features import FEATURES, time_before
+from financelake_assets.model.plugged_features import columns_of
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import DRIFT
+from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
 
@@ -88,10 +90,14 @@ def last_verdict(settings: Settings, record: ModelRecord) -> str | None:
 
 
 def _features(spark: SparkSession, settings: Settings, record: ModelRecord, keys: pl.DataFrame) -> pl.DataFrame:
+    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    names = (*FEATURES, *columns_of(plugins))
     if keys.is_empty():
-        return pl.DataFrame(schema=dict.fromkeys(FEATURES, pl.Float64))
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.Float64))
     first: datetime = keys["event_time"].min()  # type: ignore[assignment]
-    micros = (first - reach(record.interval) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    micros = (first - time_before(record.interval, record.plugin_bars) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(
+        microseconds=1
+    )
     bars = (
         spark.read.format("delta")
         .load(BARS.path(settings))
@@ -99,7 +105,7 @@ def _features(spark: SparkSession, settings: Settings, record: ModelRecord, keys
         .where(F.col("event_time") >= F.timestamp_micros(F.lit(micros)))
     )
     wanted = F.broadcast(spark.createDataFrame(keys.to_arrow()))
-    rows = with_features(bars).join(wanted, list(BARS.key), "left_semi").where("scorable").select(*FEATURES)
+    rows = with_features(bars, plugins).join(wanted, list(BARS.key), "left_semi").where("scorable").select(*names)
     return pl.DataFrame(pl.from_arrow(rows.toArrow()))
 
 

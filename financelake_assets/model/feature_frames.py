@@ -11,12 +11,13 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from financelake_assets.intervals import SERIES
-from financelake_assets.model.features import ADDED, features_of
+from financelake_assets.model.plugged_features import Plugins, added, features_with
 
 
-def with_features(bars: DataFrame) -> DataFrame:
-    """Apply ``features_of`` to every series of a Spark frame."""
-    return by_series(bars, features_of, ADDED)
+def with_features(bars: DataFrame, plugins: Plugins = ()) -> DataFrame:
+    """Apply ``features_with`` to every series of a Spark frame."""
+    featured, plugins = features_with, tuple(plugins)  # resolved here, not in the workers
+    return by_series(bars, lambda series: featured(series, plugins), added(plugins))
 
 
 def by_series(bars: DataFrame, function: Callable[[pl.DataFrame], pl.DataFrame], added: pa.Schema) -> DataFrame:

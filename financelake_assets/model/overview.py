@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.model import readiness
+from financelake_assets.model import readiness, standstill
 from financelake_assets.model.champions import champions_of, newest_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import installed
 
 
 def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) -> dict[str, dict[str, Any]]:
@@ -26,11 +27,26 @@ def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) 
         now: the time of the question.
     """
     trained_at = {market: record.trained_at for market, record in newest_of(versions).items()}
-    return overview(versions, readiness.of_lake(settings, trained_at), settings.model, now)
+    found = readiness.of_lake(settings, trained_at)
+    champions = champions_of(versions)
+    halted = {market: _halted(settings, market, champions.get(market)) for market in {*found, *champions}}
+    return overview(versions, found, settings.model, now, halted)
+
+
+def _halted(settings: Settings, market: Market, champion: ModelRecord | None) -> str | None:
+    """Why a plug-in halts a market; ``None`` when none does."""
+    problem = None if champion is None else installed.problem(champion.plugins, settings.skipped_plugins)
+    if problem is not None:
+        return f"stands still, no new signals: {problem}; a training is due"
+    return standstill.reason(settings, market)
 
 
 def overview(
-    versions: Sequence[ModelRecord], found: Mapping[Market, MarketBars], settings: ModelSettings, now: datetime
+    versions: Sequence[ModelRecord],
+    found: Mapping[Market, MarketBars],
+    settings: ModelSettings,
+    now: datetime,
+    halted: Mapping[Market, str | None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Describe each market.
 
@@ -39,6 +55,7 @@ def overview(
         found: the markets with bars.
         settings: which markets have a model, and what a training needs.
         now: the time of the question.
+        halted: why a plug-in halts a market, of those that one halts.
 
     Returns:
         By name: ``interval``, ``model_version``, ``verdict`` and ``trained_at`` (ISO 8601) of the champion, null
@@ -47,7 +64,13 @@ def overview(
     """
     champions = champions_of(versions)
     both = sorted({*found, *champions}, key=lambda market: market.order)
-    return {market.name: _row(market, champions.get(market), found.get(market), settings, now) for market in both}
+    rows = {market: _row(market, champions.get(market), found.get(market), settings, now) for market in both}
+    return {
+        market.name: {**row, "note": (halted or {}).get(market) or row["note"]}
+        if settings.has_model(market.interval)
+        else row
+        for market, row in rows.items()
+    }
 
 
 def _row(

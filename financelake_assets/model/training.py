@@ -18,22 +18,24 @@ import polars as pl
 import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.regression import RandomForestRegressionModel
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.intervals import bar_length
+from financelake_assets.intervals import SERIES, bar_length
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
+from financelake_assets.model.features import FEATURES, LOOKBACK, SYMBOL_WEEKDAY
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
+from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with, longest_lookback
+from financelake_assets.model.plugin_checks import BARS_OF_A_SERIES, MOST_SERIES, refuse_unsafe
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.spark_sessions import activated
@@ -60,6 +62,7 @@ class Trained:
     of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
+    ``plugins`` are the feature plug-ins in use.
     """
 
     session: SparkSession
@@ -79,6 +82,12 @@ class Trained:
     learnt_until: dict[str, datetime]
     later_share: float
     rows: int
+    plugins: Plugins = ()
+
+    @property
+    def plugin_facts(self) -> dict[str, dict[str, Any]]:
+        """What the version records of its plug-ins, by name."""
+        return {plugin.name: plugin.facts for plugin in self.plugins}
 
 
 def train(
@@ -88,6 +97,7 @@ def train(
     silver_version: int,
     log: Callable[[str], None],
     cost_bps: Mapping[str, float] | None = None,
+    plugins: Plugins = (),
 ) -> Trained:
     """Train a version of the random forest and evaluate it out of sample.
 
@@ -100,12 +110,18 @@ def train(
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
         cost_bps: the cost of one execution by asset class, slippage included; unset means the default settings.
+        plugins: the feature plug-ins to learn from too.
 
     Raises:
+        PluginError: a plug-in fails, or knows what was not known; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
     # otherwise every job of every fit would analyse a plan of a hundred window expressions again
-    scorable = _scorable(bars, settings).localCheckpoint()
+    if plugins:
+        refuse_unsafe(plugins, _newest_bars(bars, settings, longest_lookback(plugins)))
+        log(f"no leak found in {', '.join(plugin.title for plugin in plugins)}")
+    inputs = (*INPUTS, *columns_of(plugins))
+    scorable = _scorable(bars, settings, plugins).localCheckpoint()
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = _facts(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -113,15 +129,15 @@ def train(
         raise NotEnoughHistoryError(
             f"{len(facts)} labelled bars of {settings.interval}; {settings.min_rows} are needed"
         )
-    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(INPUTS)} features")
+    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(inputs)} features")
     embargo = bar_length(settings.interval) * settings.horizon
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
     latest = _latest(labelled, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        final = workers.submit(_final, session, latest, settings, log)  # first, because it takes longest
-        raw, permutation = _walk(session, scorable, folds, settings, workers, log)
+        final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
+        raw, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
         model, importance = final.result()
     refuse_leaks(raw, embargo)
     scored = everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
@@ -137,7 +153,9 @@ def train(
         calibration=_calibration(scored.drop_nulls(LABEL), settings.coverage),
         importance=importance,
         permutation=permutation,
-        reference=reference_of(local(latest.select("event_time", *FEATURES)).sort("event_time")),
+        reference=reference_of(
+            local(latest.select("event_time", *FEATURES, *columns_of(plugins))).sort("event_time"), columns_of(plugins)
+        ),
         labelled=labelled,
         judged=judged,
         walked=_rows_of_the_walk(walked, judged, settings),
@@ -147,6 +165,7 @@ def train(
         learnt_until=(until := learnt_until(facts)),
         later_share=later_share(facts, until),
         rows=len(facts),
+        plugins=plugins,
     )
 
 
@@ -160,18 +179,20 @@ def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
     return float((facts["target_time"] > min(until.values())).mean())  # type: ignore[arg-type]
 
 
-def refit(bars: DataFrame, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
+def refit(bars: DataFrame, settings: ModelSettings, plugins: Plugins = ()) -> tuple[PipelineModel, DataFrame]:
     """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
 
     Args:
         bars: silver bars of the settings' interval, as at the training.
         settings: as at the training.
+        plugins: as at the training.
 
     Returns:
         The pipeline, and the labelled rows.
     """
-    labelled = _scorable(bars, settings).where(F.col(LABEL).isNotNull()).localCheckpoint()
-    return fit(bars.sparkSession, _latest(labelled, _facts(labelled), settings), settings), labelled
+    labelled = _scorable(bars, settings, plugins).where(F.col(LABEL).isNotNull()).localCheckpoint()
+    latest = _latest(labelled, _facts(labelled), settings)
+    return fit(bars.sparkSession, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
 
 
 def _window(settings: ModelSettings) -> timedelta | None:
@@ -187,16 +208,35 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
     return labelled.where(F.col("target_time") >= F.lit(utc(since)))
 
 
-def _scorable(bars: DataFrame, settings: ModelSettings) -> DataFrame:
+def _chosen(bars: DataFrame, settings: ModelSettings) -> DataFrame:
+    return bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
+
+
+def _newest_bars(bars: DataFrame, settings: ModelSettings, lookback: int) -> pl.DataFrame:
+    """The newest bars of the longest series, on which plug-ins are examined."""
+    chosen = _chosen(bars, settings)
+    longest = chosen.groupBy(*SERIES).count().orderBy(F.desc("count"), *SERIES).limit(MOST_SERIES).drop("count")
+    newest = Window.partitionBy(*SERIES).orderBy(F.desc("event_time"))
+    rows = chosen.join(longest, list(SERIES), "left_semi").withColumn("_back", F.row_number().over(newest))
+    needed = BARS_OF_A_SERIES + LOOKBACK + lookback
+    found = pl.DataFrame(pl.from_arrow(rows.where(F.col("_back") <= needed).drop("_back").toArrow()))
+    return found.sort(*SERIES, "event_time")
+
+
+def _scorable(bars: DataFrame, settings: ModelSettings, plugins: Plugins = ()) -> DataFrame:
     """The rows that can be predicted; those whose label is not null can be learnt."""
-    bars = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-    horizon, featured, labelled = settings.horizon, features_of, labels_of  # resolved here, not in the workers
-    both = pa.schema([*ADDED, *LABELS])
-    rows = by_series(bars, lambda series: labelled(featured(series), horizon), both)
+    # resolved here, not in the workers
+    horizon, featured, labelled, plugins = settings.horizon, features_with, labels_of, tuple(plugins)
+    both = pa.schema([*added(plugins), *LABELS])
+    rows = by_series(_chosen(bars, settings), lambda series: labelled(featured(series, plugins), horizon), both)
     rows = rows.where("scorable")
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
-    return rows.select(*_FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY).repartition(2, *parts).sortWithinPartitions(*parts)
+    return (
+        rows.select(*_FACTS, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
+        .repartition(2, *parts)
+        .sortWithinPartitions(*parts)
+    )
 
 
 def _facts(rows: DataFrame) -> pl.DataFrame:
@@ -205,14 +245,18 @@ def _facts(rows: DataFrame) -> pl.DataFrame:
 
 
 def _final(
-    session: SparkSession, latest: DataFrame, settings: ModelSettings, log: Callable[[str], None]
+    session: SparkSession,
+    latest: DataFrame,
+    settings: ModelSettings,
+    inputs: tuple[str, ...],
+    log: Callable[[str], None],
 ) -> tuple[PipelineModel, dict[str, float]]:
     """The pipeline that is saved, and the importance of its inputs by impurity."""
-    model = fit(session, latest, settings)
+    model = fit(session, latest, settings, inputs)
     with activated(session):
         weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
     log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
-    return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
+    return model, {name: float(weight) for name, weight in zip(inputs, weights, strict=True)}
 
 
 def _walk(
@@ -220,6 +264,7 @@ def _walk(
     scorable: DataFrame,
     folds: list[Fold],
     settings: ModelSettings,
+    inputs: tuple[str, ...],
     workers: ThreadPoolExecutor,
     log: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, float]]:
@@ -233,13 +278,15 @@ def _walk(
     def predict(fold: Fold) -> pl.DataFrame:
         learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
         tested = scorable.where(fold.judges(F.col("event_time"), _literal))
-        model = fit(session, learnt, settings)
+        model = fit(session, learnt, settings, inputs)
         # of the rows themselves: what the fold says is not what its forest got
         (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
             rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
-                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *FEATURES, SYMBOL_WEEKDAY)
+                # the effect is looked up from the category of symbol and weekday, so that is what is shuffled
+                names = [SYMBOL_WEEKDAY if name == WEEKDAY_EFFECT else name for name in inputs]
+                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
                 importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(
@@ -248,7 +295,6 @@ def _walk(
 
     # the later folds have more training bars: start the longest first
     raw = pl.concat(workers.map(predict, reversed(folds)))
-    # shuffle the category of symbol and weekday, from which the effect is looked up
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 

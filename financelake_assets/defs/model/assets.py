@@ -14,10 +14,11 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
-from financelake_assets.model import markets, registry
+from financelake_assets.model import markets, registry, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
@@ -89,9 +90,14 @@ def random_forest(
     session = spark.spark_session
     bars = registry.read_silver(session, settings, silver.version, market)
     try:
-        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs)
+        plugins = installed.features(settings.skipped_plugins)
+        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs, plugins)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
+    except PluginError as error:
+        standstill.note(settings, market, "training", str(error))
+        raise dg.Failure(f"no training of {market.name}: {error}. {error.remedy}", allow_retries=False) from error
+    standstill.note(settings, market, "training", None)
     first = registry.champion(settings, market) is None
     record = registry.save(settings, trained)
     if first:

@@ -29,6 +29,7 @@ from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import decisions
 from financelake_assets.operations.decisions import TRAIN_JOB
+from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.keeping import keep_running
 
@@ -133,8 +134,12 @@ def _state(
         failures=past.failures,
         seconds_since_failure=past.seconds_since_failure,
         drift=monitoring.last_verdict(settings, champion) if judged and champion is not None else None,
-        outdated=champion is not None and champion.outdated,
+        outdated=champion is not None and (champion.outdated or _lacks_plugins(settings, champion)),
     )
+
+
+def _lacks_plugins(settings: Settings, champion: ModelRecord) -> bool:
+    return installed.problem(champion.plugins, settings.skipped_plugins) is not None
 
 
 def _loading_history(settings: Settings) -> bool:
