@@ -17,7 +17,7 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import features_of
 from financelake_assets.plugins import installed, leaks
 from financelake_assets.plugins.declaration import Plugin, PluginError
-from financelake_assets.silver.packaged import packaged_bars
+from financelake_assets.providers.replay import ReplayProvider
 
 _BARS_OF_A_SERIES = 600
 _SERIES = 3
@@ -58,10 +58,12 @@ def examine(rule: Plugin, scored: pl.DataFrame) -> None:
 @cache
 def scored_examples() -> pl.DataFrame:
     """Packaged bars with forecasts that follow the last move, and the signals of the product's own rules."""
-    bars = packaged_bars()
+    chunks = (chunk.rows for part in ReplayProvider().history() for chunk in part.chunks)
+    bars = pl.concat(chunks).drop_nulls("close").unique([*SERIES, "event_time"], keep="last")
     longest = bars.group_by(SERIES).len().sort("len", *SERIES, descending=[True, False, False]).head(_SERIES)
     own = bars.join(longest.select(SERIES), on=SERIES, how="semi").sort(*SERIES, "event_time")
-    featured = features_of(own.group_by(SERIES, maintain_order=True).tail(_BARS_OF_A_SERIES))
+    newest = own.group_by(SERIES, maintain_order=True).tail(_BARS_OF_A_SERIES)
+    featured = features_of(newest.with_columns(imputed=pl.lit(None, pl.String)))
     known = pl.when("scorable")
     forecast = featured.with_columns(
         predicted_return=known.then(0.5 * pl.col("log_return")),
