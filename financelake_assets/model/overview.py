@@ -29,16 +29,12 @@ def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) 
     trained_at = {market: record.trained_at for market, record in newest_of(versions).items()}
     found = readiness.of_lake(settings, trained_at)
     champions = champions_of(versions)
-    halted = {market: _halted(settings, market, champions.get(market)) for market in {*found, *champions}}
+    halted = {Market(name): why for name, why in standstill.reasons(settings).items()}
+    for market, champion in champions.items():
+        problem = installed.problem(champion.plugins, settings.skipped_plugins)
+        if problem is not None:
+            halted[market] = f"stands still, no new signals: {problem}; a training is due"
     return overview(versions, found, settings.model, now, halted)
-
-
-def _halted(settings: Settings, market: Market, champion: ModelRecord | None) -> str | None:
-    """Why a plug-in halts a market; ``None`` when none does."""
-    problem = None if champion is None else installed.problem(champion.plugins, settings.skipped_plugins)
-    if problem is not None:
-        return f"stands still, no new signals: {problem}; a training is due"
-    return standstill.reason(settings, market)
 
 
 def overview(
@@ -46,7 +42,7 @@ def overview(
     found: Mapping[Market, MarketBars],
     settings: ModelSettings,
     now: datetime,
-    halted: Mapping[Market, str | None] | None = None,
+    halted: Mapping[Market, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Describe each market.
 
@@ -64,17 +60,20 @@ def overview(
     """
     champions = champions_of(versions)
     both = sorted({*found, *champions}, key=lambda market: market.order)
-    rows = {market: _row(market, champions.get(market), found.get(market), settings, now) for market in both}
+    halts = halted or {}
     return {
-        market.name: {**row, "note": (halted or {}).get(market) or row["note"]}
-        if settings.has_model(market.interval)
-        else row
-        for market, row in rows.items()
+        market.name: _row(market, champions.get(market), found.get(market), settings, now, halts.get(market))
+        for market in both
     }
 
 
 def _row(
-    market: Market, champion: ModelRecord | None, bars: MarketBars | None, settings: ModelSettings, now: datetime
+    market: Market,
+    champion: ModelRecord | None,
+    bars: MarketBars | None,
+    settings: ModelSettings,
+    now: datetime,
+    halted: str | None,
 ) -> dict[str, Any]:
     return {
         "interval": market.interval,
@@ -86,15 +85,22 @@ def _row(
         "labelled": None if bars is None else bars.labelled,
         "needed": settings.min_rows if champion is None else None,
         "new_bars": 0 if bars is None else bars.new,
-        "note": _note(market, champion, bars, settings, now),
+        "note": _note(market, champion, bars, settings, now, halted),
     }
 
 
 def _note(
-    market: Market, champion: ModelRecord | None, bars: MarketBars | None, settings: ModelSettings, now: datetime
+    market: Market,
+    champion: ModelRecord | None,
+    bars: MarketBars | None,
+    settings: ModelSettings,
+    now: datetime,
+    halted: str | None,
 ) -> str:
     if not settings.has_model(market.interval):
         return "no model: the settings switch it off"
+    if halted is not None:
+        return halted
     if champion is None:
         return _without_champion(bars, settings, now)
     if champion.outdated:

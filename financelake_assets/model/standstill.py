@@ -24,10 +24,12 @@ def note(settings: Settings, market: Market, what: What, reason: str | None) -> 
         write_whole(file, json.dumps({"reason": reason}))
 
 
-def reason(settings: Settings, market: Market) -> str | None:
-    """Why a market stands still, in words; ``None`` when it does not."""
-    for what, words in (("scoring", "no new signals"), ("training", "no training")):
-        found = read_json(settings.run_dir / f"plugins-{what}-{market.name}.json")
-        if found is not None:
-            return f"stands still, {words}: {found.get('reason')}"
-    return None
+def reasons(settings: Settings) -> dict[str, str]:
+    """By the name of each market that stands still, why, in words."""
+    found = {}
+    for what, words in (("training", "no training"), ("scoring", "no new signals")):
+        for file in settings.run_dir.glob(f"plugins-{what}-*.json"):
+            told = read_json(file)
+            if told is not None:
+                found[file.stem.rsplit("-", 1)[-1]] = f"stands still, {words}: {told.get('reason')}"
+    return found

@@ -132,12 +132,16 @@ def test_a_broken_rule_halts_every_market_and_no_stream(lake: Settings, site: Si
 
 def test_a_refused_training_is_told_beside_the_champion(offline_lake: Settings) -> None:
     standstill.note(offline_lake, FIVE, "training", "it leaks")
-    assert standstill.reason(offline_lake, FIVE) == "stands still, no training: it leaks"
+    assert standstill.reasons(offline_lake) == {"5m": "stands still, no training: it leaks"}
     standstill.note(offline_lake, FIVE, "scoring", None)
-    assert standstill.reason(offline_lake, DAILY) is None
-    assert standstill.reason(offline_lake, FIVE) is not None
+    standstill.note(offline_lake, DAILY, "scoring", "it fails")
+    assert standstill.reasons(offline_lake) == {
+        "5m": "stands still, no training: it leaks",
+        "1d": "stands still, no new signals: it fails",
+    }
     standstill.note(offline_lake, FIVE, "training", None)
-    assert standstill.reason(offline_lake, FIVE) is None
+    standstill.note(offline_lake, DAILY, "scoring", None)
+    assert standstill.reasons(offline_lake) == {}
 
 
 def test_bars_are_counted_behind_the_look_back_of_a_plug_in(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
