@@ -24,7 +24,7 @@ from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import registry
+from financelake_assets.model import registry, standstill
 from financelake_assets.model.features import time_before
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import PluginError
@@ -51,7 +51,7 @@ def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
 
     Raises:
         ArtifactError: the files of a model differ from the registered hashes.
-        PluginError: a version cannot be scored with its plug-ins, or a rule fails; other versions' bars are scored.
+        PluginError: a version cannot be scored with its plug-ins, or a rule fails; all other bars are scored.
     """
     tables = OpenTables(settings)
     known = calendars(tables.scan(UNIVERSE).collect())
@@ -63,12 +63,14 @@ def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
         except PluginError as error:  # one market's plug-in holds up no other market
             refused.append(error)
             continue
+        standstill.note(settings, record.market, "scoring", None)
         predictions, signals = predictions + made, signals + decided
-    if refused:
-        raise refused[0]
     matured = recording.unscored(settings, tables.newest(BARS).version())
     inside = pl.col("event_time").is_between(start, end, closed="left")
-    return Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+    repaired = Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+    if refused:
+        raise PluginError("; ".join(map(str, refused)))
+    return repaired
 
 
 def score_newest(settings: Settings, record: ModelRecord) -> Repaired:

@@ -18,24 +18,24 @@ import polars as pl
 import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.regression import RandomForestRegressionModel
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.intervals import SERIES, bar_length
+from financelake_assets.intervals import bar_length
+from financelake_assets.model import plugin_frames
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.feature_frames import by_series
-from financelake_assets.model.features import FEATURES, LOOKBACK, SYMBOL_WEEKDAY
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
-from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with, longest_lookback
-from financelake_assets.model.plugin_checks import BARS_OF_A_SERIES, MOST_SERIES, refuse_unsafe
+from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.spark_sessions import activated
@@ -116,12 +116,13 @@ def train(
         PluginError: a plug-in fails, or knows what was not known; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    # otherwise every job of every fit would analyse a plan of a hundred window expressions again
     if plugins:
-        refuse_unsafe(plugins, _newest_bars(bars, settings, longest_lookback(plugins)))
+        plugin_frames.refuse_unsafe(plugins, _chosen(bars, settings))
         log(f"no leak found in {', '.join(plugin.title for plugin in plugins)}")
     inputs = (*INPUTS, *columns_of(plugins))
-    scorable = _scorable(bars, settings, plugins).localCheckpoint()
+    with plugin_frames.errors_told():
+        # otherwise every job of every fit would analyse a plan of a hundred window expressions again
+        scorable = _scorable(bars, settings, plugins).localCheckpoint()
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = _facts(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -190,7 +191,8 @@ def refit(bars: DataFrame, settings: ModelSettings, plugins: Plugins = ()) -> tu
     Returns:
         The pipeline, and the labelled rows.
     """
-    labelled = _scorable(bars, settings, plugins).where(F.col(LABEL).isNotNull()).localCheckpoint()
+    with plugin_frames.errors_told():
+        labelled = _scorable(bars, settings, plugins).where(F.col(LABEL).isNotNull()).localCheckpoint()
     latest = _latest(labelled, _facts(labelled), settings)
     return fit(bars.sparkSession, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
 
@@ -210,17 +212,6 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
 
 def _chosen(bars: DataFrame, settings: ModelSettings) -> DataFrame:
     return bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-
-
-def _newest_bars(bars: DataFrame, settings: ModelSettings, lookback: int) -> pl.DataFrame:
-    """The newest bars of the longest series, on which plug-ins are examined."""
-    chosen = _chosen(bars, settings)
-    longest = chosen.groupBy(*SERIES).count().orderBy(F.desc("count"), *SERIES).limit(MOST_SERIES).drop("count")
-    newest = Window.partitionBy(*SERIES).orderBy(F.desc("event_time"))
-    rows = chosen.join(longest, list(SERIES), "left_semi").withColumn("_back", F.row_number().over(newest))
-    needed = BARS_OF_A_SERIES + LOOKBACK + lookback
-    found = pl.DataFrame(pl.from_arrow(rows.where(F.col("_back") <= needed).drop("_back").toArrow()))
-    return found.sort(*SERIES, "event_time")
 
 
 def _scorable(bars: DataFrame, settings: ModelSettings, plugins: Plugins = ()) -> DataFrame:

@@ -24,7 +24,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
 from financelake_assets.model.schema import TRIALS
-from financelake_assets.plugins import installed
+from financelake_assets.plugins import PluginError, installed
 
 BEFORE = (
     "features alone",
@@ -86,8 +86,7 @@ def strategy(
         settings: of the lake, for all rules.
         plugins: the facts of the feature plug-ins of the version, by name.
     """
-    rules = {rule.name: rule.facts for rule in installed.rules(settings.skipped_plugins)}
-    of_plugins = {"plugins": dict(plugins or {}), "rules": rules}
+    of_plugins = {"plugins": dict(plugins or {}), "rules": _rules(settings)}
     return {
         "model": model.of_the_forest(),
         "signals": settings.signals.model_dump(mode="json"),
@@ -95,6 +94,13 @@ def strategy(
         # a strategy without plug-ins is the one that it was before there were any
         **{name: own for name, own in of_plugins.items() if own},
     }
+
+
+def _rules(settings: Settings) -> dict[str, dict[str, Any]]:
+    try:
+        return {rule.name: rule.facts for rule in installed.rules(settings.skipped_plugins)}
+    except PluginError:  # without its rules the lake gives no signal, so no strategy is tried
+        return {}
 
 
 def strategy_trial(

@@ -19,7 +19,7 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import registry
+from financelake_assets.model import plugin_frames, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import FEATURES, features_of
@@ -359,7 +359,7 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     site.feature(
         "tomorrow",
         '@feature(version="1", lookback=0)\ndef tomorrow(bars):\n'
-        '    return bars.select(tomorrow=pl.col("log_return").shift(-1).fill_null(0.0))\n',
+        '    return bars.select(tomorrow=pl.col("log_return").shift(-1))\n',
     )
     version = write_silver(spark_lake, history(500))
     bars = registry.read_silver(spark, spark_lake, version, DAILY)
@@ -367,6 +367,12 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     with pytest.raises(PluginError, match=r"tomorrow 1 is refused \(truncation\): the column tomorrow of A 1d"):
         train(spark, bars, SMALL, version, said.append, plugins=installed.features(()))
     assert said == [], "nothing is trained"
+
+    # what shows only in Spark's workers, in bars that were not examined, is told as what it is
+    with monkeypatch.context() as blind:
+        blind.setattr(plugin_frames, "refuse_unsafe", lambda *_: None)
+        with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
+            train(spark, bars, SMALL, version, said.append, plugins=installed.features(("vwap_distance",)))
 
     trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
     made = registry.save(spark_lake, trained)

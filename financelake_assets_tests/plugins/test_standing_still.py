@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.defs.model.sensors import _lacks_plugins
 from financelake_assets.gold.history import repair
 from financelake_assets.gold.query import Scorer
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
@@ -38,11 +39,11 @@ DAILY, FIVE = Market("1d"), Market("5m")
 MEAN = """
 import os
 
-@feature(version="1", lookback=70)
+@feature(version="1", lookback=100)
 def mean(bars):
     if bars["interval"][0] == os.environ.get("BROKEN"):
         raise ValueError("not these bars")
-    return bars.select(mean=pl.col("log_return").rolling_mean(71).fill_null(0.0))
+    return bars.select(mean=pl.col("log_return").rolling_mean(101).fill_null(0.0))
 """
 
 
@@ -102,7 +103,8 @@ def test_the_others_go_on_and_what_is_missing_comes_when_it_is_mended(
     with pytest.raises(PluginError, match="not these bars"):
         repair(lake, *whole)
     monkeypatch.delenv("BROKEN")
-    assert repair(lake, *whole).signals == len(SYMBOLS)
+    done = repair(lake, *whole)
+    assert (done.predictions, done.signals) == (len(SYMBOLS), len(SYMBOLS)), "its look-back is read here too"
     assert signals(lake) == {"1d": len(SYMBOLS), "5m": len(SYMBOLS)}
     append(lake, both(HISTORY + 1, HISTORY + 2))
     batch(lake)
@@ -152,7 +154,7 @@ def test_bars_are_counted_behind_the_look_back_of_a_plug_in(site: Site, monkeypa
     def labelled() -> int | None:
         return readiness.survey(bars.lazy(), settings, {}, installed.features(()))[DAILY].labelled
 
-    assert labelled() == 300 - 60 - 70 - 1
+    assert labelled() == 300 - 60 - 100 - 1
     # what the training would refuse stops no count
     monkeypatch.setenv("BROKEN", "1d")
     assert labelled() == 300 - 60 - 1
@@ -184,6 +186,20 @@ def test_a_strategy_with_plug_ins_is_another_trial(site: Site) -> None:
     with_rule = strategy_trial(settings.model, settings)
     assert with_rule.parameters["rules"].keys() == {"no_fridays"}
     assert len({plain.key, with_one.key, with_rule.key}) == 3
+    # without its rules a lake gives no signal, and a training of it is still written down
+    site.rule("broken", "raise OSError")
+    assert strategy_trial(settings.model, settings).key == plain.key
+
+
+def test_a_champion_without_its_plug_in_is_trained_again_but_not_for_ever(site: Site) -> None:
+    """A training may see another version of a plug-in than the sensor, which loaded it before."""
+    champion = record("rf-1", promoted=0, plugins=with_facts())
+    now = champion.trained_at + timedelta(days=1)
+    assert _lacks_plugins(Settings(), champion, champion, now)
+    just_now = record("rf-2", trained=1, plugins=with_facts("2"))
+    assert not _lacks_plugins(Settings(), champion, just_now, now)
+    assert _lacks_plugins(Settings(), champion, just_now, now + timedelta(hours=2))
+    assert not _lacks_plugins(Settings(), record("rf-3", promoted=0), None, now)
 
 
 def test_card_and_registry_name_the_plug_ins() -> None:

@@ -101,8 +101,12 @@ def random_forest(
     first = registry.champion(settings, market) is None
     record = registry.save(settings, trained)
     if first:
-        scored = history.score_newest(settings, record)
-        context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+        try:
+            scored = history.score_newest(settings, record)
+            context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+        except PluginError as error:  # the version is registered; its market stands still until the rule is mended
+            standstill.note(settings, market, "scoring", str(error))
+            context.log.warning(f"no signals of {market.name}: {error}")
     from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
 
     yield dg.MaterializeResult(
