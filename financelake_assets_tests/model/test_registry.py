@@ -34,6 +34,7 @@ from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.model import market
+from financelake_assets_tests.plugins.conftest import site as site
 from financelake_assets_tests.plugins.site import Site
 
 pytestmark = pytest.mark.integration
@@ -351,10 +352,9 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(
 
 
 def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
-    spark: SparkSession, spark_lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, spark_lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The documented feature end to end; beside it one that knows tomorrow, which no training takes."""
-    site = Site(tmp_path / "site", monkeypatch)
     site.documented()
     site.feature(
         "tomorrow",

@@ -32,7 +32,7 @@ def column(expression: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
         CLOSE.rolling_std(21),
         CLOSE.rolling_max(21),
         CLOSE.rolling_quantile(0.3, window_size=21),
-        CLOSE.ewm_mean(span=2),
+        CLOSE.ewm_mean(span=2.5),  # an eighth of the look-back, as the docs say
         pl.col("event_time").dt.weekday(),
         pl.when(CLOSE > 1e9).then(CLOSE),
     ],
