@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from financelake_assets.silver import packaged
 from financelake_assets.spark_sessions import job_session
-from financelake_assets_tests import packaged
 from financelake_assets_tests.shared_servers import laptop, spark_server
 
 

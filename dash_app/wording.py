@@ -10,7 +10,7 @@ import math
 from datetime import datetime, timedelta
 
 from dash_app.preferences import chosen
-from financelake_assets.gold.verdicts import HoldReason, Signal
+from financelake_assets.gold.verdicts import RULE, HoldReason, Signal
 
 POOLED = "*"
 """The prefix of the registry's name for a whole asset class, as in ``*stock``."""
@@ -111,7 +111,9 @@ def age(span: timedelta) -> str:
 
 
 def hold_reason(code: str | None) -> str:
-    """The reason of a HOLD in words."""
+    """The reason of a HOLD, or of another signal that a rule of the user gave, in words."""
+    if code is not None and code.startswith(RULE):
+        return f"your rule {code.removeprefix(RULE)}"
     return UNKNOWN if code is None else HOLD_REASONS.get(code, code.replace("_", " "))
 
 

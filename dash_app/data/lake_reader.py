@@ -30,6 +30,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
+from financelake_assets.model import standstill
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
@@ -79,6 +80,8 @@ class Snapshot:
     """Which markets have a model, and what a training needs."""
     overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many bars are overdue, by symbol and interval; not for a replay."""
+    halted: Mapping[str, str] = field(default_factory=dict)
+    """Why a plug-in halts a market, by the market's name."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -166,7 +169,7 @@ class Snapshot:
     def stamp(self) -> str:
         """Changes exactly when something on a page may change."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
-        told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()))
+        told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()), sorted(self.halted.items()))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @cached_property
@@ -240,7 +243,9 @@ class LakeReader:
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
         overdue = lateness.overdue(newest_bars(self._tables[0].view), self._universe.view.all, datetime.now(UTC))
-        same = feed == self.snapshot.feed and overdue == self.snapshot.overdue
+        halted = standstill.reasons(self._settings)
+        before = self.snapshot
+        same = (feed, overdue, halted) == (before.feed, before.overdue, before.halted)
         if not any(changed) and self.snapshot.loaded and same:
             return False
         seen_after = self.snapshot.seen_after
@@ -249,7 +254,7 @@ class LakeReader:
         views = {table.spec.full_name: table.view for table in self._tables}
         inventory = self._stocktaker.inventory
         model = self._settings.model
-        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue)
+        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue, halted)
         self._recent[made.stamp] = made
         while len(self._recent) > _KEPT_SNAPSHOTS:
             self._recent.popitem(last=False)

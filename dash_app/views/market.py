@@ -230,7 +230,8 @@ def _why(last: Row) -> str:
     if last["signal"] is None:
         return "This bar has not been scored yet."
     if last["reason"]:
-        return f"Withheld: {wording.hold_reason(last['reason'])}."
+        begin = "Withheld" if last["signal"] == "HOLD" else "Given"
+        return f"{begin}: {wording.hold_reason(last['reason'])}."
     return (
         f"Expected {wording.percent(last['predicted_return'], sign=True)}, more than the costs of entering and leaving."
     )

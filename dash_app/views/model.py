@@ -57,8 +57,9 @@ def _markets(snapshot: Snapshot) -> Children:
     known, lacking = champion.champions(snapshot), champion.without_model(snapshot)
     if not known and not lacking:
         return []
+    why = {**lacking, **snapshot.halted}
     body = [
-        [market.name, *_worth(snapshot, known.get(market.interval), lacking.get(market.interval, ""))]
+        [market.name, *_worth(snapshot, known.get(market.interval), why.get(market.interval, ""))]
         for market in _ordered(known, lacking)
     ]
     names = ["Interval", "Model", "Verdict", "Skill", "95 % interval", "Bars judged"]
@@ -77,7 +78,8 @@ def _worth(snapshot: Snapshot, record: dict[str, Any] | None, why: str) -> list[
     if record is None:
         return [html.Span(why, className="long"), wording.UNKNOWN, *unknown]
     row = champion.metrics(snapshot, record["model_version"])
-    version, earlier = record["model_version"], record["model_version"] in champion.of_earlier_release(snapshot)
+    earlier = record["model_version"] in champion.of_earlier_release(snapshot)
+    version = html.Span(f"{record['model_version']} {why}", className="long") if why else record["model_version"]
     words = verdict(record["verdict"], earlier=earlier)[1]
     if row is None:
         return [version, words, *unknown]

@@ -53,7 +53,9 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
         if record["trained_at"]
         else ""
     )
+    halted = snapshot.halted.get(interval)
     return [
+        *([] if halted is None else [notice("A plug-in halts it", f"It {halted}")]),
         html.P(html.Strong(words, className=f"verdict {kind}")),
         html.P(meaning, className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
@@ -83,7 +85,7 @@ def waiting(snapshot: Snapshot, interval: str | None = None) -> html.Div:
     if snapshot.bars.state != "ready":
         return notice("No model yet", "The lake trains a model when there are enough bars.")
     if interval is not None:
-        why = champion.without_model(snapshot).get(interval, "no bars have come")
+        why = snapshot.halted.get(interval) or champion.without_model(snapshot).get(interval, "no bars have come")
         return notice(f"No model of {interval} bars", f"{why[0].upper()}{why[1:]}.")
     rows = wording.count(snapshot.bars.rows)
     if snapshot.models.height:

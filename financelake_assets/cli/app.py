@@ -19,6 +19,7 @@ from rich.markup import escape
 from financelake_assets.cli.alerts_command import app as alerts_app
 from financelake_assets.cli.backfill_command import backfill
 from financelake_assets.cli.backtest_command import backtest
+from financelake_assets.cli.check_leaks_command import check_leaks
 from financelake_assets.cli.console import Json, err, out, print_json, say
 from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
@@ -225,6 +226,7 @@ app.command()(backfill)
 app.add_typer(symbols_app, name="symbols")
 app.add_typer(model_app, name="model")
 app.command()(backtest)
+app.command()(check_leaks)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)

@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     formats_file: Path | None = Field(
         None, description="YAML of what was settled about files, by their shape; default: <data_dir>/formats.yaml"
     )
+    skipped_plugins: tuple[str, ...] = Field((), description="installed plug-ins that are not used: docs/plugins.md")
     kafka: KafkaSettings = KafkaSettings()
     spark: SparkSettings = SparkSettings()
     streams: StreamSettings = StreamSettings()

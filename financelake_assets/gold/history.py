@@ -20,13 +20,14 @@ from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import recording, scoring
-from financelake_assets.gold.recent import time_before
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import registry
+from financelake_assets.model import registry, standstill
+from financelake_assets.model.features import time_before
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import PluginError
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -50,16 +51,26 @@ def repair(settings: Settings, start: datetime, end: datetime) -> Repaired:
 
     Raises:
         ArtifactError: the files of a model differ from the registered hashes.
+        PluginError: a version cannot be scored with its plug-ins, or a rule fails; all other bars are scored.
     """
     tables = OpenTables(settings)
     known = calendars(tables.scan(UNIVERSE).collect())
     predictions = signals = 0
+    refused: list[PluginError] = []
     for record, bars, wanted in _by_version(tables, start, end):
-        made, decided = _scored(tables, record, bars, wanted, known)
+        try:
+            made, decided = _scored(tables, record, bars, wanted, known)
+        except PluginError as error:  # one market's plug-in holds up no other market
+            refused.append(error)
+            continue
+        standstill.note(settings, record.market, "scoring", None)
         predictions, signals = predictions + made, signals + decided
     matured = recording.unscored(settings, tables.newest(BARS).version())
     inside = pl.col("event_time").is_between(start, end, closed="left")
-    return Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+    repaired = Repaired(predictions, signals, tables.insert(SCORECARD, matured.filter(inside)))
+    if refused:
+        raise PluginError("; ".join(map(str, refused)))
+    return repaired
 
 
 def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
@@ -74,6 +85,7 @@ def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
 
     Raises:
         ArtifactError: the files of the model differ from the registered hashes.
+        PluginError: the version cannot be scored with its plug-ins, or a rule fails.
     """
     tables = OpenTables(settings)
     own = pl.col("interval") == record.interval
@@ -83,7 +95,7 @@ def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
     open_bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to)).select(BAR_KEY)
     decided = tables.scan(SIGNALS).filter(own).select(BAR_KEY)
     wanted = open_bars.join(decided, on=BAR_KEY, how="anti").collect()
-    before = time_before(record.interval, scoring.bars_before(settings))
+    before = time_before(record.interval, scoring.bars_before(settings) + record.plugin_bars)
     bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to - before)).collect().sort(BAR_KEY)
     keys = scoring.finished(bars, wanted)
     if keys.is_empty():
@@ -158,7 +170,8 @@ def knew_until(tables: OpenTables, record: ModelRecord) -> datetime:
 def _bars_around(tables: OpenTables, record: ModelRecord, wanted: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """The wanted bars, the earlier bars that their features need, and the bar after, which shows that they are over."""
     first = wanted["event_time"].min()
-    since = first - time_before(record.interval, scoring.bars_before(tables.settings))  # type: ignore[operator]
+    extra = scoring.bars_before(tables.settings) + record.plugin_bars
+    since = first - time_before(record.interval, extra)  # type: ignore[operator]
     series = wanted.select(SERIES).unique()
     rows = tables.scan(BARS).filter((pl.col("interval") == record.interval) & (pl.col("event_time") >= since))
     rows = rows.join(series.lazy(), on=SERIES, how="semi")

@@ -29,11 +29,12 @@ from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
-from financelake_assets.model import registry
+from financelake_assets.model import registry, standstill
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.plugins import PluginError
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import WriteBatch, start_query
 from financelake_assets.storage.open_tables import OpenTables
@@ -153,12 +154,12 @@ class Scorer:
         if last.is_empty():
             return
         longest = max((version.horizon for version in versions), default=1)
-        bars = self._bars_around(longest).with_changes(last)
+        bars = self._bars_around(longest, versions).with_changes(last)
         keys = scoring.finished(bars, last)
         # a champion that has to be loaded first holds up no other market
         loaded = [record for record in models if self._is_loaded(record)]
         for together in (loaded, *([record] for record in models if record not in loaded)):
-            self._write([self._scored(record, bars, keys) for record in together])
+            self._write([self._scored_if_it_can(record, bars, keys) for record in together])
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
 
     def _registered(self) -> list[ModelRecord]:
@@ -167,11 +168,26 @@ class Scorer:
             self._versions = (registered, registry.versions(self._settings))
         return self._versions[1]
 
-    def _bars_around(self, longest_horizon: int) -> RecentBars:
-        if self._recent is None or self._recent[0] < longest_horizon:
-            extra = scoring.bars_before(self._settings) + longest_horizon
-            self._recent = (longest_horizon, RecentBars(self._tables, extra))
+    def _bars_around(self, longest_horizon: int, versions: Sequence[ModelRecord]) -> RecentBars:
+        of_plugins = max((version.plugin_bars for version in versions), default=0)
+        extra = scoring.bars_before(self._settings) + longest_horizon + of_plugins
+        if self._recent is None or self._recent[0] < extra:
+            self._recent = (extra, RecentBars(self._tables, extra))
         return self._recent[1]
+
+    def _scored_if_it_can(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
+        """The rows of one market; ``None`` also where a plug-in fails: its market stands still, and all others go on.
+
+        Its bars stay without a row, so gold/history scores them when the plug-in is mended.
+        """
+        try:
+            rows = self._scored(record, bars, keys)
+        except PluginError as error:
+            standstill.note(self._settings, record.market, "scoring", str(error))
+            return None
+        if rows is not None:
+            standstill.note(self._settings, record.market, "scoring", None)
+        return rows
 
     def _scored(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
         """The rows of one market; ``None`` where none of its bars is finished."""

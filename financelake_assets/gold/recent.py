@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from financelake_assets.intervals import SERIES, bar_length
-from financelake_assets.model.features import LOOKBACK, reach
+from financelake_assets.intervals import SERIES
+from financelake_assets.model.features import LOOKBACK, time_before
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -85,11 +85,6 @@ class RecentBars:
         for symbol, interval, first in _firsts(bars):
             if kept[symbol, interval] > first:
                 self._known_from[symbol, interval] = kept[symbol, interval]
-
-
-def time_before(interval: str, extra_bars: int) -> timedelta:
-    """How long before a bar its needed bars may begin: those for its features and ``extra_bars`` more."""
-    return reach(interval) + bar_length(interval) * 2 * extra_bars
 
 
 def _firsts(bars: pl.DataFrame) -> list[tuple[str, str, datetime]]:

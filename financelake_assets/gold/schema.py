@@ -69,7 +69,8 @@ SIGNALS = TableSpec(
     layer="gold",
     name="signals",
     key=_KEY,
-    description="BUY, SELL or HOLD for every prediction, with the reason for a HOLD and the assumed costs.",
+    description="BUY, SELL or HOLD for every prediction, with the reason for a HOLD, or the rule of the user that gave "
+    "the signal, and the assumed costs.",
     schema=columns(
         {
             **_BAR,

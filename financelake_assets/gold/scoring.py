@@ -14,14 +14,15 @@ import polars as pl
 
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
-from financelake_assets.gold import schema
+from financelake_assets.gold import rule_checks, rules, schema
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide
 from financelake_assets.intervals import SERIES
-from financelake_assets.model.features import features_of
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.merging import may_grow
 from financelake_assets.silver.schema import BARS
 
@@ -31,7 +32,16 @@ _NAMES = list(dict.fromkeys((*schema.PREDICTIONS.schema.names, *schema.SIGNALS.s
 
 def bars_before(settings: Settings) -> int:
     """How many bars before a wanted one its signal needs, in addition to those for its features."""
-    return settings.signals.settle_bars + 2  # the surprise uses the volatility that was expected one bar before
+    return _scored_before(settings) + 2  # the surprise uses the volatility that was expected one bar before
+
+
+def _scored_before(settings: Settings) -> int:
+    """How many scored bars before a wanted one its signal needs."""
+    try:
+        of_rules = rules.longest_lookback(installed.rules(settings.skipped_plugins))
+    except PluginError:  # ``signals_of`` says which rule it is
+        of_rules = 0
+    return settings.signals.settle_bars + of_rules
 
 
 def finished(bars: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
@@ -78,10 +88,14 @@ def score_bars(
 
     Returns:
         One row for each wanted bar, with the columns of gold.predictions and gold.signals.
+
+    Raises:
+        PluginError: the version cannot be scored with its plug-ins, or a rule cannot be used.
     """
     expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
-    near = pl.col("_wanted").reverse().rolling_max(settings.signals.settle_bars + 1, min_samples=1).reverse()
-    featured = features_of(bars)  # by series and time
+    near = pl.col("_wanted").reverse().rolling_max(_scored_before(settings) + 1, min_samples=1).reverse()
+    # by series and time
+    featured = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins))
     stamped = (
         featured.with_columns(
             surprise=surprise(),
@@ -120,15 +134,19 @@ def signals_of(
     """Signals of bars, with or without a prediction.
 
     Args:
-        seen: symbol, interval, event_time, asset_class and ``surprise`` of every bar.
+        seen: symbol, interval, event_time, asset_class, close and ``surprise`` of every bar.
         forecast: the predictions of those that could be scored, with the columns that ``decide`` needs.
         settings: costs and thresholds.
         calendars: by symbol, for symbols that have their own.
         model_expired: whether the model is too old to use.
 
     Returns:
-        See ``decide``.
+        See ``decide``, with the user's rules applied.
+
+    Raises:
+        PluginError: a rule cannot be used.
     """
     judged = with_market_open(seen, calendars).join(forecast, on=BAR_KEY, how="left")
     slippage = settings.portfolio.slippage_bps
-    return decide(judged, settings.signals, model_expired=model_expired, slippage_bps=slippage)
+    decided = decide(judged, settings.signals, model_expired=model_expired, slippage_bps=slippage)
+    return rules.applied(decided, rule_checks.in_use(settings))

@@ -23,3 +23,7 @@ class HoldReason(StrEnum):
     BELOW_COSTS = "below_costs"
     LOW_CONFIDENCE = "low_confidence"
     RECENT_REVERSAL = "recent_reversal"
+
+
+RULE = "rule:"
+"""What the reason begins with where a rule of the user gave the signal; the rule's name follows."""

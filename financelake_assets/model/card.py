@@ -84,6 +84,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "forests with half as many trees: one for the probability of a rise, one for the size of the move.",
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
+            *([] if not record.plugins else [_plugins(record)]),
             "## Three answers from the holdout, which no choice used, predicted out of sample",
             _table(held_out, _ANSWERS),
             "**Predictable**: it predicts a part of the return that neither zero nor the mean of the training data "
@@ -124,6 +125,14 @@ def _meaning(record: ModelRecord, held_out: list[dict[str, Any]]) -> str:
             "asked."
         )
     return _MEANING[record.verdict]
+
+
+def _plugins(record: ModelRecord) -> str:
+    told = [
+        f"{name} {facts['version']} ({', '.join(facts['columns'])}; look-back {facts['lookback']} bars)"
+        for name, facts in record.plugins.items()
+    ]
+    return f"Beside FinanceLake's own features it learnt from those of plug-ins: {', '.join(told)}."
 
 
 def _trials(record: ModelRecord) -> str:

@@ -7,6 +7,7 @@ stability index of each feature, the share of bars outside the training data, li
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,9 +114,14 @@ class Drift:
         return MOST_OUTLIERS if self.usual is None else max(MOST_OUTLIERS, self.usual.outliers)
 
 
-def reference_of(learnt: pl.DataFrame) -> Reference:
-    """Summarise the features of a version's training data, given in order of time."""
-    values = {name: learnt[name].to_numpy() for name in JUDGED}
+def reference_of(learnt: pl.DataFrame, of_plugins: Sequence[str] = ()) -> Reference:
+    """Summarise the features of a version's training data.
+
+    Args:
+        learnt: the features in order of time.
+        of_plugins: the columns of plug-ins, whose drift is measured like that of ``JUDGED``.
+    """
+    values = {name: learnt[name].to_numpy() for name in (*JUDGED, *of_plugins)}
     spreads = {name: _spread(own) for name, own in values.items()}
     return Reference(spreads, usual(values, {name: np.array(spread.edges) for name, spread in spreads.items()}))
 

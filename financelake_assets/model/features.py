@@ -101,6 +101,11 @@ def reach(interval: str) -> timedelta:
     return bar_length(interval) * LOOKBACK * _CALENDAR_SLACK + _LONGEST_CLOSURE
 
 
+def time_before(interval: str, extra_bars: int) -> timedelta:
+    """How long before a bar its needed bars may begin: those for its features and ``extra_bars`` more."""
+    return reach(interval) + bar_length(interval) * _CALENDAR_SLACK * extra_bars
+
+
 _KINDS = {"scorable": pa.bool_(), SYMBOL_WEEKDAY: pa.int64()}
 ADDED = pa.schema(
     [

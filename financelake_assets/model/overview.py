@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.model import readiness
+from financelake_assets.model import readiness, standstill
 from financelake_assets.model.champions import champions_of, newest_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import installed
 
 
 def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) -> dict[str, dict[str, Any]]:
@@ -26,11 +27,22 @@ def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) 
         now: the time of the question.
     """
     trained_at = {market: record.trained_at for market, record in newest_of(versions).items()}
-    return overview(versions, readiness.of_lake(settings, trained_at), settings.model, now)
+    found = readiness.of_lake(settings, trained_at)
+    champions = champions_of(versions)
+    halted = {Market(name): why for name, why in standstill.reasons(settings).items()}
+    for market, champion in champions.items():
+        problem = installed.problem(champion.plugins, settings.skipped_plugins)
+        if problem is not None:
+            halted[market] = f"stands still, no new signals: {problem}; a training is due"
+    return overview(versions, found, settings.model, now, halted)
 
 
 def overview(
-    versions: Sequence[ModelRecord], found: Mapping[Market, MarketBars], settings: ModelSettings, now: datetime
+    versions: Sequence[ModelRecord],
+    found: Mapping[Market, MarketBars],
+    settings: ModelSettings,
+    now: datetime,
+    halted: Mapping[Market, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Describe each market.
 
@@ -39,6 +51,7 @@ def overview(
         found: the markets with bars.
         settings: which markets have a model, and what a training needs.
         now: the time of the question.
+        halted: why a plug-in halts a market, of those that one halts.
 
     Returns:
         By name: ``interval``, ``model_version``, ``verdict`` and ``trained_at`` (ISO 8601) of the champion, null
@@ -47,11 +60,20 @@ def overview(
     """
     champions = champions_of(versions)
     both = sorted({*found, *champions}, key=lambda market: market.order)
-    return {market.name: _row(market, champions.get(market), found.get(market), settings, now) for market in both}
+    halts = halted or {}
+    return {
+        market.name: _row(market, champions.get(market), found.get(market), settings, now, halts.get(market))
+        for market in both
+    }
 
 
 def _row(
-    market: Market, champion: ModelRecord | None, bars: MarketBars | None, settings: ModelSettings, now: datetime
+    market: Market,
+    champion: ModelRecord | None,
+    bars: MarketBars | None,
+    settings: ModelSettings,
+    now: datetime,
+    halted: str | None,
 ) -> dict[str, Any]:
     return {
         "interval": market.interval,
@@ -63,15 +85,22 @@ def _row(
         "labelled": None if bars is None else bars.labelled,
         "needed": settings.min_rows if champion is None else None,
         "new_bars": 0 if bars is None else bars.new,
-        "note": _note(market, champion, bars, settings, now),
+        "note": _note(market, champion, bars, settings, now, halted),
     }
 
 
 def _note(
-    market: Market, champion: ModelRecord | None, bars: MarketBars | None, settings: ModelSettings, now: datetime
+    market: Market,
+    champion: ModelRecord | None,
+    bars: MarketBars | None,
+    settings: ModelSettings,
+    now: datetime,
+    halted: str | None,
 ) -> str:
     if not settings.has_model(market.interval):
         return "no model: the settings switch it off"
+    if halted is not None:
+        return halted
     if champion is None:
         return _without_champion(bars, settings, now)
     if champion.outdated:

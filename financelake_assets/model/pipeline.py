@@ -6,6 +6,7 @@ training decides which rows to use and how to calibrate the predictions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,7 +37,9 @@ weekend with less demand. With only the weekday, a forest of all symbols cannot 
 _EFFECT_PRIOR_ROWS = 200.0  # the mean of all symbols counts as this many bars of a symbol's weekday
 
 
-def fit(session: SparkSession, learnt: DataFrame, settings: ModelSettings) -> PipelineModel:
+def fit(
+    session: SparkSession, learnt: DataFrame, settings: ModelSettings, inputs: Sequence[str] = INPUTS
+) -> PipelineModel:
     """Fit the pipeline: the weekday effect, all inputs as one vector, forests for return, rise and size.
 
     The forests are fitted in parallel on the same vectors: a single fit mostly waits for its next Spark job.
@@ -45,24 +48,25 @@ def fit(session: SparkSession, learnt: DataFrame, settings: ModelSettings) -> Pi
         session: the session of ``learnt``.
         learnt: labelled rows.
         settings: the forests.
+        inputs: the columns that the forests see: ``INPUTS``, and those of plug-ins behind them.
     """
 
     def grow(forest: RandomForestRegressor | RandomForestClassifier) -> Any:
         with activated(session):
-            return forest.fit(inputs)
+            return forest.fit(vectors)
 
     with activated(session):
-        prepared = Pipeline(stages=_preparation()).fit(learnt)
-        inputs = prepared.transform(learnt).select("inputs", LABEL, UP, SIZE).persist()
+        prepared = Pipeline(stages=_preparation(inputs)).fit(learnt)
+        vectors = prepared.transform(learnt).select("inputs", LABEL, UP, SIZE).persist()
     try:
         with ThreadPoolExecutor(len(OUTPUTS)) as workers:
             grown = list(workers.map(grow, _forests(settings)))
     finally:
-        inputs.unpersist()
+        vectors.unpersist()
     return PipelineModel([*prepared.stages, *grown])
 
 
-def _preparation() -> list[Any]:
+def _preparation(inputs: Sequence[str]) -> list[Any]:
     """Stages that turn a labelled row into the input vector of the forests."""
     # a symbol that is not in the training data gets the mean effect of all symbols
     effect = TargetEncoder(
@@ -76,7 +80,7 @@ def _preparation() -> list[Any]:
     # the encoder marks its output as categorical, and a forest would treat it so; a sum has no such mark
     number = SQLTransformer(statement=f"SELECT *, _effect + 0.0D AS {WEEKDAY_EFFECT} FROM __THIS__")  # noqa: S608
     # a row that lacks a feature cannot be scored, but it must not stop the stream
-    return [effect, number, VectorAssembler(inputCols=list(INPUTS), outputCol="inputs", handleInvalid="skip")]
+    return [effect, number, VectorAssembler(inputCols=list(inputs), outputCol="inputs", handleInvalid="skip")]
 
 
 def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomForestClassifier]:

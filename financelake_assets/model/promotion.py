@@ -56,9 +56,12 @@ def decide(
         )
     if (current.interval, current.horizon) != (trained.settings.interval, trained.settings.horizon):
         return PromotionDecision(True, f"{current.model_version} predicts {current.horizon} bars of {current.interval}")
+    other = _other_plugins(current, trained)
+    if other:
+        return PromotionDecision(True, other)
     ours = unseen(trained.judged.rows, current)
     if len(ours) < _LEAST_ROWS:
-        if refits(current, trained.settings, trained.train_end, now):
+        if _same_plugins(current, trained) and refits(current, trained.settings, trained.train_end, now):
             return PromotionDecision(
                 True,
                 f"{current.model_version} is {(now - current.trained_at).days} days old; the challenger has the same "
@@ -72,7 +75,7 @@ def decide(
         load(current), trained.labelled.where(F.col("event_time") >= F.lit(utc(first))), *KEY, "expected_move"
     )
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
-    same = _same_settings(current, trained.settings)
+    same = _same_settings(current, trained.settings) and _same_plugins(current, trained)
     expired = now - current.trained_at >= timedelta(days=trained.settings.max_age_days)
     must_add = not same and not expired
     return compare(ours.join(theirs, on=list(KEY)), current.model_version, current.horizon, must_add=must_add)
@@ -114,6 +117,21 @@ def refits(current: ModelRecord, settings: ModelSettings, train_end: datetime, n
 
 def _same_settings(current: ModelRecord, settings: ModelSettings) -> bool:
     return ModelSettings.model_validate(current.parameters).of_the_forest() == settings.of_the_forest()
+
+
+def _same_plugins(current: ModelRecord, trained: Trained) -> bool:
+    return current.plugins == trained.plugin_facts
+
+
+def _other_plugins(current: ModelRecord, trained: Trained) -> str | None:
+    """Why the champion cannot predict the challenger's bars: one of its plug-ins is not in use as it was."""
+    for name, facts in current.plugins.items():
+        if trained.plugin_facts.get(name) != facts:
+            return (
+                f"{current.model_version} was trained with the plug-in {name} {facts['version']}, which is not in use "
+                "any more, so this lake cannot score with it"
+            )
+    return None
 
 
 def compare(rows: pl.DataFrame, champion: str, horizon: int, *, must_add: bool) -> PromotionDecision:

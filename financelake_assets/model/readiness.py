@@ -17,9 +17,11 @@ import polars as pl
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
 from financelake_assets.model import markets
-from financelake_assets.model.features import LOOKBACK, features_of
+from financelake_assets.model.features import LOOKBACK
 from financelake_assets.model.labels import LABEL, labels_of
 from financelake_assets.model.markets import Market, Series
+from financelake_assets.model.plugged_features import Plugins, features_with, longest_lookback
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 
 _COLUMNS = (
@@ -71,7 +73,7 @@ class MarketBars:
 
 
 def survey(
-    bars: pl.LazyFrame, settings: ModelSettings, trained_at: Mapping[Market, datetime]
+    bars: pl.LazyFrame, settings: ModelSettings, trained_at: Mapping[Market, datetime], plugins: Plugins = ()
 ) -> dict[Market, MarketBars]:
     """Count the bars of every market that has any, and the labelled bars of those that no version was trained for.
 
@@ -79,6 +81,7 @@ def survey(
         bars: rows of silver.bars.
         settings: which symbols a model learns from, and how many labelled bars it needs.
         trained_at: when the newest version of a market was trained.
+        plugins: features of the user, of which a bar needs a value to be learnt.
     """
     own = bars.filter(pl.col("interval").is_in(list(BAR_LENGTHS)))
     if settings.symbols:
@@ -93,7 +96,7 @@ def survey(
             new=int(rows["new"].sum()),
             arriving=int(rows["arriving"].sum()),
             written_at=rows["written_at"].max(),  # type: ignore[arg-type]
-            labelled=None if market in trained_at else _labelled(own, rows, settings),
+            labelled=None if market in trained_at else _labelled(own, rows, settings, plugins),
         )
     return found
 
@@ -101,7 +104,7 @@ def survey(
 def of_lake(settings: Settings, trained_at: Mapping[Market, datetime]) -> dict[Market, MarketBars]:
     """The markets of a lake as they are now; none before the first bar."""
     table = BARS.open(settings)
-    return {} if table is None else survey(pl.scan_delta(table), settings.model, trained_at)
+    return {} if table is None else survey(pl.scan_delta(table), settings.model, trained_at, _plugins(settings))
 
 
 class Followed:
@@ -156,21 +159,36 @@ def _spacing(row: dict[str, Any]) -> timedelta:
     return (row["newest"] - row["recent"]) / max(steps, 1)  # type: ignore[no-any-return]
 
 
-def _labelled(bars: pl.LazyFrame, rows: pl.DataFrame, settings: ModelSettings) -> int:
+def _labelled(bars: pl.LazyFrame, rows: pl.DataFrame, settings: ModelSettings, plugins: Plugins) -> int:
     """How many bars of a market have a label, up to what a training needs.
 
     Args:
         bars: rows of silver.bars.
         rows: of ``_counted``, those of the market.
         settings: the horizon, and how many are needed.
+        plugins: see ``survey``.
     """
     found, horizon = 0, settings.horizon
-    long = rows.filter(pl.col("bars") > LOOKBACK + horizon)
+    long = rows.filter(pl.col("bars") > LOOKBACK + longest_lookback(plugins) + horizon)
     own = bars.filter((pl.col("interval") == rows["interval"][0]) & pl.col("symbol").is_in(long["symbol"].to_list()))
     whole = own.select(_COLUMNS).collect()
     for series in whole.partition_by("symbol"):
         newest = series.sort("event_time").tail(_LONGEST_READ)
-        found += labels_of(features_of(newest), horizon).filter("scorable", pl.col(LABEL).is_not_null()).height
+        found += labels_of(_featured(newest, plugins), horizon).filter("scorable", pl.col(LABEL).is_not_null()).height
         if found >= settings.min_rows:
             break
     return found
+
+
+def _featured(bars: pl.DataFrame, plugins: Plugins) -> pl.DataFrame:
+    try:
+        return features_with(bars, plugins)
+    except PluginError:  # the training refuses the plug-in with its reason; here bars are only counted
+        return features_with(bars, ())
+
+
+def _plugins(settings: Settings) -> Plugins:
+    try:
+        return installed.features(settings.skipped_plugins)
+    except PluginError:  # as above
+        return ()

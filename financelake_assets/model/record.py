@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -25,7 +25,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """One trained version: its training data, its quality, and whether its predictions are used."""
+    """One trained version: its training data, its quality, and whether its predictions are used.
+
+    ``plugins``: the facts of each feature plug-in that it was trained with, by name; it is scored with the same.
+    """
 
     model_version: str
     status: Status
@@ -50,6 +53,7 @@ class ModelRecord:
     calibration: Calibration
     manifest_sha256: str
     promoted_at: datetime | None
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def market(self) -> Market:
@@ -69,6 +73,11 @@ class ModelRecord:
         return float(self.parameters["coverage"])
 
     @property
+    def plugin_bars(self) -> int:
+        """How many bars its plug-ins need before a bar, in addition to those for the product's own features."""
+        return max((int(facts["lookback"]) for facts in self.plugins.values()), default=0)
+
+    @property
     def outdated(self) -> bool:
         """Whether an earlier release made it, with forests that this release cannot score with."""
         return not self.calibration.direction
@@ -80,6 +89,7 @@ class ModelRecord:
             **{name: value for name, value in self.__dict__.items() if name in MODELS.schema.names},
             "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
+            "plugins": json.dumps(self.plugins),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
@@ -107,6 +117,7 @@ class ModelRecord:
                 "reliability": json.loads(row.get("reliability") or "[]"),
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
+                "plugins": json.loads(row.get("plugins") or "{}"),
                 "learnt_until": {
                     symbol: datetime.fromisoformat(time)
                     for symbol, time in json.loads(row.get("learnt_until") or "{}").items()

@@ -27,7 +27,7 @@ from pyspark.sql import SparkSession
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, judgement, metrics, trials
+from financelake_assets.model import artifacts, forest, judgement, metrics, plugged_features, trials
 from financelake_assets.model.card import model_card
 from financelake_assets.model.champions import champions_of, serving, with_status
 from financelake_assets.model.evaluation import ALL, HOLDOUT
@@ -42,6 +42,7 @@ from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
 from financelake_assets.model.training import Trained, refit
 from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
+from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
 
 _WALKS_KEPT = 10
@@ -92,8 +93,9 @@ def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> Pipeli
 
     Raises:
         ArtifactError: they differ from what was saved, or this code makes other features than the version needs.
+        PluginError: a plug-in that it was trained with is not installed as it was.
     """
-    _refuse_other_features(record)
+    _refuse_other_features(settings, record)
     return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
 
 
@@ -102,16 +104,18 @@ def load_forest(settings: Settings, record: ModelRecord) -> Forest:
 
     Raises:
         ArtifactError: see ``load``.
+        PluginError: see ``load``.
     """
-    _refuse_other_features(record)
+    _refuse_other_features(settings, record)
     artifacts.verify(settings.models_dir, record.model_version, record.manifest_sha256)
     return forest.read(artifacts.pipeline_of(settings.models_dir, record.model_version))
 
 
-def _refuse_other_features(record: ModelRecord) -> None:
+def _refuse_other_features(settings: Settings, record: ModelRecord) -> None:
     if record.outdated:
         raise artifacts.ArtifactError(f"model {record.model_version} is of an earlier release; train a new model")
-    unknown = sorted(set(record.features) - set(FEATURES))
+    of_plugins = plugged_features.columns_of(installed.recorded(record.plugins, settings.skipped_plugins))
+    unknown = sorted(set(record.features) - {*FEATURES, *of_plugins})
     if unknown:
         raise artifacts.ArtifactError(
             f"model {record.model_version} needs features that this release does not have: {', '.join(unknown)}; "
@@ -146,7 +150,9 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
         ) from error
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
-    again, rows = refit(spark, read_bars(spark, settings, record.silver_version, record.market), parameters)
+    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    bars = read_bars(spark, settings, record.silver_version, record.market)
+    again, rows = refit(spark, bars, parameters, plugins)
     both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
@@ -206,6 +212,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,
         "trials": record.trials,
+        "plugins": {name: facts["version"] for name, facts in record.plugins.items()},
         "parameters": record.parameters,
     }
 
@@ -244,7 +251,7 @@ def _note_trial(settings: Settings, trained: Trained) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
     sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
-    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps))
+    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts))
 
 
 def _record(
@@ -272,7 +279,7 @@ def _record(
         later_share=trained.later_share,
         horizon=trained.settings.horizon,
         interval=trained.settings.interval,
-        features=FEATURES,
+        features=(*FEATURES, *plugged_features.columns_of(trained.plugins)),
         parameters=trained.settings.model_dump(mode="json"),
         importance=trained.importance,
         permutation=trained.permutation,
@@ -282,6 +289,7 @@ def _record(
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
+        plugins=trained.plugin_facts,
     )
 
 

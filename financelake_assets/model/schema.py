@@ -28,6 +28,7 @@ MODELS = TableSpec(
             "horizon": pa.int32(),
             "interval": pa.string(),
             "features": pa.string(),
+            "plugins": pa.string(),
             "parameters": pa.string(),
             "importance": pa.string(),
             "permutation": pa.string(),

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
+from financelake_assets.model import plugin_frames
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
@@ -32,9 +33,10 @@ from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
+from financelake_assets.model.plugged_features import Plugins, columns_of
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
-from financelake_assets.model.training_rows import KEY, Bars, facts_of, scorable_rows
+from financelake_assets.model.training_rows import KEY, Bars, chosen, facts_of, scorable_rows
 from financelake_assets.spark_sessions import activated
 
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
@@ -54,6 +56,7 @@ class Trained:
     of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
+    ``plugins`` are the feature plug-ins in use.
     """
 
     session: SparkSession
@@ -73,6 +76,12 @@ class Trained:
     learnt_until: dict[str, datetime]
     later_share: float
     rows: int
+    plugins: Plugins = ()
+
+    @property
+    def plugin_facts(self) -> dict[str, dict[str, Any]]:
+        """What the version records of its plug-ins, by name."""
+        return {plugin.name: plugin.facts for plugin in self.plugins}
 
 
 def train(
@@ -82,6 +91,7 @@ def train(
     silver_version: int,
     log: Callable[[str], None],
     cost_bps: Mapping[str, float] | None = None,
+    plugins: Plugins = (),
 ) -> Trained:
     """Train a version of the random forest and evaluate it out of sample.
 
@@ -94,11 +104,18 @@ def train(
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
         cost_bps: the cost of one execution by asset class, slippage included; unset means the default settings.
+        plugins: the feature plug-ins to learn from too.
 
     Raises:
+        PluginError: a plug-in fails, or knows what was not known; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    scorable = scorable_rows(session, bars, settings)
+    if plugins:
+        plugin_frames.refuse_unsafe(plugins, chosen(bars, settings))
+        log(f"no leak found in {', '.join(plugin.title for plugin in plugins)}")
+    inputs = (*INPUTS, *columns_of(plugins))
+    with plugin_frames.errors_told():
+        scorable = scorable_rows(session, bars, settings, plugins)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -106,15 +123,15 @@ def train(
         raise NotEnoughHistoryError(
             f"{len(facts)} labelled bars of {settings.interval}; {settings.min_rows} are needed"
         )
-    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(INPUTS)} features")
+    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(inputs)} features")
     embargo = bar_length(settings.interval) * settings.horizon
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
     latest = _latest(labelled, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        final = workers.submit(_final, session, latest, settings, log)  # first, because it takes longest
-        raw, permutation = _walk(session, scorable, folds, settings, workers, log)
+        final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
+        raw, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
         model, importance = final.result()
     refuse_leaks(raw, embargo)
     scored = everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
@@ -130,7 +147,9 @@ def train(
         calibration=_calibration(scored.drop_nulls(LABEL), settings.coverage),
         importance=importance,
         permutation=permutation,
-        reference=reference_of(local(latest.select("event_time", *FEATURES)).sort("event_time")),
+        reference=reference_of(
+            local(latest.select("event_time", *FEATURES, *columns_of(plugins))).sort("event_time"), columns_of(plugins)
+        ),
         labelled=labelled,
         judged=judged,
         walked=_rows_of_the_walk(walked, judged, settings),
@@ -140,6 +159,7 @@ def train(
         learnt_until=(until := learnt_until(facts)),
         later_share=later_share(facts, until),
         rows=len(facts),
+        plugins=plugins,
     )
 
 
@@ -153,19 +173,24 @@ def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
     return float((facts["target_time"] > min(until.values())).mean())  # type: ignore[arg-type]
 
 
-def refit(session: SparkSession, bars: Bars, settings: ModelSettings) -> tuple[PipelineModel, DataFrame]:
+def refit(
+    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()
+) -> tuple[PipelineModel, DataFrame]:
     """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
 
     Args:
         session: a session of the Spark server.
         bars: silver bars of the settings' interval, as at the training.
         settings: as at the training.
+        plugins: as at the training.
 
     Returns:
         The pipeline, and the labelled rows.
     """
-    labelled = scorable_rows(session, bars, settings).where(F.col(LABEL).isNotNull())
-    return fit(session, _latest(labelled, facts_of(labelled), settings), settings), labelled
+    with plugin_frames.errors_told():
+        labelled = scorable_rows(session, bars, settings, plugins).where(F.col(LABEL).isNotNull())
+    latest = _latest(labelled, facts_of(labelled), settings)
+    return fit(session, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
 
 
 def _window(settings: ModelSettings) -> timedelta | None:
@@ -182,14 +207,18 @@ def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -
 
 
 def _final(
-    session: SparkSession, latest: DataFrame, settings: ModelSettings, log: Callable[[str], None]
+    session: SparkSession,
+    latest: DataFrame,
+    settings: ModelSettings,
+    inputs: tuple[str, ...],
+    log: Callable[[str], None],
 ) -> tuple[PipelineModel, dict[str, float]]:
     """The pipeline that is saved, and the importance of its inputs by impurity."""
-    model = fit(session, latest, settings)
+    model = fit(session, latest, settings, inputs)
     with activated(session):
         weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
     log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
-    return model, {name: float(weight) for name, weight in zip(INPUTS, weights, strict=True)}
+    return model, {name: float(weight) for name, weight in zip(inputs, weights, strict=True)}
 
 
 def _walk(
@@ -197,6 +226,7 @@ def _walk(
     scorable: DataFrame,
     folds: list[Fold],
     settings: ModelSettings,
+    inputs: tuple[str, ...],
     workers: ThreadPoolExecutor,
     log: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, float]]:
@@ -210,13 +240,15 @@ def _walk(
     def predict(fold: Fold) -> pl.DataFrame:
         learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
         tested = scorable.where(fold.judges(F.col("event_time"), _literal))
-        model = fit(session, learnt, settings)
+        model = fit(session, learnt, settings, inputs)
         # of the rows themselves: what the fold says is not what its forest got
         (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
             rows = predictions(model, tested, *KEY)
             if fold == folds[-1]:
-                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *FEATURES, SYMBOL_WEEKDAY)
+                # the effect is looked up from the category of symbol and weekday, so that is what is shuffled
+                names = [SYMBOL_WEEKDAY if name == WEEKDAY_EFFECT else name for name in inputs]
+                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
                 importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         return rows.with_columns(
@@ -225,7 +257,6 @@ def _walk(
 
     # the later folds have more training bars: start the longest first
     raw = pl.concat(workers.map(predict, reversed(folds)))
-    # shuffle the category of symbol and weekday, from which the effect is looked up
     return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 

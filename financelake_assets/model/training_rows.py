@@ -15,10 +15,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.model.feature_frames import by_series
-from financelake_assets.model.features import ADDED, FEATURES, SYMBOL_WEEKDAY, features_of
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.pipeline import local
+from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
 from financelake_assets.silver.schema import BARS
 
 MOST_LOCAL_BARS = 500_000
@@ -31,7 +32,6 @@ _LATER = ("delayed_return", "traded_return")
 FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
 """What the evaluation needs of a row."""
 
-_COLUMNS = (*FACTS, UP, SIZE, *FEATURES, SYMBOL_WEEKDAY)
 _PARTITIONS = 2
 
 Bars = DataFrame | pl.DataFrame
@@ -47,18 +47,35 @@ def read_bars(session: SparkSession, settings: Settings, version: int, market: M
     return bars.where(F.col("interval") == market.interval)
 
 
-def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings) -> DataFrame:
+def chosen(bars: Bars, settings: ModelSettings) -> Bars:
+    """The bars of the symbols that the settings learn from."""
+    if not settings.symbols:
+        return bars
+    if isinstance(bars, pl.DataFrame):
+        return bars.filter(pl.col("symbol").is_in(list(settings.symbols)))
+    return bars.where(F.col("symbol").isin(*settings.symbols))
+
+
+def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()) -> DataFrame:
     """The rows that can be predicted, with features and labels, computed once; a label is null if it is not known yet.
 
     Args:
         session: the session of ``bars``.
         bars: whole series.
         settings: the symbols and the horizon.
+        plugins: the feature plug-ins to learn from too.
+
+    Raises:
+        PluginError: a plug-in fails; from Spark's workers it comes as Spark's error, see ``plugin_frames.errors_told``.
     """
-    rows = _in_process(session, bars, settings) if isinstance(bars, pl.DataFrame) else _in_spark(bars, settings)
+    own, horizon = chosen(bars, settings), settings.horizon
+    if isinstance(own, pl.DataFrame):
+        rows = _in_process(session, own, horizon, plugins)
+    else:
+        rows = _in_spark(own, horizon, plugins)
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
-    ordered = rows.select(*_COLUMNS).repartition(_PARTITIONS, *parts).sortWithinPartitions(*parts)
+    ordered = rows.select(*_columns(plugins)).repartition(_PARTITIONS, *parts).sortWithinPartitions(*parts)
     # otherwise every job of every fit would compute the rows again
     return ordered.localCheckpoint()
 
@@ -68,16 +85,18 @@ def facts_of(rows: DataFrame) -> pl.DataFrame:
     return local(rows.select(*FACTS))
 
 
-def _in_process(session: SparkSession, bars: pl.DataFrame, settings: ModelSettings) -> DataFrame:
-    own = bars.filter(pl.col("symbol").is_in(list(settings.symbols))) if settings.symbols else bars
-    rows = labels_of(features_of(own), settings.horizon).filter("scorable").select(_COLUMNS)
+def _columns(plugins: Plugins) -> tuple[str, ...]:
+    return (*FACTS, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
+
+
+def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
+    rows = labels_of(features_with(bars, plugins), horizon).filter("scorable").select(_columns(plugins))
     arrow = rows.to_arrow()
     return session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
 
 
-def _in_spark(bars: DataFrame, settings: ModelSettings) -> DataFrame:
-    own = bars.where(F.col("symbol").isin(*settings.symbols)) if settings.symbols else bars
-    horizon, featured, labelled = settings.horizon, features_of, labels_of  # resolved here, not in the workers
-    both = pa.schema([*ADDED, *LABELS])
-    rows = by_series(own, lambda series: labelled(featured(series), horizon), both)
+def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
+    featured, labelled, plugins = features_with, labels_of, tuple(plugins)  # resolved here, not in the workers
+    both = pa.schema([*added(plugins), *LABELS])
+    rows = by_series(bars, lambda series: labelled(featured(series, plugins), horizon), both)
     return rows.where("scorable")

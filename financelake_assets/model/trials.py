@@ -24,6 +24,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
 from financelake_assets.model.schema import TRIALS
+from financelake_assets.plugins import PluginError, installed
 
 BEFORE = (
     "features alone",
@@ -75,18 +76,42 @@ class Trial:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def strategy(model: ModelSettings, settings: Settings) -> dict[str, Any]:
-    """All that decides what is traded: the forest's settings, the rules for signals, and those for positions."""
+def strategy(
+    model: ModelSettings, settings: Settings, plugins: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """All that decides what is traded: the forest's settings, the rules for signals, those for positions, and plug-ins.
+
+    Args:
+        model: the forest's settings.
+        settings: of the lake, for all rules.
+        plugins: the facts of the feature plug-ins of the version, by name.
+    """
+    of_plugins = {"plugins": dict(plugins or {}), "rules": _rules(settings)}
     return {
         "model": model.of_the_forest(),
         "signals": settings.signals.model_dump(mode="json"),
         "portfolio": settings.portfolio.model_dump(mode="json", exclude=set(_OF_THE_ACCOUNT)),
+        # a strategy without plug-ins is the one that it was before there were any
+        **{name: own for name, own in of_plugins.items() if own},
     }
 
 
-def strategy_trial(model: ModelSettings, settings: Settings, sharpe: float = math.nan, steps: int = 0) -> Trial:
+def _rules(settings: Settings) -> dict[str, dict[str, Any]]:
+    try:
+        return {rule.name: rule.facts for rule in installed.rules(settings.skipped_plugins)}
+    except PluginError:  # without its rules the lake gives no signal, so no strategy is tried
+        return {}
+
+
+def strategy_trial(
+    model: ModelSettings,
+    settings: Settings,
+    sharpe: float = math.nan,
+    steps: int = 0,
+    plugins: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Trial:
     """A lake's whole strategy as a trial: the same for the same settings, however often it is trained and traded."""
-    return Trial("strategy", strategy(model, settings), sharpe, steps)
+    return Trial("strategy", strategy(model, settings, plugins), sharpe, steps)
 
 
 def sharpe_of(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> tuple[float, int]:

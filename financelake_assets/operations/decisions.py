@@ -73,7 +73,8 @@ class MarketState:
     same in words. ``loading``: so many bars come at once that a history is being loaded. ``new_rows``: bars since the
     training of its newest version, promoted or not; ``trained_days``: how many days ago that was, ``None`` without a
     version. ``drift``: why the champion's last check wants a new model; ``None`` if it does not. ``outdated``: an
-    earlier release made the champion, and this release cannot score with it. ``failures``: failed trainings since the
+    earlier release made the champion, or its plug-ins are not installed as they were, so the lake cannot score with
+    it. ``failures``: failed trainings since the
     last success; the last one was ``seconds_since_failure`` ago.
     """
 
@@ -170,7 +171,7 @@ def training_due(state: MarketState, settings: ModelSettings) -> Decision:
     if state.trained_days is None:
         return Decision(True, f"no champion yet; {state.new_rows} bars")
     if state.outdated:
-        return Decision(True, "the champion is of an earlier release")
+        return Decision(True, "the lake cannot score with the champion: an earlier release or other plug-ins made it")
     new = state.new_rows
     # the new rows must at least be those on which drift is measured, or the new model would hardly differ
     if state.drift and new >= settings.retrain_rows // 10:

@@ -8,13 +8,17 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from dash import html
 
+from dash_app import wording
 from dash_app.charts.theme import LIGHT
 from dash_app.data import champion
 from dash_app.data.lake_reader import LakeReader, Snapshot
+from dash_app.views import market as market_view
 from dash_app.views import model as view
 from dash_app.views import model_card
 from dash_app.views.parts import Children
 from financelake_assets.config import Settings
+from financelake_assets.model import standstill
+from financelake_assets.model.markets import Market
 from financelake_assets_tests.dash_app import written
 
 LATER = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -78,3 +82,32 @@ def test_a_market_that_is_switched_off_says_so(offline_lake: Settings):
     snapshot = read(lake)
     assert champion.champions(snapshot) == {}
     assert "settings switch it off" in text(model_card.card(snapshot, "5m", "AAPL"))
+
+
+def test_a_market_that_a_plug_in_halts_says_so_and_goes_on(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_bars(offline_lake, at_five_minutes(written.bars(("AAPL",), 10)))
+    written.write_model(offline_lake)
+    reader = LakeReader(offline_lake)
+    reader.refresh()
+    before = reader.snapshot.stamp
+    standstill.note(offline_lake, Market("1d"), "scoring", "the plug-in mean 1 fails: ValueError: no")
+    standstill.note(offline_lake, Market("5m"), "training", "the plug-in mean 1 is refused")
+    assert reader.refresh(), "the page shows it although no table has changed"
+    snapshot = reader.snapshot
+    assert snapshot.stamp != before
+    said = text(model_card.card(snapshot, "1d"))
+    assert "stands still, no new signals: the plug-in mean 1 fails: ValueError: no" in said
+    assert written.VERSION in said
+    assert "Stands still, no training: the plug-in mean 1 is refused." in text(model_card.card(snapshot, "5m"))
+    assert text(view.page(snapshot, LIGHT)).count("stands still") == 3
+    standstill.note(offline_lake, Market("1d"), "scoring", None)
+    assert reader.refresh()
+    assert "stands still" not in text(model_card.card(reader.snapshot, "1d"))
+    assert not reader.refresh()
+
+
+def test_a_signal_that_a_rule_gave_names_the_rule():
+    assert wording.hold_reason("rule:no_fridays") == "your rule no_fridays"
+    assert market_view._why({"signal": "HOLD", "reason": "rule:no_fridays"}) == "Withheld: your rule no_fridays."
+    assert market_view._why({"signal": "BUY", "reason": "rule:contrary"}) == "Given: your rule contrary."

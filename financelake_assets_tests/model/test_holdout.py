@@ -10,7 +10,7 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.model.features import features_of
 from financelake_assets.model.holdout import PACKAGED, cut_offs, in_holdout
 from financelake_assets.model.labels import LABEL, labels_of
-from financelake_assets_tests.packaged import packaged_bars
+from financelake_assets.silver.packaged import packaged_bars
 
 _DAY = np.timedelta64(1, "D")
 

@@ -19,21 +19,24 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import registry
+from financelake_assets.model import plugin_frames, registry
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
-from financelake_assets.model.features import features_of
+from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.markets import Market
-from financelake_assets.model.pipeline import predictions
+from financelake_assets.model.pipeline import INPUTS, predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import Trained, train
 from financelake_assets.model.training_rows import KEY
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.model import market
+from financelake_assets_tests.plugins.conftest import site as site
+from financelake_assets_tests.plugins.site import Site
 
 pytestmark = pytest.mark.integration
 
@@ -345,3 +348,57 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(spark_lake: Settin
     assert other.verdict is not None
     monitoring.write(spark_lake, registered, other)
     assert (monitoring.last_verdict(spark_lake, registered) or "").startswith("drift: ")
+
+
+def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
+    spark: SparkSession, spark_lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documented feature end to end; beside it one that knows tomorrow, which no training takes."""
+    site.documented()
+    site.feature(
+        "tomorrow",
+        '@feature(version="1", lookback=0)\ndef tomorrow(bars):\n'
+        '    return bars.select(tomorrow=pl.col("log_return").shift(-1))\n',
+    )
+    version = write_silver(spark_lake, history(500))
+    bars = registry.read_silver(spark, spark_lake, version, DAILY)
+    said: list[str] = []
+    with pytest.raises(PluginError, match=r"tomorrow 1 is refused \(truncation\): the column tomorrow of A 1d"):
+        train(spark, bars, SMALL, version, said.append, plugins=installed.features(()))
+    assert said == [], "nothing is trained"
+
+    # what shows only in Spark's workers, in bars that were not examined, is told as what it is
+    with monkeypatch.context() as blind:
+        blind.setattr(plugin_frames, "refuse_unsafe", lambda *_: None)
+        with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
+            train(spark, bars, SMALL, version, said.append, plugins=installed.features(("vwap_distance",)))
+
+    trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
+    made = registry.save(spark_lake, trained)
+    assert said[0] == "no leak found in the plug-in vwap_distance 1"
+    assert registry.champion(spark_lake, DAILY) == made
+    assert made.plugins == {"vwap_distance": trained.plugins[0].facts}
+    assert {"vwap_distance"} == set(made.features) - set(FEATURES)
+    assert {"vwap_distance"} == set(made.importance) - set(INPUTS) == set(made.permutation) - set(INPUTS)
+    assert "vwap_distance" in made.reference.features
+    assert "vwap_distance 1" in registry.card(spark_lake, made)
+
+    # scoring makes the training rows again, and its forest gives what Spark's gives
+    silver = BARS.scan(spark_lake).collect()
+    wanted = silver.filter(pl.col("event_time") > silver["event_time"].max() - timedelta(days=30))
+    found = registry.load_forest(spark_lake, made)
+    assert found.inputs == (*INPUTS, "vwap_distance")
+    rows = score_bars(spark_lake, silver, wanted, found, made, {}, datetime.now(UTC)).drop_nulls("predicted_return")
+    own = calibrated(
+        predictions(registry.load(spark, spark_lake, made), trained.labelled, *KEY, "expected_move"), made.calibration
+    )
+    both = rows.join(own.with_columns(pl.col("event_time").dt.replace_time_zone("UTC")), on=list(KEY))
+    assert both.height > 50
+    assert both["predicted_return"].to_list() == pytest.approx(both["predicted_return_right"].to_list(), rel=1e-9)
+    assert registry.reproduce(spark, spark_lake, made).differing == 0
+    assert monitoring.examine(spark, spark_lake, made).drift.rows == 0
+
+    site.uninstall("my_features")
+    for load in (lambda: registry.load_forest(spark_lake, made), lambda: registry.load(spark, spark_lake, made)):
+        with pytest.raises(PluginError, match="trained with the plug-in vwap_distance 1: there is no plug-in"):
+            load()

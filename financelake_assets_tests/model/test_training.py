@@ -17,6 +17,7 @@ from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
 from financelake_assets.model.outputs import WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS
+from financelake_assets.model.plugged_features import Plugins
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
 from financelake_assets.model.verdict import Verdict
 from financelake_assets_tests.model import market
@@ -137,11 +138,11 @@ def test_no_skill_is_left_when_the_order_of_moves_is_shuffled(fit: Fit) -> None:
 
 
 def test_the_canary_sees_a_leak_that_is_put_in(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaky(bars: pl.DataFrame) -> pl.DataFrame:
+    def leaky(bars: pl.DataFrame, _: Plugins) -> pl.DataFrame:
         tomorrow = pl.col("log_return").shift(-1).over(SERIES)
         return features_of(bars).with_columns(gap=tomorrow.fill_null(0.0))
 
-    monkeypatch.setattr(training_rows, "features_of", leaky)
+    monkeypatch.setattr(training_rows, "features_with", leaky)
     row = overall(fit(market.bars("A", market.moves(900, 1)), market.bars("B", market.moves(900, 2), "crypto")))
     assert row["verdict"] == Verdict.EDGE.value
     assert row["skill"] > 0.2

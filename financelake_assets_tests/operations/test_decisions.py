@@ -147,7 +147,10 @@ def test_drift_makes_a_training_due_earlier_but_not_at_once():
 def test_a_champion_of_an_earlier_release_is_replaced_without_waiting_for_new_rows():
     assert not training_due(TRAINED, SETTINGS).due
     decision = training_due(replace(TRAINED, outdated=True), SETTINGS)
-    assert (decision.due, decision.why) == (True, "the champion is of an earlier release")
+    assert (decision.due, decision.why) == (
+        True,
+        "the lake cannot score with the champion: an earlier release or other plug-ins made it",
+    )
 
 
 def test_the_market_without_a_model_is_trained_first_then_the_one_that_waited_longest():

@@ -14,11 +14,12 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
-from financelake_assets.model import markets, registry
+from financelake_assets.model import markets, registry, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.model.training_rows import read_bars
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
@@ -90,14 +91,23 @@ def random_forest(
     session = spark.spark_session
     bars = read_bars(session, settings, silver.version, market)
     try:
-        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs)
+        plugins = installed.features(settings.skipped_plugins)
+        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs, plugins)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
+    except PluginError as error:
+        standstill.note(settings, market, "training", str(error))
+        raise dg.Failure(f"no training of {market.name}: {error}. {error.remedy}", allow_retries=False) from error
+    standstill.note(settings, market, "training", None)
     first = registry.champion(settings, market) is None
     record = registry.save(settings, trained)
     if first:
-        scored = history.score_newest(settings, record)
-        context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+        try:
+            scored = history.score_newest(settings, record)
+            context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+        except PluginError as error:  # the version is registered; its market stands still until the rule is mended
+            standstill.note(settings, market, "scoring", str(error))
+            context.log.warning(f"no signals of {market.name}: {error}")
     from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib
 
     yield dg.MaterializeResult(

@@ -13,6 +13,7 @@ from financelake_assets.defs.resources import RETRIES, LakeResource
 from financelake_assets.gold import monitoring
 from financelake_assets.model import drift, registry
 from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import PluginError
 
 _SPECS = [
     dg.AssetCheckSpec(
@@ -68,7 +69,12 @@ class _Found:
 
 
 def _of_champion(settings: Settings, record: ModelRecord) -> Iterator[_Found]:
-    health = monitoring.examine(settings, record)
+    try:
+        health = monitoring.examine(settings, record)
+    except PluginError as error:  # one market's plug-in hides no other market
+        figures = {"model_version": record.model_version, "note": str(error)}
+        yield from (_Found(spec.name, False, figures) for spec in _SPECS)
+        return
     monitoring.write(settings, record, health)
     found, live = health.drift, health.live
     enough, version = found.judged, {"model_version": record.model_version}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -29,9 +29,11 @@ from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import decisions
 from financelake_assets.operations.decisions import TRAIN_JOB
+from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.keeping import keep_running
 
+_TRAINED_JUST_NOW = timedelta(hours=1)
 _FOLLOWED: dict[str, readiness.Followed] = {}
 """By the place of the tables: what was counted is kept from tick to tick."""
 
@@ -133,5 +135,15 @@ def _state(
         failures=past.failures,
         seconds_since_failure=past.seconds_since_failure,
         drift=monitoring.last_verdict(settings, champion) if judged and champion is not None else None,
-        outdated=champion is not None and champion.outdated,
+        outdated=champion is not None and (champion.outdated or _lacks_plugins(settings, champion, newest, now)),
     )
+
+
+def _lacks_plugins(settings: Settings, champion: ModelRecord, newest: ModelRecord | None, now: datetime) -> bool:
+    """Whether the champion cannot be scored for lack of its plug-ins, and no training has just made it.
+
+    A training sees a plug-in that was updated; this process has the code that it loaded, until the lake is restarted.
+    """
+    if newest is not None and now - newest.trained_at < _TRAINED_JUST_NOW:
+        return False
+    return installed.problem(champion.plugins, settings.skipped_plugins) is not None

@@ -95,12 +95,16 @@ def signals(
         calendars: see ``backtest``.
     """
     featured = features_of(bars).with_columns(surprise=surprise())
-    seen = featured.select(*BAR_KEY, "asset_class", "surprise")
+    seen = featured.select(*BAR_KEY, "asset_class", "close", "surprise")
     given = signals_of(seen, walk.select(*BAR_KEY, *_FORECAST), settings, calendars, model_expired=False)
     spans = walk.group_by("symbol", "interval").agg(
         _first=pl.col("event_time").min(), _last=pl.col("event_time").max(), _horizon=pl.col("horizon").first()
     )
-    inside = given.join(spans, on=["symbol", "interval"]).filter(pl.col("event_time").is_between("_first", "_last"))
+    inside = (
+        given.drop("close")
+        .join(spans, on=["symbol", "interval"])
+        .filter(pl.col("event_time").is_between("_first", "_last"))
+    )
     return inside.with_columns(horizon=pl.coalesce("horizon", "_horizon")).drop("_first", "_last", "_horizon")
 
 

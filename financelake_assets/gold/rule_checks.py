@@ -1,0 +1,86 @@
+"""Examination of rules for leaks, on real bars with made-up forecasts.
+
+Input: rules. Output: nothing, or the first signal that depends on what was not known, as an error that names its bar.
+A process examines its rules once, before the first signal that they give.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import polars as pl
+
+from financelake_assets.config import Settings
+from financelake_assets.gold import rules
+from financelake_assets.gold.signals import decide
+from financelake_assets.intervals import SERIES
+from financelake_assets.model.features import features_of
+from financelake_assets.plugins import installed, leaks
+from financelake_assets.plugins.declaration import Plugin, PluginError
+from financelake_assets.providers.replay import ReplayProvider
+
+_BARS_OF_A_SERIES = 600
+_SERIES = 3
+_EXAMINED: dict[tuple[Plugin, ...], str | None] = {}
+
+
+def in_use(settings: Settings) -> tuple[Plugin, ...]:
+    """The rules that change this lake's signals, each examined.
+
+    Raises:
+        PluginError: one cannot be loaded, fails, or knows what was not known; then there must be no signal.
+    """
+    found = installed.rules(settings.skipped_plugins)
+    if found and found not in _EXAMINED:
+        _EXAMINED[found] = _problem(found)
+    problem = _EXAMINED.get(found)
+    if problem is not None:
+        raise PluginError(problem)
+    return found
+
+
+def examine(rule: Plugin, scored: pl.DataFrame) -> None:
+    """Examine a rule on scored bars.
+
+    Args:
+        rule: a rule.
+        scored: the result of ``scored_examples``.
+
+    Raises:
+        PluginError: it fails, or has a leak.
+    """
+    for series in scored.partition_by(SERIES, maintain_order=True):
+        leak = leaks.find(lambda part: rules.said(rule, part), series, rule.lookback)
+        if leak is not None:
+            raise PluginError(f"{rule.title} is refused ({leak.check}): {leak}")
+
+
+@cache
+def scored_examples() -> pl.DataFrame:
+    """Packaged bars with forecasts that follow the last move, and the signals of the product's own rules."""
+    chunks = (chunk.rows for part in ReplayProvider().history() for chunk in part.chunks)
+    bars = pl.concat(chunks).drop_nulls("close").unique([*SERIES, "event_time"], keep="last")
+    longest = bars.group_by(SERIES).len().sort("len", *SERIES, descending=[True, False, False]).head(_SERIES)
+    own = bars.join(longest.select(SERIES), on=SERIES, how="semi").sort(*SERIES, "event_time")
+    newest = own.group_by(SERIES, maintain_order=True).tail(_BARS_OF_A_SERIES)
+    featured = features_of(newest.with_columns(imputed=pl.lit(None, pl.String)))
+    known = pl.when("scorable")
+    forecast = featured.with_columns(
+        predicted_return=known.then(0.5 * pl.col("log_return")),
+        volatility=known.then("bar_volatility"),
+        probability_up=known.then(0.5 + (pl.col("log_return") / pl.col("bar_volatility")).clip(-4, 4) / 10),
+        surprise=(pl.col("log_return") / pl.col("bar_volatility").shift(1).over(SERIES)).abs(),
+        market_open=pl.col("event_time").dt.weekday() < 6,  # Saturday
+    )
+    default = Settings.model_fields["signals"].default
+    return decide(forecast, default, model_expired=False, slippage_bps=0.0).select(rules.HANDED)
+
+
+def _problem(found: tuple[Plugin, ...]) -> str | None:
+    try:
+        scored = scored_examples()
+        for rule in found:
+            examine(rule, scored)
+    except PluginError as error:
+        return str(error)
+    return None

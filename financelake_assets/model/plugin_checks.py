@@ -1,0 +1,87 @@
+"""Examination of features for leaks, of plug-ins and of the product's own, on real bars.
+
+Input: plug-ins, and bars. Output: nothing, or the first value that depends on what was not known, as an error that
+names its column and bar. A training examines its plug-ins on its own market's bars before it learns from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from financelake_assets.intervals import SERIES
+from financelake_assets.model.features import FEATURES, LOOKBACK, features_of
+from financelake_assets.model.plugged_features import Plugins, columns_of, handed, longest_lookback, refuse_gaps
+from financelake_assets.plugins import leaks
+from financelake_assets.plugins.calling import called
+from financelake_assets.plugins.declaration import Plugin, PluginError
+from financelake_assets.plugins.leaks import Leak
+
+BARS_OF_A_SERIES = 1_500
+"""So many of the newest bars of a series, and those of the look-back, are examined."""
+
+MOST_SERIES = 12
+_LEAST_BARS = 20  # fewer beyond the look-back show little
+_CUTS_OF_OURS = 6  # our own features take longer than a plug-in
+
+
+def refuse_unsafe(plugins: Plugins, bars: pl.DataFrame) -> None:
+    """Make sure that plug-ins know nothing that was not known, and have a value wherever a bar is scored.
+
+    Args:
+        plugins: features.
+        bars: of one or more series, of which the newest are examined.
+
+    Raises:
+        PluginError: the first that fails; the message has column and bar.
+    """
+    columns_of(plugins)
+    for series in _series(bars, longest_lookback(plugins)):
+        featured = features_of(series)
+        for plugin in plugins:
+            examine(plugin, featured)
+
+
+def examine(plugin: Plugin, featured: pl.DataFrame) -> None:
+    """Examine a plug-in on a series.
+
+    Args:
+        plugin: a feature.
+        featured: the result of ``features_of`` for one series.
+
+    Raises:
+        PluginError: it fails, or has a leak, or lacks a value.
+    """
+    bars = handed(featured)
+    leak = leaks.find(lambda part: called(plugin, part), bars, plugin.lookback)
+    if leak is not None:
+        raise PluginError(f"{plugin.title} is refused ({leak.check}): {leak}")
+    behind = pl.int_range(pl.len()) >= LOOKBACK + plugin.lookback
+    made = featured.with_columns(called(plugin, bars).get_columns())
+    refuse_gaps(plugin, made.with_columns(scorable=pl.col("scorable") & behind))
+
+
+def leak_of_ours(bars: pl.DataFrame) -> Leak | None:
+    """The first leak of the product's own features, which must be the same to the last bit.
+
+    Args:
+        bars: as for ``refuse_unsafe``.
+    """
+    names = ("price", "log_return", "bar_volatility", *FEATURES)
+
+    def made(part: pl.DataFrame) -> pl.DataFrame:
+        # features of a bar that is not scorable are not used
+        known = pl.when("scorable")
+        return features_of(part).select("scorable", *(known.then(pl.col(name)).alias(name) for name in names))
+
+    found = (leaks.find(made, one, LOOKBACK, tolerance=0.0, cuts=_CUTS_OF_OURS) for one in _series(bars, 0))
+    return next((leak for leak in found if leak is not None), None)
+
+
+def _series(bars: pl.DataFrame, lookback: int) -> Iterator[pl.DataFrame]:
+    """The newest bars of the longest series, by time."""
+    whole = sorted(bars.partition_by(SERIES), key=lambda one: (-one.height, one["symbol"][0]))
+    for series in whole[:MOST_SERIES]:
+        if series.height >= LOOKBACK + lookback + _LEAST_BARS:
+            yield series.sort("event_time").tail(BARS_OF_A_SERIES + LOOKBACK + lookback)

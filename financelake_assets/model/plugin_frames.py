@@ -1,0 +1,57 @@
+"""Plug-ins and Spark frames: which bars a training examines them on, and what they raise in Spark's workers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+from pyspark.errors import PySparkException
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from financelake_assets.intervals import SERIES
+from financelake_assets.model import plugin_checks
+from financelake_assets.model.features import LOOKBACK
+from financelake_assets.model.plugged_features import Plugins, longest_lookback
+from financelake_assets.model.training_rows import Bars
+from financelake_assets.plugins import PluginError
+
+
+def refuse_unsafe(plugins: Plugins, bars: Bars) -> None:
+    """Examine plug-ins on the newest bars of a training's longest series; see ``plugin_checks.refuse_unsafe``.
+
+    Raises:
+        PluginError: the first that fails; the message has column and bar.
+    """
+    needed = plugin_checks.BARS_OF_A_SERIES + LOOKBACK + longest_lookback(plugins)
+    plugin_checks.refuse_unsafe(plugins, _newest(bars, needed))
+
+
+def _newest(bars: Bars, needed: int) -> pl.DataFrame:
+    """The newest bars of the longest series."""
+    if isinstance(bars, pl.DataFrame):
+        counted = bars.group_by(SERIES).len().sort("len", *SERIES, descending=[True, False, False])
+        own = bars.join(counted.head(plugin_checks.MOST_SERIES), on=SERIES, how="semi").sort(*SERIES, "event_time")
+        return own.group_by(SERIES, maintain_order=True).tail(needed).select(bars.columns)
+    longest = bars.groupBy(*SERIES).count().orderBy(F.desc("count"), *SERIES).limit(plugin_checks.MOST_SERIES)
+    newest = Window.partitionBy(*SERIES).orderBy(F.desc("event_time"))
+    rows = bars.join(longest, list(SERIES), "left_semi").withColumn("_back", F.row_number().over(newest))
+    return pl.DataFrame(pl.from_arrow(rows.where(F.col("_back") <= needed).drop("_back").toArrow()))
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Raise what a plug-in did wrong in a worker as what it was: Spark tells only the text of such an error.
+
+    Raises:
+        PluginError: a plug-in failed.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        found = re.search(rf"{PluginError.__name__}: (.+)", str(error))
+        if found is None:
+            raise
+        raise PluginError(found[1]) from error

@@ -1,0 +1,116 @@
+"""What a plug-in is: a pure function of one series of bars, with what it declares of itself.
+
+Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature`` and ``rule``.
+See docs/plugins.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+from financelake_assets.errors import FinanceLakeError
+
+Function = Callable[[pl.DataFrame], pl.DataFrame]
+Kind = Literal["feature", "rule"]
+
+MOST_LOOKBACK = {"feature": 2_000, "rule": 50}
+"""The longest look-backs in bars. The gold query keeps so many bars of each series in memory, and scores the bars that
+a rule looks back at again."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+
+
+class PluginError(FinanceLakeError, ValueError):
+    """A plug-in cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A feature or a rule.
+
+    ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``.
+    ``lookback`` is how many bars before a bar its values may depend on. ``name`` is the entry point's, and ``digest``
+    a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
+    """
+
+    kind: Kind
+    version: str
+    lookback: int
+    columns: tuple[str, ...]
+    function: Function
+    name: str = ""
+    digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """For messages: ``the plug-in vwap_distance 1``."""
+        return f"the plug-in {self.name or self.columns[0]} {self.version}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a trained version records, to be scored with the same plug-in."""
+        return {
+            "version": self.version,
+            "lookback": self.lookback,
+            "columns": list(self.columns),
+            "digest": self.digest,
+        }
+
+
+def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None) -> Callable[[Function], Plugin]:
+    """Declare a function of bars as a feature.
+
+    Args:
+        version: give another one whenever the values change.
+        lookback: how many bars before a bar its values depend on; 0 for a function of the bar itself.
+        columns: the names of its columns; by default one, which is called like the function.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        names = (function.__name__,) if columns is None else tuple(columns)
+        return _checked(Plugin("feature", version, lookback, names, function), function.__name__)
+
+    return declared
+
+
+def rule(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
+    """Declare a function of scored bars as a rule; it gives one column, ``signal``.
+
+    Args:
+        version: give another one whenever its decisions change.
+        lookback: how many scored bars before a bar its decision depends on.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        return _checked(Plugin("rule", version, lookback, ("signal",), function), function.__name__)
+
+    return declared
+
+
+def _checked(plugin: Plugin, name: str) -> Plugin:
+    most = MOST_LOOKBACK[plugin.kind]
+    wrong = [column for column in plugin.columns if not _NAME.fullmatch(str(column))]
+    problem = None
+    if not isinstance(plugin.version, str) or not plugin.version.strip():
+        problem = "its version must be a text that is not empty"
+    elif type(plugin.lookback) is not int or not 0 <= plugin.lookback <= most:
+        problem = f"its look-back must be a whole number of bars from 0 to {most:,}, not {plugin.lookback!r}"
+    elif wrong or not plugin.columns or len(set(plugin.columns)) < len(plugin.columns):
+        problem = (
+            "its columns need names of their own of small letters, digits and _, not "
+            f"{', '.join(map(repr, wrong or plugin.columns)) or 'none'}"
+        )
+    if problem:
+        raise PluginError(f"the {plugin.kind} {name} is declared wrongly: {problem}")
+    return plugin

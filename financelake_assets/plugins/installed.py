@@ -1,0 +1,150 @@
+"""Plug-ins by name, from the entry points of installed packages.
+
+Input: the entry points of the groups ``financelake.features`` and ``financelake.signals``. Output: plug-ins, in the
+order of their names. A process keeps what it has loaded, as Python keeps modules: after an update, the lake must be
+restarted.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from financelake_assets.plugins.declaration import Kind, Plugin, PluginError
+
+GROUPS: Mapping[Kind, str] = {"feature": "financelake.features", "rule": "financelake.signals"}
+"""The entry points of each kind."""
+
+SKIPPED = "FINANCELAKE_SKIPPED_PLUGINS"
+"""The setting that switches plug-ins off."""
+
+_LOADED: dict[tuple[Kind, str], Plugin] = {}
+_RULES: dict[frozenset[str], tuple[Plugin, ...]] = {}
+
+
+def names(kind: Kind) -> list[str]:
+    """The names of all installed plug-ins of a kind."""
+    return sorted({point.name for point in entry_points(group=GROUPS[kind])})
+
+
+def features(skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """The features that a training uses: all that are installed and not skipped.
+
+    Raises:
+        PluginError: one cannot be loaded, or two have a column of the same name.
+    """
+    found = tuple(load("feature", name) for name in names("feature") if name not in skipped)
+    owner: dict[str, str] = {}
+    for plugin in found:
+        for column in plugin.columns:
+            if column in owner:
+                raise PluginError(f"the plug-ins {owner[column]} and {plugin.name} both have a column {column}")
+            owner[column] = plugin.name
+    return found
+
+
+def rules(skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """The rules that change signals; a process asks once, because every batch needs the answer.
+
+    Raises:
+        PluginError: one cannot be loaded.
+    """
+    key = frozenset(skipped)
+    if key not in _RULES:
+        _RULES[key] = tuple(load("rule", name) for name in names("rule") if name not in skipped)
+    return _RULES[key]
+
+
+def load(kind: Kind, name: str) -> Plugin:
+    """An installed plug-in.
+
+    Raises:
+        PluginError: there is none of that name, or it cannot be loaded.
+    """
+    if (kind, name) not in _LOADED:
+        points = entry_points(group=GROUPS[kind], name=name)
+        if len({point.value for point in points}) > 1:
+            places = ", ".join(sorted(point.value for point in points))
+            raise PluginError(f"the plug-in {name} is there more than once: {places}", remedy="Uninstall one of them.")
+        for point in points:
+            _LOADED[kind, name] = _loaded(kind, point)
+            break
+        else:
+            there = ", ".join(names(kind)) or "none"
+            raise PluginError(f"there is no plug-in {name} among the {kind}s that are installed ({there})")
+    return _LOADED[kind, name]
+
+
+def recorded(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """The features that a version was trained with, exactly as they were then.
+
+    Args:
+        plugins: the ``facts`` of each by its name, as the version records them.
+        skipped: names that the settings switch off.
+
+    Raises:
+        PluginError: one is not installed, is switched off, or is another than the recorded one.
+    """
+    return tuple(_as_recorded(name, facts, skipped) for name, facts in plugins.items())
+
+
+def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> str | None:
+    """Why a version cannot be scored with its plug-ins here; ``None`` when it can be."""
+    try:
+        recorded(plugins, skipped)
+    except PluginError as error:
+        return str(error)
+    return None
+
+
+def _as_recorded(name: str, facts: Mapping[str, Any], skipped: Collection[str]) -> Plugin:
+    was = f"the model was trained with the plug-in {name} {facts['version']}"
+    remedy = "Install that version and restart the lake, or train a new model (`financelake train`)."
+    if name in skipped:
+        raise PluginError(f"{was}, which {SKIPPED} switches off", remedy=remedy)
+    try:
+        plugin = load("feature", name)
+    except PluginError as error:
+        raise PluginError(f"{was}: {error}", remedy=remedy) from error
+    if plugin.version != facts["version"]:
+        raise PluginError(f"{was}; version {plugin.version} is installed", remedy=remedy)
+    if plugin.facts != {**facts, "columns": list(facts["columns"])}:
+        raise PluginError(
+            f"{was}; the installed one has that version, but other code",
+            remedy="Give the changed plug-in another version, and train a new model (`financelake train`).",
+        )
+    return plugin
+
+
+def _loaded(kind: Kind, point: EntryPoint) -> Plugin:
+    try:
+        found = point.load()
+    except Exception as error:  # the plug-in's module may raise anything
+        raise PluginError(f"the plug-in {point.name} cannot be loaded: {told(error)}") from error
+    if not isinstance(found, Plugin) or found.kind != kind:
+        raise PluginError(
+            f"the plug-in {point.name} ({point.value}) is no {kind}",
+            remedy=f"Decorate its function with financelake_assets.plugins.{kind}.",
+        )
+    return replace(found, name=point.name, digest=_digest(found))
+
+
+def told(error: BaseException) -> str:
+    """An error of a plug-in in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _digest(plugin: Plugin) -> str:
+    """A hash of the module's code without comments and layout; empty where there is no source."""
+    try:
+        source = inspect.getsource(sys.modules[plugin.function.__module__])
+    except (KeyError, OSError, TypeError):
+        return ""
+    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
