@@ -17,7 +17,7 @@ from dash_app import address, layout, wording
 from dash_app.charts.curves import equity
 from dash_app.charts.figures import candles
 from dash_app.charts.theme import palette
-from dash_app.data import market, portfolio
+from dash_app.data import champion, market, portfolio
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
@@ -203,12 +203,13 @@ def _pieces_key(
 def _symbol_pieces(
     snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
 ) -> Pieces:
+    waits_for = champion.unscored(snapshot, found.interval) if found.unscored else ""
     return Pieces(
-        head=view.head(found),
+        head=view.head(found, waits_for),
         notice=None,
         figure=candles(found, palette(scheme), where.show),
         words=view.in_words(found),
-        facts=view.facts(found),
+        facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
         model=model_card.card(snapshot, found.interval, found.symbol),
         table=view.table(found) if as_table else None,

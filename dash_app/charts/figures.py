@@ -156,11 +156,11 @@ def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
 
 
 def _forecast(series: Series, colours: Palette) -> list[Trace]:
-    """The next close: a dashed line from the last close to a point with its interval."""
-    last = series.last
+    """The newest prediction: a dashed line from its bar's close to a point with its interval."""
+    last = series.scored or series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
     known = close is not None
-    x = [series.columns["at"][-1], plotted_time(series.next_time, series.interval)]
+    x = [plotted_time(last["event_time"], series.interval), plotted_time(series.target_time, series.interval)]
     sure = known and low is not None and high is not None
     return [
         {

@@ -49,6 +49,18 @@ class Series:
         return self.bars.row(-1, named=True)
 
     @cached_property
+    def scored(self) -> Row | None:
+        """The newest bar with a signal; ``None`` if no shown bar has one."""
+        signals = self.columns["signal"]
+        found = next((at for at in reversed(range(len(signals))) if signals[at] is not None), None)
+        return None if found is None else self.bars.row(found, named=True)
+
+    @property
+    def unscored(self) -> int:
+        """How many of the shown bars are newer than the newest signal."""
+        return self.bars.height if self.scored is None else self.bars["event_time"].gt(self.scored["event_time"]).sum()
+
+    @cached_property
     def columns(self) -> dict[str, list[Any]]:
         """The bars as plain lists, which are faster to iterate than a few hundred rows of a frame."""
         return self.bars.select([name for name in DRAWN if name in self.bars.columns]).to_dict(as_series=False)
@@ -69,9 +81,10 @@ class Series:
         return skips_weekends(self.bars["event_time"], self.interval)
 
     @cached_property
-    def next_time(self) -> datetime:
-        """The start of the bar that the newest prediction predicts."""
-        return next_bar_time(self.last["event_time"], self.interval, self.horizon, trading_calendar(self.calendar))
+    def target_time(self) -> datetime:
+        """The start of the bar that the newest prediction predicts; before the first one, that it will predict."""
+        made = (self.scored or self.last)["event_time"]
+        return next_bar_time(made, self.interval, self.horizon, trading_calendar(self.calendar))
 
 
 def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
@@ -184,7 +197,8 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "provider": last["provider"],
         "arrived": None if arrived is None else int(arrived.timestamp() * 1000),
         "overdue": overdue,
-        "fresh": wording.freshness(overdue),
+        "history": overdue is None and last["provider"] not in wording.PLAYED_PROVIDERS,
+        "fresh": wording.freshness(overdue, last["provider"] or ""),
     }
 
 

@@ -11,6 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from financelake_assets.bronze.universe import Universe
+from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.browser import open_page
 from financelake_assets_tests.dash_app import written
 from financelake_assets_tests.dash_app.conftest import Dashboard
@@ -141,7 +143,7 @@ def test_a_visitor_chooses_time_zone_and_numbers_and_the_browser_keeps_them(
         # only the page that was asked for again says this: another view before it would race with its arrival
         expect(page.locator("#lake-page")).to_contain_text(rows.replace(",", "."))
         page.goto(f"{dashboard.url}/signals")
-        expect(page.locator("#signals")).to_contain_text("Given (Asia/Kolkata)")
+        expect(page.locator("#signals")).to_contain_text("Given (Asia/Kolkata), bar")
         assert problems == []
 
 
@@ -297,7 +299,39 @@ def test_a_grid_has_all_its_columns_however_narrow_the_window(dashboard: Dashboa
         page.goto(dashboard.url)
         expect(page.locator("#watch [role=columnheader]")).to_have_count(6)
         page.goto(f"{dashboard.url}/signals")
-        expect(page.locator("#signals [role=columnheader]")).to_have_count(10)
+        expect(page.locator("#signals [role=columnheader]")).to_have_count(9)
+        assert problems == []
+
+
+_CUT_OFF = """(grid) => [...document.querySelectorAll(
+  `#${grid} .ag-cell, #${grid} .ag-cell *, #${grid} .ag-header-cell-text`)]
+  .filter((one) => one.clientWidth && (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 2))
+  .map((one) => `${one.textContent} ${one.scrollWidth}x${one.scrollHeight} in ${one.clientWidth}x${one.clientHeight}`)"""
+
+
+def test_no_cell_is_cut_off_on_a_small_laptop(dashboard: Dashboard, browser: Browser) -> None:
+    """With the longest values that a lake has: a series that is late by far, a long reason, a version's full name."""
+    rows = written.bars(("AAPL", "HENRYHUB"), skip_last=10)
+    came = pl.col("event_time") + timedelta(days=1)
+    live = rows.with_columns(provider=pl.lit("yfinance"), ingested_at=came, processed_at=came)
+    written.write(dashboard.lake, written.BARS, live)
+    Universe(dashboard.lake, "yfinance").add([Instrument("AAPL", "stock"), Instrument("HENRYHUB", "commodity")])
+    scored = written.gold_of(rows).with_columns(
+        model_version=pl.lit("rf-20261127t213045-8c1f"),
+        reason=pl.when(signal="HOLD").then(pl.lit("recent_reversal")),
+    )
+    written.write(dashboard.lake, written.PREDICTIONS, scored)
+    written.write(dashboard.lake, written.SIGNALS, scored)
+    with open_page(browser, width=1280, height=800) as (page, problems):
+        page.goto(dashboard.url)
+        expect(page.locator("#watch .late").first).to_contain_text("999+ late")
+        assert page.evaluate(_CUT_OFF, "watch") == []
+        page.goto(f"{dashboard.url}/signals")
+        expect(page.locator("#signals")).to_contain_text("a bar shortly before had the opposite signal")
+        assert page.evaluate(_CUT_OFF, "signals") == []
+        assert (
+            page.evaluate("document.querySelector('#signals .ag-body-horizontal-scroll-viewport').scrollWidth") <= 1280
+        )
         assert problems == []
 
 

@@ -97,7 +97,7 @@ def test_the_forecast_is_drawn_at_the_next_bar_with_its_interval(offline_lake: S
     trace = _trace(candles(series, LIGHT), "Predicted next close")
     last = series.last
     assert trace["y"] == [last["close"], last["predicted_close"]]
-    assert trace["x"][1] == series.next_time.strftime("%Y-%m-%dT%H:%M:%S")
+    assert trace["x"][1] == series.target_time.strftime("%Y-%m-%dT%H:%M:%S")
     assert trace["y"][1] + trace["error_y"]["array"][1] == pytest.approx(last["upper"])
     assert trace["y"][1] - trace["error_y"]["arrayminus"][1] == pytest.approx(last["lower"])
 
