@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
-from dash_app.data.indicators import INDICATORS, Indicator
+from dash_app.data.indicators import Choice, of_address
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
@@ -21,6 +21,7 @@ VIEWS: tuple[View, ...] = get_args(View)
 BAR_COUNTS = (60, 120, 250, 500, 1000)
 DEFAULT_BARS = 120
 _SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
+_LONGEST = 1_000
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 
@@ -34,7 +35,7 @@ class Address:
     bars: int = DEFAULT_BARS
     signal: Signal | None = None
     asset_class: AssetClass | None = None
-    show: tuple[Indicator, ...] = ()
+    show: tuple[Choice, ...] = ()
 
     @property
     def path(self) -> str:
@@ -50,7 +51,7 @@ class Address:
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
             "class": self.asset_class,
-            "show": "-".join(self.show) or None,
+            "show": "-".join(one.token for one in self.show) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -61,7 +62,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
     name = (path or "/").strip("/") or "market"
     if name not in VIEWS:
         return None
-    query = parse_qs((search or "").lstrip("?")[:500])
+    query = parse_qs((search or "").lstrip("?")[:_LONGEST])
     bars, signal = query.get("bars", [""])[0], query.get("signal", [""])[0]
     return Address(
         view=name,
@@ -70,7 +71,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
-        show=tuple(one for one in INDICATORS if one in query.get("show", [""])[0].split("-")),
+        show=of_address(query.get("show", [""])[0]),
     )
 
 

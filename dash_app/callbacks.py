@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 from cachetools import LRUCache, cached
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
 from dash_app import address, layout, wording
+from dash_app.charts import panes
 from dash_app.charts.curves import equity
 from dash_app.charts.figures import candles
 from dash_app.charts.theme import palette
-from dash_app.data import champion, market, portfolio
+from dash_app.data import champion, indicators, market, portfolio
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.pieces import Digests, Pieces, SentFigures, digest, only_new
+from dash_app.preferences import chosen
 from dash_app.views import lake as lake_view
 from dash_app.views import market as view
 from dash_app.views import model as model_view
@@ -154,6 +157,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         Output("symbol-head", "children"),
         Output("symbol-notice", "children"),
         Output("candles", "figure"),
+        Output("candles", "style"),
         Output("candles-words", "children"),
         Output("symbol-facts", "children"),
         Output("symbol-record", "children"),
@@ -183,31 +187,28 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            pieces = pieces_of(snapshot, found, where, scheme, bool(as_table))
+            pieces = pieces_of(snapshot, found, scheme, bool(as_table))
             figure = pieces["figure"]
             _controls(snapshot, found, where, seen)
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
             digests["controls"] = _control_mark(snapshot, found, where)
-        order = ("head", "notice", "figure", "words", "facts", "record", "model", "table", "hidden")
+        order = ("head", "notice", "figure", "style", "words", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
 
 
-def _pieces_key(
-    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
-) -> Hashable:
-    return (snapshot.stamp, found.symbol, found.interval, repr((where.bars, where.show)), scheme, as_table)
+def _pieces_key(snapshot: Snapshot, found: market.Series, scheme: str | None, as_table: bool) -> Hashable:
+    return (snapshot.stamp, chosen(), found.symbol, found.interval, found.bars.height, found.show, scheme, as_table)
 
 
-def _symbol_pieces(
-    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
-) -> Pieces:
+def _symbol_pieces(snapshot: Snapshot, found: market.Series, scheme: str | None, as_table: bool) -> Pieces:
     waits_for = champion.unscored(snapshot, found.interval) if found.unscored else ""
     return Pieces(
         head=view.head(found, waits_for),
         notice=None,
-        figure=candles(found, palette(scheme), where.show),
+        figure=candles(found, palette(scheme)),
+        style={"height": panes.height(found.show)},
         words=view.in_words(found),
         facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
@@ -218,15 +219,23 @@ def _symbol_pieces(
 
 
 def _indicators(app: Dash) -> None:
-    _in_browser(
-        app,
-        "chooseIndicators",
+    @app.callback(
         Output("url", "search", allow_duplicate=True),
+        Output("show-select", "error"),
         Input("show-select", "value"),
         State("url", "search"),
         State("shown", "data"),
         prevent_initial_call=True,
     )
+    def choose(texts: list[str] | None, search: str | None, shown: Json | None) -> tuple[Any, Any]:
+        if not shown:  # the controls do not show the address yet
+            return no_update, no_update
+        try:
+            wanted = indicators.chosen(texts or ())
+        except indicators.IndicatorError as error:
+            return no_update, str(error)
+        where = address.parse("/", search) or address.Address()
+        return (no_update if where.show == wanted else replace(where, show=wanted).search or "?"), None
 
 
 def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> market.Series | None:
@@ -235,12 +244,12 @@ def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> mar
     interval = (
         where.interval if where.interval in snapshot.intervals(symbol) else market.main_interval(snapshot, symbol)
     )
-    return market.series(snapshot, symbol, interval or "", where.bars, bool(where.show))
+    return market.series(snapshot, symbol, interval or "", where.bars, where.show)
 
 
 def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Address) -> str:
     return digest(
-        [found.symbol, found.interval, where.bars, where.show, snapshot.symbols(), snapshot.intervals(found.symbol)]
+        [found.symbol, found.interval, where.bars, where.search, snapshot.symbols(), snapshot.intervals(found.symbol)]
     )
 
 
@@ -252,7 +261,7 @@ def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, 
     set_props("symbol-select", {"data": snapshot.symbols(), "value": found.symbol})
     set_props("interval-select", {"data": snapshot.intervals(found.symbol), "value": found.interval})
     set_props("bars-select", {"value": str(where.bars)})
-    set_props("show-select", {"value": list(where.show)})
+    set_props("show-select", {"value": [one.label for one in where.show]})
     set_props("watch", {"selectedRows": {"ids": [found.symbol]}})
 
 

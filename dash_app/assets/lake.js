@@ -147,16 +147,6 @@
         return `?${query}`;
       },
 
-      chooseIndicators: (names, search, shown) => {
-        if (!shown) return window.dash_clientside.no_update; // the controls do not show the address yet
-        const query = new URLSearchParams(search || "");
-        const show = ["sma", "bands", "rsi"].filter((name) => (names || []).includes(name)).join("-");
-        if (show === (query.get("show") || "")) return window.dash_clientside.no_update;
-        if (show) query.set("show", show);
-        else query.delete("show");
-        return `?${query}`;
-      },
-
       // an account of the portfolio is an asset class and an interval
       chooseAccount: (name, search, known) => {
         const keep = window.dash_clientside.no_update;

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from dash_app import wording
+from dash_app.charts import panes
 from dash_app.charts.theme import Palette
 from dash_app.data.champion import fold_name
-from dash_app.data.indicators import FAST, RSI_BARS, SLOW, Indicator
 from dash_app.data.market import Series, plotted_time
 from dash_app.preferences import chosen
 
@@ -24,14 +24,14 @@ _WORD_APART = 0.05
 """Minimum distance between two labels, as a share of the chart; a marker nearer to a label has no label of its own."""
 
 
-def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
-    """Prices, volume, signals, past and next predictions, and the chosen indicators."""
+def candles(series: Series, colours: Palette) -> Figure:
+    """Prices, volume, signals, past and next predictions, and the series' indicators."""
     bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
     traces += _forecast(series, colours)
-    traces += [_line(bars, colours, *line) for name, line in _LINES if name in show]
-    return {"data": traces, "layout": _layout(series, colours, "rsi" in show)}
+    traces += panes.traces(bars, series.show, colours)
+    return {"data": traces, "layout": _layout(series, colours)}
 
 
 def _prices(series: Series, colours: Palette) -> Trace:
@@ -54,29 +54,6 @@ def _prices(series: Series, colours: Palette) -> Trace:
         "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
         "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
         "whiskerwidth": 0,
-    }
-
-
-_LINES: tuple[tuple[Indicator, tuple[str, str, str, str]], ...] = (
-    ("sma", ("sma_fast", f"SMA {FAST}", "solid", "y")),
-    ("sma", ("sma_slow", f"SMA {SLOW}", "dash", "y")),
-    ("bands", ("band_low", "Lower band", "dot", "y")),
-    ("bands", ("band_high", "Upper band", "dot", "y")),
-    ("rsi", ("rsi", f"RSI {RSI_BARS}", "solid", "y3")),
-)
-"""What each indicator draws: column, name, dash, axis."""
-
-
-def _line(bars: Columns, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": bars["at"],
-        "y": bars[column],
-        "yaxis": axis,
-        "line": {"color": colours.ink if axis == "y3" else colours.muted, "width": 1.3, "dash": dash},
-        "hovertemplate": f"{name} %{{y:,.4~f}}<extra></extra>",
     }
 
 
@@ -186,12 +163,22 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     ]
 
 
-def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
-    axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+def _layout(series: Series, colours: Palette) -> dict[str, Any]:
+    style = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+    # the crosshair: one vertical line through all panes, and a horizontal one where the pointer is
+    cross = {
+        "showspikes": True,
+        "spikemode": "across",
+        "spikesnap": "cursor",
+        "spikedash": "dot",
+        "spikethickness": 1,
+        "spikecolor": colours.muted,
+    }
     has_volume = any(volume is not None for volume in series.columns["volume"])
-    floor = 0.2 if has_volume else 0.0
-    rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
-    breaks = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
+    where = panes.places(series.show, has_volume)
+    axis = {**style, **cross}
+    beneath = panes.axes(series.show, where, axis)
+    lowest = "y2" if has_volume else f"y{list(beneath)[-1].removeprefix('yaxis')}" if beneath else "y"
     return {
         # the same value as long as the view is the same: then zoom and hidden traces survive new data
         "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
@@ -200,34 +187,43 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
         "font": {"family": _FONT, "color": colours.muted, "size": 12},
         "margin": {"l": 8, "r": 58, "t": 8, "b": 38},
         "hovermode": "x unified",
+        "hoversubplots": "axis",
         "separators": "".join(chosen().separators),
         "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         "dragmode": "pan",
         "bargap": 0.25,
+        "annotations": panes.titles(series.show, where, colours),
         "xaxis": {
             **axis,
             "type": "date",
             "rangeslider": {"visible": False},
-            "rangebreaks": breaks,
-            "anchor": "y2" if has_volume else "y3" if has_rsi else "y",
+            "rangebreaks": _breaks(series),
+            "anchor": lowest,
             "showgrid": False,
             "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else f"%d %b %Y %H:%M {wording.zone()}",
         },
-        "yaxis": {**axis, "side": "right", "domain": [floor + 0.2 * has_rsi, 1], "fixedrange": False},
+        "yaxis": {**axis, "side": "right", "domain": list(where.price), "fixedrange": False},
         "yaxis2": {
             **axis,
             "side": "right",
             # an axis with its own position gets a background, which would cover prices that fill the chart
-            **({"domain": [0, 0.16]} if has_volume else {"overlaying": "y"}),
+            **({"domain": list(where.volume)} if where.volume else {"overlaying": "y"}),
             "visible": has_volume,
             "showgrid": False,
             "nticks": 3,
             "tickformat": "~s",
             "fixedrange": True,
         },
-        **({"yaxis3": {**rsi, "fixedrange": True}} if has_rsi else {}),
+        **beneath,
     }
+
+
+def _breaks(series: Series) -> list[dict[str, Any]]:
+    """The times without room in the chart: weekends by a rule, and other times when the market was closed."""
+    weekends = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
+    closed = [[plotted_time(moment, series.interval) for moment in span] for span in series.closures]
+    return [*weekends, *({"bounds": span} for span in closed)]
 
 
 def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:

@@ -12,7 +12,7 @@ from dash import dcc, html
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
 from dash_app.data.flow import Measured, Record
-from dash_app.data.indicators import INDICATORS, LABELS
+from dash_app.data.indicators import MOST, usual
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
@@ -141,15 +141,16 @@ def _symbol() -> html.Section:
                         **aria(label="Bars shown"),
                     ),
                     html.Span("bars", className="unit"),
-                    html.Div(
-                        dmc.ChipGroup(
-                            [dmc.Chip(LABELS[name], value=name, size="xs") for name in INDICATORS],
-                            id="show-select",
-                            multiple=True,
-                            value=[],
-                        ),
-                        className="chips",
-                        role="group",
+                    dmc.TagsInput(
+                        id="show-select",
+                        data=[{"group": group, "items": texts} for group, texts in usual().items()],
+                        value=[],
+                        placeholder="Indicator, such as EMA 50",
+                        maxTags=MOST,
+                        limit=100,
+                        maxDropdownHeight=360,
+                        size="sm",
+                        className="indicators",
                         **aria(label="Indicators"),
                     ),
                     dmc.Switch(id="as-table", label="Table too", checked=False, size="sm"),

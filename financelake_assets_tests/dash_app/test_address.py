@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
-from dash_app.data.indicators import INDICATORS
+from dash_app.data.indicators import read
 from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
@@ -15,7 +15,9 @@ addresses = st.builds(
     symbol=st.none() | symbols,
     interval=st.none() | intervals,
     bars=st.sampled_from(BAR_COUNTS),
-    show=st.sets(st.sampled_from(INDICATORS)).map(lambda names: tuple(one for one in INDICATORS if one in names)),
+    show=st.lists(
+        st.sampled_from(["sma", "ema 50", "bands 20 2.5", "rsi 7", "macd", "feature momentum_5"]), unique=True
+    ).map(lambda texts: tuple(map(read, texts))),
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
 )
 

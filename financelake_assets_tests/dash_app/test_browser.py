@@ -305,8 +305,9 @@ def test_a_grid_has_all_its_columns_however_narrow_the_window(dashboard: Dashboa
 
 _CUT_OFF = """(grid) => [...document.querySelectorAll(
   `#${grid} .ag-cell, #${grid} .ag-cell *, #${grid} .ag-header-cell-text`)]
-  .filter((one) => one.clientWidth && (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 2))
-  .map((one) => `${one.textContent} ${one.scrollWidth}x${one.scrollHeight} in ${one.clientWidth}x${one.clientHeight}`)"""
+  .map((one) => [one.textContent, one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight, one])
+  .filter(([, wider, higher, one]) => one.clientWidth && (wider > 1 || higher > 2))
+  .map(([text, wider, higher]) => `${text}: ${wider} x ${higher} more`)"""
 
 
 def test_no_cell_is_cut_off_on_a_small_laptop(dashboard: Dashboard, browser: Browser) -> None:
@@ -398,15 +399,28 @@ def test_the_feed_of_signals_narrows_downloads_and_leads_to_the_chart(dashboard:
 def test_what_a_link_asks_for_is_shown_and_stays_in_the_address(dashboard: Dashboard, browser: Browser) -> None:
     written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"))
     with open_page(browser) as (page, problems):
-        page.goto(f"{dashboard.url}/?symbol=BTC-USD&class=crypto&show=sma-rsi&bars=250")
+        page.goto(f"{dashboard.url}/?symbol=BTC-USD&class=crypto&show=sma_50-rsi&bars=250")
         _settled(page)
         expect(page.locator("#candles .legendtext").filter(has_text="RSI 14")).to_be_visible()
         expect(page.locator("#watch .num")).to_have_count(1)
-        page.get_by_text("Bollinger 20, 2").click()
-        page.wait_for_url("**/?symbol=BTC-USD&class=crypto&show=sma-bands-rsi&bars=250")
-        expect(page.locator("#candles .legendtext").filter(has_text="Upper band")).to_be_visible()
+        field = page.get_by_role("textbox", name="Indicators")
+        field.fill("bollinger 20 2.5")
+        field.press("Enter")
+        page.wait_for_url("**/?symbol=BTC-USD&bars=250&class=crypto&show=sma_50-rsi_14-bands_20_2.5")
+        expect(page.locator("#candles .legendtext").filter(has_text="Bollinger 20 2.5 upper")).to_be_visible()
+        field.fill("macdd")
+        field.press("Enter")
+        expect(page.locator(".controls")).to_contain_text("Did you mean macd?")
+        field.press("Backspace")
+        expect(page.locator(".controls")).not_to_contain_text("Did you mean")
+        # the crosshair runs through all panes, and the values of all are told together
+        box = page.locator("#candles .nsewdrag").first.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(page.locator("#candles .hoverlayer")).to_contain_text("RSI 14")
+        expect(page.locator("#candles .hoverlayer")).to_contain_text("volume")
         page.get_by_text("Stock", exact=True).first.click()
-        page.wait_for_url("**/?symbol=BTC-USD&class=stock&show=sma-bands-rsi&bars=250")
+        page.wait_for_url("**/?symbol=BTC-USD&bars=250&class=stock&show=sma_50-rsi_14-bands_20_2.5")
         expect(page.locator("#watch").get_by_text("AAPL")).to_be_visible()
         page.goto(f"{dashboard.url}/signals?signal=BUY")
         expect(page.locator("#signals .chip.buy").first).to_be_visible()
