@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
@@ -22,12 +23,13 @@ BAR_COUNTS = (60, 120, 250, 500, 1000)
 DEFAULT_BARS = 120
 _SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
 _LONGEST = 1_000
+_BAR, _DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a visitor looks at. Without a symbol or an interval the page chooses."""
+    """What a visitor looks at. Without a symbol or an interval the page chooses; ``bar`` is to be explained."""
 
     view: View = "market"
     symbol: str | None = None
@@ -36,6 +38,7 @@ class Address:
     signal: Signal | None = None
     asset_class: AssetClass | None = None
     show: tuple[Choice, ...] = ()
+    bar: datetime | None = None
 
     @property
     def path(self) -> str:
@@ -51,6 +54,7 @@ class Address:
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
             "class": self.asset_class,
+            "bar": None if self.bar is None else self.bar.strftime(_BAR),
             "show": "-".join(one.token for one in self.show) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
@@ -71,8 +75,17 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
+        bar=_time(query.get("bar", [""])[0]),
         show=of_address(query.get("show", [""])[0]),
     )
+
+
+def _time(text: str) -> datetime | None:
+    """The start of a bar in UTC."""
+    try:
+        return datetime.strptime(text, _BAR).replace(tzinfo=UTC) if _DIGITS.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def _allowed(query: dict[str, list[str]], name: str, pattern: re.Pattern[str]) -> str | None:

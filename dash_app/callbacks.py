@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from cachetools import LRUCache, cached
@@ -19,7 +20,7 @@ from dash_app.charts import panes
 from dash_app.charts.curves import equity
 from dash_app.charts.figures import candles
 from dash_app.charts.theme import palette
-from dash_app.data import champion, indicators, market, portfolio
+from dash_app.data import champion, indicators, market, portfolio, why
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
@@ -31,6 +32,7 @@ from dash_app.views import model as model_view
 from dash_app.views import model_card
 from dash_app.views import portfolio as portfolio_view
 from dash_app.views import signals as signals_view
+from dash_app.views import why as why_view
 from financelake_assets.config import PortfolioSettings, Settings
 
 Json = dict[str, Any]
@@ -40,8 +42,9 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     """Register all callbacks of the page with a reader of the lake."""
     _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
-    _symbol(app, reader)
+    _symbol(app, reader, settings.dagster_url)
     _indicators(app)
+    _why(app, reader)
     _signals(app, reader)
     _portfolio(app, reader, settings.portfolio)
     _pages(app, reader)
@@ -149,7 +152,7 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
     )
 
 
-def _symbol(app: Dash, reader: LakeReader) -> None:
+def _symbol(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     sent = SentFigures(128)
     pieces_of = cached(LRUCache(64), key=_pieces_key, lock=threading.Lock())(_symbol_pieces)
 
@@ -159,6 +162,7 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         Output("candles", "figure"),
         Output("candles", "style"),
         Output("candles-words", "children"),
+        Output("why", "children"),
         Output("symbol-facts", "children"),
         Output("symbol-record", "children"),
         Output("model-card", "children"),
@@ -187,29 +191,39 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            pieces = pieces_of(snapshot, found, scheme, bool(as_table))
+            pieces = pieces_of(snapshot, found, where.bar, scheme, bool(as_table), dagster_url)
             figure = pieces["figure"]
             _controls(snapshot, found, where, seen)
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
             digests["controls"] = _control_mark(snapshot, found, where)
-        order = ("head", "notice", "figure", "style", "words", "facts", "record", "model", "table", "hidden")
+        order = ("head", "notice", "figure", "style", "words", "why", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
 
 
-def _pieces_key(snapshot: Snapshot, found: market.Series, scheme: str | None, as_table: bool) -> Hashable:
-    return (snapshot.stamp, chosen(), found.symbol, found.interval, found.bars.height, found.show, scheme, as_table)
+def _pieces_key(snapshot: Snapshot, found: market.Series, *asked: Hashable) -> Hashable:
+    return (snapshot.stamp, chosen(), found.symbol, found.interval, found.bars.height, found.show, *asked)
 
 
-def _symbol_pieces(snapshot: Snapshot, found: market.Series, scheme: str | None, as_table: bool) -> Pieces:
+def _symbol_pieces(
+    snapshot: Snapshot,
+    found: market.Series,
+    bar: datetime | None,
+    scheme: str | None,
+    as_table: bool,
+    dagster_url: str,
+) -> Pieces:
+    because = None if bar is None else why.explain(snapshot, found.symbol, found.interval, bar)
+    used = None if because is None else (because.first, because.bar["event_time"])
     waits_for = champion.unscored(snapshot, found.interval) if found.unscored else ""
     return Pieces(
         head=view.head(found, waits_for),
         notice=None,
-        figure=candles(found, palette(scheme)),
+        figure=candles(found, palette(scheme), used),
         style={"height": panes.height(found.show)},
         words=view.in_words(found),
+        why=why_view.section(because, bar is not None, dagster_url),
         facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
         model=model_card.card(snapshot, found.interval, found.symbol),
@@ -236,6 +250,23 @@ def _indicators(app: Dash) -> None:
             return no_update, str(error)
         where = address.parse("/", search) or address.Address()
         return (no_update if where.show == wanted else replace(where, show=wanted).search or "?"), None
+
+
+def _why(app: Dash, reader: LakeReader) -> None:
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Input("candles", "clickData"),
+        State("url", "search"),
+        State("shown", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(clicked: Json | None, search: str | None, shown: Json | None) -> Any:
+        if not clicked or not shown:
+            return no_update
+        where = address.parse("/", search) or address.Address()
+        found = _find(reader.snapshot, shown["symbol"], where)
+        bar = None if found is None else found.at(str(clicked["points"][0]["x"]))
+        return no_update if bar in (None, where.bar) else replace(where, symbol=shown["symbol"], bar=bar).search
 
 
 def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> market.Series | None:

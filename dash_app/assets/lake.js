@@ -130,7 +130,8 @@
         if (!seen) return keep;
         if (window.dash_clientside.callback_context.triggered_id === "signals") {
           if (!Array.isArray(rows) || !rows.length) return keep;
-          return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval })}`;
+          const bar = rows[0].id.split("|").pop();
+          return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval, bar })}`;
         }
         const query = new URLSearchParams(search || "");
         if ((query.get("signal") || "all") === side) return keep;
@@ -176,6 +177,7 @@
         if (["symbol", "interval", "bars"].every((name) => !next[name] || next[name] === shown[name])) return keep;
         const query = new URLSearchParams(search || "");
         query.set("symbol", next.symbol);
+        if (next.symbol !== shown.symbol || next.interval !== shown.interval) query.delete("bar");
         if (next.symbol !== shown.symbol) query.delete("interval");
         else if (next.interval !== shown.interval) query.set("interval", next.interval);
         if (next.bars !== shown.bars) query.set("bars", next.bars);

@@ -6,6 +6,7 @@ because Plotly's Python objects take longer to build than everything else in a r
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from dash_app import wording
@@ -24,19 +25,38 @@ _WORD_APART = 0.05
 """Minimum distance between two labels, as a share of the chart; a marker nearer to a label has no label of its own."""
 
 
-def candles(series: Series, colours: Palette) -> Figure:
-    """Prices, volume, signals, past and next predictions, and the series' indicators."""
+def candles(series: Series, colours: Palette, used: tuple[datetime, datetime] | None = None) -> Figure:
+    """Prices, volume, signals, past and next predictions, and the series' indicators.
+
+    Args:
+        series: the bars.
+        colours: of the scheme.
+        used: the first and last of the bars behind a signal that is explained, to mark them.
+    """
     bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
     traces += _forecast(series, colours)
     traces += panes.traces(bars, series.show, colours)
-    return {"data": traces, "layout": _layout(series, colours)}
+    return {"data": traces, "layout": {**_layout(series, colours), "shapes": _used(series, used, colours)}}
+
+
+def _used(series: Series, used: tuple[datetime, datetime] | None, colours: Palette) -> list[dict[str, Any]]:
+    """A band over the bars that a signal used, and a line at its bar; none where the chart begins later."""
+    shown = series.bars["event_time"][0]
+    if used is None or used[1] < shown:
+        return []
+    x0, x1 = (plotted_time(moment, series.interval) for moment in (max(used[0], shown), used[1]))
+    common = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    return [
+        {**common, "type": "rect", "x0": x0, "x1": x1, "fillcolor": colours.band, "line": {"width": 0}},
+        {**common, "type": "line", "x0": x1, "x1": x1, "line": {"color": colours.accent, "width": 1}},
+    ]
 
 
 def _prices(series: Series, colours: Palette) -> Trace:
     bars = series.columns
-    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False}
+    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False, "text": _told(bars)}
     if series.close_only:
         return {
             **common,
@@ -44,7 +64,7 @@ def _prices(series: Series, colours: Palette) -> Trace:
             "mode": "lines",
             "y": bars["close"],
             "line": {"color": colours.ink, "width": 1.6},
-            "hovertemplate": "close %{y:,.4~f}<extra></extra>",
+            "hovertemplate": "close %{y:,.4~f}<br>%{text}<extra></extra>",
         }
     return {
         **common,
@@ -86,15 +106,20 @@ def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
         "textposition": "bottom center" if buy else "top center",
         "textfont": {"color": colour, "size": 9},
         "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
-        "customdata": [
-            [
-                wording.percent(bars["predicted_return"][position], sign=True),
-                wording.percent(bars["confidence"][position], 0),
-            ]
-            for position in given
-        ],
-        "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
+        # a unified hover tells the nearest marker, also that of another bar: the price tells the signal of its own
+        "hoverinfo": "skip",
     }
+
+
+def _told(bars: Columns) -> list[str]:
+    """The signal of each bar in words; no words without one."""
+    columns = zip(bars["signal"], bars["predicted_return"], bars["confidence"], strict=True)
+    return [
+        f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
+        if signal
+        else ""
+        for signal, expected, confidence in columns
+    ]
 
 
 def _words(given: list[int], side: str, bars: int) -> list[str]:

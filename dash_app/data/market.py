@@ -70,6 +70,13 @@ class Series:
         lines = [one.column(line) for one in self.show for line in one.lines]
         return self.bars.select(*DRAWN, *lines).to_dict(as_series=False)
 
+    def at(self, plotted: str) -> datetime | None:
+        """The start of the bar that a chart shows at a time; Plotly leaves out what is zero at its end."""
+        wanted = plotted.replace(" ", "T")
+        whole = wanted + "0000-00-00T00:00:00"[len(wanted) :]
+        found = next((number for number, text in enumerate(self.columns["at"]) if text == whole), None)
+        return None if found is None else self.bars["event_time"][found]  # type: ignore[no-any-return]
+
     @property
     def change(self) -> float | None:
         """Relative change of the last close from the previous one."""

@@ -162,6 +162,8 @@ def _symbol() -> html.Section:
                 [
                     html.Figure([_chart(), html.Figcaption(id="candles-words", className="fine")]),
                     html.Div(id="bars-table"),
+                    html.H2("Why?", className="section"),
+                    html.Div(id="why"),
                     html.H2("Prediction", className="section"),
                     html.Dl(id="symbol-facts", className="facts"),
                     html.H2("Track record", className="section"),

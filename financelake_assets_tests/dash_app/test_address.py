@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,10 @@ addresses = st.builds(
     show=st.lists(
         st.sampled_from(["sma", "ema 50", "bands 20 2.5", "rsi 7", "macd", "feature momentum_5"]), unique=True
     ).map(lambda texts: tuple(map(read, texts))),
+    bar=st.none()
+    | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
+        lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
+    ),
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
 )
 
@@ -37,6 +43,7 @@ def test_what_is_not_allowed_is_forgotten() -> None:
     hostile = "?symbol=<script>alert(1)</script>&interval=1d'--&bars=99999999999999999999"
     assert parse("/", hostile) == Address()
     assert parse("/", "?symbol=" + "A" * 33) == Address()
+    assert parse("/", "?bar=20261399000000") == parse("/", "?bar=2026-11-27") == Address()
     assert parse("/../../etc/passwd", "") is None
 
 

@@ -391,8 +391,16 @@ def test_the_feed_of_signals_narrows_downloads_and_leads_to_the_chart(dashboard:
         assert len(lines) > 1
         assert all(",BUY," in line for line in lines[1:])
         page.locator("#signals .chip.buy").first.click()
-        page.wait_for_url("**/?symbol=*")
+        page.wait_for_url("**/?symbol=*&bar=*")
         _settled(page)
+        expect(page.locator("#why .chip.buy")).to_be_visible()
+        expect(page.locator("#why")).to_contain_text("Bars it used")
+        expect(page.locator("#candles .shapelayer path").first).to_be_attached()
+        before = page.url
+        box = page.locator("#candles .nsewdrag").first.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+        page.wait_for_function("(before) => location.href !== before && location.search.includes('bar=')", arg=before)
         assert problems == []
 
 
