@@ -22,14 +22,18 @@ VIEWS: tuple[View, ...] = get_args(View)
 BAR_COUNTS = (60, 120, 250, 500, 1000)
 DEFAULT_BARS = 120
 _SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
-_LONGEST = 1_000
+_LONGEST = 3_000
+_FILTER = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}")
 _BAR, _DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a visitor looks at. Without a symbol or an interval the page chooses; ``bar`` is to be explained."""
+    """What a visitor looks at; without a symbol or an interval the page chooses.
+
+    ``bar`` is the bar to be explained, ``where`` the filter of the watch list.
+    """
 
     view: View = "market"
     symbol: str | None = None
@@ -39,6 +43,7 @@ class Address:
     asset_class: AssetClass | None = None
     show: tuple[Choice, ...] = ()
     bar: datetime | None = None
+    where: str | None = None
 
     @property
     def path(self) -> str:
@@ -55,6 +60,7 @@ class Address:
             "signal": self.signal,
             "class": self.asset_class,
             "bar": None if self.bar is None else self.bar.strftime(_BAR),
+            "where": self.where,
             "show": "-".join(one.token for one in self.show) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
@@ -76,6 +82,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
         bar=_time(query.get("bar", [""])[0]),
+        where=_allowed(query, "where", _FILTER),
         show=of_address(query.get("show", [""])[0]),
     )
 

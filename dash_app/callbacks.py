@@ -20,7 +20,7 @@ from dash_app.charts import panes
 from dash_app.charts.curves import equity
 from dash_app.charts.figures import candles
 from dash_app.charts.theme import palette
-from dash_app.data import champion, indicators, market, portfolio, why
+from dash_app.data import champion, indicators, market, portfolio, screener, why
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
@@ -33,6 +33,7 @@ from dash_app.views import model_card
 from dash_app.views import portfolio as portfolio_view
 from dash_app.views import signals as signals_view
 from dash_app.views import why as why_view
+from financelake_assets.alerting.language import RuleError
 from financelake_assets.config import PortfolioSettings, Settings
 
 Json = dict[str, Any]
@@ -43,6 +44,7 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
     _symbol(app, reader, settings.dagster_url)
+    _screener(app)
     _indicators(app)
     _why(app, reader)
     _signals(app, reader)
@@ -103,24 +105,26 @@ def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
 def _watch_list(app: Dash, reader: LakeReader) -> None:
     @app.callback(
         Output("watch", "rowData"),
+        Output("screen-words", "children"),
         Output("watch-seen", "data"),
         Input("stamp", "data"),
         Input("url", "search"),
         State("watch-seen", "data"),
         State("shown", "data"),
     )
-    def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
+    def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any, Any]:
         # complete rows, not a transaction: the grid finds changes by row id, and a page that was not ready for a
         # transaction would never get its rows
         where = address.parse("/", search) or address.Address()
         snapshot = reader.at(stamp)
-        rows = market.watch_rows(snapshot, where.asset_class)
+        rows, words = _screened(snapshot, market.watch_rows(snapshot, where.asset_class), where.where)
         if _address_changed(seen):
             set_props("class-select", {"value": where.asset_class or view.EVERY})
-        mark = snapshot.once(("watch mark", where.asset_class), lambda: digest(rows))
-        if shown and rows and seen in (None, digest([])):
+            set_props("screen-text", {"value": where.where or ""})
+        mark = snapshot.once(("watch mark", where.asset_class, where.where), lambda: digest([rows, words]))
+        if shown and rows and seen in (None, digest([[], ""])):
             set_props("watch", {"selectedRows": {"ids": [shown["symbol"]]}})
-        return (no_update, no_update) if mark == seen else (rows, mark)
+        return (no_update,) * 3 if mark == seen else (rows, words, mark)
 
     _in_browser(
         app,
@@ -150,6 +154,40 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
         State("shown", "data"),
         prevent_initial_call=True,
     )
+
+
+def _screened(snapshot: Snapshot, rows: list[Json], text: str | None) -> tuple[list[Json], str]:
+    """The rows of the watch list that a filter keeps, and how many those are, or what is wrong with the filter."""
+    if text is None:
+        return rows, ""
+    try:
+        kept = screener.kept(snapshot, text, [(row["symbol"], row["interval"]) for row in rows])
+    except RuleError as error:
+        return rows, f"The filter is not used: column {error.column}: {error.why}"
+    found = [row for row in rows if (row["symbol"], row["interval"]) in kept]
+    return found, f"{len(found)} of {len(rows)} match."
+
+
+def _screener(app: Dash) -> None:
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Output("screen-text", "error"),
+        Input("screen-text", "value"),
+        State("url", "search"),
+        State("watch-seen", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(text: str | None, search: str | None, seen: str | None) -> tuple[Any, Any]:
+        if seen is None:  # the field does not show the address yet
+            return no_update, no_update
+        where = address.parse("/", search) or address.Address()
+        wanted = (text or "").strip() or None
+        if wanted is not None:
+            try:
+                screener.read(wanted)
+            except RuleError as error:
+                return no_update, str(error)
+        return (no_update if wanted == where.where else replace(where, where=wanted).search or "?"), None
 
 
 def _symbol(app: Dash, reader: LakeReader, dagster_url: str) -> None:

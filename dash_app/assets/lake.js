@@ -84,6 +84,50 @@
     }
   };
 
+  const VIEWS = ["market", "signals", "portfolio", "model", "lake"];
+  const help = (open) => {
+    const sheet = document.getElementById("help");
+    if (sheet && sheet.open !== open) open ? sheet.showModal() : sheet.close();
+  };
+  const focusOn = (id) => {
+    const field = document.getElementById(id);
+    field?.scrollIntoView({ block: "nearest" });
+    field?.focus();
+  };
+
+  const step = (by) => {
+    const grid = window.dash_ag_grid?.getApi?.("watch");
+    if (!grid || !grid.getDisplayedRowCount()) return;
+    const [now] = grid.getSelectedNodes();
+    const last = grid.getDisplayedRowCount() - 1;
+    const next = grid.getDisplayedRowAtIndex(Math.min(last, Math.max(0, (now?.rowIndex ?? -1) + by)));
+    next.setSelected(true, true);
+    grid.ensureNodeVisible(next);
+  };
+
+  // one key without Control, Alt or Meta, and never while somebody types
+  const KEYS = {
+    "?": () => help(true),
+    "/": () => focusOn(document.getElementById("watch-search") ? "watch-search" : "signals-search"),
+    f: () => focusOn("screen-text"),
+    i: () => focusOn("show-select"),
+    j: () => step(1),
+    k: () => step(-1),
+  };
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (typing || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("help")?.open) return;
+    const view = VIEWS[Number(event.key) - 1];
+    const act = view ? () => document.getElementById(`to-${view}`)?.click() : KEYS[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "help-button") help(true);
+    if (event.target.id === "help-close") help(false);
+  });
+
   const begin = () => {
     if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
     const dark = window.matchMedia("(prefers-color-scheme: dark)");

@@ -62,7 +62,9 @@ class Series:
     @property
     def unscored(self) -> int:
         """How many of the shown bars are newer than the newest signal."""
-        return self.bars.height if self.scored is None else self.bars["event_time"].gt(self.scored["event_time"]).sum()
+        if self.scored is None:
+            return self.bars.height
+        return self.bars.filter(pl.col("event_time") > self.scored["event_time"]).height
 
     @cached_property
     def columns(self) -> dict[str, list[Any]]:
@@ -75,7 +77,7 @@ class Series:
         wanted = plotted.replace(" ", "T")
         whole = wanted + "0000-00-00T00:00:00"[len(wanted) :]
         found = next((number for number, text in enumerate(self.columns["at"]) if text == whole), None)
-        return None if found is None else self.bars["event_time"][found]  # type: ignore[no-any-return]
+        return None if found is None else self.bars["event_time"][found]
 
     @property
     def change(self) -> float | None:

@@ -133,9 +133,8 @@ def _aroon(high: Floats, low: Floats, bars: int) -> tuple[Floats, ...]:
 
 
 def _stochastic(high: Floats, low: Floats, close: Floats, bars: int, smooth: int, signal: int) -> tuple[Floats, ...]:
-    slow_k, slow_d = talib.STOCH(
-        high, low, close, fastk_period=bars, slowk_period=smooth, slowk_matype=0, slowd_period=signal, slowd_matype=0
-    )
+    simple = talib.MA_Type.SMA
+    slow_k, slow_d = talib.STOCH(high, low, close, bars, smooth, simple, signal, simple)
     return slow_k, slow_d
 
 

@@ -88,6 +88,17 @@ def _watch_list() -> html.Section:
                 ),
                 className="panel-row",
             ),
+            html.Div(
+                dmc.TextInput(
+                    id="screen-text",
+                    placeholder="Filter, such as: signal is BUY and rsi < 30 %",
+                    size="xs",
+                    debounce=True,
+                    **aria(label="Filter the watch list by values, signals and features"),
+                ),
+                className="panel-row",
+            ),
+            html.P(id="screen-words", className="fine panel-row", role="status"),
             dag.AgGrid(
                 id="watch",
                 columnDefs=_COLUMNS,

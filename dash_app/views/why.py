@@ -51,9 +51,13 @@ def _origins(found: Explanation, dagster_url: str) -> list[Component]:
     first, last = (wording.bar_time(moment, found.interval) for moment in (found.first, bar["event_time"]))
     changed = "none of them changed since" if not found.corrected else f"{found.corrected} of them changed since"
     message = wording.UNKNOWN if bar["offset"] is None else f"offset {bar['offset']}"
-    parts = [
+    parts: list[Component] = [
         fact("Bars it used", f"{found.used}", f"{first} to {last}; {changed}"),
-        fact("Kafka message of the bar", message, f"{bar['topic'] or 'no topic'}, partition {bar['partition']}"),
+        fact(
+            "Kafka message of the bar",
+            message,
+            f"{bar['topic']}, partition {bar['partition']}" if bar["topic"] else "the bar does not tell its topic",
+        ),
         fact("Came", wording.moment(bar["ingested_at"]), f"{wording.zone()}, from {bar['provider']}"),
     ]
     if found.signal is not None:

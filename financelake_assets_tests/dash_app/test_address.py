@@ -20,6 +20,7 @@ addresses = st.builds(
     show=st.lists(
         st.sampled_from(["sma", "ema 50", "bands 20 2.5", "rsi 7", "macd", "feature momentum_5"]), unique=True
     ).map(lambda texts: tuple(map(read, texts))),
+    where=st.none() | st.sampled_from(["signal is BUY and rsi < 30 %", 'symbol is "GC=F" or close > 1_000.5']),
     bar=st.none()
     | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
         lambda moment: moment.replace(microsecond=0, tzinfo=UTC)

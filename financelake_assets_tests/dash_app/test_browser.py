@@ -248,6 +248,25 @@ def test_the_keyboard_reaches_and_chooses_a_symbol(dashboard: Dashboard, browser
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="BTC-USD")).to_be_visible()
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("k")
+        expect(page.get_by_role("heading", name="AAPL")).to_be_visible()
+        page.keyboard.press("f")
+        page.keyboard.type("symbol is BTC-USD and close > 0")
+        page.keyboard.press("Enter")
+        expect(page.locator("#screen-words")).to_contain_text("1 of 2 match.")
+        expect(page.locator("#watch .num")).to_have_count(1)
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type("closed > 0")
+        page.keyboard.press("Enter")
+        expect(page.locator(".watch")).to_contain_text("Did you mean close?")
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+        page.keyboard.press("2")
+        page.wait_for_url("**/signals")
 
 
 def test_an_empty_lake_says_what_it_waits_for_and_fills_by_itself(dashboard: Dashboard, browser: Browser) -> None:
@@ -343,7 +362,7 @@ def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, sc
     if path == "/portfolio":
         written.write_portfolio(dashboard.lake)
     with open_page(browser, scheme=scheme, bypass_csp=True) as (page, _):  # axe is put into the page as a script
-        page.goto(dashboard.url + path)
+        page.goto(dashboard.url + path + ("?symbol=AAPL&bar=20130128000000&show=rsi-macd" if path == "/" else ""))
         expect(page.locator("#page")).not_to_be_empty()
         if path != "/nowhere":
             expect(page.locator("#page")).to_contain_text(_SIGNS[path])
