@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
-from dash_app.data.indicators import INDICATORS, Indicator
+from dash_app.data.indicators import Choice, of_address
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
@@ -21,12 +22,18 @@ VIEWS: tuple[View, ...] = get_args(View)
 BAR_COUNTS = (60, 120, 250, 500, 1000)
 DEFAULT_BARS = 120
 _SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
+_LONGEST = 3_000
+_FILTER = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}")
+_BAR, _DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a visitor looks at. Without a symbol or an interval the page chooses."""
+    """What a visitor looks at; without a symbol or an interval the page chooses.
+
+    ``bar`` is the bar to be explained, ``where`` the filter of the watch list.
+    """
 
     view: View = "market"
     symbol: str | None = None
@@ -34,7 +41,9 @@ class Address:
     bars: int = DEFAULT_BARS
     signal: Signal | None = None
     asset_class: AssetClass | None = None
-    show: tuple[Indicator, ...] = ()
+    show: tuple[Choice, ...] = ()
+    bar: datetime | None = None
+    where: str | None = None
 
     @property
     def path(self) -> str:
@@ -50,7 +59,9 @@ class Address:
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
             "class": self.asset_class,
-            "show": "-".join(self.show) or None,
+            "bar": None if self.bar is None else self.bar.strftime(_BAR),
+            "where": self.where,
+            "show": "-".join(one.token for one in self.show) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -61,7 +72,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
     name = (path or "/").strip("/") or "market"
     if name not in VIEWS:
         return None
-    query = parse_qs((search or "").lstrip("?")[:500])
+    query = parse_qs((search or "").lstrip("?")[:_LONGEST])
     bars, signal = query.get("bars", [""])[0], query.get("signal", [""])[0]
     return Address(
         view=name,
@@ -70,8 +81,18 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
-        show=tuple(one for one in INDICATORS if one in query.get("show", [""])[0].split("-")),
+        bar=_time(query.get("bar", [""])[0]),
+        where=_allowed(query, "where", _FILTER),
+        show=of_address(query.get("show", [""])[0]),
     )
+
+
+def _time(text: str) -> datetime | None:
+    """The start of a bar in UTC."""
+    try:
+        return datetime.strptime(text, _BAR).replace(tzinfo=UTC) if _DIGITS.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def _allowed(query: dict[str, list[str]], name: str, pattern: re.Pattern[str]) -> str | None:

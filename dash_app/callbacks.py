@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from cachetools import LRUCache, cached
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, html, no_update, set_props
 
 from dash_app import address, layout, wording
+from dash_app.charts import panes
 from dash_app.charts.curves import equity
 from dash_app.charts.figures import candles
 from dash_app.charts.theme import palette
-from dash_app.data import market, portfolio
+from dash_app.data import champion, indicators, market, portfolio, screener, why
 from dash_app.data import signal_feed as feed
 from dash_app.data.flow import track_record
 from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.pieces import Digests, Pieces, SentFigures, digest, only_new
+from dash_app.preferences import chosen
 from dash_app.views import lake as lake_view
 from dash_app.views import market as view
 from dash_app.views import model as model_view
 from dash_app.views import model_card
 from dash_app.views import portfolio as portfolio_view
 from dash_app.views import signals as signals_view
+from dash_app.views import why as why_view
+from financelake_assets.alerting.language import RuleError
 from financelake_assets.config import PortfolioSettings, Settings
 
 Json = dict[str, Any]
@@ -37,8 +43,10 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     """Register all callbacks of the page with a reader of the lake."""
     _frame(app, reader, settings.dagster_url)
     _watch_list(app, reader)
-    _symbol(app, reader)
+    _symbol(app, reader, settings.dagster_url)
+    _screener(app)
     _indicators(app)
+    _why(app, reader)
     _signals(app, reader)
     _portfolio(app, reader, settings.portfolio)
     _pages(app, reader)
@@ -97,24 +105,26 @@ def _frame(app: Dash, reader: LakeReader, dagster_url: str) -> None:
 def _watch_list(app: Dash, reader: LakeReader) -> None:
     @app.callback(
         Output("watch", "rowData"),
+        Output("screen-words", "children"),
         Output("watch-seen", "data"),
         Input("stamp", "data"),
         Input("url", "search"),
         State("watch-seen", "data"),
         State("shown", "data"),
     )
-    def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any]:
+    def watch(stamp: str | None, search: str | None, seen: str | None, shown: Json | None) -> tuple[Any, Any, Any]:
         # complete rows, not a transaction: the grid finds changes by row id, and a page that was not ready for a
         # transaction would never get its rows
         where = address.parse("/", search) or address.Address()
         snapshot = reader.at(stamp)
-        rows = market.watch_rows(snapshot, where.asset_class)
+        rows, words = _screened(snapshot, market.watch_rows(snapshot, where.asset_class), where.where)
         if _address_changed(seen):
             set_props("class-select", {"value": where.asset_class or view.EVERY})
-        mark = snapshot.once(("watch mark", where.asset_class), lambda: digest(rows))
-        if shown and rows and seen in (None, digest([])):
+            set_props("screen-text", {"value": where.where or ""})
+        mark = snapshot.once(("watch mark", where.asset_class, where.where), lambda: digest([rows, words]))
+        if shown and rows and seen in (None, digest([[], ""])):
             set_props("watch", {"selectedRows": {"ids": [shown["symbol"]]}})
-        return (no_update, no_update) if mark == seen else (rows, mark)
+        return (no_update,) * 3 if mark == seen else (rows, words, mark)
 
     _in_browser(
         app,
@@ -146,7 +156,41 @@ def _watch_list(app: Dash, reader: LakeReader) -> None:
     )
 
 
-def _symbol(app: Dash, reader: LakeReader) -> None:
+def _screened(snapshot: Snapshot, rows: list[Json], text: str | None) -> tuple[list[Json], str]:
+    """The rows of the watch list that a filter keeps, and how many those are, or what is wrong with the filter."""
+    if text is None:
+        return rows, ""
+    try:
+        kept = screener.kept(snapshot, text, [(row["symbol"], row["interval"]) for row in rows])
+    except RuleError as error:
+        return rows, f"The filter is not used: column {error.column}: {error.why}"
+    found = [row for row in rows if (row["symbol"], row["interval"]) in kept]
+    return found, f"{len(found)} of {len(rows)} match."
+
+
+def _screener(app: Dash) -> None:
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Output("screen-text", "error"),
+        Input("screen-text", "value"),
+        State("url", "search"),
+        State("watch-seen", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(text: str | None, search: str | None, seen: str | None) -> tuple[Any, Any]:
+        if seen is None:  # the field does not show the address yet
+            return no_update, no_update
+        where = address.parse("/", search) or address.Address()
+        wanted = (text or "").strip() or None
+        if wanted is not None:
+            try:
+                screener.read(wanted)
+            except RuleError as error:
+                return no_update, str(error)
+        return (no_update if wanted == where.where else replace(where, where=wanted).search or "?"), None
+
+
+def _symbol(app: Dash, reader: LakeReader, dagster_url: str) -> None:
     sent = SentFigures(128)
     pieces_of = cached(LRUCache(64), key=_pieces_key, lock=threading.Lock())(_symbol_pieces)
 
@@ -154,7 +198,9 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         Output("symbol-head", "children"),
         Output("symbol-notice", "children"),
         Output("candles", "figure"),
+        Output("candles", "style"),
         Output("candles-words", "children"),
+        Output("why", "children"),
         Output("symbol-facts", "children"),
         Output("symbol-record", "children"),
         Output("model-card", "children"),
@@ -183,32 +229,40 @@ def _symbol(app: Dash, reader: LakeReader) -> None:
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot, name), "hidden": True}
         else:
-            pieces = pieces_of(snapshot, found, where, scheme, bool(as_table))
+            pieces = pieces_of(snapshot, found, where.bar, scheme, bool(as_table), dagster_url)
             figure = pieces["figure"]
             _controls(snapshot, found, where, seen)
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
             digests["controls"] = _control_mark(snapshot, found, where)
-        order = ("head", "notice", "figure", "words", "facts", "record", "model", "table", "hidden")
+        order = ("head", "notice", "figure", "style", "words", "why", "facts", "record", "model", "table", "hidden")
         return (*(new.get(piece, no_update) for piece in order), digests)
 
 
-def _pieces_key(
-    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
-) -> Hashable:
-    return (snapshot.stamp, found.symbol, found.interval, repr((where.bars, where.show)), scheme, as_table)
+def _pieces_key(snapshot: Snapshot, found: market.Series, *asked: Hashable) -> Hashable:
+    return (snapshot.stamp, chosen(), found.symbol, found.interval, found.bars.height, found.show, *asked)
 
 
 def _symbol_pieces(
-    snapshot: Snapshot, found: market.Series, where: address.Address, scheme: str | None, as_table: bool
+    snapshot: Snapshot,
+    found: market.Series,
+    bar: datetime | None,
+    scheme: str | None,
+    as_table: bool,
+    dagster_url: str,
 ) -> Pieces:
+    because = None if bar is None else why.explain(snapshot, found.symbol, found.interval, bar)
+    used = None if because is None else (because.first, because.bar["event_time"])
+    waits_for = champion.unscored(snapshot, found.interval) if found.unscored else ""
     return Pieces(
-        head=view.head(found),
+        head=view.head(found, waits_for),
         notice=None,
-        figure=candles(found, palette(scheme), where.show),
+        figure=candles(found, palette(scheme), used),
+        style={"height": panes.height(found.show)},
         words=view.in_words(found),
-        facts=view.facts(found),
+        why=why_view.section(because, bar is not None, dagster_url),
+        facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
         model=model_card.card(snapshot, found.interval, found.symbol),
         table=view.table(found) if as_table else None,
@@ -217,15 +271,40 @@ def _symbol_pieces(
 
 
 def _indicators(app: Dash) -> None:
-    _in_browser(
-        app,
-        "chooseIndicators",
+    @app.callback(
         Output("url", "search", allow_duplicate=True),
+        Output("show-select", "error"),
         Input("show-select", "value"),
         State("url", "search"),
         State("shown", "data"),
         prevent_initial_call=True,
     )
+    def choose(texts: list[str] | None, search: str | None, shown: Json | None) -> tuple[Any, Any]:
+        if not shown:  # the controls do not show the address yet
+            return no_update, no_update
+        try:
+            wanted = indicators.chosen(texts or ())
+        except indicators.IndicatorError as error:
+            return no_update, str(error)
+        where = address.parse("/", search) or address.Address()
+        return (no_update if where.show == wanted else replace(where, show=wanted).search or "?"), None
+
+
+def _why(app: Dash, reader: LakeReader) -> None:
+    @app.callback(
+        Output("url", "search", allow_duplicate=True),
+        Input("candles", "clickData"),
+        State("url", "search"),
+        State("shown", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(clicked: Json | None, search: str | None, shown: Json | None) -> Any:
+        if not clicked or not shown:
+            return no_update
+        where = address.parse("/", search) or address.Address()
+        found = _find(reader.snapshot, shown["symbol"], where)
+        bar = None if found is None else found.at(str(clicked["points"][0]["x"]))
+        return no_update if bar in (None, where.bar) else replace(where, symbol=shown["symbol"], bar=bar).search
 
 
 def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> market.Series | None:
@@ -234,12 +313,12 @@ def _find(snapshot: Snapshot, symbol: str | None, where: address.Address) -> mar
     interval = (
         where.interval if where.interval in snapshot.intervals(symbol) else market.main_interval(snapshot, symbol)
     )
-    return market.series(snapshot, symbol, interval or "", where.bars, bool(where.show))
+    return market.series(snapshot, symbol, interval or "", where.bars, where.show)
 
 
 def _control_mark(snapshot: Snapshot, found: market.Series, where: address.Address) -> str:
     return digest(
-        [found.symbol, found.interval, where.bars, where.show, snapshot.symbols(), snapshot.intervals(found.symbol)]
+        [found.symbol, found.interval, where.bars, where.search, snapshot.symbols(), snapshot.intervals(found.symbol)]
     )
 
 
@@ -251,7 +330,7 @@ def _controls(snapshot: Snapshot, found: market.Series, where: address.Address, 
     set_props("symbol-select", {"data": snapshot.symbols(), "value": found.symbol})
     set_props("interval-select", {"data": snapshot.intervals(found.symbol), "value": found.interval})
     set_props("bars-select", {"value": str(where.bars)})
-    set_props("show-select", {"value": list(where.show)})
+    set_props("show-select", {"value": [one.label for one in where.show]})
     set_props("watch", {"selectedRows": {"ids": [found.symbol]}})
 
 

@@ -59,7 +59,8 @@ def frame() -> Component:
                         html.Div(id="page", tabIndex=-1),
                     ]
                 ),
-                html.Footer([html.P(wording.DISCLAIMER), _choices()], className="fine"),
+                html.Footer([html.P(wording.DISCLAIMER), _help_button(), _choices()], className="fine"),
+                _help(),
             ],
             className="frame",
         ),
@@ -72,6 +73,29 @@ def frame() -> Component:
         },
     )
     return page
+
+
+SHORTCUTS = (
+    ("1 to 5", "Market, Signals, Portfolio, Model, Lake"),
+    ("j, k", "next and previous symbol of the watch list"),
+    ("/", "search"),
+    ("f", "filter the watch list"),
+    ("i", "add an indicator"),
+    ("?", "this sheet; Escape closes it"),
+)
+"""Keys and what they do; ``assets/lake.js`` acts on them."""
+
+
+def _help_button() -> Component:
+    return html.Button("Keyboard shortcuts", id="help-button", type="button", className="button")
+
+
+def _help() -> Component:
+    """The sheet of the keyboard shortcuts, closed."""
+    keys = [part for key, meaning in SHORTCUTS for part in (html.Dt(html.Kbd(key)), html.Dd(meaning))]
+    title = html.H2("Keyboard shortcuts", id="help-title")
+    close = html.Button("Close", id="help-close", type="button", className="button")
+    return html.Dialog([title, html.Dl(keys, className="keys"), close], id="help", **aria(labelledby="help-title"))
 
 
 def _choices() -> Component:

@@ -63,6 +63,13 @@ def percent(value: float | None, decimals: int = 2, *, sign: bool = False) -> st
     return _separated(f"{value * 100:{'+' if sign else ''}.{decimals}f}") + f"{_SPACE}%"
 
 
+def reach(low: float | None, high: float | None, decimals: int = 2, *, sign: bool = False) -> str:
+    """An interval of shares as percentages; no text if it is unknown."""
+    if not known(low) or not known(high):
+        return ""
+    return f"{percent(low, decimals, sign=sign)} to {percent(high, decimals, sign=sign)}"
+
+
 def number(value: float | None, decimals: int = 3, *, sign: bool = False) -> str:
     """A plain number."""
     if value is None or not math.isfinite(value):
@@ -117,10 +124,12 @@ def hold_reason(code: str | None) -> str:
     return UNKNOWN if code is None else HOLD_REASONS.get(code, code.replace("_", " "))
 
 
-def freshness(overdue: int | None) -> str:
+def freshness(overdue: int | None, provider: str) -> str:
     """Whether the newest bars of a series are missing."""
-    if overdue is None:
+    if overdue is None and provider in PLAYED_PROVIDERS:
         return "Replay: no calendar says when the next bar is due."
+    if overdue is None:
+        return "History that was loaded: no bar is late."
     if overdue == 0:
         return "No bar is missing by the market's calendar."
     return f"{count(overdue)} bar{'s' if overdue > 1 else ''} overdue by the market's calendar."

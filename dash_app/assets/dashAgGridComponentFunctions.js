@@ -16,7 +16,7 @@
   };
 
   cells.SignalCell = ({ data }) => {
-    if (!data.signal) return el("span", { className: "chip none", title: "Not scored yet" }, "none yet");
+    if (!data.signal) return el("span", { className: "chip none", title: "Choose the symbol to see why" }, "none yet");
     const chip = el("span", { className: `chip ${data.signal.toLowerCase()}`, title: data.why || undefined },
       el("span", { "aria-hidden": "true" }, `${SHAPES[data.signal] || ""} `), data.signal);
     if (!data.behind) return chip;
@@ -26,10 +26,15 @@
   cells.FreshCell = ({ data }) => {
     const age = data.arrived === null ? "–" : window.financelake.words((window.financelake.now() - data.arrived) / 1000);
     const title = `${data.fresh}; newest bar ${data.time}`;
-    if (!data.overdue) return el("span", { title }, age);
-    return el("span", { className: "cell-two right", title }, el("span", null, age),
-      el("small", { className: "late" }, `▲ ${data.overdue} late`));
+    const late = data.overdue > 999 ? "999+" : data.overdue;
+    const note = data.overdue ? el("small", { className: "late" }, `▲ ${late} late`)
+      : data.history ? el("small", null, "history") : null;
+    return el("span", { className: note ? "cell-two right" : "", title }, el("span", null, age), note);
   };
+
+  // two lines: a value, and what belongs to it in small print
+  cells.TwoCell = ({ value, data, colDef }) =>
+    el("span", { className: "cell-two" }, el("span", null, value), el("small", null, data[colDef.cellRendererParams.small]));
 
   cells.SparkCell = ({ data }) => {
     const values = (data.spark || []).filter((value) => value !== null);

@@ -84,6 +84,50 @@
     }
   };
 
+  const VIEWS = ["market", "signals", "portfolio", "model", "lake"];
+  const help = (open) => {
+    const sheet = document.getElementById("help");
+    if (sheet && sheet.open !== open) open ? sheet.showModal() : sheet.close();
+  };
+  const focusOn = (id) => {
+    const field = document.getElementById(id);
+    field?.scrollIntoView({ block: "nearest" });
+    field?.focus();
+  };
+
+  const step = (by) => {
+    const grid = window.dash_ag_grid?.getApi?.("watch");
+    if (!grid || !grid.getDisplayedRowCount()) return;
+    const [now] = grid.getSelectedNodes();
+    const last = grid.getDisplayedRowCount() - 1;
+    const next = grid.getDisplayedRowAtIndex(Math.min(last, Math.max(0, (now?.rowIndex ?? -1) + by)));
+    next.setSelected(true, true);
+    grid.ensureNodeVisible(next);
+  };
+
+  // one key without Control, Alt or Meta, and never while somebody types
+  const KEYS = {
+    "?": () => help(true),
+    "/": () => focusOn(document.getElementById("watch-search") ? "watch-search" : "signals-search"),
+    f: () => focusOn("screen-text"),
+    i: () => focusOn("show-select"),
+    j: () => step(1),
+    k: () => step(-1),
+  };
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (typing || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("help")?.open) return;
+    const view = VIEWS[Number(event.key) - 1];
+    const act = view ? () => document.getElementById(`to-${view}`)?.click() : KEYS[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "help-button") help(true);
+    if (event.target.id === "help-close") help(false);
+  });
+
   const begin = () => {
     if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -130,7 +174,8 @@
         if (!seen) return keep;
         if (window.dash_clientside.callback_context.triggered_id === "signals") {
           if (!Array.isArray(rows) || !rows.length) return keep;
-          return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval })}`;
+          const bar = rows[0].id.split("|").pop();
+          return `/?${new URLSearchParams({ symbol: rows[0].symbol, interval: rows[0].interval, bar })}`;
         }
         const query = new URLSearchParams(search || "");
         if ((query.get("signal") || "all") === side) return keep;
@@ -144,16 +189,6 @@
         if ((query.get("class") || "all") === name) return window.dash_clientside.no_update;
         if (name === "all") query.delete("class");
         else query.set("class", name);
-        return `?${query}`;
-      },
-
-      chooseIndicators: (names, search, shown) => {
-        if (!shown) return window.dash_clientside.no_update; // the controls do not show the address yet
-        const query = new URLSearchParams(search || "");
-        const show = ["sma", "bands", "rsi"].filter((name) => (names || []).includes(name)).join("-");
-        if (show === (query.get("show") || "")) return window.dash_clientside.no_update;
-        if (show) query.set("show", show);
-        else query.delete("show");
         return `?${query}`;
       },
 
@@ -186,6 +221,7 @@
         if (["symbol", "interval", "bars"].every((name) => !next[name] || next[name] === shown[name])) return keep;
         const query = new URLSearchParams(search || "");
         query.set("symbol", next.symbol);
+        if (next.symbol !== shown.symbol || next.interval !== shown.interval) query.delete("bar");
         if (next.symbol !== shown.symbol) query.delete("interval");
         else if (next.interval !== shown.interval) query.set("interval", next.interval);
         if (next.bars !== shown.bars) query.set("bars", next.bars);

@@ -6,12 +6,13 @@ because Plotly's Python objects take longer to build than everything else in a r
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from dash_app import wording
+from dash_app.charts import panes
 from dash_app.charts.theme import Palette
 from dash_app.data.champion import fold_name
-from dash_app.data.indicators import FAST, RSI_BARS, SLOW, Indicator
 from dash_app.data.market import Series, plotted_time
 from dash_app.preferences import chosen
 
@@ -24,19 +25,38 @@ _WORD_APART = 0.05
 """Minimum distance between two labels, as a share of the chart; a marker nearer to a label has no label of its own."""
 
 
-def candles(series: Series, colours: Palette, show: tuple[Indicator, ...] = ()) -> Figure:
-    """Prices, volume, signals, past and next predictions, and the chosen indicators."""
+def candles(series: Series, colours: Palette, used: tuple[datetime, datetime] | None = None) -> Figure:
+    """Prices, volume, signals, past and next predictions, and the series' indicators.
+
+    Args:
+        series: the bars.
+        colours: of the scheme.
+        used: the first and last of the bars behind a signal that is explained, to mark them.
+    """
     bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
     traces += _forecast(series, colours)
-    traces += [_line(bars, colours, *line) for name, line in _LINES if name in show]
-    return {"data": traces, "layout": _layout(series, colours, "rsi" in show)}
+    traces += panes.traces(bars, series.show, colours)
+    return {"data": traces, "layout": {**_layout(series, colours), "shapes": _used(series, used, colours)}}
+
+
+def _used(series: Series, used: tuple[datetime, datetime] | None, colours: Palette) -> list[dict[str, Any]]:
+    """A band over the bars that a signal used, and a line at its bar; none where the chart begins later."""
+    shown = series.bars["event_time"][0]
+    if used is None or used[1] < shown:
+        return []
+    x0, x1 = (plotted_time(moment, series.interval) for moment in (max(used[0], shown), used[1]))
+    common = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    return [
+        {**common, "type": "rect", "x0": x0, "x1": x1, "fillcolor": colours.band, "line": {"width": 0}},
+        {**common, "type": "line", "x0": x1, "x1": x1, "line": {"color": colours.accent, "width": 1}},
+    ]
 
 
 def _prices(series: Series, colours: Palette) -> Trace:
     bars = series.columns
-    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False}
+    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False, "text": _told(bars)}
     if series.close_only:
         return {
             **common,
@@ -44,7 +64,7 @@ def _prices(series: Series, colours: Palette) -> Trace:
             "mode": "lines",
             "y": bars["close"],
             "line": {"color": colours.ink, "width": 1.6},
-            "hovertemplate": "close %{y:,.4~f}<extra></extra>",
+            "hovertemplate": "close %{y:,.4~f}<br>%{text}<extra></extra>",
         }
     return {
         **common,
@@ -54,29 +74,6 @@ def _prices(series: Series, colours: Palette) -> Trace:
         "increasing": {"line": {"color": colours.up, "width": 1.2}, "fillcolor": colours.surface},
         "decreasing": {"line": {"color": colours.down, "width": 1.2}, "fillcolor": colours.down},
         "whiskerwidth": 0,
-    }
-
-
-_LINES: tuple[tuple[Indicator, tuple[str, str, str, str]], ...] = (
-    ("sma", ("sma_fast", f"SMA {FAST}", "solid", "y")),
-    ("sma", ("sma_slow", f"SMA {SLOW}", "dash", "y")),
-    ("bands", ("band_low", "Lower band", "dot", "y")),
-    ("bands", ("band_high", "Upper band", "dot", "y")),
-    ("rsi", ("rsi", f"RSI {RSI_BARS}", "solid", "y3")),
-)
-"""What each indicator draws: column, name, dash, axis."""
-
-
-def _line(bars: Columns, colours: Palette, column: str, name: str, dash: str, axis: str) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": bars["at"],
-        "y": bars[column],
-        "yaxis": axis,
-        "line": {"color": colours.ink if axis == "y3" else colours.muted, "width": 1.3, "dash": dash},
-        "hovertemplate": f"{name} %{{y:,.4~f}}<extra></extra>",
     }
 
 
@@ -109,15 +106,20 @@ def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
         "textposition": "bottom center" if buy else "top center",
         "textfont": {"color": colour, "size": 9},
         "marker": {"symbol": f"triangle-{'up' if buy else 'down'}", "size": 10, "color": colour},
-        "customdata": [
-            [
-                wording.percent(bars["predicted_return"][position], sign=True),
-                wording.percent(bars["confidence"][position], 0),
-            ]
-            for position in given
-        ],
-        "hovertemplate": f"{side}: expected %{{customdata[0]}}, confidence %{{customdata[1]}}<extra></extra>",
+        # a unified hover tells the nearest marker, also that of another bar: the price tells the signal of its own
+        "hoverinfo": "skip",
     }
+
+
+def _told(bars: Columns) -> list[str]:
+    """The signal of each bar in words; no words without one."""
+    columns = zip(bars["signal"], bars["predicted_return"], bars["confidence"], strict=True)
+    return [
+        f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
+        if signal
+        else ""
+        for signal, expected, confidence in columns
+    ]
 
 
 def _words(given: list[int], side: str, bars: int) -> list[str]:
@@ -156,11 +158,11 @@ def _expected_band(bars: Columns, colours: Palette) -> list[Trace]:
 
 
 def _forecast(series: Series, colours: Palette) -> list[Trace]:
-    """The next close: a dashed line from the last close to a point with its interval."""
-    last = series.last
+    """The newest prediction: a dashed line from its bar's close to a point with its interval."""
+    last = series.scored or series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
     known = close is not None
-    x = [series.columns["at"][-1], plotted_time(series.next_time, series.interval)]
+    x = [plotted_time(last["event_time"], series.interval), plotted_time(series.target_time, series.interval)]
     sure = known and low is not None and high is not None
     return [
         {
@@ -186,12 +188,22 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     ]
 
 
-def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
-    axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+def _layout(series: Series, colours: Palette) -> dict[str, Any]:
+    style = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
+    # the crosshair: one vertical line through all panes, and a horizontal one where the pointer is
+    cross = {
+        "showspikes": True,
+        "spikemode": "across",
+        "spikesnap": "cursor",
+        "spikedash": "dot",
+        "spikethickness": 1,
+        "spikecolor": colours.muted,
+    }
     has_volume = any(volume is not None for volume in series.columns["volume"])
-    floor = 0.2 if has_volume else 0.0
-    rsi = {**axis, "side": "right", "domain": [floor, floor + 0.16], "range": [0, 100], "tickvals": [30, 70]}
-    breaks = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
+    where = panes.places(series.show, has_volume)
+    axis = {**style, **cross}
+    beneath = panes.axes(series.show, where, axis)
+    lowest = "y2" if has_volume else f"y{list(beneath)[-1].removeprefix('yaxis')}" if beneath else "y"
     return {
         # the same value as long as the view is the same: then zoom and hidden traces survive new data
         "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
@@ -200,34 +212,43 @@ def _layout(series: Series, colours: Palette, has_rsi: bool) -> dict[str, Any]:
         "font": {"family": _FONT, "color": colours.muted, "size": 12},
         "margin": {"l": 8, "r": 58, "t": 8, "b": 38},
         "hovermode": "x unified",
+        "hoversubplots": "axis",
         "separators": "".join(chosen().separators),
         "hoverlabel": {"bgcolor": colours.surface, "bordercolor": colours.grid, "font": {"color": colours.ink}},
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         "dragmode": "pan",
         "bargap": 0.25,
+        "annotations": panes.titles(series.show, where, colours),
         "xaxis": {
             **axis,
             "type": "date",
             "rangeslider": {"visible": False},
-            "rangebreaks": breaks,
-            "anchor": "y2" if has_volume else "y3" if has_rsi else "y",
+            "rangebreaks": _breaks(series),
+            "anchor": lowest,
             "showgrid": False,
             "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else f"%d %b %Y %H:%M {wording.zone()}",
         },
-        "yaxis": {**axis, "side": "right", "domain": [floor + 0.2 * has_rsi, 1], "fixedrange": False},
+        "yaxis": {**axis, "side": "right", "domain": list(where.price), "fixedrange": False},
         "yaxis2": {
             **axis,
             "side": "right",
             # an axis with its own position gets a background, which would cover prices that fill the chart
-            **({"domain": [0, 0.16]} if has_volume else {"overlaying": "y"}),
+            **({"domain": list(where.volume)} if where.volume else {"overlaying": "y"}),
             "visible": has_volume,
             "showgrid": False,
             "nticks": 3,
             "tickformat": "~s",
             "fixedrange": True,
         },
-        **({"yaxis3": {**rsi, "fixedrange": True}} if has_rsi else {}),
+        **beneath,
     }
+
+
+def _breaks(series: Series) -> list[dict[str, Any]]:
+    """The times without room in the chart: weekends by a rule, and other times when the market was closed."""
+    weekends = [{"bounds": ["sat", "mon"]}] if series.weekdays_only else []
+    closed = [[plotted_time(moment, series.interval) for moment in span] for span in series.closures]
+    return [*weekends, *({"bounds": span} for span in closed)]
 
 
 def skill(folds: list[dict[str, Any]], colours: Palette) -> Figure:

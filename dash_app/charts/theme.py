@@ -25,6 +25,7 @@ class Palette:
     up: str
     down: str
     volume: str
+    lines: tuple[str, ...]
 
 
 LIGHT = Palette(
@@ -37,6 +38,7 @@ LIGHT = Palette(
     up="#00795c",
     down="#c03a12",
     volume="#c6ccd6",
+    lines=("#14181f", "#a35200", "#0072b2", "#9c2f6e", "#5b6b00", "#6a4fb3"),
 )
 DARK = Palette(
     surface="#151a22",
@@ -48,6 +50,7 @@ DARK = Palette(
     up="#3fd0a4",
     down="#ff8b66",
     volume="#3b4453",
+    lines=("#e8ebf0", "#f0a24b", "#6cc0f5", "#f08fc4", "#c5d15a", "#b9a5f5"),
 )
 
 

@@ -57,6 +57,14 @@ def without_model(snapshot: Snapshot) -> dict[str, str]:
     return snapshot.once("markets without a model", lambda: _without_model(snapshot))
 
 
+def unscored(snapshot: Snapshot, interval: str) -> str:
+    """What a bar without a signal waits for, in a sentence."""
+    if interval in champions(snapshot):
+        return "Its signal is being made."
+    why = without_model(snapshot).get(interval, "no model: no bars have come")
+    return f"{why[0].upper()}{why[1:]}."
+
+
 def _without_model(snapshot: Snapshot) -> dict[str, str]:
     known, now = champions(snapshot), datetime.now(UTC)
     frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval not in known]
@@ -105,13 +113,13 @@ def figures(row: Row) -> list[Figure]:
         Figure(
             "R² of the return",
             wording.percent(row["oos_r2_return"], 2, sign=True),
-            "naive 0",
+            _beside(row, "oos_r2_return", "naive 0", 2, sign=True),
             "Out of sample. Published monthly stock models reach about 0.4 %.",
         ),
         Figure(
             "Interval coverage",
             wording.percent(row["coverage"], 1),
-            f"nominal {wording.percent(row['coverage_nominal'], 0)}",
+            _beside(row, "coverage", f"nominal {wording.percent(row['coverage_nominal'], 0)}", 1),
             "How often the price ended inside the predicted interval.",
         ),
         Figure(
@@ -123,6 +131,12 @@ def figures(row: Row) -> list[Figure]:
             "Mean error, divided by the naive forecast's mean error on the training bars.",
         ),
     ]
+
+
+def _beside(row: Row, name: str, compared: str, decimals: int, *, sign: bool = False) -> str:
+    """A figure's 95 % interval and what it is compared with; versions of an earlier release have no interval."""
+    reach = wording.reach(row.get(f"{name}_low"), row.get(f"{name}_high"), decimals, sign=sign)
+    return f"{reach}; {compared}" if reach else compared
 
 
 def _word(answer: str | None) -> str:

@@ -6,13 +6,15 @@ track record of a symbol's predictions. Pure.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from dash_app.data.lake_reader import Snapshot
-from financelake_assets.model.metrics import LIVE_MOVE
+from financelake_assets.model import judgement
+from financelake_assets.model.metrics import Interval
 
 _NEWEST = 100
 
@@ -29,16 +31,25 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A figure with its 95 % interval; ``None`` where too little is known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class Record:
     """Results of predictions whose outcome is known."""
 
     scored: int
-    hit_rate: float | None
-    covered: float | None
+    hit_rate: Measured
+    covered: Measured
     coverage: float | None
-    skill: float | None
+    skill: Measured
     acted: int
-    net_return: float | None
+    net_return: Measured
 
 
 def delays(snapshot: Snapshot) -> list[Delay]:
@@ -83,22 +94,28 @@ def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | Non
         return None
     acted = rows.filter(pl.col("signal").is_in(["BUY", "SELL"]))
     executed = acted.filter(pl.col("traded_return").is_not_null())
-    known = pl.col("realised_return").is_not_null() & pl.col("predicted_return").is_not_null() & (LIVE_MOVE > 0)
-    moves = rows.filter(known).select(
-        naive=pl.col("realised_return") / LIVE_MOVE,
-        error=(pl.col("realised_return") - pl.col("predicted_return")) / LIVE_MOVE,
-    )
-    error, naive = (float((moves[name] ** 2).sum()) for name in ("error", "naive"))
+    skill, earned = judgement.skill(rows), judgement.live_mean("net_return", executed)
     return Record(
         scored=rows.height,
-        hit_rate=_number(rows["hit"].cast(pl.Float64).mean()),
-        covered=_number(rows["covered"].cast(pl.Float64).mean()),
+        hit_rate=_share(rows, "hit"),
+        covered=_share(rows, "covered"),
         coverage=_number(rows["coverage"].mean()),
-        skill=1 - error / naive if naive else None,
+        skill=_measured(skill.value, skill.interval),
         acted=acted.height,
-        net_return=_number(executed["net_return"].mean()),
+        net_return=_measured(earned.value, earned.interval),
     )
+
+
+def _share(rows: pl.DataFrame, name: str) -> Measured:
+    """How often something was so, of the rows where it is known."""
+    known = rows.filter(pl.col(name).is_not_null())
+    right = known[name].cast(pl.Float64)
+    return _measured(_number(right.mean()), judgement.live_proportion(right.to_numpy(), known))
+
+
+def _measured(value: float | None, interval: Interval) -> Measured:
+    return Measured(*(_number(one) for one in (value, interval.low, interval.high)))
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -79,7 +79,7 @@ class Snapshot:
     settings: ModelSettings = field(default_factory=ModelSettings)
     """Which markets have a model, and what a training needs."""
     overdue: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How many bars are overdue, by symbol and interval; not for a replay."""
+    """How many bars are overdue, by symbol and interval; not for a replay, nor where only history was loaded."""
     halted: Mapping[str, str] = field(default_factory=dict)
     """Why a plug-in halts a market, by the market's name."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
@@ -299,7 +299,7 @@ def _age(signals: TableView) -> float | None:
 
 def newest_bars(bars: TableView) -> pl.DataFrame:
     """The newest bar of each series, from which overdue bars follow."""
-    columns = (*SERIES, "event_time", "provider")
+    columns = (*SERIES, "event_time", "provider", "ingested_at")
     return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
 
 

@@ -6,24 +6,27 @@ Input: a ``Snapshot`` and the visitor's choices. Output: plain rows and frames f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from dash_app import wording
-from dash_app.data.indicators import COLUMNS, with_indicators
+from dash_app.data.indicators import Choice, with_indicators
 from dash_app.data.lake_reader import Snapshot
 from financelake_assets.calendars import ALWAYS, BY_CLASS, TradingCalendar, trading_calendar
+from financelake_assets.intervals import interval_length
 
 SPARK_BARS = 30
 _SATURDAY = 6
+_DAY, _WEEKEND = timedelta(days=1), timedelta(days=3)
 _PLOTTED = "%Y-%m-%dT%H:%M:%S"
 DRAWN = (
     *("at", "open", "high", "low", "close", "volume", "imputed", "signal", "predicted_return", "confidence"),
-    *("expected_lower", "expected_upper", *COLUMNS),
+    *("expected_lower", "expected_upper"),
 )
 
 Row = dict[str, Any]
@@ -42,6 +45,7 @@ class Series:
     horizon: int
     bars: pl.DataFrame
     findings: pl.DataFrame
+    show: tuple[Choice, ...] = ()
 
     @cached_property
     def last(self) -> Row:
@@ -49,9 +53,31 @@ class Series:
         return self.bars.row(-1, named=True)
 
     @cached_property
+    def scored(self) -> Row | None:
+        """The newest bar with a signal; ``None`` if no shown bar has one."""
+        signals = self.columns["signal"]
+        found = next((at for at in reversed(range(len(signals))) if signals[at] is not None), None)
+        return None if found is None else self.bars.row(found, named=True)
+
+    @property
+    def unscored(self) -> int:
+        """How many of the shown bars are newer than the newest signal."""
+        if self.scored is None:
+            return self.bars.height
+        return self.bars.filter(pl.col("event_time") > self.scored["event_time"]).height
+
+    @cached_property
     def columns(self) -> dict[str, list[Any]]:
         """The bars as plain lists, which are faster to iterate than a few hundred rows of a frame."""
-        return self.bars.select([name for name in DRAWN if name in self.bars.columns]).to_dict(as_series=False)
+        lines = [one.column(line) for one in self.show for line in one.lines]
+        return self.bars.select(*DRAWN, *lines).to_dict(as_series=False)
+
+    def at(self, plotted: str) -> datetime | None:
+        """The start of the bar that a chart shows at a time; Plotly leaves out what is zero at its end."""
+        wanted = plotted.replace(" ", "T")
+        whole = wanted + "0000-00-00T00:00:00"[len(wanted) :]
+        found = next((number for number, text in enumerate(self.columns["at"]) if text == whole), None)
+        return None if found is None else self.bars["event_time"][found]
 
     @property
     def change(self) -> float | None:
@@ -69,24 +95,43 @@ class Series:
         return skips_weekends(self.bars["event_time"], self.interval)
 
     @cached_property
-    def next_time(self) -> datetime:
-        """The start of the bar that the newest prediction predicts."""
-        return next_bar_time(self.last["event_time"], self.interval, self.horizon, trading_calendar(self.calendar))
+    def closures(self) -> list[tuple[datetime, datetime]]:
+        """When the market was closed between two shown bars, except for weekends that ``weekdays_only`` tells.
+
+        Time in which bars should have come and did not is no closure.
+        """
+        length = interval_length(self.interval)
+        if self.calendar == ALWAYS or length is None or length > _DAY:
+            return []
+        calendar, times, found = trading_calendar(self.calendar), self.bars["event_time"].to_list(), []
+        for before, after in pairwise(sorted({*times, self.target_time})):
+            begin, end = before + length, min(calendar.next_expected(self.interval, before), after)
+            weekend = self.weekdays_only and end - before == _WEEKEND
+            if end > begin and not weekend:
+                found.append((begin, end))
+        return found
+
+    @cached_property
+    def target_time(self) -> datetime:
+        """The start of the bar that the newest prediction predicts; before the first one, that it will predict."""
+        made = (self.scored or self.last)["event_time"]
+        return next_bar_time(made, self.interval, self.horizon, trading_calendar(self.calendar))
 
 
-def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool = False) -> Series | None:
+def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tuple[Choice, ...] = ()) -> Series | None:
     """The newest bars of a symbol with the prediction and signal of each; ``None`` if there are no bars.
 
-    Indicators need bars before the shown ones and cost as much as everything else, so they are computed only if drawn.
+    The chosen indicators are computed over all bars in memory, so that their windows reach before the shown ones.
 
     Columns of predictions and signals are null for bars without them. ``expected_*`` is the previous bar's prediction
     for this bar.
     """
-    key = ("series", symbol, interval, bars, indicators)
-    return snapshot.once(key, lambda: _series(snapshot, symbol, interval, bars, indicators))
+    return snapshot.once(
+        ("series", symbol, interval, bars, show), lambda: _series(snapshot, symbol, interval, bars, show)
+    )
 
 
-def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicators: bool) -> Series | None:
+def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tuple[Choice, ...]) -> Series | None:
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
@@ -96,7 +141,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
     wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
     ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
     # one query plan for all steps: separate plans would cost more than the work itself
-    priced = with_indicators(prices.lazy()) if indicators else prices.lazy()
+    priced = with_indicators(prices, show).lazy()
     whole = _beside(_beside(priced, predictions, wanted_p), signals, wanted_s).with_columns(
         pl.col("predicted_close").shift(ahead).alias("expected_close"),
         pl.col("lower").shift(ahead).alias("expected_lower"),
@@ -117,6 +162,7 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, indicator
         ahead,
         shown,
         found,
+        show,
     )
 
 
@@ -184,7 +230,8 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "provider": last["provider"],
         "arrived": None if arrived is None else int(arrived.timestamp() * 1000),
         "overdue": overdue,
-        "fresh": wording.freshness(overdue),
+        "history": overdue is None and last["provider"] not in wording.PLAYED_PROVIDERS,
+        "fresh": wording.freshness(overdue, last["provider"] or ""),
     }
 
 

@@ -11,8 +11,8 @@ from dash import dcc, html
 
 from dash_app import wording
 from dash_app.address import BAR_COUNTS, DEFAULT_BARS
-from dash_app.data.flow import Record
-from dash_app.data.indicators import INDICATORS, LABELS
+from dash_app.data.flow import Measured, Record
+from dash_app.data.indicators import MOST, usual
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
@@ -22,30 +22,30 @@ EVERY = "all"
 _CLASSES = [{"value": name, "label": label} for name, label in wording.ASSET_CLASSES.items()]
 
 _COLUMNS: list[dict[str, Any]] = [
-    {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 92, "flex": 1.2},
+    {"field": "symbol", "headerName": "Symbol", "cellRenderer": "SymbolCell", "minWidth": 116, "flex": 1.2},
     {
         "field": "close",
         "headerName": "Last",
         "cellRenderer": "PriceCell",
         "type": "rightAligned",
-        "minWidth": 86,
+        "minWidth": 100,
         "flex": 1,
     },
-    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "minWidth": 90, "flex": 0.8},
+    {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "minWidth": 98, "flex": 0.8},
     {
         "field": "confidence",
         "headerName": "Conf.",
         "headerTooltip": "Confidence: probability of the predicted direction",
         "valueFormatter": {"function": "params.data.confidence_text"},
         "type": "rightAligned",
-        "width": 62,
+        "width": 74,
     },
     {
         "field": "spark",
         "headerName": "Trend",
         "cellRenderer": "SparkCell",
         "sortable": False,
-        "width": 80,
+        "width": 86,
         "cellDataType": False,
     },
     {
@@ -54,7 +54,7 @@ _COLUMNS: list[dict[str, Any]] = [
         "headerTooltip": "Time since the newest bar arrived; late if the market's calendar says that bars are missing",
         "cellRenderer": "FreshCell",
         "type": "rightAligned",
-        "width": 72,
+        "width": 90,
     },
 ]
 
@@ -88,6 +88,17 @@ def _watch_list() -> html.Section:
                 ),
                 className="panel-row",
             ),
+            html.Div(
+                dmc.TextInput(
+                    id="screen-text",
+                    placeholder="Filter, such as: signal is BUY and rsi < 30 %",
+                    size="xs",
+                    debounce=True,
+                    **aria(label="Filter the watch list by values, signals and features"),
+                ),
+                className="panel-row",
+            ),
+            html.P(id="screen-words", className="fine panel-row", role="status"),
             dag.AgGrid(
                 id="watch",
                 columnDefs=_COLUMNS,
@@ -141,15 +152,16 @@ def _symbol() -> html.Section:
                         **aria(label="Bars shown"),
                     ),
                     html.Span("bars", className="unit"),
-                    html.Div(
-                        dmc.ChipGroup(
-                            [dmc.Chip(LABELS[name], value=name, size="xs") for name in INDICATORS],
-                            id="show-select",
-                            multiple=True,
-                            value=[],
-                        ),
-                        className="chips",
-                        role="group",
+                    dmc.TagsInput(
+                        id="show-select",
+                        data=[{"group": group, "items": texts} for group, texts in usual().items()],
+                        value=[],
+                        placeholder="Indicator, such as EMA 50",
+                        maxTags=MOST,
+                        limit=100,
+                        maxDropdownHeight=360,
+                        size="sm",
+                        className="indicators",
                         **aria(label="Indicators"),
                     ),
                     dmc.Switch(id="as-table", label="Table too", checked=False, size="sm"),
@@ -161,6 +173,8 @@ def _symbol() -> html.Section:
                 [
                     html.Figure([_chart(), html.Figcaption(id="candles-words", className="fine")]),
                     html.Div(id="bars-table"),
+                    html.H2("Why?", className="section"),
+                    html.Div(id="why"),
                     html.H2("Prediction", className="section"),
                     html.Dl(id="symbol-facts", className="facts"),
                     html.H2("Track record", className="section"),
@@ -189,8 +203,13 @@ def _chart() -> dcc.Graph:
     )
 
 
-def head(series: Series) -> Children:
-    """Symbol, newest price and signal."""
+def head(series: Series, waits_for: str) -> Children:
+    """Symbol, newest price, and newest signal.
+
+    Args:
+        series: with a price and maybe a signal.
+        waits_for: what a bar without a signal waits for, in a sentence.
+    """
     last = series.last
     return [
         html.Div(
@@ -204,10 +223,7 @@ def head(series: Series) -> Children:
             ],
             className="quote",
         ),
-        html.Div(
-            [signal_chip(last["signal"]), html.Span(_why(last), className="muted")],
-            className="verdict-line",
-        ),
+        html.Div(_verdict(series, waits_for), className="verdict-line"),
     ]
 
 
@@ -226,42 +242,62 @@ def change(value: float | None) -> html.Span:
     return html.Span([mark, wording.percent(value, sign=True)], className=f"change {direction}")
 
 
-def _why(last: Row) -> str:
-    if last["signal"] is None:
-        return "This bar has not been scored yet."
-    if last["reason"]:
-        begin = "Withheld" if last["signal"] == "HOLD" else "Given"
-        return f"{begin}: {wording.hold_reason(last['reason'])}."
-    return (
-        f"Expected {wording.percent(last['predicted_return'], sign=True)}, more than the costs of entering and leaving."
+def _verdict(series: Series, waits_for: str) -> Children:
+    """The newest signal with its reason; with its bar too, while that of a newer bar is being made."""
+    scored = series.scored
+    if scored is None:
+        return [signal_chip(None), html.Span(waits_for, className="muted")]
+    parts: Children = [signal_chip(scored["signal"]), html.Span(_why(scored), className="muted")]
+    if series.unscored:
+        bar = wording.bar_time(scored["event_time"], series.interval)
+        said = f"Of the bar {bar}. {_newer(series.unscored)} {waits_for}"
+        parts.append(html.Span(said, className="pending"))
+    return parts
+
+
+def _newer(count: int) -> str:
+    return "A newer bar has come." if count == 1 else f"{wording.count(count)} newer bars have come."
+
+
+def _why(scored: Row) -> str:
+    if scored["reason"]:
+        begin = "Withheld" if scored["signal"] == "HOLD" else "Given"
+        return f"{begin}: {wording.hold_reason(scored['reason'])}."
+    expected = wording.percent(scored["predicted_return"], sign=True)
+    return f"Expected {expected}, more than the costs of entering and leaving."
+
+
+def facts(series: Series, waits_for: str) -> Children:
+    """The newest prediction and its confidence, or what the first one waits for; see ``head``."""
+    newest = fact(
+        "Newest bar",
+        wording.bar_time(series.last["event_time"], series.interval),
+        f"{wording.zone(series.interval)}, from {series.provider}",
     )
-
-
-def facts(series: Series) -> Children:
-    """The prediction for the next close, and its confidence."""
-    last = series.last
-    until = wording.bar_time(series.next_time, series.interval)
-    coverage = wording.percent(last["coverage"], 0)
-    cost = wording.UNKNOWN if last["cost_bps"] is None else f"{last['cost_bps']:g} bp each way"
+    scored = series.scored
+    if scored is None:
+        naive = fact("Naive forecast", wording.price(series.last["close"]), "repeats the last close")
+        return [newest, fact("Prediction", "none yet", waits_for), naive]
+    until = wording.bar_time(series.target_time, series.interval)
+    coverage = wording.percent(scored["coverage"], 0)
+    cost = wording.UNKNOWN if scored["cost_bps"] is None else f"{scored['cost_bps']:g} bp each way"
+    made_at = wording.bar_time(scored["event_time"], series.interval)
     return [
-        fact(
-            "Newest bar",
-            wording.bar_time(last["event_time"], series.interval),
-            f"{wording.zone(series.interval)}, from {series.provider}",
-        ),
+        newest,
+        *([fact("Predicted at", made_at, f"the newest bar with a signal. {waits_for}")] if series.unscored else []),
         fact(
             "Predicted next close",
-            wording.price(last["predicted_close"]),
-            f"for {until}: {wording.percent(last['predicted_return'], sign=True)}",
+            wording.price(scored["predicted_close"]),
+            f"for {until}: {wording.percent(scored['predicted_return'], sign=True)}",
         ),
         fact(
-            f"Interval, {coverage}" if last["coverage"] is not None else "Interval",
-            f"{wording.price(last['lower'])} to {wording.price(last['upper'])}",
+            f"Interval, {coverage}" if scored["coverage"] is not None else "Interval",
+            f"{wording.price(scored['lower'])} to {wording.price(scored['upper'])}",
             "where the close should be that often",
         ),
-        fact("Confidence", wording.percent(last["confidence"], 0), "that the direction is right"),
-        fact("Naive forecast", wording.price(last["close"]), "repeats the last close"),
-        fact("Costs assumed", cost, f"strength {wording.number(last['strength'], 2)} standard deviations"),
+        fact("Confidence", wording.percent(scored["confidence"], 0), "that the direction is right"),
+        fact("Naive forecast", wording.price(scored["close"]), "repeats that bar's close"),
+        fact("Costs assumed", cost, f"strength {wording.number(scored['strength'], 2)} standard deviations"),
     ]
 
 
@@ -273,27 +309,31 @@ def record(found: Record | None) -> Children:
         html.Dl(
             [
                 fact("Predictions scored", wording.count(found.scored), "with a known outcome"),
-                fact(
-                    "Skill over naive",
-                    wording.percent(found.skill, 2, sign=True),
-                    "in expected moves; above zero is better",
+                _measured(
+                    "Skill over naive", found.skill, "in expected moves; above zero is better", decimals=2, sign=True
                 ),
-                fact("Direction right", wording.percent(found.hit_rate, 1), "of the predicted rises and falls"),
-                fact(
-                    "Inside the interval",
-                    wording.percent(found.covered, 1),
-                    f"promised {wording.percent(found.coverage, 0)}",
-                ),
+                _measured("Direction right", found.hit_rate, "of the predicted rises and falls"),
+                _measured("Inside the interval", found.covered, f"promised {wording.percent(found.coverage, 0)}"),
                 fact("BUY and SELL", wording.count(found.acted), "signals among them"),
-                fact(
+                _measured(
                     "Mean return of those",
-                    wording.percent(found.net_return, 2, sign=True),
+                    found.net_return,
                     "each, from the next open, net of costs",
+                    decimals=2,
+                    sign=True,
                 ),
             ],
             className="facts",
-        )
+        ),
+        html.P("Ranges are 95 % intervals; bars that depend on each other count as fewer.", className="fine"),
     ]
+
+
+def _measured(label: str, found: Measured, note: str, *, decimals: int = 1, sign: bool = False) -> html.Div:
+    """A share with its 95 % interval beside it."""
+    value = wording.percent(found.value, decimals, sign=sign)
+    reach = wording.reach(found.low, found.high, decimals, sign=sign)
+    return fact(label, value, note, beside=reach or "too few for a range")
 
 
 def in_words(series: Series) -> str:

@@ -53,10 +53,12 @@ def signal_chip(signal: str | None) -> html.Span:
     return html.Span([shape, signal], className=f"chip {signal.lower()}")
 
 
-def fact(label: str, value: str | Component, note: str = "") -> html.Div:
-    """One labelled figure."""
+def fact(label: str, value: str | Component, note: str = "", *, beside: str = "") -> html.Div:
+    """One labelled figure; ``beside`` is what to compare it with, such as its interval."""
+    compared = [html.Dd(beside, className="beside")] if beside else []
     return html.Div(
-        [html.Dt(label), html.Dd(value, className="value"), html.Dd(note, className="note")], className="fact"
+        [html.Dt(label), html.Dd(value, className="value"), *compared, html.Dd(note, className="note")],
+        className="fact",
     )
 
 

@@ -18,15 +18,31 @@ EVERY = "all"
 
 def _columns() -> list[dict[str, Any]]:
     return [
-        {"field": "symbol", "headerName": "Symbol", "width": 112, "pinned": "left"},
-        {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "width": 104},
-        {"field": "given", "headerName": f"Given ({wording.zone()})", "width": 168},
-        {"field": "why", "headerName": "Why", "flex": 1, "minWidth": 290, "tooltipField": "why"},
         {
-            "field": "bar",
-            "headerName": "Bar",
-            "headerTooltip": "Start of the bar; a daily bar belongs to a day in UTC",
-            "width": 142,
+            "field": "symbol",
+            "headerName": "Symbol",
+            "cellRenderer": "TwoCell",
+            "cellRendererParams": {"small": "interval"},
+            "width": 118,
+            "pinned": "left",
+        },
+        {"field": "signal", "headerName": "Signal", "cellRenderer": "SignalCell", "width": 100},
+        {
+            "field": "given",
+            "headerName": f"Given ({wording.zone()}), bar",
+            "headerTooltip": "When it was given, and the start of its bar; a daily bar belongs to a day in UTC",
+            "cellRenderer": "TwoCell",
+            "cellRendererParams": {"small": "bar"},
+            "width": 164,
+        },
+        {
+            "field": "why",
+            "headerName": "Why",
+            "flex": 1,
+            "minWidth": 190,
+            "tooltipField": "why",
+            "wrapText": True,
+            "cellClass": "words",
         },
         *[
             {
@@ -38,13 +54,20 @@ def _columns() -> list[dict[str, Any]]:
                 "width": width,
             }
             for name, title, tip, width in (
-                ("close", "Close", "The bar's last price", 116),
-                ("expected", "Expected", "Predicted return of the next bar", 108),
+                ("close", "Close", "The bar's last price", 108),
+                ("expected", "Expected", "Predicted return of the next bar", 106),
                 ("confidence", "Confidence", "Probability of the predicted direction", 118),
                 ("strength", "Strength", "Expected move in standard deviations", 102),
             )
         ],
-        {"field": "model", "headerName": "Model", "width": 190},
+        {
+            "field": "model",
+            "headerName": "Model",
+            "tooltipField": "model",
+            "width": 170,
+            "wrapText": True,
+            "cellClass": "words",
+        },
     ]
 
 
@@ -92,11 +115,12 @@ def skeleton() -> html.Div:
                             "resizable": True,
                             "suppressMovable": True,
                             "cellDataType": False,
+                            "wrapHeaderText": True,
                         },
                         dashGridOptions={
                             **GRID,
-                            "rowHeight": 38,
-                            "headerHeight": 36,
+                            "rowHeight": 46,
+                            "headerHeight": 46,
                         },
                         className="feed-grid",
                         style={"height": None, "width": "100%"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from financelake_assets.alerting.fields import FIELDS, Kind, Source
+from financelake_assets.alerting.fields import SPECS, Kind, Source
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Field:
     @property
     def kind(self) -> Kind:
         """What its values are."""
-        return FIELDS[self.source][self.name].kind
+        return SPECS[self.source][self.name].kind
 
 
 @dataclass(frozen=True)

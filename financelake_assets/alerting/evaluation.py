@@ -42,6 +42,7 @@ _SERIES: dict[Source, tuple[str, ...]] = {
     "bars": ("symbol", "interval"),
     "signals": ("symbol", "interval"),
     "portfolio": ("asset_class", "interval"),
+    "screen": ("symbol", "interval"),
 }
 _REVISED: dict[Source, str] = {"bars": "processed_at", "signals": "as_of", "portfolio": "computed_at"}
 """Orders the versions of one bar within a commit."""
@@ -160,6 +161,19 @@ def holds_now(watch: Watch, rows: pl.DataFrame) -> pl.DataFrame:
     """Of rows in order, the newest of each series where the rule, without its crossings, holds."""
     held = _expression(watch, watch.rule.condition, moments=False).fill_null(value=False)
     last = rows.with_columns(held.alias("_holds")).group_by(watch.series, maintain_order=True).tail(1)
+    return last.filter("_holds").drop("_holds")
+
+
+def matching(rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
+    """The newest row of each series at which a rule holds, or its crossing happens.
+
+    Args:
+        rule: of any source.
+        rows: in order, with the columns that it names; of each series the newest, and the one before.
+    """
+    watch = Watch(rule)
+    holds = _expression(watch, rule.condition, moments=True).fill_null(value=False)
+    last = rows.with_columns(holds.alias("_holds")).group_by(watch.series, maintain_order=True).tail(1)
     return last.filter("_holds").drop("_holds")
 
 

@@ -1,4 +1,7 @@
-"""What a rule can name: the fields of bars, signals and the paper portfolio, with their units. Pure."""
+"""What a rule can name: the fields of bars, signals and the paper portfolio, with their units. Pure.
+
+The page's screener reads the same language on one source of its own: bars, signals and the model's features together.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,19 @@ from typing import Literal
 from financelake_assets.config import ASSET_CLASSES
 from financelake_assets.gold.verdicts import Signal
 from financelake_assets.intervals import BAR_LENGTHS
+from financelake_assets.model.features import FEATURES
 from financelake_assets.providers.base import SYMBOL
 
-Source = Literal["bars", "signals", "portfolio"]
+Source = Literal["bars", "signals", "portfolio", "screen"]
 Kind = Literal["price", "amount", "money", "number", "share", "bounded share", "word", "filter"]
 """``bounded share`` is from 0 to 1; a ``filter`` is the same in all rows of a series."""
 
-KINDS: Mapping[Source, str] = {"bars": "bars", "signals": "signals", "portfolio": "the portfolio"}
+KINDS: Mapping[Source, str] = {
+    "bars": "bars",
+    "signals": "signals",
+    "portfolio": "the portfolio",
+    "screen": "the screener",
+}
 """The sources in words."""
 
 
@@ -60,4 +69,21 @@ FIELDS: Mapping[Source, Mapping[str, FieldSpec]] = {
         **_FILTERS,
     },
 }
-"""Every field by source."""
+"""Every field of an alert's rule, by source."""
+
+_SHARES = ("rsi", "close_in_range", "downside_share")
+"""Features from 0 to 1."""
+
+SCREEN: Mapping[Source, Mapping[str, FieldSpec]] = {
+    "screen": {
+        **{
+            name: FieldSpec("bounded share" if name in _SHARES else "number", f"the model's feature {name}")
+            for name in FEATURES
+        },
+        **FIELDS["bars"],
+        **FIELDS["signals"],
+    }
+}
+"""Every field of the screener."""
+
+SPECS: Mapping[Source, Mapping[str, FieldSpec]] = {**FIELDS, **SCREEN}

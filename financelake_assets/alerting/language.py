@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -30,9 +30,11 @@ from financelake_assets.alerting.conditions import (
     Rule,
     Sign,
 )
-from financelake_assets.alerting.fields import FIELDS, KINDS, Kind, Source
+from financelake_assets.alerting.fields import FIELDS, KINDS, FieldSpec, Kind, Source
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold.verdicts import Signal
+
+Fields = Mapping[Source, Mapping[str, FieldSpec]]
 
 LONGEST = 500
 """Characters of a rule."""
@@ -99,8 +101,12 @@ class RuleError(FinanceLakeError, ValueError):
         super().__init__(f"{shown}\n{' ' * (column - 1)}^ column {column}: {why}")
 
 
-def parse(text: str) -> Rule:
+def parse(text: str, fields: Fields = FIELDS) -> Rule:
     """Read a rule.
+
+    Args:
+        text: as a person writes it.
+        fields: what it can name, by source.
 
     Raises:
         RuleError: it cannot be understood; the message shows where, and names the nearest name.
@@ -113,16 +119,16 @@ def parse(text: str) -> Rule:
     try:
         tree = _PARSER.parse(text)
     except UnexpectedInput as error:
-        raise _syntax_error(text, error) from None
-    source = _source(text, tree)
+        raise _syntax_error(text, error, fields) from None
+    source = _source(text, tree, fields)
     try:
-        condition: Condition = _Builder(text, source).transform(tree)
+        condition: Condition = _Builder(text, source, fields).transform(tree)
     except VisitError as error:
         if isinstance(error.orig_exc, RuleError):
             raise error.orig_exc from None
         raise
     rule = Rule(source, condition)
-    if all(field.kind == "filter" for field in rule.fields):
+    if source != "screen" and all(field.kind == "filter" for field in rule.fields):
         raise RuleError(text, 1, "nothing in this rule changes from bar to bar, so it would never fire")
     return rule
 
@@ -137,7 +143,7 @@ def nearest(name: str, names: list[str]) -> str:
     return f"Did you mean {folded[found[0]]}?" if found else f"There are {', '.join(names)}."
 
 
-def _syntax_error(text: str, error: UnexpectedInput) -> RuleError:
+def _syntax_error(text: str, error: UnexpectedInput, fields: Fields) -> RuleError:
     """Where the rule stops making sense, and what could stand there."""
     column = max(1, error.column) if error.column and error.column > 0 else len(text.rstrip()) + 1
     expected = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
@@ -145,8 +151,8 @@ def _syntax_error(text: str, error: UnexpectedInput) -> RuleError:
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         column = len(text.rstrip()) + 1
     for token in _tokens(text):
-        if token.type == "NAME" and not _known(token):
-            return RuleError(text, token.column or 1, _unknown(token))
+        if token.type == "NAME" and not _known(token, fields):
+            return RuleError(text, token.column or 1, _unknown(token, fields))
     here = text[column - 1 :]
     if here.startswith(",") and text[column - 2 : column - 1].isdigit():
         return RuleError(text, column, "a number has no commas: write 100000 or 100_000, and 0.5")
@@ -160,30 +166,32 @@ def _tokens(text: str) -> Iterator[Token]:
         yield from _PARSER.parse_interactive(text).iter_parse()
 
 
-def _known(name: str) -> bool:
-    return any(name.lower() in fields for fields in FIELDS.values())
+def _known(name: str, fields: Fields) -> bool:
+    return any(name.lower() in names for names in fields.values())
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, fields: Fields) -> str:
     name = str(name)
     if name.upper() in tuple(Signal):
         return f"write: signal is {name.upper()}"
-    names = sorted({str(Field(source, one)) for source, fields in FIELDS.items() for one in fields})
+    names = sorted({str(Field(source, one)) for source, known in fields.items() for one in known})
     return f"there is no {name!r}. {nearest(name, names)}"
 
 
-def _source(text: str, tree: Tree[Token] | Token) -> Source:
+def _source(text: str, tree: Tree[Token] | Token, fields: Fields) -> Source:
     """The one source that has all fields of a rule; bars where several have."""
-    possible: list[Source] = list(FIELDS)
+    possible: list[Source] = list(fields)
     for prefix, name in _named(tree):
-        having = [one for one in FIELDS if name.lower() in FIELDS[one] and (one == "portfolio" or not prefix)]
+        having = [one for one in fields if name.lower() in fields[one] and (one == "portfolio" or not prefix)]
         if prefix:
             having = [one for one in having if one == "portfolio"]
+            if "portfolio" not in fields:
+                raise RuleError(text, prefix.column or 1, "the portfolio is no series of bars: leave it out")
             if not having:
-                names = [str(one) for one in FIELDS["portfolio"]]
+                names = [str(one) for one in fields["portfolio"]]
                 raise RuleError(text, name.column or 1, f"the portfolio has no {name.value!r}. {nearest(name, names)}")
         elif not having:
-            raise RuleError(text, name.column or 1, _unknown(name))
+            raise RuleError(text, name.column or 1, _unknown(name, fields))
         elif having == ["portfolio"]:
             raise RuleError(text, name.column or 1, f"write: portfolio {name.lower()}")
         remaining = [one for one in possible if one in having]
@@ -220,9 +228,9 @@ class _Located(NamedTuple):
 class _Builder(Transformer[Token, Condition]):
     """The syntax tree as conditions, with units checked."""
 
-    def __init__(self, text: str, source: Source) -> None:
+    def __init__(self, text: str, source: Source, fields: Fields) -> None:
         super().__init__()
-        self._text, self._source = text, source
+        self._text, self._source, self._fields = text, source, fields[source]
 
     def _fault(self, at: Token, why: str) -> RuleError:
         return RuleError(self._text, at.column or 1, why)
@@ -250,7 +258,7 @@ class _Builder(Transformer[Token, Condition]):
         field = left.side
         if not isinstance(field, Field) or field.kind not in ("word", "filter"):
             raise self._fault(left.at, f"{field} is a number: compare it with > >= < <= = or !=")
-        value, allowed = word.strip('"'), FIELDS[self._source][field.name].words
+        value, allowed = word.strip('"'), self._fields[field.name].words
         if isinstance(allowed, re.Pattern):
             value = value.upper()
             if not allowed.fullmatch(value):

@@ -106,7 +106,11 @@ def _several(rows: pl.DataFrame, single: list[dict[str, Any]], judged: Judged) -
 def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
     """Metrics of returns, for one symbol or several."""
     actual, predicted = (_array(rows, name) for name in ("realised_return", "predicted_return"))
-    low, high = _array(rows, "low"), _array(rows, "high")
+    inside = ((actual >= _array(rows, "low")) & (actual <= _array(rows, "high"))).astype(np.float64)
+    days, overlap = judgement.days(rows), judgement.overlap(rows, judged.horizon)
+    covered = judgement.proportion(inside, days, overlap)
+    mean = _array(rows, "training_mean")
+    explained = inference.skill(actual - predicted, actual - mean, days, overlap).interval
     return {
         "rows": len(rows),
         "start": rows["event_time"].min(),
@@ -114,14 +118,18 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         **judgement.judge(rows, judgement.Setting(judged.horizon, judged.cost_bps)),
         **_direction(rows, judged),
         **_correlations(rows, judged),
-        "oos_r2_return": metrics.oos_r2(actual, predicted, _array(rows, "training_mean")),
+        "oos_r2_return": metrics.oos_r2(actual, predicted, mean),
+        "oos_r2_return_low": explained.low,
+        "oos_r2_return_high": explained.high,
         "qlike": metrics.qlike(_array(rows, "volatility"), actual),
         "qlike_naive": metrics.qlike(_array(rows, "naive_volatility"), actual),
         "brier": metrics.brier(_array(rows, "probability_up"), actual > 0),
         "brier_naive": metrics.COIN_BRIER,
-        "coverage": float(np.mean((actual >= low) & (actual <= high))),
+        "coverage": float(np.mean(inside)),
+        "coverage_low": covered.low,
+        "coverage_high": covered.high,
         "coverage_nominal": judged.coverage,
-        "interval_width": float(np.mean(np.exp(high) - np.exp(low))),
+        "interval_width": float(np.mean(np.exp(_array(rows, "high")) - np.exp(_array(rows, "low")))),
     }
 
 

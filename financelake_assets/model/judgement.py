@@ -176,6 +176,25 @@ def live_proportion(right: Floats, rows: pl.DataFrame) -> metrics.Interval:
     return proportion(right, *_begun(rows, longest))
 
 
+def live_mean(name: str, rows: pl.DataFrame) -> Estimate:
+    """The mean of a column of gold.scorecard; see ``live_proportion``. Rows without a value are left out.
+
+    Args:
+        name: of the column.
+        rows: with symbol, event_time and horizon.
+
+    Returns:
+        The estimate; where too few days have passed for an error, the value alone.
+    """
+    rows = rows.drop_nulls(name)
+    if rows.is_empty():
+        return inference.UNKNOWN
+    values = rows[name].cast(pl.Float64).to_numpy()
+    longest: int = rows["horizon"].max()  # type: ignore[assignment]
+    found = inference.mean(values, *_begun(rows, longest))
+    return found if found.known else Estimate(float(np.mean(values)), math.nan, math.nan)
+
+
 def known(scored: pl.DataFrame) -> pl.DataFrame:
     """The rows of gold.scorecard with an outcome, a prediction and its expected move."""
     return scored.filter(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.address import BAR_COUNTS, VIEWS, Address, parse
-from dash_app.data.indicators import INDICATORS
+from dash_app.data.indicators import read
 from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
@@ -15,7 +17,14 @@ addresses = st.builds(
     symbol=st.none() | symbols,
     interval=st.none() | intervals,
     bars=st.sampled_from(BAR_COUNTS),
-    show=st.sets(st.sampled_from(INDICATORS)).map(lambda names: tuple(one for one in INDICATORS if one in names)),
+    show=st.lists(
+        st.sampled_from(["sma", "ema 50", "bands 20 2.5", "rsi 7", "macd", "feature momentum_5"]), unique=True
+    ).map(lambda texts: tuple(map(read, texts))),
+    where=st.none() | st.sampled_from(["signal is BUY and rsi < 30 %", 'symbol is "GC=F" or close > 1_000.5']),
+    bar=st.none()
+    | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
+        lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
+    ),
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
 )
 
@@ -35,6 +44,7 @@ def test_what_is_not_allowed_is_forgotten() -> None:
     hostile = "?symbol=<script>alert(1)</script>&interval=1d'--&bars=99999999999999999999"
     assert parse("/", hostile) == Address()
     assert parse("/", "?symbol=" + "A" * 33) == Address()
+    assert parse("/", "?bar=20261399000000") == parse("/", "?bar=2026-11-27") == Address()
     assert parse("/../../etc/passwd", "") is None
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -14,16 +16,17 @@ from dash_app.charts.curves import reliability
 from dash_app.charts.figures import Figure, candles
 from dash_app.charts.theme import DARK, LIGHT
 from dash_app.data import market
+from dash_app.data.indicators import Choice, chosen
 from dash_app.data.lake_reader import LakeReader
 from dash_app.pieces import SentFigures, digest, figure_patch, only_new, shift
 from financelake_assets.config import Settings
 from financelake_assets_tests.dash_app import written
 
 
-def _series(lake: Settings, symbol: str, bars: int = 250) -> market.Series:
+def _series(lake: Settings, symbol: str, bars: int = 250, show: tuple[Choice, ...] = ()) -> market.Series:
     reader = LakeReader(lake)
     reader.refresh()
-    series = market.series(reader.snapshot, symbol, "1d", bars, indicators=True)
+    series = market.series(reader.snapshot, symbol, "1d", bars, show)
     assert series is not None
     return series
 
@@ -55,17 +58,58 @@ def test_indicators_are_drawn_when_asked_for_and_prices_keep_their_own_place(
     offline_lake: Settings, symbol: str
 ) -> None:
     written.write_lake(offline_lake, (symbol,))
-    series = _series(offline_lake, symbol)
-    figure = candles(series, LIGHT, ("sma", "bands", "rsi"))
+    show = chosen(["SMA 20", "Bollinger 20 2", "RSI 14", "RSI 7", "MACD", "ATR", "feature rsi"])
+    figure = candles(_series(offline_lake, symbol, show=show), LIGHT)
     graph_objects.Figure(figure)
     json.dumps(figure, allow_nan=False)
-    plain, names = candles(series, LIGHT), {trace["name"] for trace in figure["data"]}
+    plain, names = candles(_series(offline_lake, symbol), LIGHT), {trace["name"] for trace in figure["data"]}
     assert names - {trace["name"] for trace in plain["data"]} == {
-        *("SMA 20", "SMA 50", "Lower band", "Upper band", "RSI 14")
+        *("SMA 20", "Bollinger 20 2 upper", "Bollinger 20 2 lower", "RSI 14", "RSI 7", "ATR 14", "feature rsi"),
+        *("MACD 12 26 9", "MACD 12 26 9 signal", "MACD 12 26 9 distance"),
     }
-    assert figure["layout"]["yaxis"]["domain"][0] > figure["layout"]["yaxis3"]["domain"][1]
+    places = [
+        axis["domain"] for name, axis in figure["layout"].items() if name.startswith("yaxis") and "domain" in axis
+    ]
+    assert all(one[1] < other[0] for one, other in pairwise(sorted(places))), "no two overlap"
+    assert figure["layout"]["yaxis"]["domain"] == max(places)
+    assert {trace["yaxis"] for trace in figure["data"] if trace["name"].startswith("RSI")} == {"y3"}
+    assert [one["text"] for one in figure["layout"]["annotations"]] == [
+        *("feature rsi", "ATR 14", "MACD 12 26 9", "RSI 14 · RSI 7")
+    ]
+    assert {axis["showspikes"] for name, axis in figure["layout"].items() if "axis" in name} == {True}
     assert "yaxis3" not in plain["layout"]
     assert plain["layout"]["uirevision"] == figure["layout"]["uirevision"]
+
+
+def test_the_chart_has_no_room_for_a_closed_market_and_shows_what_is_missing(offline_lake: Settings) -> None:
+    """Over Thanksgiving and Christmas of 2012, with a session that did not come."""
+    rows = written.bars(("AAPL",), count=400).filter(pl.col("event_time").dt.date() != date(2012, 12, 12))
+    written.write_bars(offline_lake, rows)
+    series = _series(offline_lake, "AAPL")
+    found = candles(series, LIGHT)["layout"]["xaxis"]["rangebreaks"]
+    assert found[0] == {"bounds": ["sat", "mon"]}
+    assert ["2012-11-22T00:00:00", "2012-11-23T00:00:00"] in [one["bounds"] for one in found]
+    assert ["2012-12-25T00:00:00", "2012-12-26T00:00:00"] in [one["bounds"] for one in found]
+    days = [pl.Series([one["bounds"][0]]).str.to_datetime()[0].date() for one in found[1:]]
+    assert date(2012, 12, 12) not in days, "a session without a bar is a gap"
+    shut = [(begin, end) for begin, end in series.closures]
+    assert not any(begin <= moment < end for moment in series.bars["event_time"] for begin, end in shut)
+
+
+def test_between_sessions_of_short_bars_there_is_no_room(offline_lake: Settings) -> None:
+    sessions = [datetime(2025, 6, day, 14, minute, tzinfo=UTC) for day in (5, 6, 9) for minute in (0, 15, 30, 45)]
+    last = [datetime(2025, 6, day, 19, 45, tzinfo=UTC) for day in (5, 6)]
+    rows = written.bars(("AAPL",), count=14).with_columns(
+        interval=pl.lit("15m"), event_time=pl.Series(sorted([*sessions, *last])).cast(pl.Datetime("us", "UTC"))
+    )
+    written.write_bars(offline_lake, rows)
+    reader = LakeReader(offline_lake)
+    reader.refresh()
+    series = market.series(reader.snapshot, "AAPL", "15m", 250)
+    assert series is not None
+    opens = datetime(2025, 6, 6, 13, 30, tzinfo=UTC), datetime(2025, 6, 9, 13, 30, tzinfo=UTC)
+    ends = (one + timedelta(minutes=15) for one in last)
+    assert series.closures == list(zip(ends, opens, strict=True))
 
 
 def test_markers_stand_on_the_signalled_bars(offline_lake: Settings) -> None:
@@ -97,7 +141,7 @@ def test_the_forecast_is_drawn_at_the_next_bar_with_its_interval(offline_lake: S
     trace = _trace(candles(series, LIGHT), "Predicted next close")
     last = series.last
     assert trace["y"] == [last["close"], last["predicted_close"]]
-    assert trace["x"][1] == series.next_time.strftime("%Y-%m-%dT%H:%M:%S")
+    assert trace["x"][1] == series.target_time.strftime("%Y-%m-%dT%H:%M:%S")
     assert trace["y"][1] + trace["error_y"]["array"][1] == pytest.approx(last["upper"])
     assert trace["y"][1] - trace["error_y"]["arrayminus"][1] == pytest.approx(last["lower"])
 

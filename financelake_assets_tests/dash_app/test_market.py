@@ -1,13 +1,20 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from dash import html
 
+from dash_app import wording
+from dash_app.charts.figures import candles
+from dash_app.charts.theme import LIGHT
 from dash_app.data import market
+from dash_app.data.champion import unscored
 from dash_app.data.lake_reader import LakeReader, Snapshot
-from dash_app.views.market import in_words
+from dash_app.views.market import facts, head, in_words
+from dash_app.views.parts import Children
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.calendars import ALWAYS, trading_calendar
 from financelake_assets.config import Settings
@@ -98,6 +105,58 @@ def test_a_bar_that_gold_has_not_reached_says_so(offline_lake: Settings) -> None
     assert series is not None
     assert series.last["signal"] is None
     assert series.bars["signal"][-2] is not None
+
+
+def _said(parts: Children) -> str:
+    return json.dumps(html.Div(parts).to_plotly_json(), default=lambda one: one.to_plotly_json())
+
+
+def test_while_a_signal_is_being_made_the_last_one_is_shown_with_its_bar(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=60)
+    written.write_bars(offline_lake, rows)
+    written.write_model(offline_lake)
+    written.write_gold(offline_lake, rows.head(59))
+    snapshot = _read(offline_lake)
+    series = market.series(snapshot, "AAPL", "1d", 30)
+    assert series is not None
+    assert series.scored is not None
+    bar = rows["event_time"][-2].strftime("%Y-%m-%d")
+    told, signal = written.gold_of(rows.head(59)).row(-1, named=True), series.scored["signal"]
+    for words in (_said(head(series, unscored(snapshot, "1d"))), _said(facts(series, unscored(snapshot, "1d")))):
+        assert bar in words
+        assert "Its signal is being made." in words
+        assert "no signal yet" not in words
+    assert signal in _said(head(series, ""))
+    assert wording.price(told["predicted_close"]) in _said(facts(series, ""))
+    assert series.target_time == rows["event_time"][-1], "its prediction is for the bar that has come meanwhile"
+    trace = candles(series, LIGHT)["data"][-1]
+    assert trace["y"] == [told["close"], told["predicted_close"]]
+
+
+def test_a_series_without_a_model_says_why_and_how_far_it_is(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL",), count=100)
+    written.write_bars(offline_lake, rows)
+    snapshot = _read(offline_lake)
+    series = market.series(snapshot, "AAPL", "1d", 30)
+    assert series is not None
+    assert series.scored is None
+    for words in (_said(head(series, unscored(snapshot, "1d"))), _said(facts(series, unscored(snapshot, "1d")))):
+        assert "39 of 500 labelled bars" in words
+    assert wording.UNKNOWN not in _said(facts(series, "")), "no row of dashes"
+
+
+def test_history_that_was_loaded_once_is_called_history_not_late(offline_lake: Settings) -> None:
+    """The packaged history ends years ago: as a file it is not late, and as a feed that stopped it would be."""
+    rows = written.bars(("AAPL", "IBM"), count=5).with_columns(provider=pl.lit("csv"))
+    now = datetime.now(UTC)
+    came = pl.when(symbol="AAPL").then(pl.lit(now)).otherwise(pl.col("event_time") + timedelta(days=1))
+    written.write(offline_lake, written.BARS, rows.with_columns(ingested_at=came, processed_at=pl.lit(now)))
+    Universe(offline_lake, "csv").add([Instrument("AAPL", "stock"), Instrument("IBM", "stock")])
+    found = {row["symbol"]: row for row in market.watch_rows(_read(offline_lake))}
+    assert (found["AAPL"]["overdue"], found["AAPL"]["history"]) == (None, True)
+    assert "no bar is late" in found["AAPL"]["fresh"]
+    assert found["IBM"]["overdue"] > 1_000
+    assert found["IBM"]["history"] is False
 
 
 def test_what_the_bar_before_predicted_lies_beside_what_happened(offline_lake: Settings) -> None:

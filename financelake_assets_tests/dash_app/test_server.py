@@ -185,6 +185,16 @@ def test_callbacks_answer_in_every_state(offline_lake: Settings) -> None:
     assert "has no bars of NOPE" in _call(client, "?symbol=NOPE")
 
 
+def test_visitors_of_one_moment_get_their_own_times_and_numbers(offline_lake: Settings) -> None:
+    client, reader = _client(offline_lake)
+    written.write_lake(offline_lake, ("BTC-USD",))
+    reader.refresh()
+    price = f"{written.bars(('BTC-USD',), 10)['close'][-1]:,.2f}"
+    assert price in _call(client, "?symbol=BTC-USD")
+    client.set_cookie("financelake-numbers", "comma")
+    assert price.translate(str.maketrans(".,", ",.")) in _call(client, "?symbol=BTC-USD")
+
+
 def _call(client: FlaskClient, search: str) -> str:
     dependencies = client.get("/_dash-dependencies").json or []
     one = next(entry for entry in dependencies if "candles.figure" in entry["output"])

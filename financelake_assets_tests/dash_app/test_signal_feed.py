@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
+import orjson
 import polars as pl
 import pytest
 
+from dash_app import wording
 from dash_app.data import flow
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader, Snapshot
+from dash_app.views import market as view
 from financelake_assets.config import Settings
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.dash_app import written
@@ -50,8 +54,12 @@ def test_refused_messages_are_counted_by_reason(offline_lake: Settings) -> None:
     assert counted == {"not_json": 2, "missing_price": 1}
 
 
+def _words(record: flow.Record) -> str:
+    return orjson.dumps(view.record(record), default=lambda one: one.to_plotly_json()).decode()
+
+
 def test_the_track_record_is_what_the_scorecard_says(offline_lake: Settings) -> None:
-    rows = written.bars(("AAPL",), count=100)
+    rows = written.bars(("AAPL",), count=400)
     written.write_bars(offline_lake, rows)
     assert flow.track_record(_read(offline_lake), "AAPL", "1d") is None
     written.write_gold(offline_lake, rows)
@@ -64,8 +72,16 @@ def test_the_track_record_is_what_the_scorecard_says(offline_lake: Settings) -> 
     predicted = scored["predicted_return"] / scored["volatility"]
     model, naive = (float((error**2).sum()) for error in (realised - predicted, realised))
     assert record.scored == scored.height
-    assert record.skill == pytest.approx(1 - model / naive)
-    assert record.covered == pytest.approx(scored["next"].is_between(scored["lower"], scored["upper"]).mean())
+    assert record.skill.value == pytest.approx(1 - model / naive)
+    assert record.covered.value == pytest.approx(scored["next"].is_between(scored["lower"], scored["upper"]).mean())
+    for found in (record.skill, record.hit_rate, record.covered, record.net_return):
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < found.value < found.high
+    assert wording.reach(record.hit_rate.low, record.hit_rate.high, 1) in _words(record)
+    unknown = replace(record, hit_rate=flow.Measured(0.5, None, None))
+    assert "too few for a range" in _words(unknown)
 
 
 def test_the_inventory_tells_rows_versions_and_what_is_missing(offline_lake: Settings) -> None:

@@ -127,10 +127,17 @@ def test_a_symbol_that_nothing_was_learnt_of_does_not_silence_the_others() -> No
     new = judged(1.0, symbol="NEW").with_columns(training_mean=pl.lit(None, pl.Float64))
     found = metrics_of(judged(1.0), new)
     assert found[HOLDOUT, ALL]["oos_r2_return"] == pytest.approx(found[HOLDOUT, "A"]["oos_r2_return"])
+    assert found[HOLDOUT, ALL]["oos_r2_return_low"] == pytest.approx(found[HOLDOUT, "A"]["oos_r2_return_low"])
     assert found[HOLDOUT, ALL]["predictable"] == Verdict.EDGE.value
 
 
-@pytest.mark.parametrize("name", ["ic_t", "rank_ic_t", "hit_rate_low"])
+def test_a_figure_lies_within_its_interval() -> None:
+    found = metrics_of(judged(0.2))[HOLDOUT, "A"]
+    for name in ("hit_rate", "coverage", "oos_r2_return"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+
+
+@pytest.mark.parametrize("name", ["ic_t", "rank_ic_t", "hit_rate_low", "oos_r2_return_low"])
 def test_copies_of_a_symbol_are_not_more_evidence(name: str) -> None:
     found = metrics_of(*(judged(0.2, symbol=str(number)) for number in range(5)))
     assert found[HOLDOUT, ALL][name] == pytest.approx(found[HOLDOUT, "0"][name], rel=1e-3)
