@@ -371,7 +371,7 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     with monkeypatch.context() as blind:
         blind.setattr(plugin_frames, "refuse_unsafe", lambda *_: None)
         with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
-            train(spark, bars, SMALL, version, said.append, plugins=installed.features(("vwap_distance",)))
+            train(spark, bars, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
 
     trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
     made = registry.save(spark_lake, trained)

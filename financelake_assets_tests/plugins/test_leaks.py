@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from financelake_assets.model.plugin_checks import leak_of_ours
@@ -108,6 +108,7 @@ def test_warm_up_finds_what_begins_with_the_series() -> None:
     assert found.check == "warm-up"
 
 
+@settings(max_examples=25)
 @given(first=st.integers(150, 390), column_first=st.booleans())
 def test_the_first_bar_and_column_that_differ_are_named(first: int, column_first: bool) -> None:
     """Two columns leak from a bar on; the one that is declared first is told where both do."""
