@@ -52,6 +52,12 @@ class FeedSettings(Group):
     requests_per_minute: int = Field(60, ge=1, description="to an exchange's REST interface, of all this user's lakes")
     kraken_rest: str = Field("https://api.kraken.com", pattern=_HTTP, description="where Kraken answers")
     kraken_stream: str = Field("wss://ws.kraken.com/v2", pattern=_WS, description="where Kraken tells its trades")
+    binance_rest: str = Field(
+        "https://data-api.binance.vision", pattern=_HTTP, description="where Binance answers, without a key"
+    )
+    binance_stream: str = Field(
+        "wss://data-stream.binance.vision/ws", pattern=_WS, description="where Binance tells its trades"
+    )
     coinbase_rest: str = Field(
         "https://api.exchange.coinbase.com", pattern=_HTTP, description="where Coinbase Exchange answers"
     )
