@@ -89,7 +89,8 @@ def bars(first: int, count: int) -> pl.DataFrame:
 def fill(lake: Settings, first: int, count: int) -> None:
     """Append bars as history, without counting messages."""
     empty = [pl.lit(0, pl.Int64).alias(name) for name in ("messages", "trades", "late_trades")]
-    rows = bars(first, count).with_columns(*empty, processed_at=pl.lit(START)).select(BARS.schema.names)
+    told = bars(first, count).with_columns(*empty, parts=pl.lit(None, pl.Int64), processed_at=pl.lit(START))
+    rows = told.select(BARS.schema.names)
     write_deltalake(BARS.ensure(lake), rows.to_arrow().cast(BARS.schema), mode="append")
 
 

@@ -28,7 +28,7 @@ def ingest(
     provider: Annotated[
         str | None,
         typer.Option(
-            help="csv (the default), kraken, coinbase, yfinance, replay, synthetic, or an installed one.",
+            help="csv (the default), kraken, coinbase, binance, yfinance, replay, synthetic, or an installed one.",
             show_default=False,
         ),
     ] = None,

@@ -16,6 +16,7 @@ from financelake_assets.errors import FinanceLakeError
 _KNOWN = {
     "kraken": ("crypto: bars and single trades, without a key", "BTC/USD,ETH/USD", "1h"),
     "coinbase": ("crypto: bars and single trades, without a key", "BTC-USD,ETH-USD", "1h"),
+    "binance": ("crypto: bars and aggregate trades, without a key", "BTCUSDT,ETHUSDT", "1h"),
     "yfinance": ("stocks, futures, currencies, crypto; for personal use", "AAPL,SPY,GC=F", "1d"),
 }
 """By provider, what it has, and what is proposed."""
@@ -25,7 +26,7 @@ def init(
     symbols: Annotated[
         list[str] | None, typer.Argument(help="As their provider spells them: BTC/USD ETH/USD. Without any: questions.")
     ] = None,
-    provider: Annotated[str | None, typer.Option(help="kraken, coinbase, yfinance, or an installed one.")] = None,
+    provider: Annotated[str | None, typer.Option(help="kraken, coinbase, binance, yfinance, or an installed.")] = None,
     asset_class: Annotated[
         str | None, typer.Option(help="stock, crypto or commodity, of all; default: by how each is written.")
     ] = None,

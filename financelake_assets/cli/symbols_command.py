@@ -39,9 +39,9 @@ def list_symbols(as_json: Json = False) -> None:
 @app.command()
 def add(
     symbol: Annotated[str, typer.Argument(help="As its provider spells it: BTC/USD, AAPL, GC=F.")],
-    provider: Annotated[str, typer.Option(help="kraken, coinbase, yfinance, or an installed one.")],
+    provider: Annotated[str, typer.Option(help="kraken, coinbase, binance, yfinance, or an installed one.")],
     asset_class: Annotated[
-        str | None, typer.Option(help="stock, crypto or commodity; not needed for kraken and coinbase.")
+        str | None, typer.Option(help="stock, crypto or commodity; not needed for kraken, coinbase and binance.")
     ] = None,
     interval: Annotated[str | None, typer.Option(help="Of its bars: 1m, 1h, 1d …. Default: 1d.")] = None,
     start: Annotated[str | None, typer.Option(help="From when on history is wanted, such as 2020-01-01.")] = None,

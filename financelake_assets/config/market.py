@@ -17,11 +17,11 @@ ASSET_CLASSES: tuple[AssetClass, ...] = ("stock", "crypto", "commodity")
 class SilverSettings(Group):
     """What is built of smaller bars, what the survey takes for a jump of the price, how long refusals are kept."""
 
-    quarantine_days: float = Field(90.0, ge=1, description="refused messages are kept this long, to be repaired")
-    jump_sigmas: float = Field(10.0, gt=0, description="a jump is a move of more typical moves of late than this")
     built_intervals: tuple[str, ...] = Field(
         (), description="larger bars that are built of bars of 1m, told or made of trades: some of 2m to 1d"
     )
+    quarantine_days: float = Field(90.0, ge=1, description="refused messages are kept this long, to be repaired")
+    jump_sigmas: float = Field(10.0, gt=0, description="a jump is a move of more typical moves of late than this")
     jump_share: float = Field(0.1, gt=0, description="and of more than this share of the close before")
 
     @field_validator("built_intervals")
@@ -52,6 +52,12 @@ class FeedSettings(Group):
     requests_per_minute: int = Field(60, ge=1, description="to an exchange's REST interface, of all this user's lakes")
     kraken_rest: str = Field("https://api.kraken.com", pattern=_HTTP, description="where Kraken answers")
     kraken_stream: str = Field("wss://ws.kraken.com/v2", pattern=_WS, description="where Kraken tells its trades")
+    binance_rest: str = Field(
+        "https://data-api.binance.vision", pattern=_HTTP, description="where Binance answers, without a key"
+    )
+    binance_stream: str = Field(
+        "wss://data-stream.binance.vision/ws", pattern=_WS, description="where Binance tells its trades"
+    )
     coinbase_rest: str = Field(
         "https://api.exchange.coinbase.com", pattern=_HTTP, description="where Coinbase Exchange answers"
     )

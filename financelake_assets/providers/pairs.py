@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-SEPARATORS = {"kraken": "/", "coinbase": "-"}
+SEPARATORS = {"kraken": "/", "coinbase": "-", "binance": ""}
 """By provider, what stands between the two currencies of its symbols."""
 
 _OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}

@@ -18,6 +18,7 @@ GROUP = "financelake.providers"
 
 # imported only when asked for: yfinance takes a second
 _OURS = {
+    "binance": "financelake_assets.providers.binance",
     "coinbase": "financelake_assets.providers.coinbase",
     "csv": "financelake_assets.providers.files",
     "kraken": "financelake_assets.providers.kraken",

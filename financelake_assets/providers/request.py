@@ -34,7 +34,8 @@ class IngestRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: str = Field(
-        "csv", description="csv, kraken, coinbase, yfinance, replay, synthetic, or one that a package registers"
+        "csv",
+        description="csv, kraken, coinbase, binance, yfinance, replay, synthetic, or an installed one",
     )
     path: Path | None = Field(None, description="csv: a CSV or Parquet file, or a folder of them")
     asset_class: AssetClass | None = Field(None, description="stock, crypto or commodity")

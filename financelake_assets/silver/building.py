@@ -94,9 +94,11 @@ def build(
     places = windows_of(minutes, whole["interval"].unique().to_list(), calendars)
     places = places.join(whole, on=["symbol", "interval", "start"], how="semi").rename({"interval": "larger"})
     of_trades = pl.col("trades").count() > 0
-    arrival = ("ingested_at", "topic", "partition", "offset")
+    newest = pl.col("arrived").arg_max()
     return (
-        minutes.drop("interval")
+        minutes.sort("ingested_at", "topic", "partition", "offset")
+        .with_row_index("arrived")
+        .drop("interval")
         .join(places, on=["symbol", "event_time"])
         .sort("symbol", "larger", "start", "event_time")
         .group_by("symbol", "larger", "start", maintain_order=True)
@@ -109,7 +111,7 @@ def build(
             exact_sum("volume").alias("volume"),
             *(pl.when(of_trades).then(pl.col(name).sum()).alias(name) for name in ("trades", "late_trades")),
             pl.len().cast(pl.Int64).alias("parts"),
-            *(pl.col(name).sort_by(*arrival).last() for name in LINEAGE),
+            *(pl.col(name).get(newest) for name in LINEAGE),
         )
         .rename({"larger": "interval", "start": "event_time"})
         .with_columns(

@@ -111,7 +111,7 @@ def test_symbols_of_a_lake_that_knew_no_calendars_have_that_of_their_class(tmp_p
         (GOOD.replace(", asset_class: commodity", ""), r"line 9, asset_class: Field required"),
         (
             GOOD.replace("provider: replay", "provider: bloomberg"),
-            r"line 9, provider: .*there are coinbase, csv, kraken",
+            r"line 9, provider: .*there are binance, coinbase, csv, kraken",
         ),
         (GOOD.replace("VOD.L", "AAPL"), r"line 3, symbols: .*more than once: AAPL"),
         (GOOD.replace("interval: 1h", "interval: fortnight"), r"line 8, interval: "),

@@ -157,7 +157,7 @@ def test_what_sends_alerts_and_asks_providers_has_a_way_out_and_is_not_published
     assert code["FINANCELAKE_HOST"] == "0.0.0.0", "or it listens on one of its networks by chance"  # noqa: S104
 
 
-@pytest.mark.parametrize("provider", ["kraken", "coinbase", "yfinance"])
+@pytest.mark.parametrize("provider", ["kraken", "coinbase", "binance", "yfinance"])
 def test_the_feed_of_a_provider_is_confined_as_the_feed_is_and_starts_when_it_is_asked_for(provider: str):
     every, name = compose("laptop")["services"], f"feed-{provider}"
     usual = yaml.safe_load(yaml.safe_dump(every["feed"]).replace("feed", name))

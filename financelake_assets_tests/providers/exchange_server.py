@@ -1,7 +1,7 @@
-"""Kraken and Coinbase on loopback: their WebSockets and REST interfaces on one port, with faults on demand.
+"""Kraken, Coinbase and Binance on loopback: their WebSockets and REST interfaces on one port, with faults on demand.
 
 They speak what the exchanges' public documentation says; the trades are made up. ``/v2`` is Kraken's WebSocket,
-``/feed`` Coinbase's; ``/0/public/…`` and ``/products/…`` are their REST interfaces.
+``/feed`` Coinbase's, ``/ws`` Binance's; ``/0/public/…``, ``/products/…`` and ``/api/v3/…`` are their REST interfaces.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ HTML = "<!DOCTYPE html><html><body>Checking your browser</body></html>"
 Pair = tuple[str, str]
 _KRAKEN_SNAPSHOT = 50
 _PAGE = 1_000
+_STREAMS = {"/v2": "kraken", "/feed": "coinbase", "/ws": "binance"}
+_BINANCE_STEPS = {"1m": 60, "1h": 3_600, "1d": 86_400}
 _OLD = {"XBT": "BTC", "XDG": "DOGE"}
 
 
@@ -39,13 +41,13 @@ class Client:
     """A connection and what it follows."""
 
     socket: ServerConnection
-    kraken: bool
+    exchange: str
     pairs: set[Pair] = field(default_factory=set)
 
 
 @dataclass
 class ExchangeServer:
-    """The two exchanges. Trades of a pair are numbered alike on both.
+    """The exchanges. Trades of a pair are numbered alike on all of them.
 
     ``rest_faults`` and ``handshake_faults`` are taken first, one a request: a status, or a text. ``silent``:
     connections stay and say nothing. ``away``: no connection is let in. ``behind``: so many of the newest trades are
@@ -76,6 +78,10 @@ class ExchangeServer:
     @property
     def coinbase_stream(self) -> str:
         return f"ws://127.0.0.1:{self.port}/feed"
+
+    @property
+    def binance_stream(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
 
     @property
     def rest(self) -> str:
@@ -125,11 +131,12 @@ class ExchangeServer:
         for client in list(self.clients):
             if found not in client.pairs or self.silent:
                 continue
-            if client.kraken:
+            if client.exchange == "kraken":
                 self._send(client, kraken_trades("update", found, trades))
-            else:
-                for trade in trades:
-                    self._send(client, coinbase_match("match", found, trade))
+                continue
+            for trade in trades:
+                coinbase = client.exchange == "coinbase"
+                self._send(client, coinbase_match("match", found, trade) if coinbase else binance_trade(found, trade))
 
     def _send(self, client: Client, text: str | bytes) -> None:
         task = self.loop.create_task(_sent(client.socket, text))
@@ -138,11 +145,11 @@ class ExchangeServer:
 
     async def serve_client(self, socket: ServerConnection) -> None:
         assert socket.request is not None
-        client = Client(socket, socket.request.path.startswith("/v2"))
+        client = Client(socket, _STREAMS[socket.request.path])
         self.clients.append(client)
         beating = self.loop.create_task(self._beat(client))
         try:
-            if client.kraken:
+            if client.exchange == "kraken":
                 await socket.send(json.dumps({"channel": "status", "type": "update", "data": [{"system": "online"}]}))
             async for text in socket:
                 self._subscribe(client, json.loads(text))
@@ -157,8 +164,10 @@ class ExchangeServer:
             await asyncio.sleep(self.beat)
             if self.silent:
                 continue
-            if client.kraken:
-                self._send(client, json.dumps({"channel": "heartbeat"}))
+            if client.exchange != "coinbase":
+                kraken = client.exchange == "kraken"
+                sign = {"channel": "heartbeat"} if kraken else {"e": "24hrMiniTicker", "s": "BTCUSDT", "c": "1.0"}
+                self._send(client, json.dumps(sign))
                 continue
             for found in client.pairs:
                 last = self.pairs[found][-1].id if self.pairs[found] else 0
@@ -166,9 +175,14 @@ class ExchangeServer:
                 self._send(client, json.dumps({**told, "time": iso(int(time.time() * 1e6))}))
 
     def _subscribe(self, client: Client, asked: dict[str, Any]) -> None:
-        if client.kraken:
+        if client.exchange == "kraken":
             for name in asked["params"]["symbol"]:
                 self._subscribe_kraken(client, name)
+            return
+        if client.exchange == "binance":  # it says nothing of symbols that it does not know
+            wanted = {name.removesuffix("@aggTrade").upper() for name in asked["params"]}
+            client.pairs |= {found for found in self.pairs if "".join(found) in wanted}
+            self._send(client, json.dumps({"result": None, "id": asked["id"]}))
             return
         for product in asked["product_ids"]:
             found = tuple(product.split("-"))
@@ -196,7 +210,7 @@ class ExchangeServer:
     # -- REST, and what may go wrong before a connection stands --------------------------------------
     async def process(self, socket: ServerConnection, request: Request) -> Response | None:
         place = urlsplit(request.path)
-        if place.path in ("/v2", "/feed"):
+        if place.path in _STREAMS:
             self.handshakes += 1
             if self.away:
                 socket.transport.abort()
@@ -208,6 +222,8 @@ class ExchangeServer:
         parts = place.path.strip("/").split("/")
         if parts[0] == "0":
             return _json(socket, self._kraken(parts[-1], query))
+        if parts[0] == "api":
+            return self._binance(socket, parts[-1], query)
         found = tuple(parts[1].split("-"))
         if found not in self.pairs:
             return socket.respond(HTTPStatus.NOT_FOUND, json.dumps({"message": "NotFound"}))
@@ -243,6 +259,26 @@ class ExchangeServer:
         )
         last = behind[-1].time * 1_000 + 700 if behind else int(query["since"])
         return f'{{"error":[],"result":{{"{own}":[{shown}],"last":"{last}"}}}}'
+
+    def _binance(self, socket: ServerConnection, what: str, query: dict[str, str]) -> Response:
+        found = next((one for one in self.pairs if "".join(one) == query["symbol"]), None)
+        if found is None:
+            return socket.respond(HTTPStatus.BAD_REQUEST, json.dumps({"code": -1121, "msg": "Invalid symbol."}))
+        if what == "klines":
+            begin, end = int(query["startTime"]), int(query["endTime"])
+            rows = self.candles.get((found, _BINANCE_STEPS[query["interval"]]), [])
+            wanted = [row for row in rows if begin <= row[0] * 1_000 <= end][: int(query["limit"])]
+            shown = [
+                [int(row[0]) * 1_000, *(str(value) for value in row[1:6]), 0, "0", int(row[5] > 0), "0", "0", "0"]
+                for row in wanted
+            ]
+            return _json(socket, shown)
+        known = self._told_by_rest(found)
+        if "fromId" in query:
+            known = [one for one in known if one.id >= int(query["fromId"])]
+        else:
+            known = [one for one in known if one.time // 1_000 >= int(query["startTime"])]
+        return _json(socket, [json.loads(binance_trade(found, one)) for one in known[: int(query["limit"])]])
 
     def _told_by_rest(self, found: Pair) -> list[Trade]:
         known = self.pairs[found]
@@ -317,9 +353,15 @@ def coinbase_match(kind: str, found: Pair, one: Trade) -> str:
     )
 
 
+def binance_trade(found: Pair, one: Trade) -> str:
+    """A frame of Binance's stream ``aggTrade``; REST tells the same of a trade, but for two fields."""
+    told = {"e": "aggTrade", "s": "".join(found), "a": one.id, "p": f"{one.price:.8f}", "q": f"{one.size:.8f}"}
+    return json.dumps({**told, "f": one.id, "l": one.id, "T": one.time // 1_000, "m": True, "M": True})
+
+
 @contextmanager
 def serve_exchanges(*pairs: str) -> Iterator[ExchangeServer]:
-    """Both exchanges in a thread, with some pairs that have not traded yet."""
+    """The exchanges in a thread, with some pairs that have not traded yet."""
     served = ExchangeServer()
     served.list_pairs(*pairs)
     ready = threading.Event()

@@ -1,4 +1,4 @@
-"""What Kraken and Coinbase say, as pure functions: frames, answers, spellings, and nonsense in any of them."""
+"""What the exchanges say, as pure functions: frames, answers, spellings, and nonsense in any of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from financelake_assets.providers.base import ProviderError
 from financelake_assets.providers.courtesy import PassingError
+from financelake_assets.providers.exchanges.binance import Binance
 from financelake_assets.providers.exchanges.coinbase import Coinbase
 from financelake_assets.providers.exchanges.exchange import Exchange, Heard, UnknownPairError, micros, micros_of
 from financelake_assets.providers.exchanges.kraken import Kraken, rest_name
@@ -21,11 +22,11 @@ from financelake_assets.providers.exchanges.rest import NotHereError, raise_for_
 from financelake_assets.providers.exchanges.trade_ids import UNKNOWN, Hole, Trade
 from financelake_assets.providers.pairs import canonical
 from financelake_assets.providers.request import IngestRequest
-from financelake_assets_tests.providers.exchange_server import coinbase_match, kraken_trades
+from financelake_assets_tests.providers.exchange_server import binance_trade, coinbase_match, kraken_trades
 
 AT = 1_700_000_000_123_456
 TRADE = Trade("BTC/USD", 7, AT, 37_000.1, 0.25)
-EXCHANGES: tuple[Exchange, ...] = (Kraken(), Coinbase())
+EXCHANGES: tuple[Exchange, ...] = (Kraken(), Coinbase(), Binance())
 
 
 def heard(exchange: Exchange, *texts: str) -> Heard:
@@ -39,6 +40,7 @@ def heard(exchange: Exchange, *texts: str) -> Heard:
 def test_a_pair_has_one_name_however_it_is_written(written: str) -> None:
     assert IngestRequest(provider="kraken", symbols=(written,)).symbols == ("BTC/USD",)
     assert IngestRequest(provider="coinbase", symbols=(written,)).symbols == ("BTC-USD",)
+    assert IngestRequest(provider="binance", symbols=(written,)).symbols == ("BTCUSD",)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,56 @@ def test_what_coinbase_says_is_understood() -> None:
     assert found.newest == {"BTC-USD": 9}
     assert found.refused == {"FOO-USD": "FOO-USD is not a valid product"}
     assert len(found.odd) == 2
+
+
+def test_what_binance_says_is_understood() -> None:
+    found = heard(
+        Binance(),
+        '{"result":null,"id":1}',
+        binance_trade(("BTC", "USDT"), TRADE),
+        '{"e":"24hrMiniTicker","E":1,"s":"BTCUSDT","c":"1"}',
+        '{"code":2,"msg":"Invalid request: too many parameters","id":1}',
+        '{"e":"aggTrade","s":"BTCUSDT","a":9,"p":"0","q":"1","T":1}',
+        '{"e":"weather"}',
+    )
+    # it tells milliseconds
+    assert found.trades == [TRADE._replace(symbol="BTCUSDT", time=AT // 1_000 * 1_000)]
+    assert found.refused == {"": "Invalid request: too many parameters"}
+    assert len(found.odd) == 2
+
+
+def test_binance_is_asked_by_number_or_where_none_is_known_by_time() -> None:
+    asked: list[Mapping[str, str]] = []
+
+    def get(_: str, query: Mapping[str, str]) -> Any:
+        asked.append(query)
+        return [json.loads(binance_trade(("BTC", "USDT"), TRADE))]
+
+    assert not Binance().page("BTCUSDT", Hole(5, 9, 70), get).reached
+    assert Binance().page("BTCUSDT", Hole(UNKNOWN, 7, 70_999), get).reached
+    assert asked == [
+        {"symbol": "BTCUSDT", "limit": "1000", "fromId": "6"},
+        {"symbol": "BTCUSDT", "limit": "1000", "startTime": "70"},
+    ]
+
+
+def test_no_candle_is_lost_where_two_pages_of_binance_meet_and_empty_ones_are_left_out() -> None:
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+    start = int(first.timestamp()) * 1_000
+
+    def get(_: str, query: Mapping[str, str]) -> Any:
+        begin, end = int(query["startTime"]), int(query["endTime"])
+        times = [start + 60_000 * number for number in range(2_500)]
+        wanted = [at for at in times if begin <= at <= end][:1_000]
+        return [
+            [at, "1", "3", "1", "2", "5", at + 59_999, "0", int(at != start + 60_000), "0", "0", "0"] for at in wanted
+        ]
+
+    now = first + timedelta(minutes=2_400.5)
+    for since in (first, None):
+        rows = bars_of("BTCUSDT", "1m", Binance().candles("BTCUSDT", "1m", since, now, get), now)
+        minutes = [number for number in range(2_400) if number != 1]
+        assert rows["event_time"].to_list() == [first + timedelta(minutes=number) for number in minutes]
 
 
 @given(
@@ -149,6 +201,7 @@ def test_an_error_of_kraken_says_whether_asking_again_may_help(answer: Any, erro
     ("status", "error", "told"),
     [
         (429, PassingError, "fewer requests"),
+        (418, PassingError, "fewer requests"),
         (451, NotHereError, "does not serve the country"),
         (503, PassingError, "fault of its own"),
         (404, UnknownPairError, "knows nothing"),
@@ -158,7 +211,7 @@ def test_an_error_of_kraken_says_whether_asking_again_may_help(answer: Any, erro
 def test_a_status_says_what_it_means(status: int, error: type[ProviderError], told: str) -> None:
     with pytest.raises(error, match=told) as raised:
         raise_for_status("Kraken", status, "<html>no</html>", "7")
-    if status == 429:
+    if status in (418, 429):
         assert isinstance(raised.value, PassingError)
         assert raised.value.retry_after == 7
     assert (status == 451) is bool(raised.value.remedy)

@@ -43,8 +43,8 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_ours_are_there_and_an_unknown_one_is_told_with_them() -> None:
-    assert {"coinbase", "csv", "kraken", "replay", "synthetic", "yfinance"} <= set(names())
-    with pytest.raises(ProviderError, match="no provider 'bloomberg'; there are coinbase, csv, kraken"):
+    assert {"binance", "coinbase", "csv", "kraken", "replay", "synthetic", "yfinance"} <= set(names())
+    with pytest.raises(ProviderError, match="no provider 'bloomberg'; there are binance, coinbase, csv, kraken"):
         make_provider(IngestRequest(provider="bloomberg"))
 
 

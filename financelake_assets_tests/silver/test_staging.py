@@ -17,7 +17,9 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from financelake_assets.bronze.universe import Universe
 from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets.silver import sources, staging, writing
 from financelake_assets.silver.cleaning import MESSAGES, cleaned
 from financelake_assets.silver.committing import write_cleaned, write_staged
@@ -187,6 +189,24 @@ def test_new_rows_are_committed_as_they_were_staged(offline_lake: Settings):
         names = {file.name for file in found.files(spec)}
         assert {Path(uri).name for uri in spec.ensure(offline_lake).file_uris()} == names
         assert len(names) == count
+
+
+def test_larger_bars_are_built_of_what_is_staged_as_of_anything_else(tmp_path: Path):
+    minutes = [
+        sent(n, {**tick(60 * n, 5.0 + n % 7, symbol="MSFT"), "interval": "1m"}, partition=1) for n in range(1, 12)
+    ]
+    trades = [sent(n, tick(n * 17, 5.0 + n % 5, trade_id=str(n))) for n in range(40)]
+    days = [sent(n, bar(n, 1.0 + n, "MSFT"), partition=2) for n in range(3)]
+    built = {"silver": {"built_intervals": ["5m", "1d"]}}
+    once, often = (Settings.model_validate({"data_dir": tmp_path / name, **built}) for name in ("once", "often"))
+    for lake in (once, often):
+        Universe(lake, "test").add([Instrument(symbol, "stock") for symbol in UNIVERSE])
+    directly(once, [*minutes, *trades, *days])
+    by_staging(often, [minutes[:4], trades[:25], days])
+    by_staging(often, [minutes[4:], trades[25:]])
+    assert everything(often) == everything(once)
+    found = BARS.scan(often).filter(pl.col("parts").is_not_null()).collect()
+    assert set(found["symbol"]) == {"AAPL", "MSFT"}
 
 
 def test_a_correction_and_a_repetition_of_known_bars_are_merged(offline_lake: Settings):

@@ -29,6 +29,7 @@ MARKETS = tuple(
         description=f"{description}; contacted by its feed, or by `financelake ingest`, where you name it.",
     )
     for name, description in (
+        ("binance", "Binance's bars and aggregate trades"),
         ("coinbase", "Coinbase Exchange's bars and trades"),
         ("kraken", "Kraken's bars and trades"),
         ("yfinance", "Yahoo Finance's bars and quotes, for personal use"),

@@ -67,13 +67,17 @@ def raise_for_status(title: str, status: int, text: str, retry_after: str | None
     wish = float(retry_after) if retry_after and retry_after.isdecimal() else None
     if status == 451:  # unavailable for legal reasons
         raise NotHereError(f"{title} does not serve the country that this machine is in (HTTP 451)", remedy=_ELSEWHERE)
-    if status == 429:  # too many requests
-        raise PassingError(f"{title} asks for fewer requests (HTTP 429)", wish)
+    if status in (418, 429):  # too many requests; by 418 Binance says that it was told so before
+        raise PassingError(f"{title} asks for fewer requests (HTTP {status})", wish)
     if status >= 500:  # its own fault
         raise PassingError(f"{title} has a fault of its own (HTTP {status})", wish)
-    if status == 404:  # no such product
-        raise UnknownPairError(f"{title} knows nothing at {path or 'this address'} (HTTP 404): is the symbol right?")
+    if status == 404 or (status == 400 and _NO_SUCH_SYMBOL in text):
+        raise UnknownPairError(
+            f"{title} knows nothing at {path or 'this address'} (HTTP {status}): is the symbol right?"
+        )
     raise ProviderError(f"{title} refuses (HTTP {status}): {' '.join(text[:_LONGEST_QUOTE].split())}")
 
 
+_NO_SUCH_SYMBOL = "-1121"
+"""Binance's code for it; Coinbase answers 404, Kraken with 200."""
 _ELSEWHERE = "Use another exchange for the symbol, such as kraken or coinbase; in its own terms the exchange says why."
