@@ -19,7 +19,7 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import plugin_frames, registry
+from financelake_assets.model import plugin_frames, registry, training_rows
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import FEATURES, features_of
@@ -30,7 +30,7 @@ from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import Trained, train
-from financelake_assets.model.training_rows import KEY
+from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
@@ -361,7 +361,7 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
         '    return bars.select(tomorrow=pl.col("log_return").shift(-1))\n',
     )
     version = write_silver(spark_lake, history(500))
-    bars = registry.read_silver(spark, spark_lake, version, DAILY)
+    bars = read_bars(spark, spark_lake, version, DAILY)
     said: list[str] = []
     with pytest.raises(PluginError, match=r"tomorrow 1 is refused \(truncation\): the column tomorrow of A 1d"):
         train(spark, bars, SMALL, version, said.append, plugins=installed.features(()))
@@ -370,8 +370,10 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     # what shows only in Spark's workers, in bars that were not examined, is told as what it is
     with monkeypatch.context() as blind:
         blind.setattr(plugin_frames, "refuse_unsafe", lambda *_: None)
+        blind.setattr(training_rows, "MOST_LOCAL_BARS", 0)
+        in_spark = read_bars(spark, spark_lake, version, DAILY)
         with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
-            train(spark, bars, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
+            train(spark, in_spark, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
 
     trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
     made = registry.save(spark_lake, trained)
@@ -396,7 +398,7 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     assert both.height > 50
     assert both["predicted_return"].to_list() == pytest.approx(both["predicted_return_right"].to_list(), rel=1e-9)
     assert registry.reproduce(spark, spark_lake, made).differing == 0
-    assert monitoring.examine(spark, spark_lake, made).drift.rows == 0
+    assert monitoring.examine(spark_lake, made).drift.rows == 0
 
     site.uninstall("my_features")
     for load in (lambda: registry.load_forest(spark_lake, made), lambda: registry.load(spark, spark_lake, made)):
