@@ -133,8 +133,7 @@ def _aroon(high: Floats, low: Floats, bars: int) -> tuple[Floats, ...]:
 
 
 def _stochastic(high: Floats, low: Floats, close: Floats, bars: int, smooth: int, signal: int) -> tuple[Floats, ...]:
-    simple = talib.MA_Type.SMA
-    slow_k, slow_d = talib.STOCH(high, low, close, bars, smooth, simple, signal, simple)
+    slow_k, slow_d = talib.STOCH(high, low, close, fastk_period=bars, slowk_period=smooth, slowd_period=signal)
     return slow_k, slow_d
 
 
