@@ -7,10 +7,12 @@ track record of a symbol's predictions. Pure.
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from cachetools import LRUCache
 
 from dash_app.data.lake_reader import Snapshot
 from financelake_assets.model import judgement
@@ -50,6 +52,10 @@ class Record:
     skill: Measured
     acted: int
     net_return: Measured
+
+
+_records: LRUCache[tuple[str, str], tuple[pl.DataFrame, Record]] = LRUCache(1_000)
+_lock = threading.Lock()
 
 
 def delays(snapshot: Snapshot) -> list[Delay]:
@@ -92,6 +98,17 @@ def track_record(snapshot: Snapshot, symbol: str, interval: str) -> Record | Non
     rows = snapshot.scorecard.group(symbol, interval)
     if rows.is_empty():
         return None
+    # snapshots share the rows of a series that did not change: its intervals take longer than the rest of the view
+    with _lock:
+        seen = _records.get((symbol, interval))
+    if seen is None or seen[0] is not rows:
+        seen = (rows, _record(rows))
+        with _lock:
+            _records[symbol, interval] = seen
+    return seen[1]
+
+
+def _record(rows: pl.DataFrame) -> Record:
     acted = rows.filter(pl.col("signal").is_in(["BUY", "SELL"]))
     executed = acted.filter(pl.col("traded_return").is_not_null())
     skill, earned = judgement.skill(rows), judgement.live_mean("net_return", executed)

@@ -133,7 +133,6 @@ def _aroon(high: Floats, low: Floats, bars: int) -> tuple[Floats, ...]:
 
 
 def _stochastic(high: Floats, low: Floats, close: Floats, bars: int, smooth: int, signal: int) -> tuple[Floats, ...]:
-    # both are smoothed by simple means, which is TA-Lib's default
     slow_k, slow_d = talib.STOCH(high, low, close, fastk_period=bars, slowk_period=smooth, slowd_period=signal)
     return slow_k, slow_d
 

@@ -21,10 +21,13 @@ from financelake_assets.silver.schema import BARS
 
 Row = dict[str, Any]
 
+_COMPARED = 250
+"""Bars before the chosen one that its features are compared with: more would make a page slow."""
+
 
 @dataclass(frozen=True)
 class Feature:
-    """An input of the model: its value, and the share of the symbol's earlier bars with a lower one."""
+    """An input of the model: its value, and the share of the 250 bars before with a lower one."""
 
     name: str
     value: float | None
@@ -97,7 +100,7 @@ def _at(rows: pl.DataFrame, moment: datetime) -> Row | None:
 
 def _features(until: pl.DataFrame) -> tuple[Feature, ...]:
     """The features of the last bar, each beside those of the bars before it."""
-    whole = features_of(until).filter("scorable")
+    whole = features_of(until.tail(LOOKBACK + 1 + _COMPARED)).filter("scorable")
     if whole.is_empty() or whole["event_time"][-1] != until["event_time"][-1]:
         return ()
     last, before = whole.row(-1, named=True), whole.head(whole.height - 1)

@@ -98,7 +98,7 @@ def _inputs(found: Explanation) -> Children:
     body = [
         [one.name.replace("_", " "), wording.number(one.value, 4), wording.percent(one.above, 0)] for one in ordered
     ]
-    names = ["Feature", "Value", "Higher than so many earlier bars"]
+    names = ["Feature", "Value", "Higher than so many of the 250 bars before"]
     return [
         plain_table("What the model saw, the most unusual for this symbol first", names, body[:_MOST_UNUSUAL]),
         html.Details([html.Summary("The other features"), plain_table("", names, body[_MOST_UNUSUAL:])]),

@@ -80,6 +80,7 @@ def test_the_track_record_is_what_the_scorecard_says(offline_lake: Settings) -> 
         assert found.high is not None
         assert found.low < found.value < found.high
     assert wording.reach(record.hit_rate.low, record.hit_rate.high, 1) in _words(record)
+    assert flow.track_record(_read(offline_lake), "AAPL", "1d") == record, "of other rows it is computed again"
     unknown = replace(record, hit_rate=flow.Measured(0.5, None, None))
     assert "too few for a range" in _words(unknown)
 
