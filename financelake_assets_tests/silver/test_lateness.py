@@ -84,6 +84,6 @@ def test_a_lake_names_its_late_series_the_latest_first(offline_lake: Settings) -
     Universe(offline_lake, "yfinance").add([Instrument("AAPL", "stock"), Instrument("BTC-USD", "crypto")])
     late = late_series(offline_lake, WEDNESDAY)
     assert list(late) == ["BTC-USD 1d", "AAPL 1d"]  # a coin trades every day
-    assert late_series(offline_lake, WEDNESDAY, "csv") == late
+    assert late_series(offline_lake, WEDNESDAY, "yfinance") == late
     assert late_series(offline_lake, WEDNESDAY, "kraken") == {}
     assert newest_bars(offline_lake)["event_time"].n_unique() == 1
