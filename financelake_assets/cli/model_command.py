@@ -58,7 +58,7 @@ def rollback(
 @app.command()
 def reproduce(version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")]) -> None:
     """Train a version again from its record, and compare its predictions with the saved model's; takes minutes."""
-    from financelake_assets.model import registry
+    from financelake_assets.model import registration, registry
     from financelake_assets.spark_sessions import job_session
 
     settings = get_settings()
@@ -66,7 +66,7 @@ def reproduce(version: Annotated[str, typer.Argument(help="A version from `finan
     err.print(f"training {version} again on silver/bars at its version {record.silver_version} …")
     session = job_session(settings)
     try:
-        found = registry.reproduce(session, settings, record)
+        found = registration.reproduce(session, settings, record)
     finally:
         session.stop()
     if found.differing:

@@ -11,12 +11,13 @@ import json
 import re
 import shutil
 from pathlib import Path
-
-from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.spark_sessions import activated
+
+if TYPE_CHECKING:
+    from pyspark.ml import PipelineModel
+    from pyspark.sql import SparkSession
 
 _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
@@ -31,6 +32,8 @@ def write(spark: SparkSession, model: PipelineModel, models_dir: Path, version: 
 
     The Spark server writes the files, so it must see ``models_dir`` under the same path.
     """
+    from financelake_assets.spark_sessions import activated  # who only reads models needs no Spark
+
     folder = folder_of(models_dir, version)
     partial = folder.with_name(f".{version}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -49,6 +52,10 @@ def read(spark: SparkSession, models_dir: Path, version: str, manifest_sha256: s
     Raises:
         ArtifactError: see ``verify``.
     """
+    from pyspark.ml import PipelineModel
+
+    from financelake_assets.spark_sessions import activated
+
     verify(models_dir, version, manifest_sha256)
     with activated(spark):
         return PipelineModel.load(str(pipeline_of(models_dir, version)))

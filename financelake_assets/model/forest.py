@@ -88,6 +88,11 @@ class Forest:
     inputs: tuple[str, ...]
     trees: Trees
 
+    def inputs_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The inputs of the trees: the features, and the effect of symbol and weekday."""
+        effect = pl.col(SYMBOL_WEEKDAY).cast(pl.Int64).replace_strict(self.effects, default=self.unknown_effect)
+        return rows.lazy().with_columns(effect.cast(pl.Float64).alias(WEEKDAY_EFFECT)).select(self.inputs).collect()
+
     def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The forests' raw predictions.
 
@@ -97,8 +102,7 @@ class Forest:
         Returns:
             ``OUTPUTS`` of each row; null if an input is missing.
         """
-        effect = pl.col(SYMBOL_WEEKDAY).cast(pl.Int64).replace_strict(self.effects, default=self.unknown_effect)
-        inputs = rows.lazy().with_columns(effect.cast(pl.Float64).alias(WEEKDAY_EFFECT)).select(self.inputs).collect()
+        inputs = self.inputs_of(rows)
         known = inputs.select(pl.all_horizontal(pl.all().is_not_null() & pl.all().is_not_nan())).to_series()
         whole = inputs.filter(known).cast(pl.Float64).to_numpy(order="c")
         all_of_them = np.full((rows.height, len(OUTPUTS)), np.nan)
@@ -115,7 +119,7 @@ def read(pipeline: Path) -> Forest:
     Raises:
         ValueError: the pipeline has other stages than ``pipeline.fit`` makes.
     """
-    stages = sorted((pipeline / "stages").iterdir(), key=lambda stage: int(stage.name.split("_")[0]))
+    stages = stages_of(pipeline)
     found = tuple(_metadata(stage)["class"].rsplit(".", 1)[-1] for stage in stages)
     if found != _STAGES:
         raise ValueError(
@@ -125,6 +129,11 @@ def read(pipeline: Path) -> Forest:
     unknown = effects.pop(int(_UNSEEN))
     inputs = tuple(_metadata(stages[2])["paramMap"]["inputCols"])
     return Forest(effects, unknown, inputs, read_trees(stages[RETURNS:], len(inputs)))
+
+
+def stages_of(pipeline: Path) -> list[Path]:
+    """The folders of a saved pipeline's stages, in their order."""
+    return sorted((pipeline / "stages").iterdir(), key=lambda stage: int(stage.name.split("_")[0]))
 
 
 def _metadata(stage: Path) -> dict[str, Any]:
@@ -153,7 +162,7 @@ def read_trees(forests: list[Path], inputs: int) -> Trees:
             probability of the second.
         inputs: the number of columns in training, all numeric.
     """
-    found = [(number, tree) for number, forest in enumerate(forests) for tree in _trees(forest)]
+    found = [(number, tree) for number, forest in enumerate(forests) for tree in nodes_of(forest)]
     parts = (found[at : at + _TREES_A_PART] for at in range(0, len(found), _TREES_A_PART))
     return Trees(
         tuple(_part([tree for _, tree in part], inputs) for part in parts), tuple(number for number, _ in found)
@@ -184,15 +193,20 @@ def _part(trees: list[pl.DataFrame], inputs: int) -> treelite.Model:
     return builder.commit()
 
 
-def _trees(forest: Path) -> Iterator[pl.DataFrame]:
-    """The nodes of each tree, with the prediction of a leaf as ``value``."""
+def nodes_of(forest: Path) -> Iterator[pl.DataFrame]:
+    """The nodes of each tree of a fitted random forest, as ``contributions.paths_of`` takes them.
+
+    Args:
+        forest: the folder in which MLlib saved the fitted stage.
+    """
     nodes = pl.read_parquet(forest / "data" / "*.parquet").unnest("nodeData").sort("treeID", "id")
-    value = pl.col("prediction")
+    value, cover = pl.col("prediction"), pl.col("impurityStats").list.get(0)
     if _metadata(forest)["class"].endswith("ClassificationModel"):
         # the number of training rows of each class in the leaf; if no price rose there is only one class
         votes = pl.col("impurityStats")
+        cover = votes.list.sum()
         value = votes.list.get(1, null_on_oob=True).fill_null(0.0) / votes.list.sum()
-    yield from nodes.with_columns(value=value).partition_by("treeID", maintain_order=True)
+    yield from nodes.with_columns(value=value, cover=cover).partition_by("treeID", maintain_order=True)
 
 
 def _add(builder: ModelBuilder, node: Mapping[str, Any]) -> None:

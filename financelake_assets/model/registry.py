@@ -1,53 +1,33 @@
 """The model registry: versions in gold.models, their metrics in gold.model_metrics, their files in the models folder.
 
-Input: the result of ``train``. Output: a ``ModelRecord``, and at any time at most one champion of each market: its
-version that was promoted last. A version is visible only when its files and metrics are complete. If two processes of
-one machine write, the second waits; a reader never waits.
+Input: what ``registration`` wrote after a training. Output: ``ModelRecord``s, and at any time at most one champion of
+each market: its version that was promoted last. If two processes of one machine write, the second waits; a reader never
+waits. Nothing here needs Spark.
 """
 
 from __future__ import annotations
 
-import math
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-from deltalake import write_deltalake
-from deltalake.exceptions import DeltaError
-from numpy.typing import NDArray
-from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
 
-from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, judgement, metrics, plugged_features, trials
+from financelake_assets.model import artifacts, forest, plugged_features
 from financelake_assets.model.card import model_card
 from financelake_assets.model.champions import champions_of, serving, with_status
-from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.markets import Market
-from financelake_assets.model.outputs import OUTPUTS
-from financelake_assets.model.pipeline import predictions
-from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
-from financelake_assets.model.training import Trained, refit
-from financelake_assets.model.training_rows import KEY, read_bars
-from financelake_assets.model.verdict import Verdict
 from financelake_assets.plugins import installed
-from financelake_assets.silver.schema import BARS
-
-_WALKS_KEPT = 10
-"""So many versions' out-of-sample forecasts are kept beside the new one's and the champion's: a table of millions of
-bars would otherwise grow by most of its size with every training."""
 
 
 class UnknownVersionError(FinanceLakeError, LookupError):
@@ -88,30 +68,25 @@ def get(settings: Settings, version: str) -> ModelRecord:
     return known[version]
 
 
-def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
-    """Load a version's pipeline into Spark after verifying its files.
-
-    Raises:
-        ArtifactError: they differ from what was saved, or this code makes other features than the version needs.
-        PluginError: a plug-in that it was trained with is not installed as it was.
-    """
-    _refuse_other_features(settings, record)
-    return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
-
-
 def load_forest(settings: Settings, record: ModelRecord) -> Forest:
-    """Load a version for scoring outside Spark, after the same checks.
+    """Load a version for scoring outside Spark, after verifying its files.
 
     Raises:
-        ArtifactError: see ``load``.
-        PluginError: see ``load``.
+        ArtifactError: they differ from what was saved; and see ``refuse_other_features``.
+        PluginError: see ``refuse_other_features``.
     """
-    _refuse_other_features(settings, record)
+    refuse_other_features(settings, record)
     artifacts.verify(settings.models_dir, record.model_version, record.manifest_sha256)
     return forest.read(artifacts.pipeline_of(settings.models_dir, record.model_version))
 
 
-def _refuse_other_features(settings: Settings, record: ModelRecord) -> None:
+def refuse_other_features(settings: Settings, record: ModelRecord) -> None:
+    """Make sure that this code makes the features that a version needs.
+
+    Raises:
+        ArtifactError: it does not.
+        PluginError: a plug-in that the version was trained with is not installed as it was.
+    """
     if record.outdated:
         raise artifacts.ArtifactError(f"model {record.model_version} is of an earlier release; train a new model")
     of_plugins = plugged_features.columns_of(installed.recorded(record.plugins, settings.skipped_plugins))
@@ -123,60 +98,6 @@ def _refuse_other_features(settings: Settings, record: ModelRecord) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """A version trained again beside the saved one: bars that both predicted, and how many predictions differ."""
-
-    bars: int
-    differing: int
-
-
-def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> Reproduction:
-    """Train a version again from its record, and compare it with the saved one.
-
-    The record has the Delta version of silver, the parameters and the seed.
-
-    Raises:
-        ArtifactError: see ``load``.
-        FinanceLakeError: silver's history no longer has that version.
-    """
-    try:
-        BARS.scan(settings, record.silver_version)
-    except DeltaError as error:
-        raise FinanceLakeError(
-            f"silver/bars no longer has its version {record.silver_version}, the training data of "
-            f"{record.model_version}: {error}.",
-            remedy="Name a newer model, or keep history for longer (FINANCELAKE_MAINTENANCE__RETENTION_HOURS).",
-        ) from error
-    saved = load(spark, settings, record)
-    parameters = ModelSettings.model_validate(record.parameters)
-    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
-    bars = read_bars(spark, settings, record.silver_version, record.market)
-    again, rows = refit(spark, bars, parameters, plugins)
-    both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
-    return Reproduction(both.height, both.filter(differs).height)
-
-
-def save(settings: Settings, trained: Trained) -> ModelRecord:
-    """Register a trained version: files, then metrics, then the version as champion or challenger of its market."""
-    now = datetime.now(UTC)
-    version = f"rf-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
-    digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
-    with _writing(settings):
-        current = champion(settings, Market(trained.settings.interval))
-        decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
-        _note_trial(settings, trained)
-        count = trials.tried(settings).count
-        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained), count)
-        _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
-        _keep_walk(settings, version, trained.walked)
-        _append(settings, MODELS, [record.row()])
-        if decision.promote and current is not None:
-            _retire(settings, current.model_version, f"replaced by {version}")
-    return record
-
-
 def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
     """Make a version the champion of its market by hand, for example to roll back.
 
@@ -184,7 +105,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
         UnknownVersionError: it was never registered.
         ArtifactError: its files differ from what was saved.
     """
-    with _writing(settings):
+    with writing(settings):
         record = get(settings, version)
         artifacts.verify(settings.models_dir, version, record.manifest_sha256)
         current = champion(settings, record.market)
@@ -199,7 +120,7 @@ def promote(settings: Settings, version: str, reason: str) -> ModelRecord:
             },
         )
         if current is not None and current.model_version != version:
-            _retire(settings, current.model_version, f"replaced by {version}: {reason}")
+            retire(settings, current.model_version, f"replaced by {version}: {reason}")
     return replace(record, status=Status.CHAMPION, status_reason=reason, promoted_at=now)
 
 
@@ -241,107 +162,15 @@ def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _writing(settings: Settings) -> Iterator[None]:
+def writing(settings: Settings) -> Iterator[None]:
+    """The registry's lock among the processes of this machine."""
     settings.models_dir.mkdir(parents=True, exist_ok=True)
     with locked(settings.models_dir / ".registry.lock"):
         yield
 
 
-def _note_trial(settings: Settings, trained: Trained) -> None:
-    """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
-    judged = trained.judged
-    sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
-    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts))
-
-
-def _record(
-    version: str,
-    now: datetime,
-    digest: str,
-    trained: Trained,
-    decision: PromotionDecision,
-    silver_rows: int,
-    tried: int,
-) -> ModelRecord:
-    # of symbols whose bars all lie before their cut-offs nothing is held out
-    judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
-    return ModelRecord(
-        model_version=version,
-        status=Status.CHAMPION if decision.promote else Status.CHALLENGER,
-        status_reason=decision.reason,
-        verdict=Verdict.NOT_ENOUGH_DATA if judged is None else Verdict(judged["verdict"]),
-        trained_at=now,
-        silver_version=trained.silver_version,
-        silver_rows=silver_rows,
-        train_start=trained.train_start.replace(tzinfo=UTC),
-        train_end=trained.train_end.replace(tzinfo=UTC),
-        learnt_until={symbol: time.replace(tzinfo=UTC) for symbol, time in trained.learnt_until.items()},
-        later_share=trained.later_share,
-        horizon=trained.settings.horizon,
-        interval=trained.settings.interval,
-        features=(*FEATURES, *plugged_features.columns_of(trained.plugins)),
-        parameters=trained.settings.model_dump(mode="json"),
-        importance=trained.importance,
-        permutation=trained.permutation,
-        reliability=_reliability(trained),
-        reference=trained.reference,
-        trials=tried,
-        calibration=trained.calibration,
-        manifest_sha256=digest,
-        promoted_at=now if decision.promote else None,
-        plugins=trained.plugin_facts,
-    )
-
-
-def _reliability(trained: Trained) -> list[dict[str, float]]:
-    """The reliability curve of the probability of up on the holdout."""
-    rows = trained.judged.rows.filter("held_out")
-    happened = (rows["realised_return"] > 0).to_numpy()
-    horizon = trained.settings.horizon
-
-    def interval(some: NDArray[np.bool_]) -> metrics.Interval:
-        own = rows.filter(pl.Series(some))
-        reach = judgement.overlap(own, horizon)
-        return judgement.proportion(happened[some].astype(np.float64), judgement.days(own), reach)
-
-    return [asdict(one) for one in metrics.reliability(rows["probability_up"].to_numpy(), happened, interval)]
-
-
-def _silver_rows(settings: Settings, trained: Trained) -> int:
-    """The bars of the market in silver at the training; a version of an earlier release has those of all intervals."""
-    own = BARS.scan(settings, trained.silver_version).filter(pl.col("interval") == trained.settings.interval)
-    return int(own.select(pl.len()).collect().item())
-
-
-def _keep_walk(settings: Settings, version: str, walked: pl.DataFrame) -> None:
-    """Write what the version forecast out of sample, and delete that of versions which are older than those kept."""
-    known = versions(settings)
-    kept = {record.model_version for record in known[-_WALKS_KEPT:]}
-    kept |= {record.model_version for record in champions_of(known).values()}
-    table = WALK_FORWARD.ensure(settings)
-    rows = walked.with_columns(pl.lit(version).alias("model_version"), pl.col(pl.Float64).fill_nan(None))
-    source = rows.select(WALK_FORWARD.schema.names).to_arrow().cast(WALK_FORWARD.schema)
-    write_deltalake(table, source, mode="append")
-    names = ", ".join(f"'{name}'" for name in sorted({*kept, version}))
-    table.delete(f"model_version NOT IN ({names})")
-
-
-def _append(settings: Settings, table: Any, rows: list[dict[str, Any]]) -> None:
-    clean = [{name: _known(value) for name, value in row.items()} for row in rows]
-    new = pa.Table.from_pylist(clean, schema=table.schema)
-    write_deltalake(table.ensure(settings), new, mode="append")
-
-
-def _known(value: Any) -> Any:
-    """Values for a table: NaN becomes null, and a time is UTC."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return value
-
-
-def _retire(settings: Settings, version: str, reason: str) -> None:
+def retire(settings: Settings, version: str, reason: str) -> None:
+    """Give a version the status of one that was replaced."""
     MODELS.ensure(settings).update(
         predicate=f"model_version = '{version}'",
         new_values={"status": Status.RETIRED.value, "status_reason": _quoted(reason)},

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from financelake_assets.config import Settings
 from financelake_assets.gold.query import Scorer
 from financelake_assets.gold.silver_changes import Versions
-from financelake_assets.model import registry
+from financelake_assets.model import registration, registry
 from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.training import train
@@ -86,7 +86,7 @@ def trained(spark: SparkSession, settings: Settings, market: Market = DAILY) -> 
     version = BARS.ensure(settings).version()
     frame = read_bars(spark, settings, version, market)
     chosen = settings.model.model_copy(update={"interval": market.interval})
-    record = registry.save(settings, train(spark, frame, chosen, version, lambda _: None))
+    record = registration.save(settings, train(spark, frame, chosen, version, lambda _: None))
     return record if record.promoted_at is not None else registry.promote(settings, record.model_version, "a test")
 
 

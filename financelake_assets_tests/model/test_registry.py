@@ -19,7 +19,7 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import plugin_frames, registry, training_rows
+from financelake_assets.model import plugin_frames, registration, registry, training_rows
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.features import FEATURES, features_of
@@ -85,7 +85,7 @@ def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, spark
 @pytest.fixture
 def registered(spark_lake: Settings, trained: Trained) -> ModelRecord:
     write_silver(spark_lake, history(500))
-    return registry.save(spark_lake, trained)
+    return registration.save(spark_lake, trained)
 
 
 def test_the_first_version_is_champion_and_comes_back_as_it_was(spark_lake: Settings, registered: ModelRecord) -> None:
@@ -175,7 +175,7 @@ def test_changed_files_are_not_loaded(spark: SparkSession, spark_lake: Settings,
     part = next(Path(spark_lake.models_dir / registered.model_version).rglob("*.parquet"))
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="differ from its manifest"):
-        registry.load(spark, spark_lake, registered)
+        registration.load(spark, spark_lake, registered)
     with pytest.raises(ArtifactError, match="differ from its manifest"):
         registry.load_forest(spark_lake, registered)
 
@@ -185,7 +185,7 @@ def test_a_model_of_other_features_is_not_loaded(
 ) -> None:
     other = replace(registered, features=(*registered.features, "moon_phase"))
     with pytest.raises(ArtifactError, match="moon_phase"):
-        registry.load(spark, spark_lake, other)
+        registration.load(spark, spark_lake, other)
     with pytest.raises(ArtifactError, match="moon_phase"):
         registry.load_forest(spark_lake, other)
 
@@ -193,7 +193,7 @@ def test_a_model_of_other_features_is_not_loaded(
 def test_a_challenger_without_unseen_bars_stays_one(
     spark_lake: Settings, registered: ModelRecord, trained: Trained
 ) -> None:
-    second = registry.save(spark_lake, trained)
+    second = registration.save(spark_lake, trained)
     assert second.status is Status.CHALLENGER
     assert "outside the training data of both versions" in second.status_reason
     assert registry.champion(spark_lake, DAILY) == registered
@@ -204,7 +204,7 @@ def test_a_challenger_that_is_not_worse_on_unseen_bars_is_promoted(
 ) -> None:
     fresh = replace_silver(spark_lake, 700)
     bars = spark.read.format("delta").option("versionAsOf", fresh).load(BARS.path(spark_lake))
-    second = registry.save(spark_lake, train(spark, bars, SMALL, fresh, lambda _: None))
+    second = registration.save(spark_lake, train(spark, bars, SMALL, fresh, lambda _: None))
     assert second.status is Status.CHAMPION
     assert f"not worse than {registered.model_version}" in second.status_reason
     assert registry.champion(spark_lake, DAILY) == second
@@ -227,7 +227,7 @@ def replace_silver(lake: Settings, days: int) -> int:
 
 def test_another_horizon_needs_no_comparison(spark_lake: Settings, registered: ModelRecord, trained: Trained) -> None:
     other = replace(trained, settings=SMALL.model_copy(update={"horizon": 5}))
-    assert registry.save(spark_lake, other).status is Status.CHAMPION
+    assert registration.save(spark_lake, other).status is Status.CHAMPION
 
 
 def test_an_unknown_version_cannot_be_promoted(spark_lake: Settings, registered: ModelRecord) -> None:
@@ -238,7 +238,7 @@ def test_an_unknown_version_cannot_be_promoted(spark_lake: Settings, registered:
 def test_two_writers_leave_one_champion_and_both_versions(spark_lake: Settings, trained: Trained) -> None:
     write_silver(spark_lake, history(500))
     found: list[ModelRecord] = []
-    writers = [threading.Thread(target=lambda: found.append(registry.save(spark_lake, trained))) for _ in range(2)]
+    writers = [threading.Thread(target=lambda: found.append(registration.save(spark_lake, trained))) for _ in range(2)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -264,11 +264,11 @@ def test_a_model_is_fitted_again_from_its_record(
     """The same silver version and seed give the same predictions, also after silver went on."""
     record = replace(registered, silver_version=BARS.ensure(spark_lake).version())
     write_silver(spark_lake, market.bars("C", market.moves(200, 8)))
-    again = registry.reproduce(spark, spark_lake, record)
+    again = registration.reproduce(spark, spark_lake, record)
     assert again.differing == 0
     assert again.bars > 500
     reseeded = replace(record, parameters={**record.parameters, "seed": 5})
-    other = registry.reproduce(spark, spark_lake, reseeded)
+    other = registration.reproduce(spark, spark_lake, reseeded)
     assert other.differing > again.bars // 2
 
 
@@ -277,7 +277,7 @@ def test_a_model_whose_history_is_gone_is_refused_with_a_remedy(
 ) -> None:
     BARS.ensure(spark_lake)
     with pytest.raises(FinanceLakeError, match="no longer has its version 999999"):
-        registry.reproduce(spark, spark_lake, replace(registered, silver_version=999_999))
+        registration.reproduce(spark, spark_lake, replace(registered, silver_version=999_999))
 
 
 def test_scoring_makes_the_training_rows_again(
@@ -376,7 +376,7 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
             train(spark, in_spark, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
 
     trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
-    made = registry.save(spark_lake, trained)
+    made = registration.save(spark_lake, trained)
     assert said[0] == "no leak found in the plug-in vwap_distance 1"
     assert registry.champion(spark_lake, DAILY) == made
     assert made.plugins == {"vwap_distance": trained.plugins[0].facts}
@@ -392,15 +392,16 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     assert found.inputs == (*INPUTS, "vwap_distance")
     rows = score_bars(spark_lake, silver, wanted, found, made, {}, datetime.now(UTC)).drop_nulls("predicted_return")
     own = calibrated(
-        predictions(registry.load(spark, spark_lake, made), trained.labelled, *KEY, "expected_move"), made.calibration
+        predictions(registration.load(spark, spark_lake, made), trained.labelled, *KEY, "expected_move"),
+        made.calibration,
     )
     both = rows.join(own.with_columns(pl.col("event_time").dt.replace_time_zone("UTC")), on=list(KEY))
     assert both.height > 50
     assert both["predicted_return"].to_list() == pytest.approx(both["predicted_return_right"].to_list(), rel=1e-9)
-    assert registry.reproduce(spark, spark_lake, made).differing == 0
+    assert registration.reproduce(spark, spark_lake, made).differing == 0
     assert monitoring.examine(spark_lake, made).drift.rows == 0
 
     site.uninstall("my_features")
-    for load in (lambda: registry.load_forest(spark_lake, made), lambda: registry.load(spark, spark_lake, made)):
+    for load in (lambda: registry.load_forest(spark_lake, made), lambda: registration.load(spark, spark_lake, made)):
         with pytest.raises(PluginError, match="trained with the plug-in vwap_distance 1: there is no plug-in"):
             load()

@@ -14,7 +14,7 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
-from financelake_assets.model import markets, registry, standstill
+from financelake_assets.model import markets, registration, registry, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
@@ -100,7 +100,7 @@ def random_forest(
         raise dg.Failure(f"no training of {market.name}: {error}. {error.remedy}", allow_retries=False) from error
     standstill.note(settings, market, "training", None)
     first = registry.champion(settings, market) is None
-    record = registry.save(settings, trained)
+    record = registration.save(settings, trained)
     if first:
         try:
             scored = history.score_newest(settings, record)
