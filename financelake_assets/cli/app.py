@@ -29,6 +29,7 @@ from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
 from financelake_assets.cli.symbols_command import app as symbols_app
 from financelake_assets.cli.tables_command import tables
+from financelake_assets.cli.why_command import why
 from financelake_assets.config import Settings, get_settings, settings_file
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.explanations import EXPECTED, explained
@@ -231,6 +232,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine, name="quarantine")
 app.command()(sql)
 app.command()(tables)
+app.command()(why)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # unknown options belong to the benchmark

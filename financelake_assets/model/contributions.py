@@ -129,7 +129,8 @@ def _average_of_the_others(leads: NDArray[np.bool_], share: Floats, others: list
     known = [np.ones((rows, leaves))]
     for other in others:
         one, without = leads[:, :, other], share[:, other]
-        longer = [np.zeros((rows, leaves)), *(part * one for part in known)]
-        known = [later + earlier * without for later, earlier in zip(longer, [*known, 0.0], strict=True)]
+        none = np.zeros((rows, leaves))
+        stays, comes = [*(part * without for part in known), none], [none, *(part * one for part in known)]
+        known = [first + second for first, second in zip(stays, comes, strict=True)]
     orders = (math.factorial(k) * math.factorial(count - k) / math.factorial(count + 1) for k in range(count + 1))
     return np.asarray(sum(weight * part for weight, part in zip(orders, known, strict=True)))

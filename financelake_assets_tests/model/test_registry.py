@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import monitoring
+from financelake_assets.gold.explain import NoPredictionError, explain
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
@@ -333,6 +334,7 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(spark_lake: Settin
         OpenTables(spark_lake).insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
 
     score_all()
+    _is_explained(spark_lake)
     calm = monitoring.examine(spark_lake, registered)
     assert calm.drift.rows > 500
     assert calm.verdict is None
@@ -348,6 +350,21 @@ def test_recent_bars_are_compared_with_those_that_were_learnt(spark_lake: Settin
     assert other.verdict is not None
     monitoring.write(spark_lake, registered, other)
     assert (monitoring.last_verdict(spark_lake, registered) or "").startswith("drift: ")
+
+
+def _is_explained(lake: Settings) -> None:
+    """The parts of a prediction add up to what was stored."""
+    for symbol in ("A", "B"):
+        found = explain(lake, symbol)
+        assert found.predicted_return == pytest.approx(found.stored_return, rel=1e-9)
+        assert found.base + sum(part.contribution for part in found.parts) == pytest.approx(found.stored_return)
+        assert {part.name for part in found.parts} == set(INPUTS)
+        assert abs(found.parts[0].contribution) >= abs(found.parts[-1].contribution)
+        earlier = explain(lake, symbol, "1d", found.event_time - timedelta(days=30))
+        assert earlier.predicted_return == pytest.approx(earlier.stored_return, rel=1e-9)
+        assert earlier.parts != found.parts
+    with pytest.raises(NoPredictionError, match="no prediction of C; there are predictions of: A, B"):
+        explain(lake, "C")
 
 
 def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(

@@ -1,0 +1,126 @@
+"""Why a prediction was made: how much each input of its model contributed.
+
+Input: a series and a bar. Output: the parts of its predicted return, which add up to it. They are computed on demand,
+from the version that made the prediction and from the bars as they are now.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from financelake_assets.config import Settings
+from financelake_assets.errors import FinanceLakeError
+from financelake_assets.gold.schema import PREDICTIONS
+from financelake_assets.model import artifacts, forest, registry
+from financelake_assets.model.contributions import contributions, paths_of
+from financelake_assets.model.features import time_before
+from financelake_assets.model.outputs import RETURNS
+from financelake_assets.model.plugged_features import features_with
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.plugins import installed
+from financelake_assets.silver.schema import BARS
+
+
+class NoPredictionError(FinanceLakeError, LookupError):
+    """There is no prediction of that bar."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one input contributed to the predicted log return; ``value`` is the input's own."""
+
+    name: str
+    value: float
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The parts of one prediction, the largest first.
+
+    ``base`` is what the version predicts of this series when it knows no input; ``base`` and all parts add up to
+    ``predicted_return``. ``stored_return`` is that of gold.predictions: another number if bars were corrected since.
+    """
+
+    symbol: str
+    interval: str
+    event_time: datetime
+    model_version: str
+    predicted_return: float
+    stored_return: float
+    base: float
+    parts: tuple[Part, ...]
+
+
+def explain(settings: Settings, symbol: str, interval: str | None = None, at: datetime | None = None) -> Explained:
+    """Explain the prediction of a bar.
+
+    Args:
+        settings: the lake.
+        symbol: of the series.
+        interval: of the series; unset means that of the newest prediction.
+        at: the start of the bar; unset means the newest bar with a prediction.
+
+    Raises:
+        NoPredictionError: there is none.
+        ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
+        PluginError: a plug-in that the version was trained with is not installed as it was.
+    """
+    made = _prediction(settings, symbol, interval, at)
+    record = registry.get(settings, made["model_version"])
+    bar = _featured(settings, record, symbol, made["event_time"])
+    loaded = registry.load_forest(settings, record)
+    stage = forest.stages_of(artifacts.pipeline_of(settings.models_dir, record.model_version))[RETURNS]
+    paths, inputs = paths_of(forest.nodes_of(stage)), loaded.inputs_of(bar)
+    # the prediction is the forest's, shrunk and scaled: so are its parts
+    shrunk = record.calibration.shrinkage_of(symbol, str(bar["asset_class"][0]))
+    scale = shrunk * float(bar["bar_volatility"][0]) * math.sqrt(record.horizon)
+    values = inputs.cast(pl.Float64).to_numpy()
+    found = scale * contributions(paths, values)[0]
+    parts = [Part(name, float(values[0, place]), float(found[place])) for place, name in enumerate(loaded.inputs)]
+    return Explained(
+        symbol=symbol,
+        interval=record.interval,
+        event_time=made["event_time"],
+        model_version=record.model_version,
+        predicted_return=float(scale * paths.base + np.sum(found)),
+        stored_return=made["predicted_return"],
+        base=scale * paths.base,
+        parts=tuple(sorted(parts, key=lambda part: -abs(part.contribution))),
+    )
+
+
+def _prediction(settings: Settings, symbol: str, interval: str | None, at: datetime | None) -> dict[str, Any]:
+    rows = PREDICTIONS.scan(settings).filter(pl.col("symbol") == symbol)
+    rows = rows if interval is None else rows.filter(pl.col("interval") == interval)
+    rows = rows if at is None else rows.filter(pl.col("event_time") == at)
+    newest = rows.sort("event_time", "as_of").tail(1).collect()
+    if not newest.is_empty():
+        return newest.row(0, named=True)
+    bar = f"{symbol}{'' if interval is None else f' {interval}'}{'' if at is None else f' at {at:%Y-%m-%d %H:%M}'}"
+    known = PREDICTIONS.scan(settings).select(pl.col("symbol").unique().sort()).collect()["symbol"].to_list()
+    there = ", ".join(known[:20]) or "none"
+    raise NoPredictionError(
+        f"There is no prediction of {bar}; there are predictions of: {there}.",
+        remedy="`financelake status` says which markets have a model.",
+    )
+
+
+def _featured(settings: Settings, record: ModelRecord, symbol: str, moment: datetime) -> pl.DataFrame:
+    """The bar with its features."""
+    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    since = moment - time_before(record.interval, record.plugin_bars)
+    own = (pl.col("symbol") == symbol) & (pl.col("interval") == record.interval)
+    bars = BARS.scan(settings).filter(own & pl.col("event_time").is_between(since, moment)).collect()
+    bar = features_with(bars, plugins).filter("scorable", pl.col("event_time") == moment)
+    if bar.is_empty():
+        raise NoPredictionError(
+            f"{symbol} {record.interval} at {moment:%Y-%m-%d %H:%M} cannot be scored any more: silver has not the bars."
+        )
+    return bar
