@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -63,7 +63,8 @@ def test_each_followed_feed_is_told_of_with_its_numbers_and_problems(offline_lak
 
 def test_a_feed_whose_bars_are_overdue_by_the_calendar_is_not_fresh(offline_lake: Settings) -> None:
     followed(offline_lake, "kraken", "yfinance")
-    append(offline_lake, market(0, 3).with_columns(provider=pl.lit("kraken")))
+    on_time = pl.col("event_time") + timedelta(days=1)
+    append(offline_lake, market(0, 3).with_columns(provider=pl.lit("kraken"), ingested_at=on_time))
     Universe(offline_lake, "kraken").add([Instrument("BTC-USD", "crypto")])
     found = feeds.events(offline_lake, {}, 1_000.0)
     passed = {

@@ -25,6 +25,8 @@ class Site:
         self._folder, self._patch = folder, monkeypatch
         folder.mkdir()
         monkeypatch.syspath_prepend(str(folder))
+        # Python tells a module from its compiled form by size and second: two versions of a test have the same
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
         self.restart()
 
     def install(self, module: str, code: str, points: Mapping[str, Mapping[str, str]]) -> None:
