@@ -168,6 +168,13 @@ def _screened(snapshot: Snapshot, rows: list[Json], text: str | None) -> tuple[l
     return found, f"{len(found)} of {len(rows)} match."
 
 
+def _search(search: str | None, **wanted: Any) -> Any:
+    """The address with something else wanted; nothing to do where it is wanted already."""
+    where = address.parse("/", search) or address.Address()
+    other = replace(where, **wanted)
+    return no_update if other == where else other.search or "?"
+
+
 def _screener(app: Dash) -> None:
     @app.callback(
         Output("url", "search", allow_duplicate=True),
@@ -180,14 +187,13 @@ def _screener(app: Dash) -> None:
     def choose(text: str | None, search: str | None, seen: str | None) -> tuple[Any, Any]:
         if seen is None:  # the field does not show the address yet
             return no_update, no_update
-        where = address.parse("/", search) or address.Address()
         wanted = (text or "").strip() or None
         if wanted is not None:
             try:
                 screener.read(wanted)
             except RuleError as error:
                 return no_update, str(error)
-        return (no_update if wanted == where.where else replace(where, where=wanted).search or "?"), None
+        return _search(search, where=wanted), None
 
 
 def _symbol(app: Dash, reader: LakeReader, dagster_url: str) -> None:
@@ -286,8 +292,7 @@ def _indicators(app: Dash) -> None:
             wanted = indicators.chosen(texts or ())
         except indicators.IndicatorError as error:
             return no_update, str(error)
-        where = address.parse("/", search) or address.Address()
-        return (no_update if where.show == wanted else replace(where, show=wanted).search or "?"), None
+        return _search(search, show=wanted), None
 
 
 def _why(app: Dash, reader: LakeReader) -> None:

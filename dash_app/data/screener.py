@@ -49,7 +49,7 @@ def _kept(snapshot: Snapshot, rule: Rule, wanted: tuple[Key, ...]) -> frozenset[
     seen = names & set(FEATURES)
     # a feature needs the bars before it, and costs as much as all else together
     length = LOOKBACK + _COMPARED if seen else _COMPARED
-    parts = [snapshot.bars.group(*key).tail(length) for key in wanted if not snapshot.bars.group(*key).is_empty()]
+    parts = [frame.tail(length) for key in wanted if not (frame := snapshot.bars.group(*key)).is_empty()]
     if not parts:
         return frozenset()
     bars = pl.concat(parts)

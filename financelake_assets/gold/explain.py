@@ -9,19 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.gold.featured import featured
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model import artifacts, forest, registry
 from financelake_assets.model.contributions import contributions, paths_of
-from financelake_assets.model.features import time_before
 from financelake_assets.model.outputs import RETURNS
-from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
@@ -72,9 +70,10 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
         ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
         PluginError: a plug-in that the version was trained with is not installed as it was.
     """
-    made = _prediction(settings, symbol, interval, at)
+    prediction = _prediction(settings, symbol, interval, at)
+    made = prediction.row(0, named=True)
     record = registry.get(settings, made["model_version"])
-    bar = _featured(settings, record, symbol, made["event_time"])
+    bar = _featured(settings, record, prediction)
     loaded = registry.load_forest(settings, record)
     stage = forest.stages_of(artifacts.pipeline_of(settings.models_dir, record.model_version))[RETURNS]
     paths, inputs = paths_of(forest.nodes_of(stage)), loaded.inputs_of(bar)
@@ -96,13 +95,14 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
     )
 
 
-def _prediction(settings: Settings, symbol: str, interval: str | None, at: datetime | None) -> dict[str, Any]:
+def _prediction(settings: Settings, symbol: str, interval: str | None, at: datetime | None) -> pl.DataFrame:
+    """The row of gold.predictions."""
     rows = PREDICTIONS.scan(settings).filter(pl.col("symbol") == symbol)
     rows = rows if interval is None else rows.filter(pl.col("interval") == interval)
     rows = rows if at is None else rows.filter(pl.col("event_time") == at)
     newest = rows.sort("event_time", "as_of").tail(1).collect()
     if not newest.is_empty():
-        return newest.row(0, named=True)
+        return newest
     bar = f"{symbol}{'' if interval is None else f' {interval}'}{'' if at is None else f' at {at:%Y-%m-%d %H:%M}'}"
     known = PREDICTIONS.scan(settings).select(pl.col("symbol").unique().sort()).collect()["symbol"].to_list()
     there = ", ".join(known[:20]) or "none"
@@ -112,14 +112,12 @@ def _prediction(settings: Settings, symbol: str, interval: str | None, at: datet
     )
 
 
-def _featured(settings: Settings, record: ModelRecord, symbol: str, moment: datetime) -> pl.DataFrame:
-    """The bar with its features."""
+def _featured(settings: Settings, record: ModelRecord, prediction: pl.DataFrame) -> pl.DataFrame:
+    """The bar of a prediction, with its features."""
     plugins = installed.recorded(record.plugins, settings.skipped_plugins)
-    since = moment - time_before(record.interval, record.plugin_bars)
-    own = (pl.col("symbol") == symbol) & (pl.col("interval") == record.interval)
-    bars = BARS.scan(settings).filter(own & pl.col("event_time").is_between(since, moment)).collect()
-    bar = features_with(bars, plugins).filter("scorable", pl.col("event_time") == moment)
+    bar = featured(settings, record, plugins, prediction.select(BARS.key))
     if bar.is_empty():
+        symbol, moment = prediction.row(0, named=True)["symbol"], prediction["event_time"][0]
         raise NoPredictionError(
             f"{symbol} {record.interval} at {moment:%Y-%m-%d %H:%M} cannot be scored any more: silver has not the bars."
         )

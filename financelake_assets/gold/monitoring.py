@@ -16,10 +16,11 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
+from financelake_assets.gold.featured import featured
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
 from financelake_assets.model.drift import Drift, LiveSkill, live_skill, measure
-from financelake_assets.model.features import FEATURES, time_before
-from financelake_assets.model.plugged_features import columns_of, features_with
+from financelake_assets.model.features import FEATURES
+from financelake_assets.model.plugged_features import columns_of
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import DRIFT
 from financelake_assets.plugins import installed
@@ -91,12 +92,7 @@ def _features(settings: Settings, record: ModelRecord, keys: pl.DataFrame) -> pl
     names = (*FEATURES, *columns_of(plugins))
     if keys.is_empty():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.Float64))
-    first: datetime = keys["event_time"].min()  # type: ignore[assignment]
-    since = first - time_before(record.interval, record.plugin_bars)
-    own = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(keys["symbol"].unique().to_list())
-    bars = BARS.scan(settings).filter(own & (pl.col("event_time") >= since)).collect()
-    wanted = features_with(bars, plugins).filter("scorable").join(keys, on=list(BARS.key), how="semi")
-    return wanted.select(names)
+    return featured(settings, record, plugins, keys).select(names)
 
 
 def _of_version(table: TableSpec, settings: Settings, record: ModelRecord) -> pl.DataFrame:

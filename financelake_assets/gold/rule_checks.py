@@ -12,9 +12,10 @@ import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.gold import rules
-from financelake_assets.gold.signals import decide
+from financelake_assets.gold.signals import decide, surprise
 from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import features_of
+from financelake_assets.model.plugin_checks import longest_series
 from financelake_assets.plugins import installed, leaks
 from financelake_assets.plugins.declaration import Plugin, PluginError
 from financelake_assets.providers.replay import ReplayProvider
@@ -60,16 +61,14 @@ def scored_examples() -> pl.DataFrame:
     """Packaged bars with forecasts that follow the last move, and the signals of the product's own rules."""
     chunks = (chunk.rows for part in ReplayProvider().history() for chunk in part.chunks)
     bars = pl.concat(chunks).drop_nulls("close").unique([*SERIES, "event_time"], keep="last")
-    longest = bars.group_by(SERIES).len().sort("len", *SERIES, descending=[True, False, False]).head(_SERIES)
-    own = bars.join(longest.select(SERIES), on=SERIES, how="semi").sort(*SERIES, "event_time")
-    newest = own.group_by(SERIES, maintain_order=True).tail(_BARS_OF_A_SERIES)
+    newest = pl.concat(longest_series(bars, _SERIES, _BARS_OF_A_SERIES))
     featured = features_of(newest.with_columns(imputed=pl.lit(None, pl.String)))
     known = pl.when("scorable")
     forecast = featured.with_columns(
         predicted_return=known.then(0.5 * pl.col("log_return")),
         volatility=known.then("bar_volatility"),
         probability_up=known.then(0.5 + (pl.col("log_return") / pl.col("bar_volatility")).clip(-4, 4) / 10),
-        surprise=(pl.col("log_return") / pl.col("bar_volatility").shift(1).over(SERIES)).abs(),
+        surprise=surprise(),
         market_open=pl.col("event_time").dt.weekday() < 6,  # Saturday
     )
     default = Settings.model_fields["signals"].default

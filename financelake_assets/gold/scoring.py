@@ -17,7 +17,7 @@ from financelake_assets.config import Settings
 from financelake_assets.gold import rule_checks, rules, schema
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
-from financelake_assets.gold.signals import decide
+from financelake_assets.gold.signals import decide, surprise
 from financelake_assets.intervals import SERIES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.plugged_features import features_with
@@ -116,11 +116,6 @@ def score_bars(
     forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
     rows = signals_of(seen, forecast, settings, calendars, model_expired=expired)
     return rows.filter(pl.col("_wanted") == 1).select(_NAMES)
-
-
-def surprise() -> pl.Expr:
-    """A bar's own move in units of the standard deviation expected of it, from the result of ``features_of``."""
-    return pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES)
 
 
 def signals_of(

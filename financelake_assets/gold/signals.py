@@ -17,6 +17,11 @@ from financelake_assets.gold.verdicts import HoldReason, Signal
 from financelake_assets.intervals import SERIES
 
 
+def surprise() -> pl.Expr:
+    """A bar's own move in units of the standard deviation expected of it, from the result of ``features_of``."""
+    return pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES)
+
+
 def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool, slippage_bps: float) -> pl.DataFrame:
     """Turn predictions into signals.
 

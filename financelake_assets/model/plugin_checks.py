@@ -79,9 +79,22 @@ def leak_of_ours(bars: pl.DataFrame) -> Leak | None:
     return next((leak for leak in found if leak is not None), None)
 
 
-def _series(bars: pl.DataFrame, lookback: int) -> Iterator[pl.DataFrame]:
-    """The newest bars of the longest series, by time."""
+def longest_series(bars: pl.DataFrame, most: int, newest: int) -> Iterator[pl.DataFrame]:
+    """The newest bars of each of the longest series, by time.
+
+    Args:
+        bars: of one or more series.
+        most: series.
+        newest: bars of a series.
+    """
     whole = sorted(bars.partition_by(SERIES), key=lambda one: (-one.height, one["symbol"][0]))
-    for series in whole[:MOST_SERIES]:
-        if series.height >= LOOKBACK + lookback + _LEAST_BARS:
-            yield series.sort("event_time").tail(BARS_OF_A_SERIES + LOOKBACK + lookback)
+    for series in whole[:most]:
+        yield series.sort("event_time").tail(newest)
+
+
+def _series(bars: pl.DataFrame, lookback: int) -> Iterator[pl.DataFrame]:
+    """The series to examine: those with enough bars behind the look-back."""
+    needed = LOOKBACK + lookback
+    for series in longest_series(bars, MOST_SERIES, BARS_OF_A_SERIES + needed):
+        if series.height >= needed + _LEAST_BARS:
+            yield series

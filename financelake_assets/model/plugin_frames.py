@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import polars as pl
 from pyspark.errors import PySparkException
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from financelake_assets.intervals import SERIES
@@ -26,15 +26,12 @@ def refuse_unsafe(plugins: Plugins, bars: Bars) -> None:
         PluginError: the first that fails; the message has column and bar.
     """
     needed = plugin_checks.BARS_OF_A_SERIES + LOOKBACK + longest_lookback(plugins)
-    plugin_checks.refuse_unsafe(plugins, _newest(bars, needed))
+    own = bars if isinstance(bars, pl.DataFrame) else _newest(bars, needed)
+    plugin_checks.refuse_unsafe(plugins, own)
 
 
-def _newest(bars: Bars, needed: int) -> pl.DataFrame:
-    """The newest bars of the longest series."""
-    if isinstance(bars, pl.DataFrame):
-        counted = bars.group_by(SERIES).len().sort("len", *SERIES, descending=[True, False, False])
-        own = bars.join(counted.head(plugin_checks.MOST_SERIES), on=SERIES, how="semi").sort(*SERIES, "event_time")
-        return own.group_by(SERIES, maintain_order=True).tail(needed).select(bars.columns)
+def _newest(bars: DataFrame, needed: int) -> pl.DataFrame:
+    """The newest bars of the longest series, so that no more of a large market comes into this process."""
     longest = bars.groupBy(*SERIES).count().orderBy(F.desc("count"), *SERIES).limit(plugin_checks.MOST_SERIES)
     newest = Window.partitionBy(*SERIES).orderBy(F.desc("event_time"))
     rows = bars.join(longest, list(SERIES), "left_semi").withColumn("_back", F.row_number().over(newest))

@@ -168,13 +168,10 @@ def understood(symbol: str, error: Exception) -> ProviderError:
     """What yfinance raised, as one of ours: may asking again help?"""
     if isinstance(error, YFRateLimitError):
         return PassingError("Yahoo says too many requests (429)")
-    if isinstance(error, YFTzMissingError):
-        return UnknownSymbolError(
-            f"{symbol}: Yahoo does not know this symbol, or no longer; look it up on finance.yahoo.com"
-        )
     if isinstance(error, YFPricesMissingError):
         return UnknownSymbolError(f"{symbol}: {error.rationale}")
-    if getattr(getattr(error, "response", None), "status_code", None) == 404:
+    not_found = getattr(getattr(error, "response", None), "status_code", None) == 404
+    if not_found or isinstance(error, YFTzMissingError):
         return UnknownSymbolError(
             f"{symbol}: Yahoo does not know this symbol, or no longer; look it up on finance.yahoo.com"
         )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from financelake_assets.cli import app
+
+Run = Callable[..., int | str | None]
+"""A command with its arguments; gives its exit code."""
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:

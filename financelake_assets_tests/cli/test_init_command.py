@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.bronze.universe import known_symbols
 from financelake_assets.bronze.universe_file import Entry, read_universe_file
-from financelake_assets.config import Settings, get_settings
+from financelake_assets.config import Settings
 from financelake_assets_tests.cli import main_command
-
-Run = Callable[..., int | str | None]
+from financelake_assets_tests.cli.main_command import Run
 
 
 class Terminal(io.StringIO):
@@ -22,14 +19,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("FINANCELAKE_DATA_DIR", str(tmp_path / "lake"))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    return get_settings()
 
 
 @pytest.fixture

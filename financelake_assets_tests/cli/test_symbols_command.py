@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,7 @@ from financelake_assets.operations import lake
 from financelake_assets.own_process import say
 from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.cli import main_command
-
-Run = Callable[..., int | str | None]
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("FINANCELAKE_DATA_DIR", str(tmp_path / "lake"))
-    monkeypatch.chdir(tmp_path)
-    get_settings.cache_clear()
-    return get_settings()
+from financelake_assets_tests.cli.main_command import Run
 
 
 @pytest.fixture

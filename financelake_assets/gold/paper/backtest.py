@@ -20,7 +20,8 @@ from financelake_assets.gold.paper import performance
 from financelake_assets.gold.paper.engine import Book, Run, bars_a_year, complete_until, run
 from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
-from financelake_assets.gold.scoring import BAR_KEY, signals_of, surprise
+from financelake_assets.gold.scoring import BAR_KEY, signals_of
+from financelake_assets.gold.signals import surprise
 from financelake_assets.model.features import features_of
 from financelake_assets.storage.delta import TableSpec
 

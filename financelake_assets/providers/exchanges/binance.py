@@ -16,7 +16,15 @@ from typing import Any
 import orjson
 
 from financelake_assets.providers.courtesy import PassingError
-from financelake_assets.providers.exchanges.exchange import Candle, Get, Heard, Page, UnknownPairError, positive
+from financelake_assets.providers.exchanges.exchange import (
+    Candle,
+    Get,
+    Heard,
+    Page,
+    UnknownPairError,
+    positive,
+    steps_of,
+)
 from financelake_assets.providers.exchanges.trade_ids import UNKNOWN, Hole, Trade
 
 _AT_ONCE = 1_000
@@ -31,19 +39,7 @@ class Binance:
 
     name = "binance"
     title = "Binance"
-    steps: Mapping[str, int] = {
-        "1m": 60,
-        "5m": 300,
-        "15m": 900,
-        "30m": 1_800,
-        "1h": 3_600,
-        "2h": 7_200,
-        "4h": 14_400,
-        "6h": 21_600,
-        "12h": 43_200,
-        "1d": 86_400,
-        "1w": 604_800,
-    }
+    steps = steps_of("1m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w")
     kept_candles: int | None = None
 
     def subscriptions(self, symbols: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from financelake_assets.providers.courtesy import PassingError
-from financelake_assets.providers.exchanges.exchange import Candle, Get, Heard, Page, micros_of, positive
+from financelake_assets.providers.exchanges.exchange import Candle, Get, Heard, Page, micros_of, positive, steps_of
 from financelake_assets.providers.exchanges.trade_ids import UNKNOWN, Hole, Trade
 
 _AT_ONCE = 1_000
@@ -31,7 +31,7 @@ class Coinbase:
 
     name = "coinbase"
     title = "Coinbase"
-    steps: Mapping[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "1d": 86_400}
+    steps = steps_of("1m", "5m", "15m", "1h", "6h", "1d")
     kept_candles: int | None = None
 
     def subscriptions(self, symbols: Sequence[str]) -> list[str]:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
+from financelake_assets.intervals import bar_length
 from financelake_assets.providers.base import ProviderError
 from financelake_assets.providers.exchanges.trade_ids import Hole, Trade
 
 Get = Callable[[str, Mapping[str, str]], Any]
 """Asks the REST interface: path and parameters in, JSON out, its numbers with a decimal point as text."""
+
+
+def steps_of(*intervals: str) -> Mapping[str, int]:
+    """The length of each interval in seconds, as exchanges count."""
+    return {interval: bar_length(interval) // timedelta(seconds=1) for interval in intervals}
 
 
 class Candle(NamedTuple):

@@ -24,6 +24,7 @@ from financelake_assets.providers.exchanges.exchange import (
     micros,
     micros_of,
     positive,
+    steps_of,
 )
 from financelake_assets.providers.exchanges.trade_ids import Hole, Trade
 
@@ -40,16 +41,7 @@ class Kraken:
 
     name = "kraken"
     title = "Kraken"
-    steps: Mapping[str, int] = {
-        "1m": 60,
-        "5m": 300,
-        "15m": 900,
-        "30m": 1_800,
-        "1h": 3_600,
-        "4h": 14_400,
-        "1d": 86_400,
-        "1w": 604_800,
-    }
+    steps = steps_of("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w")
     kept_candles: int | None = 720
 
     def subscriptions(self, symbols: Sequence[str]) -> list[str]:
