@@ -143,7 +143,8 @@ def _topics_again(scene: Scene) -> None:
     scene.topics.read_on()  # what was on them is known for good
     before = scene.lake.topic_ids()
     # nothing of the lake may make them again in its own way before we do; its sensor does it just so
-    for future in AdminClient(scene.lake.client).delete_topics(list(TOPICS), operation_timeout=30).values():
+    admin = AdminClient(scene.lake.client)  # kept: a client that is gone answers nothing
+    for future in admin.delete_topics(list(TOPICS), operation_timeout=30).values():
         future.result(60)
     deadline = time.monotonic() + 120
     while True:

@@ -201,7 +201,8 @@ class CampaignLake:
 
     def topic_ids(self) -> dict[str, str]:
         """Of the topics that there are."""
-        described = AdminClient(self.client).describe_topics(TopicCollection(list(TOPICS)), request_timeout=20)
+        admin = AdminClient(self.client)  # kept until it has answered
+        described = admin.describe_topics(TopicCollection(list(TOPICS)), request_timeout=20)
         return {name: str(future.result(30).topic_id) for name, future in described.items()}
 
 

@@ -112,6 +112,8 @@ class Campaign:
         self._count(number, name, verdict, stuck, status)
         ok = verdict.sound and stuck is None
         say(f"round {number} {name}: {'ok' if ok else 'FAILED'} in {time.monotonic() - began:.0f} s")
+        if not ok:
+            say(json.dumps(self.failures[-1], default=str))
         return ok
 
     def _judge(self) -> Verdict:
