@@ -3,8 +3,12 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import pyarrow as pa
+import pyspark
 import pytest
+from pyspark.sql import SparkSession
 
 from financelake_assets.config import Settings
 from financelake_assets.spark_sessions import SparkUnavailableError, await_server, let_go, streams_session
@@ -41,6 +45,19 @@ def test_rows_of_a_micro_batch_that_were_let_go_are_no_call_to_the_server(
     del kept
     gc.collect()
     assert called == ["/spark.connect.SparkConnectService/ExecutePlan"], "what pyspark does by itself"
+
+
+def test_workers_import_pyspark_with_its_bytecode(spark: SparkSession):
+    """From an archive each of them would compile it again, and one that starts on a busy machine would be too late."""
+
+    def place(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        list(parts)
+        import pyspark
+
+        yield pa.RecordBatch.from_pydict({"place": [pyspark.__file__]})
+
+    (row,) = spark.range(1, numPartitions=1).mapInArrow(place, "place string").collect()
+    assert row["place"] == pyspark.__file__
 
 
 def test_a_server_that_is_not_there_is_named_with_the_remedy():

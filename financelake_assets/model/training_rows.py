@@ -1,6 +1,7 @@
 """Training rows: bars → features and labels, as Spark rows for the forests and as a frame for the evaluation.
 
 Input: silver bars of one interval. Output: the rows that can be predicted; those whose label is not null can be learnt.
+A bar of trades that may still grow is left out: its close is no outcome yet.
 The bars of most markets fit in this process, and polars computes them at once. Spark's workers compute a larger market,
 a series each. Both apply the same pure functions, so the rows are the same to the last bit.
 """
@@ -20,6 +21,7 @@ from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
+from financelake_assets.silver.merging import without_growing
 from financelake_assets.silver.schema import BARS
 
 MOST_LOCAL_BARS = 500_000
@@ -90,13 +92,15 @@ def _columns(plugins: Plugins) -> tuple[str, ...]:
 
 
 def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
-    rows = labels_of(features_with(bars, plugins), horizon).filter("scorable").select(_columns(plugins))
+    featured = features_with(without_growing(bars), plugins)
+    rows = labels_of(featured, horizon).filter("scorable").select(_columns(plugins))
     arrow = rows.to_arrow()
     return session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
 
 
 def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
-    featured, labelled, plugins = features_with, labels_of, tuple(plugins)  # resolved here, not in the workers
+    # resolved here, not in the workers
+    ended, featured, labelled, plugins = without_growing, features_with, labels_of, tuple(plugins)
     both = pa.schema([*added(plugins), *LABELS])
-    rows = by_series(bars, lambda series: labelled(featured(series, plugins), horizon), both)
+    rows = by_series(bars, lambda series: labelled(featured(ended(series), plugins), horizon), both)
     return rows.where("scorable")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from financelake_assets.intervals import TICK
+from financelake_assets.intervals import SERIES, TICK
 from financelake_assets.silver.schema import BARS, TICKS
 
 ARRIVAL = ("topic", "partition", "offset")
@@ -89,6 +89,12 @@ def is_built() -> pl.Expr:
 def may_grow() -> pl.Expr:
     """Whether a bar is made of trades or of smaller bars, and so grows until the next one begins."""
     return (pl.col("trades").fill_null(0) > 0) | is_built()
+
+
+def without_growing(bars: pl.DataFrame) -> pl.DataFrame:
+    """Whole series of bars without the newest one of each that may still grow."""
+    newest = pl.col("event_time") == pl.col("event_time").max().over(SERIES)
+    return bars.filter(~(newest & may_grow()))
 
 
 def fold_bars(known: pl.DataFrame, rows: pl.DataFrame) -> Change:

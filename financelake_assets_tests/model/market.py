@@ -44,6 +44,8 @@ def bars(symbol: str, changes: Moves, asset_class: str = "stock", price: float =
             "volume": np.round(1e6 * np.exp(random.standard_normal(count) * 0.3)),
             "split": pl.Series([None] * count, dtype=pl.Float64),
             "imputed": pl.Series([None] * count, dtype=pl.String),
+            "trades": pl.Series([None] * count, dtype=pl.Int64),
+            "parts": pl.Series([None] * count, dtype=pl.Int64),
         }
     ).with_columns(pl.col("event_time").cast(pl.Datetime("us", "UTC")))
 

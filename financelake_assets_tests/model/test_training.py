@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -146,6 +146,19 @@ def test_the_canary_sees_a_leak_that_is_put_in(fit: Fit, monkeypatch: pytest.Mon
     row = overall(fit(market.bars("A", market.moves(900, 1)), market.bars("B", market.moves(900, 2), "crypto")))
     assert row["verdict"] == Verdict.EDGE.value
     assert row["skill"] > 0.2
+
+
+@pytest.mark.parametrize("in_spark", [False, True])
+def test_the_close_of_a_bar_that_still_grows_is_no_outcome(spark: SparkSession, in_spark: bool) -> None:
+    told = market.bars("A", market.moves(100, 1))
+    of_trades = told.with_columns(symbol=pl.lit("B"), trades=pl.lit(9, pl.Int64))
+    bars = pl.concat([told, of_trades])
+    rows = training_rows.scorable_rows(spark, spark.createDataFrame(bars.to_arrow()) if in_spark else bars, FEW)
+    newest = rows.where("label is not null").groupBy("symbol").agg({"event_time": "max"}).collect()
+    last = told["event_time"].max()
+    assert isinstance(last, datetime)
+    found = {symbol: at.astimezone(UTC).replace(tzinfo=UTC) for symbol, at in newest}
+    assert found == {"A": last - timedelta(days=1), "B": last - timedelta(days=2)}
 
 
 def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) -> None:

@@ -12,7 +12,14 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from financelake_assets.silver.merging import Change, bar_changes, bars_of_trades, trade_changes, with_bars_of_trades
+from financelake_assets.silver.merging import (
+    Change,
+    bar_changes,
+    bars_of_trades,
+    trade_changes,
+    with_bars_of_trades,
+    without_growing,
+)
 from financelake_assets.silver.schema import BARS, TICKS
 from financelake_assets_tests.silver.messages import START, TIME, cleaned, message, tick
 
@@ -223,6 +230,19 @@ def test_of_a_bar_that_is_told_and_one_of_trades_the_last_to_arrive_stays():
     same_batch = with_bars_of_trades(empty(BARS), bar_changes(empty(BARS), cleaned([told])), after)
     assert not same_batch.replaces
     assert same_batch.rows.select("close", "trades", "messages").row(0) == (5.0, 1, 1)
+
+
+def test_only_the_newest_bar_of_a_series_that_is_made_of_trades_or_parts_may_grow():
+    bars = pl.DataFrame(
+        [("A", day, trades, parts) for day in range(3) for trades, parts in [(7, None)]]
+        + [("B", day, None, 60) for day in range(2)]
+        + [("C", day, None, None) for day in range(2)]
+        + [("D", 0, 0, None)],
+        schema={"symbol": pl.String, "event_time": pl.Int64, "trades": pl.Int64, "parts": pl.Int64},
+        orient="row",
+    ).with_columns(interval=pl.lit("1h"))
+    left = without_growing(bars.reverse()).select("symbol", "event_time").sort("symbol", "event_time").rows()
+    assert left == [("A", 0), ("A", 1), ("B", 0), ("C", 0), ("C", 1), ("D", 0)]
 
 
 def test_rebuilding_an_unchanged_bar_writes_nothing():
