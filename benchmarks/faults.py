@@ -183,10 +183,13 @@ def main() -> int:
             for number, name in enumerate(plan(arguments.seed, arguments.rounds, arguments.only, arguments.small)):
                 if number < arguments.first:
                     continue
+                well = campaign.round(number, name)
                 done.append(name)
-                if not campaign.round(number, name) and not arguments.go_on:
+                if not well and not arguments.go_on:
                     break
-        except (Exception, KeyboardInterrupt) as error:
+        except KeyboardInterrupt:
+            say(f"ended by a signal; go on with --first {arguments.first + len(done)}")
+        except Exception as error:
             campaign.counts["stuck"] += 1
             campaign.failures.append(
                 {"round": None, "seed": arguments.seed, "stuck": f"{type(error).__name__}: {error}"}

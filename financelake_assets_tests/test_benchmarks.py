@@ -23,6 +23,7 @@ TINY = {
     "first_signal": "",
     "footprint": "--live-days 30 --settle 1 --seconds 3",
     "latency": "--rate 50 --symbols 3 --warm-up 2 --seconds 5",
+    "market": "--live 5 --away 5",
     "model_choices": "--only alone",
     "orchestration": "--rounds 1",
     "power": "--runs 4 --days 300 --json",

@@ -9,6 +9,7 @@ import polars as pl
 from financelake_assets.bronze.message import encode
 from financelake_assets.providers.replay import ReplayProvider
 from financelake_assets.silver.cleaning import MESSAGES, cleaned
+from financelake_assets.silver.merging import as_bars
 
 
 def packaged_bars() -> pl.DataFrame:
@@ -29,4 +30,4 @@ def packaged_bars() -> pl.DataFrame:
         }
     )
     universe = {one.symbol: one.asset_class for one in provider.universe()}
-    return cleaned(messages.select(MESSAGES.names), universe).filter(pl.col("reason").is_null())
+    return as_bars(cleaned(messages.select(MESSAGES.names), universe).filter(pl.col("reason").is_null()))
