@@ -258,6 +258,12 @@ class RuntimeSettings(Group):
     maven_repository: str | None = Field(
         None, description="a mirror of Maven Central to take the jars from; they are checked by hash"
     )
+    class_archives: bool = Field(
+        True, description="make archives of Java's classes beside the first lake, so that later ones start sooner"
+    )
+    class_archives_dir: Path | None = Field(
+        None, description="cache of Java's class archives; default: the user's cache folder"
+    )
     fetch_java: bool = Field(False, description="let jgo download a Java 17 where the machine has none")
     min_free_gb: float = Field(2.0, ge=0, description="free disk space below which `up` does not start")
     min_free_memory_gb: float = Field(4.0, ge=0, description="available memory below which `up` does not start")

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from financelake_assets.bronze import feed_choice
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.operations import deployment, preflight
+from financelake_assets.operations import deployment, java_classes, preflight
 from financelake_assets.servers import jars, kafka_access, own_secrets
 from financelake_assets.supervision import leftovers, processes
 from financelake_assets.supervision.processes import Process
@@ -70,6 +70,7 @@ def up(settings: Settings, say: Say, progress: jars.Progress | None = None) -> S
             supervisor.start()
         mark_wanted(settings)
         _start(settings, supervisor, say)
+        java_classes.make_beside(settings)
     return settings
 
 

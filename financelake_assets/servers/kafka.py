@@ -23,7 +23,7 @@ from pathlib import Path
 from financelake_assets.config import KafkaSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import write_whole
-from financelake_assets.servers import jars
+from financelake_assets.servers import class_archives, jars
 from financelake_assets.servers.command import Command, joined
 from financelake_assets.servers.java import Java
 
@@ -312,6 +312,7 @@ def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Comma
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
         *_figures(settings),
+        *class_archives.options("kafka", settings, java, [str(path) for path in class_path]),
         "-cp",
         joined(class_path),
         "kafka.Kafka",

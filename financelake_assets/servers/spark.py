@@ -16,6 +16,7 @@ from pathlib import Path
 
 from financelake_assets.config import Settings
 from financelake_assets.files import write_whole
+from financelake_assets.servers import class_archives
 from financelake_assets.servers.command import Command, joined
 from financelake_assets.servers.java import MODULE, Java
 from financelake_assets.storage.store import spark_options
@@ -82,6 +83,11 @@ def spark_home() -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("pyspark is not installed")
     return Path(spec.origin).parent
+
+
+def whole_class_path(extra: Sequence[Path]) -> list[Path]:
+    """Spark's own jars and others, as Java gets them."""
+    return [spark_home() / "jars" / "*", *extra]
 
 
 def configuration(settings: Settings, class_path: Sequence[Path] = ()) -> dict[str, str]:
@@ -205,8 +211,9 @@ def command(settings: Settings, java: Java, class_path: Sequence[Path]) -> Comma
         *_collection(settings.spark.driver_memory),
         *jvm_options(home),
         f"-Djava.io.tmpdir={home / 'tmp'}",
+        *class_archives.options("spark", settings, java, [str(path) for path in whole_class_path(class_path)]),
         "-cp",
-        joined([spark_home() / "jars" / "*", *class_path]),
+        joined(whole_class_path(class_path)),
         "org.apache.spark.deploy.SparkSubmit",
         "--class",
         "org.apache.spark.sql.connect.service.SparkConnectServer",

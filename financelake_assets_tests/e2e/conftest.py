@@ -33,6 +33,7 @@ class CommandLine:
         self._eyes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("FINANCELAKE_")},
+            "FINANCELAKE_RUNTIME__CLASS_ARCHIVES": "false",
             "FINANCELAKE_DATA_DIR": str(settings.data_dir),
             "FINANCELAKE_KAFKA__PORT": str(settings.kafka.port),
             "FINANCELAKE_KAFKA__CONTROLLER_PORT": str(settings.kafka.controller_port),
