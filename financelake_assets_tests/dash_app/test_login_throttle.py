@@ -4,7 +4,8 @@ import base64
 
 from flask import Flask
 
-from dash_app.login import Attempts, require_login
+from dash_app.login import require_login
+from financelake_assets.servers.attempts import Attempts
 from financelake_assets.config import Settings
 
 
