@@ -231,7 +231,7 @@ def _known_info() -> dict[int, tuple[int, Any]]:
         **{number: (_SAYS_TEXT, text) for number, text in texts.items()},
         **{number: (_SAYS_BOOL, number in _YES) for number in (*_YES, *_NO)},
         **{number: (_SAYS_INT, value) for number, value in _INTS.items()},
-        **{number: (_SAYS_LONG, 0) for number in _ZERO},
+        **dict.fromkeys(_ZERO, (_SAYS_LONG, 0)),
         **{number: (_SAYS_LIST, []) for number in _LISTS},
         517: (_SAYS_MAP, []),
     }

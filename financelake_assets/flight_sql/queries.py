@@ -150,7 +150,7 @@ class _Run(threading.Thread):
         last: object = None
         try:
             self._answer()
-        except Exception as error:  # noqa: BLE001  # the thread of the call raises it
+        except Exception as error:  # the thread of the call raises it
             last = error
         self._ended(self)  # before the last item: a client that reads slowly holds no place
         self._hand_over(last, math.inf)

@@ -122,7 +122,8 @@ def described(settings: Settings, query: str, parameters: Sequence[object] | Non
         _prepare(connection, settings, {name: versions.at(spec, settings) for name, spec in named.items()})
         values = [None] * placeholders if parameters is None else list(parameters)
         with _limited(connection, limit, threading.Event()) as over, _in_words(over, limit):
-            kinds = connection.execute(f"SELECT * FROM ({text}\n) LIMIT 0", values).to_arrow_reader(1).schema
+            # the text was found to be one SELECT
+            kinds = connection.execute(f"SELECT * FROM ({text}\n) LIMIT 0", values).to_arrow_reader(1).schema  # noqa: S608
             names = _as_named(connection, text, values, kinds)
         columns = {field.name.lower(): field.type for name in named for field in BY_NAME[name].schema}
         beside = compared(connection, text) if placeholders else {}
@@ -201,9 +202,7 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _limited(
-    connection: duckdb.DuckDBPyConnection, seconds: float, stop: threading.Event
-) -> Iterator[threading.Event]:
+def _limited(connection: duckdb.DuckDBPyConnection, seconds: float, stop: threading.Event) -> Iterator[threading.Event]:
     """Interrupt the connection after a while, or when it is told to stop; the event says whether the time was over."""
     over, ended = threading.Event(), threading.Event()
 

@@ -76,9 +76,7 @@ def http(url: str) -> str | None:
     return None
 
 
-def _exchange(
-    host: str, port: int, sent: bytes, expected: int, context: ssl.SSLContext | None = None
-) -> bytes | str:
+def _exchange(host: str, port: int, sent: bytes, expected: int, context: ssl.SSLContext | None = None) -> bytes | str:
     """Send bytes; return the first ``expected`` bytes of the answer, or the reason why there are none."""
     try:
         with _connection(host, port, context) as connection:
