@@ -73,7 +73,7 @@ def _act(app: Dash, settings: Settings) -> None:
         try:
             if isinstance(clicked, str):
                 return _of_form(settings, clicked, fields(dict(zip(view.FIELDS, typed, strict=True))))
-            return _of_rule(settings, clicked["alert"], clicked["name"].replace("\x00", "."))
+            return _of_rule(settings, clicked["alert"], clicked["name"])
         except FinanceLakeError as error:
             return view.refused(_words(error)), no_update
 

@@ -131,7 +131,7 @@ def _buttons(name: str) -> html.Div:
         [
             html.Button(
                 label,
-                id={"alert": act, "name": name.replace(".", "\x00")},  # Dash allows no dot in an id
+                id={"alert": act, "name": name},
                 type="button",
                 className="button",
                 **aria(label=f"{label} {name}"),
@@ -160,7 +160,7 @@ def past(watch: Watch, found: Past) -> Children:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
-    return wording.time(value) if hasattr(value, "hour") else str(value)
+    return wording.moment(value) if hasattr(value, "hour") else str(value)
 
 
 def said(lines: Sequence[str]) -> Children:

@@ -103,4 +103,4 @@ def written(name: str, **fields: object) -> bytes:
     """A message as an action's answer, or as a command."""
     packed = any_pb2.Any()
     packed.Pack(_CLASSES[name](**fields))
-    return packed.SerializeToString()
+    return bytes(packed.SerializeToString())

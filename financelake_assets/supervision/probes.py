@@ -28,8 +28,8 @@ def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
     body = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation id, no client id
     try:
         context = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        return f"cannot be checked with the certificates of {ca_file}: {error}"
+    except OSError as problem:
+        return f"cannot be checked with the certificates of {ca_file}: {problem}"
     answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10, context)
     if isinstance(answer, str):
         return answer

@@ -164,7 +164,9 @@ def test_a_client_that_has_gone_frees_its_query(start: Start) -> None:
     code = f"""
 import adbc_driver_flightsql.dbapi as flight_sql
 address, options = "grpc://127.0.0.1:{settings.sql_server_port}", {{"username": "a", "password": "{TOKEN}"}}
-flight_sql.connect(address, db_kwargs=options, autocommit=True).cursor().execute("{ENDLESS}")
+connection = flight_sql.connect(address, db_kwargs=options, autocommit=True)
+cursor = connection.cursor()
+cursor.execute("{ENDLESS}")
 """
     with subprocess.Popen([sys.executable, "-c", code]) as client:
         assert eventually(lambda: server.queries.running == 1)
