@@ -167,6 +167,7 @@ address, options = "grpc://127.0.0.1:{settings.sql_server_port}", {{"username": 
 connection = flight_sql.connect(address, db_kwargs=options, autocommit=True)
 cursor = connection.cursor()
 cursor.execute("{ENDLESS}")
+cursor.fetchone()
 """
     with subprocess.Popen([sys.executable, "-c", code]) as client:
         assert eventually(lambda: server.queries.running == 1)
