@@ -23,8 +23,8 @@ from dash_app.api.routes import add_api
 from dash_app.callbacks import register
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader
-from dash_app.layout import frame
 from dash_app.foreign_pages import refuse_foreign_pages
+from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors
 from financelake_assets.config import Settings

@@ -7,6 +7,7 @@ from typing import Any
 
 import dash_mantine_components as dmc
 from dash import dcc, html
+from dash.development.base_component import Component
 
 from dash_app import wording
 from dash_app.data.alert_rules import Declared
@@ -58,7 +59,7 @@ def _form() -> html.Section:
                         id="alert-rule",
                         label="Rule",
                         placeholder="close crosses above 100000",
-                        description="Also: signal is BUY and confidence > 60 %; change < -5 %; portfolio drawdown > 10 %",
+                        description="Also: signal is BUY and confidence > 60 %, portfolio drawdown > 10 %",
                         size="sm",
                         w=420,
                     ),
@@ -106,7 +107,7 @@ def rules(declared: Sequence[Declared], problems: Mapping[str, str]) -> Children
     wrong: Children = [html.P(f"{part}: {problem}", className="banner problem") for part, problem in problems.items()]
     if not declared:
         return [notice("No rule yet", "Declare one below, or by `financelake alerts add`."), *wrong]
-    body = [
+    body: list[list[str | Component]] = [
         [one.rule.name, one.rule.rule, _series(one.rule), _to(one), _quiet(one.rule.quiet), _buttons(one.rule.name)]
         for one in declared
     ]
@@ -171,5 +172,3 @@ def said(lines: Sequence[str]) -> Children:
 def refused(why: str) -> Children:
     """Why a click did nothing. A rule with a mark under its fault keeps its columns."""
     return [html.Pre(why, className="problem")]
-
-

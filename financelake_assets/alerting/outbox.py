@@ -121,8 +121,8 @@ class Outbox:
         with self._transaction() as db:
             rows = db.execute(query, (address,)).fetchall()
         return [
-            Waiting(number, Message(*message, chart=_of_text(chart)), bool(held))
-            for number, held, chart, *message in rows
+            Waiting(number, Message(alert, rule, title, text, _of_text(chart)), bool(held))
+            for number, held, chart, alert, rule, title, text in rows
         ]
 
     def counts(self) -> dict[str, int]:

@@ -39,7 +39,7 @@ def of_chart(chart: Chart, settings: Settings) -> bytes | None:
     try:
         bars = _bars(chart, settings)
         return drawn(f"{chart.symbol} {chart.interval}", chart.at, bars) if bars else None
-    except Exception as error:  # noqa: BLE001  # whatever it is, the message goes out
+    except Exception as error:  # whatever it is, the message goes out
         log.warning("an alert goes without its picture", problem=f"{type(error).__name__}: {error}")
         return None
 

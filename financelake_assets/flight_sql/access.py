@@ -34,7 +34,7 @@ class OpenServerError(FinanceLakeError, ValueError):
     """The server would be open to others."""
 
 
-class Access(flight.ServerMiddlewareFactory):
+class Access(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
     """Looks at each call before it is answered.
 
     Args:
@@ -92,7 +92,7 @@ class Access(flight.ServerMiddlewareFactory):
         return hmac.compare_digest(known, self._secret)
 
 
-class _GivesKey(flight.ServerMiddleware):
+class _GivesKey(flight.ServerMiddleware):  # type: ignore[misc]
     """Puts the key into the answer."""
 
     def __init__(self, key: str) -> None:
@@ -104,7 +104,7 @@ class _GivesKey(flight.ServerMiddleware):
         return {"authorization": f"Bearer {self._key}"}
 
 
-class Handshake(flight.ServerAuthHandler):
+class Handshake(flight.ServerAuthHandler):  # type: ignore[misc]
     """Lets the handshake end at once: the middleware has looked at its headers."""
 
     def authenticate(self, outgoing: Any, incoming: Any) -> None:

@@ -49,7 +49,7 @@ class Prepared:
     values: tuple[object, ...] = ()
 
 
-class SqlServer(flight.FlightServerBase):
+class SqlServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
     """Answers calls as soon as it is made; a thread for each.
 
     Args:

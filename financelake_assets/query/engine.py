@@ -120,7 +120,7 @@ def described(settings: Settings, query: str, parameters: Sequence[object] | Non
             named = tables_of(connection, query)
             text, placeholders = described_by(connection, query)
         _prepare(connection, settings, {name: versions.at(spec, settings) for name, spec in named.items()})
-        values = [None] * placeholders if parameters is None else list(parameters)
+        values: list[object] = [None] * placeholders if parameters is None else list(parameters)
         with _limited(connection, limit, threading.Event()) as over, _in_words(over, limit):
             # the text was found to be one SELECT
             kinds = connection.execute(f"SELECT * FROM ({text}\n) LIMIT 0", values).to_arrow_reader(1).schema  # noqa: S608

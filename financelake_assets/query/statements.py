@@ -51,7 +51,7 @@ def compared(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str
     """By the number of a placeholder, the column that the query compares it with; DuckDB does not tell its type."""
     found: dict[str, str] = {}
     for node in _nodes(json.loads(_serialised(connection, query))):
-        sides = [node.get(name) for name in ("left", "right", "input", "lower", "upper")]
+        sides: list[Any] = [node.get(name) for name in ("left", "right", "input", "lower", "upper")]
         if node.get("type") in ("COMPARE_IN", "COMPARE_NOT_IN"):
             sides = node["children"]
         sides = [side for side in sides if isinstance(side, dict)]

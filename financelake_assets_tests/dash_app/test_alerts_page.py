@@ -124,7 +124,9 @@ def clicked(client: FlaskClient, typed: dict[str, Any], **headers: str) -> Any:
         "state": [{**entry, "value": values.get(entry["id"])} for entry in one["state"]],
         "changedPropIds": ["alert-add.n_clicks"],
     }
-    return client.post("/_dash-update-component", data=json.dumps(body), content_type="application/json", headers=headers)
+    return client.post(
+        "/_dash-update-component", data=json.dumps(body), content_type="application/json", headers=headers
+    )
 
 
 def test_add_declares_a_rule_and_a_foreign_page_cannot(lake: Settings, hook: Webhook) -> None:
@@ -132,7 +134,10 @@ def test_add_declares_a_rule_and_a_foreign_page_cannot(lake: Settings, hook: Web
     assert clicked(client, FORM, Authorization="Bearer wrong").status_code == 401
     assert clicked(client, FORM, Origin="https://evil.example.org").status_code == 403
     assert clicked(client, FORM, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    assert client.post("/_dash-update-component", data="{}", headers={"Authorization": "Bearer a-token"}).status_code == 415
+    assert (
+        client.post("/_dash-update-component", data="{}", headers={"Authorization": "Bearer a-token"}).status_code
+        == 415
+    )
     assert read_rules(lake.rules_path) == []
     answer = clicked(client, FORM)
     assert answer.status_code == 200, answer.text
