@@ -1,8 +1,8 @@
-"""Refuses what another web page in a visitor's browser sends: the page changes rule alerts, and a login or a cookie
-goes along with what any page sends.
+"""Refuses what another web page in a visitor's browser sends.
 
-Input: a POST. Output: a refusal, unless this server's own page or a program sent it. Browsers say so in the header
-``Sec-Fetch-Site``; one that does not, says its page in ``Origin``. A program sends neither, and has shown token or login.
+The page changes rule alerts, and a browser sends a login or a cookie along with what any page sends. Input: a POST.
+Output: a refusal, unless this server's own page or a program sent it. Browsers say so in the header
+``Sec-Fetch-Site``; one that does not, says its page in ``Origin``. A program sends neither, and shows token or login.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.flight_sql import messages, metadata
 from financelake_assets.flight_sql.access import Access, Handshake, certificates, location
-from financelake_assets.flight_sql.columns import in_columns, readable
+from financelake_assets.flight_sql.columns import in_columns, of_placeholders, readable
 from financelake_assets.flight_sql.messages import Told
 from financelake_assets.flight_sql.queries import BusyError, GoneError, Left, Queries
 from financelake_assets.own_process import run_alone
@@ -154,7 +154,7 @@ class SqlServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         handle = uuid.uuid4().bytes
         with self._lock:
             self._prepared[handle] = Prepared(query, described.placeholders)
-        values = readable(pa.schema([(f"parameter_{one}", kind) for one, kind in enumerate(described.placeholders, 1)]))
+        values = of_placeholders(described.placeholders)
         return messages.written(
             "ActionCreatePreparedStatementResult",
             prepared_statement_handle=handle,

@@ -164,7 +164,7 @@ def test_a_person_makes_checks_tries_and_removes_a_rule(
         expect(page.get_by_role("heading", name="Alerts")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("high")
         page.get_by_label("Rule", exact=True).fill("close crosses 100")
-        page.get_by_label("To (names of addresses)").fill("OPS_HOOK")
+        page.locator("#alert-to").fill("OPS_HOOK")
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Check", exact=True).click()
         expect(page.locator("#alert-said")).to_contain_text("fired 2 times")
