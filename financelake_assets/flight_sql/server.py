@@ -8,6 +8,7 @@ to the lake's streams. SIGTERM and SIGINT end the queries that run, and then the
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -20,14 +21,14 @@ import structlog
 from cachetools import LRUCache
 from pyarrow import flight
 
-from financelake_assets.config import Settings
+from financelake_assets import logs
+from financelake_assets.config import Settings, get_settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.flight_sql import messages, metadata
 from financelake_assets.flight_sql.access import Access, Handshake, certificates, location
 from financelake_assets.flight_sql.columns import in_columns, of_placeholders, readable
 from financelake_assets.flight_sql.messages import Told
 from financelake_assets.flight_sql.queries import BusyError, GoneError, Left, Queries
-from financelake_assets.own_process import run_alone
 from financelake_assets.query.errors import QueryError, QueryTimeoutError, ReadOnlyError
 
 _POLITE = 10
@@ -203,32 +204,30 @@ def _refuse(error: FinanceLakeError) -> NoReturn:
     raise flight.FlightInternalError(text) from error
 
 
-class Runner:
-    """One run of the server."""
-
-    def __init__(self, settings: Settings) -> None:
-        os.nice(_POLITE)
-        self._ended = threading.Event()
-        self._server = SqlServer(settings)
-        log.info("SQL for BI tools", location=location(settings))
-
-    def run(self) -> None:
-        """Serve until told to stop."""
-        self._ended.wait()
-        self._server.end()
-
-    def stop(self) -> None:
-        """Ask ``run`` to end."""
-        self._ended.set()
-
-
 def main() -> int:
-    """Run the lake's SQL server; 3 when it runs already, 2 where the settings would open it to others."""
+    """Serve until SIGTERM or SIGINT; 2 where the settings would open the server to others, or its port is taken."""
+    settings = get_settings()
+    logs.set_up(settings)
+    os.nice(_POLITE)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     try:
-        return run_alone("sql-server", Runner)
+        server = SqlServer(settings)
     except FinanceLakeError as error:
         log.error(f"{error} {error.remedy}")  # noqa: TRY400  # a message for the user, without a stack trace
         return 2
+    except (OSError, pa.ArrowException) as error:  # which tells no reason; the line of gRPC above it does
+        log.error(  # noqa: TRY400
+            f"The SQL server cannot listen at {location(settings)}: {error}. Does another process have the port? "
+            "FINANCELAKE_SQL_SERVER__PORT chooses another; FINANCELAKE_SQL_SERVER__TLS_FILE must hold key and certificate."
+        )
+        return 2
+    log.info("SQL for BI tools", location=location(settings))
+    ended.wait()  # serve() of pyarrow would take the signals for itself
+    server.end()
+    log.info("the sql-server has ended")
+    return 0
 
 
 if __name__ == "__main__":
