@@ -219,8 +219,8 @@ def main() -> int:
         return 2
     except (OSError, pa.ArrowException) as error:  # which tells no reason; the line of gRPC above it does
         log.error(  # noqa: TRY400
-            f"The SQL server cannot listen at {location(settings)}: {error}. Does another process have the port? "
-            "FINANCELAKE_SQL_SERVER__PORT chooses another; FINANCELAKE_SQL_SERVER__TLS_FILE must hold key and certificate."
+            f"The SQL server cannot listen at {location(settings)}: {error}. Another process may have the port "
+            "(FINANCELAKE_SQL_SERVER__PORT), or FINANCELAKE_SQL_SERVER__TLS_FILE lacks the key or the certificate."
         )
         return 2
     log.info("SQL for BI tools", location=location(settings))

@@ -161,7 +161,7 @@ def test_sql_for_bi_tools_starts_when_it_is_asked_for_with_tls_and_the_login_and
     service = compose("laptop")["services"]["sql-server"]
     assert service["profiles"] == ["bi"]
     assert "sql-server" not in services("laptop")
-    assert [port["host_ip"] for port in service["ports"]] == ["${FINANCELAKE_PUBLISH:-127.0.0.1}"]
+    assert [port["host_ip"] for port in service["ports"]] == ["127.0.0.1"]
     mounted = {secret["target"]: secret["source"] for secret in service["secrets"]}
     assert mounted == {"FINANCELAKE_DASHBOARD__LOGIN": "dashboard-login", "proxy.pem": "proxy-certificate"}
     assert environment(service)["FINANCELAKE_SQL_SERVER__TLS_FILE"] == f"{SECRETS}/proxy.pem"
