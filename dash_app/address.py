@@ -16,7 +16,7 @@ from dash_app.data.indicators import Choice, of_address
 from financelake_assets.config import ASSET_CLASSES, AssetClass
 from financelake_assets.gold.verdicts import Signal
 
-View = Literal["market", "signals", "portfolio", "model", "lake"]
+View = Literal["market", "signals", "portfolio", "model", "lake", "alerts"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 BAR_COUNTS = (60, 120, 250, 500, 1000)
@@ -49,6 +49,11 @@ class Address:
     def path(self) -> str:
         """The path of this view."""
         return "/" if self.view == "market" else f"/{self.view}"
+
+    @property
+    def href(self) -> str:
+        """Path and query string together, for a link."""
+        return f"{self.path}{self.search}"
 
     @property
     def search(self) -> str:

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from dash_app import wording
 from dash_app.preferences import NUMBERS, chosen, zones
-from dash_app.views import lake, market, model, portfolio, signals
+from dash_app.views import alerts, lake, market, model, portfolio, signals
 from dash_app.views.parts import aria
 
 LINKS = (
@@ -19,6 +19,7 @@ LINKS = (
     ("portfolio", "Portfolio", "/portfolio"),
     ("model", "Model", "/model"),
     ("lake", "Lake", "/lake"),
+    ("alerts", "Alerts", "/alerts"),
 )
 
 
@@ -76,7 +77,7 @@ def frame() -> Component:
 
 
 SHORTCUTS = (
-    ("1 to 5", "Market, Signals, Portfolio, Model, Lake"),
+    ("1 to 6", "Market, Signals, Portfolio, Model, Lake, Alerts"),
     ("j, k", "next and previous symbol of the watch list"),
     ("/", "search"),
     ("f", "filter the watch list"),
@@ -144,6 +145,7 @@ def page(view: str | None, dagster_url: str) -> Component:
         "portfolio": portfolio.skeleton,
         "model": model.skeleton,
         "lake": lambda: lake.skeleton(dagster_url),
+        "alerts": alerts.skeleton,
     }
     return skeletons.get(view, _nowhere)()
 

@@ -8,12 +8,9 @@ name of its own at this machine.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import math
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from threading import Lock
 
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
@@ -23,50 +20,16 @@ from dash_app.api import problems
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.servers import web_token
+from financelake_assets.servers.attempts import Attempts
+from financelake_assets.servers.loopback import is_loopback
 from financelake_assets.servers.web_token import WebToken
 
 _OPEN_PATHS = ("/health",)
 """What answers without login or token: probes have none, and it tells nothing but table versions."""
 
-_MOST_FAILURES = 10
-_PAUSE_SECONDS = 60.0
-_MOST_ADDRESSES = 10_000
-
 
 class OpenHostError(FinanceLakeError, ValueError):
     """The page would be open to others without a login."""
-
-
-class Attempts:
-    """Wrong logins by address: after ten within a minute an address waits until the first of them is a minute old.
-
-    Behind a proxy all clients share the proxy's address and wait together; this still slows down an attacker.
-
-    Args:
-        clock: seconds that never decrease.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = Lock()
-
-    def note_failure(self, address: str | None) -> None:
-        """Record a wrong login."""
-        with self._lock:
-            times = self._failures.setdefault(address or "", deque(maxlen=_MOST_FAILURES))
-            times.append(self._clock())
-            self._failures.move_to_end(address or "")
-            if len(self._failures) > _MOST_ADDRESSES:
-                self._failures.popitem(last=False)
-
-    def wait_seconds(self, address: str | None) -> float:
-        """How many seconds an address must wait; 0 if it may try."""
-        with self._lock:
-            times = self._failures.get(address or "")
-            if times is None or len(times) < _MOST_FAILURES:
-                return 0.0
-            return max(0.0, times[0] + _PAUSE_SECONDS - self._clock())
 
 
 def require_login(server: Flask, settings: Settings) -> None:
@@ -137,11 +100,3 @@ def _refused(status: int, why: str, remedy: str, headers: Mapping[str, str]) -> 
     if request.path.startswith(problems.PREFIX):
         return problems.problem(status, why, remedy, headers)
     return Response(f"{why} {remedy}\n", status, dict(headers), mimetype="text/plain")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -16,13 +16,14 @@ from flask_compress import Compress
 from plotly.io import json as plotly_json
 from werkzeug.exceptions import HTTPException
 
-from dash_app import address
+from dash_app import address, alert_callbacks
 from dash_app import page_metrics as metrics
 from dash_app.api import problems
 from dash_app.api.routes import add_api
 from dash_app.callbacks import register
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader
+from dash_app.foreign_pages import refuse_foreign_pages
 from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors
@@ -59,6 +60,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send only addresses and digests
     metrics.measure(server, reader)
     require_login(server, settings)
+    refuse_foreign_pages(server)
     follow_visitors(server)
     app = Dash(
         "dash_app",
@@ -78,6 +80,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     plotly_json.config.default_engine = "orjson"
     app.layout = frame
     register(app, reader, settings)
+    alert_callbacks.register(app, reader, settings)
     Compress(server)
     add_api(server, settings, reader)
     _routes(server, settings, reader)

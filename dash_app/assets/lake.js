@@ -84,7 +84,7 @@
     }
   };
 
-  const VIEWS = ["market", "signals", "portfolio", "model", "lake"];
+  const VIEWS = ["market", "signals", "portfolio", "model", "lake", "alerts"];
   const help = (open) => {
     const sheet = document.getElementById("help");
     if (sheet && sheet.open !== open) open ? sheet.showModal() : sheet.close();

@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dash_app import wording
-from dash_app.address import BAR_COUNTS, DEFAULT_BARS
+from dash_app.address import BAR_COUNTS, DEFAULT_BARS, Address
 from dash_app.data.flow import Measured, Record
 from dash_app.data.indicators import MOST, usual
 from dash_app.data.lake_reader import Snapshot
@@ -224,6 +224,7 @@ def head(series: Series, waits_for: str) -> Children:
             className="quote",
         ),
         html.Div(_verdict(series, waits_for), className="verdict-line"),
+        dcc.Link("Alert me …", href=Address("alerts", series.symbol, series.interval).href, className="button"),
     ]
 
 

@@ -21,6 +21,15 @@ MOST_LINES = 20
 
 
 @dataclass(frozen=True)
+class Chart:
+    """The bar of a series that an alert is about, for its picture."""
+
+    symbol: str
+    interval: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Message:
     """What one alert says. ``id`` is the same for the same rule, series and bar, so that a repeat can be told."""
 
@@ -28,6 +37,7 @@ class Message:
     rule: str
     title: str
     text: str
+    chart: Chart | None = None
 
 
 def fired(rule: AlertRule, row: Mapping[str, Any], earlier: int, page: str) -> Message:
@@ -47,7 +57,8 @@ def fired(rule: AlertRule, row: Mapping[str, Any], earlier: int, page: str) -> M
         lines.append(f"It also fired at {earlier} earlier {'bar' if earlier == 1 else 'bars'} that came with this one.")
     digest = hashlib.sha256("\n".join([rule.name, rule.fingerprint, series, at.isoformat()]).encode()).hexdigest()[:12]
     lines += [link(rule, row, page), f"Alert {digest}"]
-    return Message(digest, rule.name, f"FinanceLake: {rule.name}: {series}", "\n".join(lines))
+    chart = Chart(row["symbol"], row["interval"], at) if "symbol" in rule.watch.series else None
+    return Message(digest, rule.name, f"FinanceLake: {rule.name}: {series}", "\n".join(lines), chart)
 
 
 def unseen(rule: AlertRule, first: int, last: int, table: str) -> Message:

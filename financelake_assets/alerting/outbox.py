@@ -8,17 +8,19 @@ outbox after its address has taken it: a kill between the two sends it again.
 from __future__ import annotations
 
 import io
+import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from financelake_assets.alerting.messages import Message
+from financelake_assets.alerting.messages import Chart, Message
 from financelake_assets.config import Settings
 
 _SCHEMA = """
@@ -27,7 +29,7 @@ CREATE TABLE IF NOT EXISTS rules (
 );
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL, alert TEXT NOT NULL, rule TEXT NOT NULL,
-    title TEXT NOT NULL, text TEXT NOT NULL, since REAL NOT NULL, held INTEGER NOT NULL DEFAULT 0,
+    title TEXT NOT NULL, text TEXT NOT NULL, since REAL NOT NULL, held INTEGER NOT NULL DEFAULT 0, chart TEXT,
     UNIQUE (address, alert)
 );
 """
@@ -63,6 +65,9 @@ class Outbox:
         self._open = sqlite3.connect(place(settings), check_same_thread=False, timeout=30)
         self._open.execute("PRAGMA synchronous = FULL")
         self._open.executescript(_SCHEMA)
+        columns = {row[1] for row in self._open.execute("PRAGMA table_info(outbox)")}
+        if "chart" not in columns:  # an earlier release made the file
+            self._open.execute("ALTER TABLE outbox ADD COLUMN chart TEXT")
 
     def close(self) -> None:
         """Close the file."""
@@ -91,11 +96,12 @@ class Outbox:
             (rule, one.fingerprint, one.table_id, one.version, _encoded(one.seen)) for rule, one in progress.items()
         ]
         now = time.time()
-        rows = [(address, one.id, one.rule, one.title, one.text, now) for address, one in messages]
+        rows = [(address, one.id, one.rule, one.title, one.text, now, _as_text(one.chart)) for address, one in messages]
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?)", places)
             db.executemany(
-                "INSERT OR IGNORE INTO outbox (address, alert, rule, title, text, since) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO outbox (address, alert, rule, title, text, since, chart) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
@@ -111,10 +117,13 @@ class Outbox:
 
     def waiting(self, address: str) -> list[Waiting]:
         """The alerts that an address has not taken, oldest first."""
-        query = "SELECT number, held, alert, rule, title, text FROM outbox WHERE address = ? ORDER BY number"
+        query = "SELECT number, held, chart, alert, rule, title, text FROM outbox WHERE address = ? ORDER BY number"
         with self._transaction() as db:
             rows = db.execute(query, (address,)).fetchall()
-        return [Waiting(number, Message(*message), bool(held)) for number, held, *message in rows]
+        return [
+            Waiting(number, Message(alert, rule, title, text, _of_text(chart)), bool(held))
+            for number, held, chart, alert, rule, title, text in rows
+        ]
 
     def counts(self) -> dict[str, int]:
         """How many alerts wait, by the name of their address."""
@@ -140,6 +149,17 @@ class Outbox:
 def place(settings: Settings) -> Path:
     """The alerter's file."""
     return settings.run_dir / "alerts.db"
+
+
+def _as_text(chart: Chart | None) -> str | None:
+    return None if chart is None else json.dumps([chart.symbol, chart.interval, chart.at.isoformat()])
+
+
+def _of_text(text: str | None) -> Chart | None:
+    if text is None:
+        return None
+    symbol, interval, at = json.loads(text)
+    return Chart(symbol, interval, datetime.fromisoformat(at))
 
 
 def _encoded(rows: pl.DataFrame) -> bytes:

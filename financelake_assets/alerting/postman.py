@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 import structlog
 
 from financelake_assets.alerting import messages
-from financelake_assets.alerting.addresses import send_to
+from financelake_assets.alerting.addresses import Picture, send_to
 from financelake_assets.alerting.outbox import Outbox, Waiting
+from financelake_assets.alerting.picture import of_chart
 from financelake_assets.alerting.rules_file import AlertRule
 from financelake_assets.config import Settings
 
@@ -80,7 +81,7 @@ class Postman(threading.Thread):
             title, text = chosen[0].message.title, chosen[0].message.text
         else:
             title, text = messages.summary([one.message for one in chosen], after_quiet_hours=held)
-        why = send_to(self._address, self._settings, title, text)
+        why = send_to(self._address, self._settings, title, text, self._picture(chosen))
         if why is None:
             self._outbox.taken([one.number for one in chosen])
             self._failures, self.problem = 0, None
@@ -90,6 +91,13 @@ class Postman(threading.Thread):
         self.problem = why
         self._failures += 1
         return min(_LONGEST_WAIT_S, 2.0 ** min(self._failures, 10))
+
+    def _picture(self, chosen: list[Waiting]) -> Picture | None:
+        """What draws the chart of one alert. After a failure it is left out: it may be what the address refuses."""
+        chart = chosen[0].message.chart
+        if len(chosen) > 1 or chart is None or self._failures or not self._settings.alerts.picture:
+            return None
+        return lambda: of_chart(chart, self._settings)
 
     def _due(self) -> list[Waiting]:
         """What may be sent now; the rest is noted as held."""

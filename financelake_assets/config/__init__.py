@@ -49,6 +49,7 @@ from financelake_assets.config.platform import (
     QuerySettings,
     RuntimeSettings,
     SparkSettings,
+    SqlServerSettings,
     StoreSettings,
     StreamSettings,
 )
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     silver: SilverSettings = SilverSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     query: QuerySettings = QuerySettings()
+    sql_server: SqlServerSettings = SqlServerSettings()
     dagster: DagsterSettings = DagsterSettings()
     dashboard: DashboardSettings = DashboardSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -228,6 +230,11 @@ class Settings(BaseSettings):
     def dashboard_url(self) -> str:
         """URL of FinanceLake Pro."""
         return f"http://{self.host}:{self.dashboard.port + self.port_offset}"
+
+    @property
+    def sql_server_port(self) -> int:
+        """Port of the SQL server for BI tools, shifted by the offset."""
+        return self.sql_server.port + self.port_offset
 
     # -- places ------------------------------------------------------------------------------------
     @property

@@ -169,6 +169,20 @@ class QuerySettings(Group):
     spill_mb: int = Field(4096, ge=0, description="disk for that, in the system's folder for temporary files")
 
 
+class SqlServerSettings(Group):
+    """SQL for BI tools, by JDBC, ODBC and ADBC: the process sql-server, which speaks Arrow Flight SQL."""
+
+    enabled: bool = Field(False, description="whether `up` runs it")
+    port: int = Field(32010, ge=1, le=65535, description="port of the server")
+    queries: int = Field(
+        4, ge=1, le=64, description="queries that run at a time; together they may use query.memory_mb and .spill_mb"
+    )
+    wait_seconds: float = Field(10.0, ge=0, description="how long a further query waits before it is refused")
+    tls_file: Path | None = Field(
+        None, description="PEM of the private key and the certificate; required unless the host is this machine's own"
+    )
+
+
 class DagsterSettings(Group):
     """Dagster's webserver and code location."""
 
@@ -225,6 +239,7 @@ class AlertSettings(Group):
     rules_file: Path | None = Field(
         None, description="YAML of the rule alerts; default: <data_dir>/alerts.yaml; without it no alerter runs"
     )
+    picture: bool = Field(True, description="whether an alert on bars or signals has a picture of the chart")
     page_url: str | None = Field(
         None, description="address of FinanceLake Pro in rule alerts' links, where readers are on other machines"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ from deltalake import DeltaTable
 from financelake_assets.config import Settings
 from financelake_assets.query import versions
 from financelake_assets.query.errors import QueryError, QueryTimeoutError, ReadOnlyError
-from financelake_assets.query.names import BY_NAME
-from financelake_assets.query.statements import tables_of
+from financelake_assets.query.names import BY_NAME, CATALOG
+from financelake_assets.query.statements import compared, described_by, tables_of
 from financelake_assets.query.versions import AsOf
 from financelake_assets.storage.delta import TableSpec
 
@@ -49,8 +49,26 @@ class Answer:
         return pa.Table.from_batches(self.batches, self.schema)
 
 
+@dataclass(frozen=True)
+class Described:
+    """The columns of a query's answer, and the types of its placeholders.
+
+    A placeholder has the type of the column that it is compared with, and else is text, which DuckDB converts.
+    """
+
+    schema: pa.Schema
+    placeholders: tuple[pa.DataType, ...]
+
+
 @contextmanager
-def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float | None = None) -> Iterator[Answer]:
+def answered(
+    settings: Settings,
+    query: str,
+    as_of: AsOf = None,
+    seconds: float | None = None,
+    parameters: Sequence[object] = (),
+    stop: threading.Event | None = None,
+) -> Iterator[Answer]:
     """Run one query; its answer can be read only inside the ``with``.
 
     Args:
@@ -58,13 +76,15 @@ def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float 
         query: one SQL statement in DuckDB's dialect that only reads.
         as_of: a time, or a version if the query names only one table.
         seconds: the time limit; the default is ``query.timeout_seconds``.
+        parameters: values of the statement's placeholders, in their order.
+        stop: whoever sets it, from any thread, ends the query; the engine sets it when the query has ended.
 
     Raises:
         ReadOnlyError: the statement does not only read.
         UnknownTableError: it names a table that does not exist.
         VersionGoneError: a table is not kept at that version or time.
         QueryTimeoutError: it exceeded the time limit.
-        QueryError: DuckDB refuses it; the message is DuckDB's.
+        QueryError: DuckDB refuses it, or it was stopped; the message is DuckDB's.
     """
     limit = settings.query.timeout_seconds if seconds is None else seconds
     with tempfile.TemporaryDirectory(prefix="financelake-sql-") as spill, _connection(settings, spill) as connection:
@@ -77,13 +97,47 @@ def answered(settings: Settings, query: str, as_of: AsOf = None, seconds: float 
             )
         opened = {name: versions.at(spec, settings, as_of) for name, spec in named.items()}
         _prepare(connection, settings, opened)
-        with _limited(connection, limit) as over, _in_words(over, limit):
-            reader = connection.execute(query).to_arrow_reader(BATCH)
+        with _limited(connection, limit, stop or threading.Event()) as over, _in_words(over, limit):
+            reader = connection.execute(query, list(parameters)).to_arrow_reader(BATCH)
             yield Answer(
                 reader.schema,
                 _batches(reader, over, limit),
                 {name: None if table is None else table.version() for name, table in opened.items()},
             )
+
+
+def described(settings: Settings, query: str, parameters: Sequence[object] | None = None) -> Described:
+    """What a query would answer, without running it; raises as ``answered`` does.
+
+    Args:
+        settings: the lake.
+        query: one SQL statement in DuckDB's dialect that only reads.
+        parameters: values of its placeholders; without them, each is null.
+    """
+    limit = settings.query.timeout_seconds
+    with tempfile.TemporaryDirectory(prefix="financelake-sql-") as spill, _connection(settings, spill) as connection:
+        with _in_words(threading.Event(), limit):
+            named = tables_of(connection, query)
+            text, placeholders = described_by(connection, query)
+        _prepare(connection, settings, {name: versions.at(spec, settings) for name, spec in named.items()})
+        values: list[object] = [None] * placeholders if parameters is None else list(parameters)
+        with _limited(connection, limit, threading.Event()) as over, _in_words(over, limit):
+            # the text was found to be one SELECT
+            kinds = connection.execute(f"SELECT * FROM ({text}\n) LIMIT 0", values).to_arrow_reader(1).schema  # noqa: S608
+            names = _as_named(connection, text, values, kinds)
+        columns = {field.name.lower(): field.type for name in named for field in BY_NAME[name].schema}
+        beside = compared(connection, text) if placeholders else {}
+        types = [columns.get(beside.get(str(one + 1), "").lower(), pa.string()) for one in range(placeholders)]
+        return Described(names, tuple(types))
+
+
+def _as_named(connection: duckdb.DuckDBPyConnection, text: str, values: list[object], kinds: pa.Schema) -> pa.Schema:
+    """The columns with the query's own names: a subquery changes those that come twice."""
+    try:
+        names = [str(row[0]) for row in connection.execute(f"DESCRIBE {text}", values).fetchall()]
+    except duckdb.Error:  # SHOW, DESCRIBE and SUMMARIZE, whose names come once
+        return kinds
+    return pa.schema([field.with_name(name) for field, name in zip(kinds, names, strict=True)])
 
 
 @contextmanager
@@ -98,6 +152,8 @@ def _connection(settings: Settings, spill: str) -> Iterator[duckdb.DuckDBPyConne
     }
     with duckdb.connect(config=limits) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"ATTACH ':memory:' AS {CATALOG}")  # so that `financelake.silver.bars` is a name too
+        connection.execute(f"USE {CATALOG}")
         yield connection
 
 
@@ -146,33 +202,37 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _limited(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
-    """Interrupt the connection after a while; the event says whether that happened."""
-    over = threading.Event()
+def _limited(connection: duckdb.DuckDBPyConnection, seconds: float, stop: threading.Event) -> Iterator[threading.Event]:
+    """Interrupt the connection after a while, or when it is told to stop; the event says whether the time was over."""
+    over, ended = threading.Event(), threading.Event()
 
-    def stop() -> None:
-        over.set()
-        connection.interrupt()
+    def watch() -> None:
+        told = stop.wait(seconds)
+        if not ended.is_set():
+            if not told:
+                over.set()
+            connection.interrupt()
 
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield over
     finally:
-        timer.cancel()
-        timer.join()  # it must not interrupt a closed connection
+        ended.set()
+        stop.set()
+        watcher.join()  # it must not interrupt a closed connection
 
 
 def _batches(reader: pa.RecordBatchReader, over: threading.Event, seconds: float) -> Iterator[pa.RecordBatch]:
     with _in_words(over, seconds):
         for batch in reader:
             if over.is_set():
-                raise _too_long(seconds)
+                raise too_long(seconds)
             yield batch
 
 
-def _too_long(seconds: float) -> QueryTimeoutError:
+def too_long(seconds: float) -> QueryTimeoutError:
+    """The error of a query that exceeded its time limit."""
     return QueryTimeoutError(
         f"The query was stopped after {seconds:g} s.",
         remedy="Read less (one symbol, a time range), or raise --timeout or FINANCELAKE_QUERY__TIMEOUT_SECONDS.",
@@ -185,7 +245,7 @@ def _in_words(over: threading.Event, seconds: float) -> Iterator[None]:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         if over.is_set():
-            raise _too_long(seconds) from error
+            raise too_long(seconds) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise QueryError(
                 "The query needs more memory or disk than its limit.",

@@ -14,6 +14,9 @@ def dotted(spec: TableSpec) -> str:
     return f"{spec.layer}.{spec.name}"
 
 
+CATALOG = "financelake"
+"""The name of all tables together, for tools that put one before ``silver.bars``."""
+
 BY_NAME = {dotted(spec): spec for spec in TABLES}
 """Every table of the catalogue by its name in SQL."""
 
@@ -24,7 +27,7 @@ def known(name: str) -> TableSpec:
     Raises:
         UnknownTableError: there is no such table; the message names the nearest one.
     """
-    wanted = name.strip().replace('"', "").replace("/", ".").lower()
+    wanted = name.strip().replace('"', "").replace("/", ".").lower().removeprefix(f"{CATALOG}.")
     if wanted in BY_NAME:
         return BY_NAME[wanted]
     same_end = [full for full in BY_NAME if full.split(".")[1] == wanted.rsplit(".", 1)[-1]]

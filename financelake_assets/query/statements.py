@@ -39,6 +39,28 @@ def tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Ta
     return {dotted(spec): spec for spec in specs}
 
 
+def described_by(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, int]:
+    """A SELECT that has the columns of a query's answer, and how many placeholders it has."""
+    statement = connection.extract_statements(query)[0]
+    if statement.type == duckdb.StatementType.EXPLAIN:
+        return "SELECT '' AS explain_key, '' AS explain_value", 0
+    return statement.query.strip().rstrip(";"), len(statement.named_parameters)
+
+
+def compared(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    """By the number of a placeholder, the column that the query compares it with; DuckDB does not tell its type."""
+    found: dict[str, str] = {}
+    for node in _nodes(json.loads(_serialised(connection, query))):
+        sides: list[Any] = [node.get(name) for name in ("left", "right", "input", "lower", "upper")]
+        if node.get("type") in ("COMPARE_IN", "COMPARE_NOT_IN"):
+            sides = node["children"]
+        sides = [side for side in sides if isinstance(side, dict)]
+        columns = [side["column_names"][-1] for side in sides if side.get("class") == "COLUMN_REF"]
+        if columns:
+            found |= {side["identifier"]: columns[0] for side in sides if side.get("class") == "PARAMETER"}
+    return found
+
+
 def _reading(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     """The query, or the query inside an EXPLAIN, if it only reads."""
     statements = connection.extract_statements(query)

@@ -82,6 +82,11 @@ def alerter(settings: Settings) -> str | None:
     return _reported(alerter_state.read_state(settings), 2 * _SILENT)
 
 
+def sql_server(settings: Settings) -> str | None:
+    """The SQL server for BI tools speaks HTTP/2."""
+    return processes.sql_server(settings)
+
+
 class _State(Protocol):
     @property
     def updated_at(self) -> str: ...
@@ -111,6 +116,7 @@ CHECKS: dict[str, Callable[[Settings], str | None]] = {
     "feed": feed,
     "publisher": publisher,
     "alerter": alerter,
+    "sql-server": sql_server,
     "exporter": exporter,
 }
 """The health check of each process."""

@@ -77,6 +77,7 @@ COMMANDS: dict[str, Callable[[Settings], Command]] = {
     "feed": module("financelake_assets.bronze.feed"),
     "publisher": module("financelake_assets.publishing.publisher", {"POLARS_MAX_THREADS": "1"}),
     "alerter": module("financelake_assets.alerting.alerter", {"POLARS_MAX_THREADS": "1"}),
+    "sql-server": module("financelake_assets.flight_sql.server", {"POLARS_MAX_THREADS": "1"}),
     "exporter": module("financelake_assets.operations.exporter"),
     "watchdog": module("financelake_assets.supervision.watchdog"),
 }

@@ -26,16 +26,25 @@ def kafka(host: str, port: int, ca_file: Path | None = None) -> str | None:
     A broker answers this before a client has logged in.
     """
     body = struct.pack(">hhih", 18, 0, 1, -1)  # api key, version, correlation id, no client id
-    answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10, ca_file)
+    try:
+        context = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    except OSError as problem:
+        return f"cannot be checked with the certificates of {ca_file}: {problem}"
+    answer = _exchange(host, port, struct.pack(">i", len(body)) + body, 10, context)
     if isinstance(answer, str):
         return answer
     _, correlation, error = struct.unpack(">iih", answer)
     return None if (correlation, error) == (1, 0) else f"answered an API versions request with error {error}"
 
 
-def grpc(host: str, port: int) -> str | None:
+def grpc(host: str, port: int, *, tls: bool = False) -> str | None:
     """Open an HTTP/2 connection, as gRPC does, and wait for the server's SETTINGS frame."""
-    return _settings_frame(_exchange(host, port, _HTTP2_HELLO, 9))
+    context = None
+    if tls:  # whether it lives, not who it is: its certificate may be for a name that only others know it by
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+    return _settings_frame(_exchange(host, port, _HTTP2_HELLO, 9, context))
 
 
 def grpc_socket(path: Path) -> str | None:
@@ -67,10 +76,10 @@ def http(url: str) -> str | None:
     return None
 
 
-def _exchange(host: str, port: int, sent: bytes, expected: int, ca_file: Path | None = None) -> bytes | str:
+def _exchange(host: str, port: int, sent: bytes, expected: int, context: ssl.SSLContext | None = None) -> bytes | str:
     """Send bytes; return the first ``expected`` bytes of the answer, or the reason why there are none."""
     try:
-        with _connection(host, port, ca_file) as connection:
+        with _connection(host, port, context) as connection:
             return _answer(connection, sent, expected) or f"closes connections at {host}:{port}"
     except OSError as error:
         return f"does not answer at {host}:{port}: {error}"
@@ -88,12 +97,12 @@ def _answer(connection: socket.socket, sent: bytes, expected: int) -> bytes | No
     return received
 
 
-def _connection(host: str, port: int, ca_file: Path | None) -> socket.socket:
+def _connection(host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:
     plain = socket.create_connection((host, port), timeout=TIMEOUT)
-    if ca_file is None:
+    if context is None:
         return plain
     try:
-        return ssl.create_default_context(cafile=ca_file).wrap_socket(plain, server_hostname=host)
+        return context.wrap_socket(plain, server_hostname=host)
     except OSError:
         plain.close()
         raise

@@ -93,6 +93,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         Process("dagster-daemon", "Dagster daemon", 1, None, 15),
         Process("publisher", "Publisher of gold's topics", 1, None, 10),
         Process("alerter", "Alerter of the rule alerts", 1, None, 15),
+        Process("sql-server", "SQL for BI tools", 1, lambda: sql_server(settings), 10, settings.sql_server_port),
         Process("watchdog", "Watchdog", 1, None, 5),
     ]
     not_here = {
@@ -101,6 +102,7 @@ def of_lake(settings: Settings) -> dict[str, Process]:
         "feed": chosen(settings) != "replay",
         "publisher": not settings.kafka.publish_gold,
         "alerter": not settings.rules_path.is_file(),
+        "sql-server": not settings.sql_server.enabled,
     }
     return {process.name: process for process in all_of_them if not not_here.get(process.name, False)}
 
@@ -109,6 +111,11 @@ def code_location(settings: Settings) -> str | None:
     """Probe Dagster's code location where it listens: on a Unix socket, or on a port for webservers elsewhere."""
     port = code_location_port(settings)
     return probes.grpc_socket(dagster.code_socket(settings)) if port is None else probes.grpc(settings.host, port)
+
+
+def sql_server(settings: Settings) -> str | None:
+    """Probe the SQL server for BI tools, with or without TLS."""
+    return probes.grpc(settings.host, settings.sql_server_port, tls=settings.sql_server.tls_file is not None)
 
 
 def code_location_port(settings: Settings) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ import polars as pl
 import pytest
 import yaml
 
-from financelake_assets.alerting import alerter, postman
+from financelake_assets.alerting import alerter, outbox, picture, postman
 from financelake_assets.alerting.alerter import Alerter
 from financelake_assets.alerting.postman import Postman
 from financelake_assets.alerting.rules_file import read_rules
@@ -45,7 +47,8 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Settings:
-    return Settings.model_validate({"data_dir": tmp_path / "lake", "alerts": {"page_url": "https://lake.example.org/"}})
+    alerts = {"page_url": "https://lake.example.org/", "picture": False}
+    return Settings.model_validate({"data_dir": tmp_path / "lake", "alerts": alerts})
 
 
 def declare(lake: Settings, *rules: dict[str, Any]) -> None:
@@ -325,3 +328,58 @@ def test_a_file_that_stands_still_is_read_once_and_a_change_is_seen(
     lake.rules_path.write_text(f"{text}\n# seen\n")
     served.round()
     assert len(read) == 2
+
+
+def drawing(lake: Settings) -> Settings:
+    return lake.model_copy(update={"alerts": lake.alerts.model_copy(update={"picture": True})})
+
+
+def crossed(lake: Settings, monkeypatch: Any) -> Served:
+    """An alerter that has sent the alert of a crossing once."""
+    declare(lake, CROSSING)
+    bars(lake, 0, 90, 95)
+    served = Served(lake, monkeypatch)
+    served.round()
+    bars(lake, 2, 120)
+    served.round()
+    return served
+
+
+def test_an_alert_on_bars_carries_a_picture_of_them(lake: Settings, hook: Webhook, monkeypatch: Any) -> None:
+    crossed(drawing(lake), monkeypatch)
+    (told,) = hook.received["good"]
+    (attached,) = told["attachments"]
+    assert attached["filename"] == "chart.png"
+    assert base64.b64decode(attached["base64"]).startswith(b"\x89PNG")
+
+
+def test_an_address_that_refuses_the_picture_gets_the_alert_without_it(
+    lake: Settings, hook: Webhook, monkeypatch: Any
+) -> None:
+    hook.status["good"] = [413]
+    served = crossed(drawing(lake), monkeypatch)
+    assert hook.received["good"] == []
+    served.send()
+    (told,) = hook.received["good"]
+    assert told["attachments"] == []
+
+
+@pytest.mark.parametrize("failing", ["setting", "drawing"])
+def test_without_a_picture_the_alert_comes_all_the_same(
+    lake: Settings, hook: Webhook, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(picture, "levels", None)
+    crossed(drawing(lake) if failing == "drawing" else lake, monkeypatch)
+    (told,) = hook.received["good"]
+    assert told["attachments"] == []
+
+
+def test_the_outbox_of_an_earlier_release_is_used_on(lake: Settings) -> None:
+    lake.run_dir.mkdir(parents=True)
+    with sqlite3.connect(outbox.place(lake)) as file:
+        file.executescript(outbox._SCHEMA.replace(", chart TEXT", ""))
+        file.execute(
+            "INSERT INTO outbox (address, alert, rule, title, text, since) VALUES ('A', 'i', 'r', 't', 'x', 1)"
+        )
+    (waiting,) = outbox.Outbox(lake).waiting("A")
+    assert (waiting.message.title, waiting.message.chart) == ("t", None)

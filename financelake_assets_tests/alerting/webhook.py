@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 SHORT = "rto=0.5&cto=0.5"
 """Apprise's time-outs, so that a test does not wait."""
@@ -17,7 +18,7 @@ class Webhook:
     """``received``: titles and texts by path. ``status``: the answers to come by path, then 200; 0 is none at all."""
 
     def __init__(self) -> None:
-        self.received: dict[str, list[dict[str, str]]] = defaultdict(list)
+        self.received: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.status: dict[str, list[int]] = defaultdict(list)
         self.arrived = threading.Condition()
         self.released = threading.Event()
@@ -27,7 +28,7 @@ class Webhook:
         """As Apprise reads it."""
         return f"json://127.0.0.1:{self.port}/{path}?{options}"
 
-    def wait(self, path: str, count: int) -> list[dict[str, str]]:
+    def wait(self, path: str, count: int) -> list[dict[str, Any]]:
         """What a path has received, when it is so many."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.received[path]) >= count, 60)

@@ -4,8 +4,9 @@ import base64
 
 from flask import Flask
 
-from dash_app.login import Attempts, require_login
+from dash_app.login import require_login
 from financelake_assets.config import Settings
+from financelake_assets.servers.attempts import Attempts
 
 
 def test_an_address_waits_after_ten_wrong_logins_and_another_does_not() -> None:

@@ -14,10 +14,11 @@ from flask.testing import FlaskClient
 
 from dash_app import callbacks
 from dash_app.data.lake_reader import LakeReader
-from dash_app.login import OpenHostError, is_loopback
+from dash_app.login import OpenHostError
 from dash_app.preferences import Preferences, choose
 from dash_app.server import create_app
 from financelake_assets.config import Settings
+from financelake_assets.servers.loopback import is_loopback
 from financelake_assets_tests.dash_app import written
 from financelake_assets_tests.shared_servers import free_ports
 

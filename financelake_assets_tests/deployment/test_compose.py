@@ -157,6 +157,17 @@ def test_what_sends_alerts_and_asks_providers_has_a_way_out_and_is_not_published
     assert code["FINANCELAKE_HOST"] == "0.0.0.0", "or it listens on one of its networks by chance"  # noqa: S104
 
 
+def test_sql_for_bi_tools_starts_when_it_is_asked_for_with_tls_and_the_login_and_cannot_write():
+    service = compose("laptop")["services"]["sql-server"]
+    assert service["profiles"] == ["bi"]
+    assert "sql-server" not in services("laptop")
+    assert [port["host_ip"] for port in service["ports"]] == ["127.0.0.1"]
+    mounted = {secret["target"]: secret["source"] for secret in service["secrets"]}
+    assert mounted == {"FINANCELAKE_DASHBOARD__LOGIN": "dashboard-login", "proxy.pem": "proxy-certificate"}
+    assert environment(service)["FINANCELAKE_SQL_SERVER__TLS_FILE"] == f"{SECRETS}/proxy.pem"
+    assert service["volumes"] == ["lake:/lake:ro"]
+
+
 @pytest.mark.parametrize("provider", ["kraken", "coinbase", "binance", "yfinance"])
 def test_the_feed_of_a_provider_is_confined_as_the_feed_is_and_starts_when_it_is_asked_for(provider: str):
     every, name = compose("laptop")["services"], f"feed-{provider}"
