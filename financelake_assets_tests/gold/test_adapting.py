@@ -110,7 +110,7 @@ def test_what_another_process_writes_is_seen(offline_lake: Settings) -> None:
 def test_intervals_of_an_earlier_release_count_as_they_were_calibrated(offline_lake: Settings) -> None:
     live = Live(offline_lake, RECORD)
     live.score(day(0), day(100))
-    live.tables.newest(PREDICTIONS).update(new_values={WIDENING: None})
+    live.tables.newest(PREDICTIONS).update(updates={WIDENING: "NULL"})
     live.score(day(100), day(101))
     first = live.rows.filter(event_time=day(100))[WIDENING].to_list()
     assert all(factor in (pytest.approx(0.98, abs=1e-3), pytest.approx(1.083, abs=1e-3)) for factor in first)
