@@ -84,6 +84,15 @@ def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
     return found.row(-1, named=True) if not found.is_empty() else None
 
 
+def beside(snapshot: Snapshot, version: str, symbol: str = ALL) -> list[Row]:
+    """What a version's baselines reach on the same bars of the holdout, by name; none of an earlier release's."""
+    rows = snapshot.baselines
+    if rows.is_empty():
+        return []
+    wanted = (pl.col("model_version") == version) & (pl.col("symbol") == symbol) & (pl.col("fold") == HOLDOUT)
+    return rows.filter(wanted).sort("baseline", descending=True).to_dicts()
+
+
 def of_earlier_release(snapshot: Snapshot) -> frozenset[str]:
     """The versions whose metrics lack the three questions."""
     rows = snapshot.metrics

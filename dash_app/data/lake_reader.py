@@ -31,7 +31,7 @@ from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, T
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import standstill
-from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
 
@@ -141,6 +141,11 @@ class Snapshot:
         return self.tables.get(MODEL_METRICS.full_name, TableView()).all
 
     @property
+    def baselines(self) -> pl.DataFrame:
+        """gold/baseline_metrics."""
+        return self.tables.get(BASELINE_METRICS.full_name, TableView(empty=BASELINE_METRICS.empty)).all
+
+    @property
     def equity(self) -> TableView:
         """gold/equity by asset class and interval, without the books."""
         return self.tables.get(EQUITY.full_name, TableView())
@@ -222,6 +227,7 @@ class LakeReader:
             CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),
+            CachedTable(BASELINE_METRICS, settings, keep=20_000),
             CachedTable(EQUITY, settings, group_by=_ACCOUNT, keep=KEPT_STEPS, without=("book",)),
             CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],

@@ -7,7 +7,8 @@ from dash import html
 from dash_app import wording
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
-from dash_app.views.parts import Children, notice
+from dash_app.views.parts import Children, notice, plain_table
+from financelake_assets.model.verdict import QUESTIONS
 
 _VERDICTS = {
     "edge": ("better", "It predicts a part of the next return"),
@@ -25,6 +26,8 @@ _MEANINGS = {
     "not enough data": "There are too few unseen bars for a verdict.",
 }
 
+
+_LEARNERS = {"linear": "Linear model (ridge)", "boosted": "Gradient-boosted trees"}
 
 _EARLIER = "Its verdict is on squared errors of the price. The next training asks three questions instead."
 
@@ -59,12 +62,42 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
         html.P(html.Strong(words, className=f"verdict {kind}")),
         html.P(meaning, className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
+        *_beside(row, champion.beside(snapshot, record["model_version"], symbol)),
         html.P(
             f"Random forest {record['model_version']} of {interval} bars, {trained} on "
             f"{wording.count(record['silver_rows'])} bars (silver version {record['silver_version']}); evaluated on "
             f"{wording.count(row['rows'])} later bars of {scope} that it had not seen.",
             className="fine",
         ),
+    ]
+
+
+def _beside(row: champion.Row, baselines: list[champion.Row]) -> Children:
+    """The forest beside the other learners."""
+    if not baselines:
+        return []
+    body = [[name, *_answers(one)] for name, one in (("Random forest", row), *map(_named, baselines))]
+    return [
+        plain_table(
+            "Other learners of the same inputs, judged on the same bars; none of them gives signals",
+            ["Learner", "Predictable", "Accurate", "Tradable", "Skill", "95 % interval", "Over the forest"],
+            body,
+            ("Predictable", "Accurate", "Tradable"),
+        )
+    ]
+
+
+def _named(one: champion.Row) -> tuple[str, champion.Row]:
+    return _LEARNERS.get(one["baseline"], str(one["baseline"])), one
+
+
+def _answers(row: champion.Row) -> list[str]:
+    low, high = (wording.percent(row[name], 1, sign=True) for name in ("skill_low", "skill_high"))
+    return [
+        *(champion.ANSWERS.get(row[name], row[name] or wording.UNKNOWN) for name in QUESTIONS),
+        wording.percent(row["skill"], 2, sign=True),
+        f"{low} to {high}",
+        wording.percent(row["over_forest"], 2, sign=True) if "over_forest" in row else "",
     ]
 
 

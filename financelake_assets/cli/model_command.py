@@ -1,4 +1,4 @@
-"""``financelake model``: lists the registry's versions, rolls back to one of them, or trains one again."""
+"""``financelake model``: lists the registry's versions, shows one, rolls back to one, or trains one again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
 
-app = typer.Typer(no_args_is_help=True, help="List the trained models, roll back to one, or train one again.")
+app = typer.Typer(no_args_is_help=True, help="List the trained models, show one, roll back to one, or train one again.")
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -28,15 +28,25 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     if as_json:
         print_json(found)
         return
-    table = Table("version", "market", "status", "verdict", "silver", "trained", "why")
-    shown = ("model_version", "interval", "status", "verdict", "silver_version")
+    table = Table("version", "market", "status", "verdict", "baselines", "silver", "trained", "why")
+    shown = ("model_version", "interval", "status", "verdict")
     for row in found:
-        table.add_row(*(str(row[name]) for name in shown), *_rest(row))
+        table.add_row(*(str(row[name]) for name in shown), _beside(row), str(row["silver_version"]), *_rest(row))
     out.print(table)
     settings = get_settings()
     markets = overview.of_lake(settings, registry.versions(settings), datetime.now(UTC))
     show_markets(out, markets)
     err.print(state(markets))
+
+
+@app.command()
+def show(version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")]) -> None:
+    """Print a version's card, in Markdown: its verdict, its figures beside those of the baselines, its settings."""
+    from financelake_assets.model import registry
+
+    settings = get_settings()
+    # as it is: a program may read it, and a terminal is narrower than its tables
+    typer.echo(registry.card(settings, registry.get(settings, version)))
 
 
 @app.command()
@@ -116,10 +126,12 @@ def versions() -> list[dict[str, Any]]:
     """The registry's versions as plain values."""
     from financelake_assets.model import registry
 
+    settings = get_settings()
+    beside = registry.baselines(settings)
     return [
         {**registry.metadata(record), "status": record.status.value, "why": record.status_reason}
-        | {"trained_at": record.trained_at.isoformat()}
-        for record in registry.versions(get_settings())
+        | {"trained_at": record.trained_at.isoformat(), "baselines": beside.get(record.model_version, {})}
+        for record in registry.versions(settings)
     ]
 
 
@@ -128,6 +140,11 @@ def state(markets: Mapping[str, Mapping[str, Any]]) -> str:
     if all(row["model_version"] is None for row in markets.values()):
         return "No champion: there are no signals until a model is trained, by itself or with `financelake train`."
     return "`financelake model rollback VERSION` makes another version the champion of its market."
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """Each baseline's answer to the question that the verdict is of."""
+    return ", ".join(f"{name}: {told['predictable']}" for name, told in row["baselines"].items())
 
 
 def _rest(row: dict[str, Any]) -> tuple[str, str]:

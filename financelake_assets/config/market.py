@@ -68,7 +68,7 @@ class FeedSettings(Group):
 
 _OF_JUDGING = (
     *("intervals", "skipped_intervals"),
-    *("folds", "holdout_fraction", "holdout_since", "coverage"),
+    *("folds", "holdout_fraction", "holdout_since", "coverage", "boosted_trees"),
     *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
 )
 
@@ -91,6 +91,9 @@ class ModelSettings(Group):
     subsampling_rate: float = Field(0.5, gt=0, le=1)
     seed: int = 20_001
     folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
+    boosted_trees: int = Field(
+        0, ge=0, le=1_000, description="gradient-boosted trees to compare the forest with; 0 is none, each costs time"
+    )
     window_days: int | None = Field(
         None, ge=30, description="a sliding window: learn from so many days; unset is all history, an expanding one"
     )

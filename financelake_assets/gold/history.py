@@ -20,6 +20,7 @@ from financelake_assets.bronze.universe import calendars
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import recording, scoring
+from financelake_assets.gold.earlier import EarlierPredictions
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
@@ -95,7 +96,7 @@ def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
     open_bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to)).select(BAR_KEY)
     decided = tables.scan(SIGNALS).filter(own).select(BAR_KEY)
     wanted = open_bars.join(decided, on=BAR_KEY, how="anti").collect()
-    before = time_before(record.interval, scoring.bars_before(settings) + record.plugin_bars)
+    before = time_before(record.interval, scoring.bars_before(settings) + record.plugin_bars + record.horizon)
     bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to - before)).collect().sort(BAR_KEY)
     keys = scoring.finished(bars, wanted)
     if keys.is_empty():
@@ -116,7 +117,8 @@ def _scored(
 ) -> tuple[int, int]:
     """Insert predictions and signals of bars; how many of each were new."""
     forest, now = registry.load_forest(tables.settings, record), datetime.now(UTC)
-    rows = scoring.score_bars(tables.settings, bars, wanted, forest, record, known, now)
+    earlier = EarlierPredictions(tables).before(wanted, record)
+    rows = scoring.score_bars(tables.settings, bars, wanted, forest, record, known, now, earlier)
     predictions = tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
     return predictions, tables.insert(SIGNALS, rows)
 
@@ -170,7 +172,7 @@ def knew_until(tables: OpenTables, record: ModelRecord) -> datetime:
 def _bars_around(tables: OpenTables, record: ModelRecord, wanted: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """The wanted bars, the earlier bars that their features need, and the bar after, which shows that they are over."""
     first = wanted["event_time"].min()
-    extra = scoring.bars_before(tables.settings) + record.plugin_bars
+    extra = scoring.bars_before(tables.settings) + record.plugin_bars + record.horizon
     since = first - time_before(record.interval, extra)  # type: ignore[operator]
     series = wanted.select(SERIES).unique()
     rows = tables.scan(BARS).filter((pl.col("interval") == record.interval) & (pl.col("event_time") >= since))

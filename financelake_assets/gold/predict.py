@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from financelake_assets.gold.schema import PREDICTIONS
+from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.outputs import OUTPUTS
@@ -25,7 +26,8 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
         record: has the version's calibration and coverage.
 
     Returns:
-        The columns of gold.predictions; ``lower`` and ``upper`` are prices, the ends of the interval.
+        The columns of gold.predictions; ``lower`` and ``upper`` are prices, the ends of the interval as it was
+        calibrated; see ``adapting`` for what becomes of them.
     """
     scorable = stamped.filter("scorable")
     raw = scorable.with_columns(forest.predict(scorable)).drop_nulls(OUTPUTS)
@@ -37,6 +39,7 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
     # replace the bar's own low and high by the interval of the prediction
     made = calibrated(stated, record.calibration)
     return made.with_columns(
+        pl.lit(1.0).alias(WIDENING),
         predicted_close=pl.col("close") * pl.col("predicted_return").exp(),
         lower=pl.col("close") * pl.col("low").exp(),
         upper=pl.col("close") * pl.col("high").exp(),

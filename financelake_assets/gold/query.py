@@ -25,6 +25,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import recording, schema, scoring, source
 from financelake_assets.gold import silver_changes as feed
+from financelake_assets.gold.earlier import EarlierPredictions
 from financelake_assets.gold.recent import RecentBars
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
@@ -132,6 +133,7 @@ class Scorer:
         self._settings = settings
         self._tables = OpenTables(settings)
         self._recent: tuple[int, RecentBars] | None = None
+        self._earlier = EarlierPredictions(self._tables)
         self._forests: dict[Market, tuple[str, Forest]] = {}
         self._versions: tuple[int, list[ModelRecord]] | None = None
 
@@ -197,14 +199,16 @@ class Scorer:
             return None
         series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
         forest, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
-        return scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC))
+        earlier = self._earlier.before(wanted, record)
+        return scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC), earlier)
 
     def _write(self, scored: Iterable[pl.DataFrame | None]) -> None:
         """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""
         rows = [some for some in scored if some is not None]
         if rows:
             whole = pl.concat(rows)
-            self._tables.insert(schema.PREDICTIONS, whole.filter(pl.col("predicted_return").is_not_null()))
+            predictions = whole.filter(pl.col("predicted_return").is_not_null())
+            self._earlier.written(predictions, self._tables.insert(schema.PREDICTIONS, predictions))
             self._tables.insert(schema.SIGNALS, whole)
 
     def _calendars(self, symbols: list[str]) -> dict[str, TradingCalendar]:

@@ -26,7 +26,7 @@ _FORECAST = {
 _BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume", "split")
 _FORECAST_COLUMNS = (
     *("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up"),
-    "expected_move",
+    *("widening", "expected_move"),
 )
 OUTCOME = BARS.columns("close", "adj_close", "split")
 """The columns from which the outcome of a prediction is computed."""
@@ -38,7 +38,8 @@ PREDICTIONS = TableSpec(
     layer="gold",
     name="predictions",
     key=_KEY,
-    description="The champion model's predictions for the next bars, made when each bar was first seen.",
+    description="The champion model's predictions for the next bars, made when each bar was first seen. widening is "
+    "the factor by which the calibrated interval was widened after those before it.",
     schema=columns(
         {
             **_BAR,
@@ -47,6 +48,7 @@ PREDICTIONS = TableSpec(
             "lower": pa.float64(),
             "upper": pa.float64(),
             "coverage": pa.float64(),
+            "widening": pa.float64(),
             "volatility": pa.float64(),
             "expected_move": pa.float64(),
             "probability_up": pa.float64(),

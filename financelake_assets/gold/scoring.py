@@ -15,10 +15,12 @@ import polars as pl
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold import rule_checks, rules, schema
+from financelake_assets.gold.adapting import EARLIER, adapted
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide, surprise
 from financelake_assets.intervals import SERIES
+from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
@@ -74,6 +76,7 @@ def score_bars(
     record: ModelRecord,
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
+    earlier: pl.DataFrame = EARLIER,
 ) -> pl.DataFrame:
     """Compute predictions and signals of bars.
 
@@ -85,6 +88,7 @@ def score_bars(
         record: the version.
         calendars: by symbol, for symbols that have their own.
         now: the time of the decision, ``as_of`` of the rows.
+        earlier: the predictions before, see ``EarlierPredictions``; without them each series' intervals begin anew.
 
     Returns:
         One row for each wanted bar, with the columns of gold.predictions and gold.signals.
@@ -114,8 +118,9 @@ def score_bars(
     )
     seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
     forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
-    rows = signals_of(seen, forecast, settings, calendars, model_expired=expired)
-    return rows.filter(pl.col("_wanted") == 1).select(_NAMES)
+    rows = signals_of(seen, forecast, settings, calendars, model_expired=expired).filter(pl.col("_wanted") == 1)
+    made = adapted(rows.drop_nulls("predicted_return"), featured, earlier, record)
+    return rows.update(made.select(*BAR_KEY, "lower", "upper", WIDENING), on=BAR_KEY).select(_NAMES)
 
 
 def signals_of(

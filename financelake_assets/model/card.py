@@ -5,8 +5,10 @@ Input: a record and its metrics. Output: text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.verdict import Verdict
 
@@ -42,6 +44,13 @@ _ANSWERS = (
     ("net_move_high", "+.3f", "to"),
     ("tradable_q", ".4f", "q"),
 )
+_TELLING = (
+    *("rows", "predictable", "clark_west_t", "clark_west_mean_t", "predictable_q"),
+    *("accurate", "skill", "skill_low", "skill_high"),
+    *("tradable", "trades", "net_move", "net_move_low", "net_move_high"),
+)
+"""The answers that the forest is compared with its baselines by."""
+
 _COLUMNS = (
     ("rows", "d", "rows"),
     ("r2_price", ".4f", "R² price"),
@@ -65,12 +74,21 @@ _COLUMNS = (
 )
 
 
-def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
+_BESIDE = (
+    *(column for column in _ANSWERS if column[0] in _TELLING),
+    ("over_forest", "+.4f", "skill over the forest"),
+    ("over_forest_low", "+.4f", "from"),
+    ("over_forest_high", "+.4f", "to"),
+)
+
+
+def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Sequence[dict[str, Any]] = ()) -> str:
     """The card of a version.
 
     Args:
         record: the version.
         metrics: its rows of gold.model_metrics.
+        baselines: its rows of gold.baseline_metrics; a version of an earlier release has none.
     """
     held_out = [row for row in metrics if row["fold"] == HOLDOUT]
     folds = [row for row in metrics if row["fold"] != HOLDOUT and row["symbol"] == ALL]
@@ -95,6 +113,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "number of symbols. q is the p-value adjusted for the number of symbols (Benjamini & Hochberg 1995). The "
             "smallest edge is the skill that this much data shows in four of five cases; for a smaller one, *no edge* "
             "says little.",
+            *_beside(held_out, baselines),
             "## More about the holdout",
             _table(held_out, _COLUMNS),
             "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
@@ -116,6 +135,28 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]]) -> str:
             "\n".join(f"- {name}: {value}" for name, value in record.parameters.items()),
         ]
     )
+
+
+def _beside(held_out: list[dict[str, Any]], baselines: Sequence[dict[str, Any]]) -> list[str]:
+    """The forest beside the other learners, over all symbols and by class, on the holdout."""
+    known = [row for row in baselines if row["fold"] == HOLDOUT and _is_of_several(row)]
+    if not known:
+        return []
+    forest = [{**row, "baseline": "forest"} for row in held_out if _is_of_several(row)]
+    rows = sorted((*forest, *known), key=lambda row: (row["symbol"] != ALL, row["symbol"]))
+    named = [{**row, "learner": f"{row['baseline']}, {row['symbol']}"} for row in rows]
+    return [
+        "## The forest beside other learners",
+        "The same inputs, folds and tests. `linear` is a ridge regression; `boosted` are gradient-boosted trees, where "
+        "`FINANCELAKE_MODEL__BOOSTED_TREES` asks for them. None of them gives signals. Where none of them has an edge "
+        "either, the forest is not the reason. *Skill over the forest* is `1 - MSE/MSE of the forest`, in expected "
+        "moves: below zero, the forest is better.",
+        _table(named, _BESIDE, first="learner"),
+    ]
+
+
+def _is_of_several(row: dict[str, Any]) -> bool:
+    return bool(row["symbol"] == ALL or row["symbol"].startswith(POOLED))
 
 
 def _meaning(record: ModelRecord, held_out: list[dict[str, Any]]) -> str:
@@ -174,7 +215,7 @@ def _reliability(record: ModelRecord) -> str:
 def _table(rows: list[dict[str, Any]], shown: tuple[tuple[str, str, str], ...], first: str = "symbol") -> str:
     head = [first, *(title for _, _, title in shown)]
     lines = [head, ["---"] * len(head)]
-    lines += [[str(row[first]), *(_cell(row[name], form) for name, form, _ in shown)] for row in rows]
+    lines += [[str(row[first]), *(_cell(row.get(name), form) for name, form, _ in shown)] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

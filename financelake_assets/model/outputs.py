@@ -22,3 +22,7 @@ RETURNS = 3
 
 
 WEEKDAY_EFFECT = "weekday_effect"
+
+
+EFFECT_PRIOR_ROWS = 200.0
+"""The mean of all symbols counts as this many bars of a symbol's weekday."""

@@ -32,7 +32,7 @@ from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
-from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS, WALK_FORWARD
 from financelake_assets.model.training import Trained, refit
 from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
@@ -102,6 +102,15 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
         count = trials.tried(settings).count
         record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained), count)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
+        _append(
+            settings,
+            BASELINE_METRICS,
+            [
+                {"model_version": version, "baseline": baseline, **row}
+                for baseline, rows in trained.baselines.items()
+                for row in rows
+            ],
+        )
         _keep_walk(settings, version, trained.walked)
         _append(settings, MODELS, [record.row()])
         if decision.promote and current is not None:

@@ -22,12 +22,21 @@ from financelake_assets.files import locked
 from financelake_assets.model import artifacts, forest, plugged_features
 from financelake_assets.model.card import model_card
 from financelake_assets.model.champions import champions_of, serving, with_status
+from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.markets import Market
 from financelake_assets.model.record import ModelRecord, Status
-from financelake_assets.model.schema import MODEL_METRICS, MODELS, WALK_FORWARD
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS, WALK_FORWARD
+from financelake_assets.model.verdict import QUESTIONS
 from financelake_assets.plugins import installed
+from financelake_assets.storage.delta import TableSpec
+
+_OF_A_BASELINE = (
+    *QUESTIONS,
+    *("predictable_t", "skill", "skill_low", "skill_high"),
+    *("over_forest", "over_forest_low", "over_forest_high"),
+)
 
 
 class UnknownVersionError(FinanceLakeError, LookupError):
@@ -140,7 +149,8 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
 
 def card(settings: Settings, record: ModelRecord) -> str:
     """The model card of a version, in Markdown."""
-    return model_card(record, metrics_of(settings, record.model_version))
+    version = record.model_version
+    return model_card(record, metrics_of(settings, version), baseline_metrics_of(settings, version))
 
 
 def walk_of(settings: Settings, version: str) -> pl.DataFrame:
@@ -151,11 +161,30 @@ def walk_of(settings: Settings, version: str) -> pl.DataFrame:
 
 def metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
     """A version's rows of gold.model_metrics, by fold and symbol; what an earlier release did not measure is null."""
-    table = MODEL_METRICS.open(settings)
+    return _metrics_of(MODEL_METRICS, settings, version, "fold", "symbol")
+
+
+def baseline_metrics_of(settings: Settings, version: str) -> list[dict[str, Any]]:
+    """A version's rows of gold.baseline_metrics, by baseline, fold and symbol; an earlier release has none."""
+    return _metrics_of(BASELINE_METRICS, settings, version, "baseline", "fold", "symbol")
+
+
+def _metrics_of(spec: TableSpec, settings: Settings, version: str, *order: str) -> list[dict[str, Any]]:
+    table = spec.open(settings)
     if table is None:
         return []
-    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort("fold", "symbol").collect()
-    return pl.concat([MODEL_METRICS.empty, found], how="diagonal_relaxed").to_dicts()
+    found = pl.scan_delta(table).filter(pl.col("model_version") == version).sort(order).collect()
+    return pl.concat([spec.empty, found], how="diagonal_relaxed").to_dicts()
+
+
+def baselines(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
+    """What each version's baselines reach on the holdout of all symbols, to show: by version and baseline."""
+    rows = BASELINE_METRICS.scan(settings).filter(pl.col("fold") == HOLDOUT, pl.col("symbol") == ALL)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows.select("model_version", "baseline", *_OF_A_BASELINE).sort("baseline").collect().to_dicts():
+        told = {name: row[name] for name in _OF_A_BASELINE}
+        found.setdefault(row["model_version"], {})[row["baseline"]] = told
+    return found
 
 
 # -- writing ---------------------------------------------------------------------------------------------

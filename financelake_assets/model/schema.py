@@ -163,6 +163,28 @@ MODEL_METRICS = TableSpec(
 )
 
 
+BASELINE_METRICS = TableSpec(
+    layer="gold",
+    name="baseline_metrics",
+    key=("model_version", "baseline", "fold", "symbol"),
+    description=(
+        "What other learners reach by the walk-forward of a version, on the bars of its holdout (fold 0) and by the "
+        "tests of gold.model_metrics: linear is a ridge regression, boosted are gradient-boosted trees. over_forest is "
+        "1 - MSE/MSE of the forest, in expected moves."
+    ),
+    schema=columns(
+        {
+            "model_version": pa.string(),
+            "baseline": pa.string(),
+            **{field.name: field.type for field in MODEL_METRICS.schema if field.name != "model_version"},
+            **dict.fromkeys(("over_forest", "over_forest_low", "over_forest_high"), pa.float64()),
+        },
+        required=("model_version", "baseline", "symbol"),
+    ),
+    time_column="end",
+)
+
+
 WALK_FORWARD = TableSpec(
     layer="gold",
     name="walk_forward",

@@ -23,20 +23,21 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
-from financelake_assets.model import plugin_frames
+from financelake_assets.model import baselines, linear, plugin_frames
+from financelake_assets.model.adaptive import WIDENING, widened
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
+from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, reach
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
-from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
+from financelake_assets.model.pipeline import INPUTS, boosted, fit, local, predictions
 from financelake_assets.model.plugged_features import Plugins, columns_of
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
-from financelake_assets.model.training_rows import KEY, Bars, chosen, facts_of, scorable_rows
+from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, Bars, chosen, facts_of, scorable_rows
 from financelake_assets.spark_sessions import activated
 
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
@@ -54,6 +55,7 @@ class Trained:
     ``judged`` are its out-of-sample predictions whose outcomes are known; ``walked`` are all of them, as rows of
     gold.walk_forward without the version's name; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
     of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
+    ``baselines`` are the metrics of each baseline by name, see ``baselines.judged_beside``.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
     ``plugins`` are the feature plug-ins in use.
@@ -71,6 +73,7 @@ class Trained:
     judged: Judged
     walked: pl.DataFrame
     metrics: list[dict[str, Any]]
+    baselines: dict[str, list[dict[str, Any]]]
     train_start: datetime
     train_end: datetime
     learnt_until: dict[str, datetime]
@@ -131,14 +134,20 @@ def train(
     latest = _latest(labelled, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
         final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
-        raw, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
+        raw, beside, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
         model, importance = final.result()
-    refuse_leaks(raw, embargo)
-    scored = everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
-    walked = _forecasts(facts, scored, folds, settings)
     costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
+    beside |= _linear(scorable, everything.height, folds, plugins, log)
+    refuse_leaks(raw, embargo)
+    scored = _with_facts(everything, raw)
+    walked = _forecasts(facts, scored, folds, settings)
     judged = _judge(facts, walked, settings, costs)
     log(f"{len(judged.rows)} bars predicted out of sample")
+    compared = {}
+    for name, made in beside.items():
+        refuse_leaks(made, embargo)
+        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings, costs)
+        compared[name] = baselines.judged_beside(judged, theirs)
     return Trained(
         session=session,
         settings=settings,
@@ -154,6 +163,7 @@ def train(
         judged=judged,
         walked=_rows_of_the_walk(walked, judged, settings),
         metrics=evaluate(judged),
+        baselines=compared,
         train_start=facts["event_time"].min(),  # type: ignore[arg-type]
         train_end=facts["target_time"].max(),  # type: ignore[arg-type]
         learnt_until=(until := learnt_until(facts)),
@@ -193,6 +203,22 @@ def refit(
     return fit(session, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
 
 
+def _linear(
+    scorable: DataFrame, count: int, folds: list[Fold], plugins: Plugins, log: Callable[[str], None]
+) -> dict[str, pl.DataFrame]:
+    """The linear model's raw predictions, where the rows and their inputs fit in this process."""
+    if count > MOST_LOCAL_BARS:
+        log(f"no linear model beside the forest: {count} bars are more than {MOST_LOCAL_BARS}")
+        return {}
+    features = (*FEATURES, *columns_of(plugins))
+    rows = local(scorable.select(*KEY, "target_time", *linear.TARGETS, SYMBOL_WEEKDAY, *features))
+    return {baselines.LINEAR: linear.walk(rows, folds, features)}
+
+
+def _with_facts(everything: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
+    return everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
+
+
 def _window(settings: ModelSettings) -> timedelta | None:
     return None if settings.window_days is None else timedelta(days=settings.window_days)
 
@@ -229,15 +255,16 @@ def _walk(
     inputs: tuple[str, ...],
     workers: ThreadPoolExecutor,
     log: Callable[[str], None],
-) -> tuple[pl.DataFrame, dict[str, float]]:
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], dict[str, float]]:
     """Raw out-of-sample predictions for every fold's bars, and the importance of the inputs in the last fold.
 
-    As in a live lake, a bar whose outcome never becomes known (a price below zero) is predicted like any other.
+    First those of the forests, then those of the baselines that Spark fits, by name. As in a live lake, a bar whose
+    outcome never becomes known (a price below zero) is predicted like any other.
     """
     importance: dict[str, float] = {}
     labelled = scorable.where(F.col(LABEL).isNotNull())
 
-    def predict(fold: Fold) -> pl.DataFrame:
+    def predict(fold: Fold) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
         tested = scorable.where(fold.judges(F.col("event_time"), _literal))
         model = fit(session, learnt, settings, inputs)
@@ -245,23 +272,31 @@ def _walk(
         (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
             rows = predictions(model, tested, *KEY)
+            other = boosted(model, learnt, tested, settings, *KEY) if settings.boosted_trees else None
             if fold == folds[-1]:
                 # the effect is looked up from the category of symbol and weekday, so that is what is shuffled
                 names = [SYMBOL_WEEKDAY if name == WEEKDAY_EFFECT else name for name in inputs]
                 outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
                 importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
         log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
-        return rows.with_columns(
-            pl.lit(fold.number, dtype=pl.Int32).alias("fold"), pl.lit(until, pl.Datetime("us")).alias("learnt_until")
-        )
+        of_fold = [
+            pl.lit(fold.number, dtype=pl.Int32).alias("fold"),
+            pl.lit(until, pl.Datetime("us")).alias("learnt_until"),
+        ]
+        return rows.with_columns(of_fold), None if other is None else other.with_columns(of_fold)
 
     # the later folds have more training bars: start the longest first
-    raw = pl.concat(workers.map(predict, reversed(folds)))
-    return raw, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
+    made = list(workers.map(predict, reversed(folds)))
+    boosted_too = [other for _, other in made if other is not None]
+    beside = {baselines.BOOSTED: pl.concat(boosted_too)} if boosted_too else {}
+    raw = pl.concat([rows for rows, _ in made])
+    return raw, beside, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
 
 
 def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> pl.DataFrame:
     """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold.
+
+    Then the intervals adapt, bar by bar.
 
     Args:
         facts: the labelled rows.
@@ -276,7 +311,11 @@ def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], set
         tested = scored.filter(pl.col("fold") == fold.number)
         learnt = facts.filter(pl.col("target_time") < fold.learn_before)
         parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
-    return pl.concat(parts) if parts else pl.DataFrame()
+    if not parts:
+        return pl.DataFrame()
+    made = pl.concat(parts).with_columns(pl.lit(settings.coverage).alias("coverage"), pl.lit(None).alias(WIDENING))
+    # as in gold, where each interval follows from those before it, whatever the fold
+    return widened(made, settings.horizon, reach(settings.interval)).drop("coverage")
 
 
 def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, cost_bps: Mapping[str, float]) -> Judged:

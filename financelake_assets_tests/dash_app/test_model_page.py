@@ -19,6 +19,7 @@ from dash_app.views.parts import Children
 from financelake_assets.config import Settings
 from financelake_assets.model import standstill
 from financelake_assets.model.markets import Market
+from financelake_assets.model.schema import BASELINE_METRICS
 from financelake_assets_tests.dash_app import written
 
 LATER = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -111,3 +112,16 @@ def test_a_signal_that_a_rule_gave_names_the_rule():
     assert wording.hold_reason("rule:no_fridays") == "your rule no_fridays"
     assert market_view._why({"signal": "HOLD", "reason": "rule:no_fridays"}) == "Withheld: your rule no_fridays."
     assert market_view._why({"signal": "BUY", "reason": "rule:contrary"}) == "Given: your rule contrary."
+
+
+def test_the_forest_stands_beside_the_other_learners(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_model(offline_lake)
+    assert "Linear model" not in text(model_card.card(read(offline_lake), "1d")), "a version of an earlier release"
+    linear = {"predictable": "edge", "accurate": "no edge", "tradable": "worse", "skill": 0.0123, "over_forest": 0.0154}
+    row = {"model_version": written.VERSION, "baseline": "linear", "fold": 0, "symbol": "ALL", **linear}
+    written.write(offline_lake, BASELINE_METRICS, pl.DataFrame([row]))
+    said = text(model_card.card(read(offline_lake), "1d"))
+    assert "Linear model (ridge)" in said
+    assert "+1.54" in said
+    assert "Linear model" not in text(model_card.card(read(offline_lake), "1d", "AAPL"))

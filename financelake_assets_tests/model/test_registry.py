@@ -32,6 +32,7 @@ from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.model.training import Trained, train
 from financelake_assets.model.training_rows import KEY, read_bars
+from financelake_assets.model.verdict import Verdict
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
@@ -74,7 +75,7 @@ def write_silver(lake: Settings, frame: pl.DataFrame) -> int:
 def train_on(spark: SparkSession, lake: Settings, days: int) -> Trained:
     version = write_silver(lake, history(days))
     bars = spark.read.format("delta").option("versionAsOf", version).load(BARS.path(lake))
-    return train(spark, bars, SMALL, version, lambda _: None)
+    return train(spark, bars, SMALL.model_copy(update={"boosted_trees": 2}), version, lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,23 @@ def test_the_first_version_is_champion_and_comes_back_as_it_was(spark_lake: Sett
     assert {0, 2} == set(stored["fold"])
     assert registered.model_version in registry.card(spark_lake, registered)
     assert registered.verdict.value in registry.card(spark_lake, registered)
+
+
+def test_baselines_are_judged_beside_it_on_the_same_bars(spark_lake: Settings, registered: ModelRecord) -> None:
+    version = registered.model_version
+    own = {row["symbol"]: row for row in registry.metrics_of(spark_lake, version) if row["fold"] == 0}
+    found = registry.baseline_metrics_of(spark_lake, version)
+    assert {row["baseline"] for row in found} == {"linear", "boosted"}
+    assert {row["symbol"] for row in found} == set(own)
+    for row in found:
+        assert (row["fold"], row["rows"], row["end"]) == (0, own[row["symbol"]]["rows"], own[row["symbol"]]["end"])
+    beside = registry.baselines(spark_lake)[version]
+    assert all(told["predictable"] in set(Verdict) for told in beside.values())
+    assert all(told["skill"] is not None and told["over_forest"] is not None for told in beside.values())
+    told = registry.card(spark_lake, registered)
+    assert "| linear, ALL |" in told
+    assert "| boosted, *crypto |" in told
+    assert registry.baselines(spark_lake).keys() == {version}
 
 
 def test_what_was_forecast_out_of_sample_is_kept_also_where_no_outcome_is_known(

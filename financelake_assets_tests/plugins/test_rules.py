@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from financelake_assets.config import Settings
 from financelake_assets.gold import rule_checks, rules
+from financelake_assets.gold.adapting import EARLIER
 from financelake_assets.gold.paper import backtest
 from financelake_assets.gold.scoring import bars_before, score_bars
 from financelake_assets.model.features import time_before
@@ -28,9 +29,14 @@ def streak(scored):
 """
 
 
-def scored(bars: pl.DataFrame, wanted: pl.DataFrame | None = None, settings: Settings = SETTINGS) -> pl.DataFrame:
+def scored(
+    bars: pl.DataFrame,
+    wanted: pl.DataFrame | None = None,
+    settings: Settings = SETTINGS,
+    earlier: pl.DataFrame = EARLIER,
+) -> pl.DataFrame:
     wanted = bars if wanted is None else wanted
-    return score_bars(settings, bars, wanted, FOREST, RECORD, {}, LAST).sort("symbol", "event_time")
+    return score_bars(settings, bars, wanted, FOREST, RECORD, {}, LAST, earlier).sort("symbol", "event_time")
 
 
 def test_the_documented_rule_holds_on_fridays_and_only_then(site: Site) -> None:
@@ -66,7 +72,8 @@ def test_live_and_back_test_decide_the_same_also_with_a_look_back(site: Site) ->
     for days in (90, 101, 115, 121, 140, 149):
         time = market.START + timedelta(days=days)
         near = bars.filter(pl.col("event_time").is_between(time - reads, time))
-        live = scored(near, near.filter(event_time=time))
+        before = whole.filter(pl.col("event_time") < time).drop_nulls("predicted_return").select(EARLIER.columns)
+        live = scored(near, near.filter(event_time=time), earlier=before)
         assert_frame_equal(live, whole.filter(event_time=time))
     given = backtest.signals(walk_of(whole).filter(asset_class="stock"), bars, SETTINGS, {})
     both = given.join(whole, on=["symbol", "interval", "event_time"])

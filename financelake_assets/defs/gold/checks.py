@@ -15,7 +15,7 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.query import QUERY
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
-from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
 
 _ROUNDING = 1e-6
 """The allowed rounding error of an account, as a share of it."""
@@ -45,7 +45,7 @@ def _sums_up(settings: Settings) -> CheckOutcome:
 CHECKS = [
     *(
         check
-        for table in (*SCORED, MODEL_METRICS, WALK_FORWARD, *PAPER, *BACKTEST, *SUMMARIES)
+        for table in (*SCORED, MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD, *PAPER, *BACKTEST, *SUMMARIES)
         for check in every_table_has(table)
     ),
     Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),

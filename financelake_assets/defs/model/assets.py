@@ -16,7 +16,7 @@ from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
 from financelake_assets.model import markets, registration, registry, standstill
 from financelake_assets.model.markets import Market
-from financelake_assets.model.schema import MODEL_METRICS, WALK_FORWARD
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
 from financelake_assets.model.training_rows import read_bars
 from financelake_assets.plugins import PluginError, installed
@@ -64,8 +64,10 @@ class TrainingConfig(dg.Config):
                 fail_window=timedelta(days=15), warn_window=timedelta(days=8)
             ),
         ),
-        table_spec(MODEL_METRICS, [FOREST], {"spark"}).replace_attributes(group_name="model"),
-        table_spec(WALK_FORWARD, [FOREST], {"spark"}).replace_attributes(group_name="model"),
+        *(
+            table_spec(table, [FOREST], {"spark"}).replace_attributes(group_name="model")
+            for table in (MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD)
+        ),
     ],
     name="random_forest",
     partitions_def=MARKETS,
@@ -114,11 +116,12 @@ def random_forest(
         asset_key=FOREST,
         metadata={
             **registry.metadata(record),
+            "baselines": registry.baselines(settings).get(record.model_version, {}),
             "model_card": dg.MetadataValue.md(
                 f"{registry.card(settings, record)}\n\n{figure_markdown(trained, record)}"
             ),
         },
         data_version=dg.DataVersion(record.model_version),
     )
-    yield tables.materialised(MODEL_METRICS)
-    yield tables.materialised(WALK_FORWARD)
+    for table in (MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD):
+        yield tables.materialised(table)
