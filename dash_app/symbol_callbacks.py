@@ -156,7 +156,7 @@ def _symbol_pieces(
         notice=None,
         figure=_figure(source.history, snapshot, chart, where, scheme, used),
         style={"height": "var(--chart)" if where.beside else panes.height(found.show)},
-        words=view.in_words(chart),
+        words=_words(chart, where),
         why=[*why_view.section(because, bar is not None, source.dagster_url), *alike],
         facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
@@ -164,6 +164,13 @@ def _symbol_pieces(
         table=view.table(chart) if as_table else None,
         hidden=False,
     )
+
+
+def _words(chart: market.Series, where: Address) -> str:
+    if not where.beside:
+        return view.in_words(chart)
+    names = " and ".join((chart.symbol, *where.beside))
+    return f"{names} in percent, from the first bar that all of them have. {view.in_words(chart)}"
 
 
 def _waits_for(snapshot: Snapshot, found: market.Series) -> str:

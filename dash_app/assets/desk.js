@@ -49,7 +49,7 @@
   };
 
   const save = (kind) => {
-    const field = document.getElementById(`${kind}-name`), name = field?.value.trim();
+    const field = document.getElementById(`${kind}-name`), name = field?.value.trim().slice(0, 40);
     if (!name) return field?.focus();
     write(kind, { ...read(kind), [name]: KINDS[kind].of(new URLSearchParams(window.location.search)) });
     if (kind === "layout") {

@@ -172,8 +172,7 @@ def _symbol() -> html.Section:
                 ],
                 className="controls",
             ),
-            html.Div([drawing(), layouts()], className="controls"),
-            replay.bar(),
+            html.Div([drawing(), replay.bar(), layouts()], className="controls"),
             html.Div(id="symbol-notice"),
             html.Div(
                 [

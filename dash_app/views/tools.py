@@ -96,7 +96,7 @@ def own_lists() -> html.Details:
 
 def _named(kind: str, save: str) -> html.Div:
     """A field for a name, a button, and the names that are kept, which the browser fills in."""
-    field = dmc.TextInput(id=f"{kind}-name", placeholder="Name", size="xs", maxLength=40,
+    field = dmc.TextInput(id=f"{kind}-name", placeholder="Name", size="xs",
                           **aria(label=f"Name of the {kind}"))  # fmt: skip
     button = html.Button(save, id=f"{kind}-save", type="button", className="button")
     return html.Div([html.Div([field, button], className="choices"), html.Ul(id=f"{kind}-kept", className="names")])

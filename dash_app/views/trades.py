@@ -13,7 +13,7 @@ from dash_app.data.portfolio import AccountView, Row
 from dash_app.data.trades import Wanted, by_symbol, result
 from dash_app.views.parts import Children, aria, plain_table
 
-SHOWN = 100
+SHOWN = 50
 _LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
 _WHYS = {
     "signal": "a signal",
