@@ -37,5 +37,5 @@ def changes(closes: Mapping[str, pl.DataFrame], first: datetime, last: datetime)
         after = rows.filter(pl.col("event_time") >= begin)
         # the price at the beginning is the last one until then
         base = rows.filter(pl.col("event_time") <= begin)["close"][-1]
-        found[name] = after.select("event_time", (pl.col("close") / base - 1).alias("change"))
+        found[name] = after.select("event_time", ((pl.col("close") - base) / base).alias("change"))
     return found

@@ -18,7 +18,7 @@ from cachetools import TTLCache
 from dash_app.data.lake_reader import KEPT_BARS, Snapshot
 from financelake_assets import lake
 from financelake_assets.config import Settings
-from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.query.names import dotted
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
@@ -62,6 +62,7 @@ class History:
         self._read: TTLCache[tuple[str, str], Frames] = TTLCache(
             _KEPT_ROWS, _KEPT_SECONDS, getsizeof=lambda frames: max(1, frames.rows)
         )
+        self._outcomes: TTLCache[tuple[str, ...], pl.DataFrame] = TTLCache(4, _KEPT_SECONDS)
         self._lock = threading.Lock()
 
     def of(self, snapshot: Snapshot, symbol: str, interval: str) -> Frames:
@@ -80,6 +81,17 @@ class History:
             _joined(old.predictions, kept.predictions),
             _joined(old.signals, kept.signals),
         )
+
+    def outcomes(self, symbol: str, interval: str) -> pl.DataFrame:
+        """The rows of gold.scorecard of a series, oldest first."""
+        key = (symbol, interval, SCORECARD.name)
+        with self._lock:
+            found = self._outcomes.get(key)
+        if found is None:
+            found = self._rows(SCORECARD, symbol, interval)
+            with self._lock:
+                self._outcomes[key] = found
+        return found
 
     def around(self, snapshot: Snapshot, symbol: str, interval: str, last: datetime) -> Snapshot:
         """The snapshot with a series as it was when ``last`` was its newest bar, to explain a bar that is not kept."""

@@ -65,10 +65,20 @@ class Replays:
             found = as_of(snapshot, moment)
             frames = self._history.of(snapshot, symbol, interval)
             own = frames.until(last_start(moment, interval), KEPT_BARS)
-            found = with_series(found, symbol, interval, own)
+            found = self._with_outcomes(with_series(found, symbol, interval, own), snapshot, symbol, interval)
             with self._lock:
                 self._kept[key] = found
         return found
+
+    def _with_outcomes(self, found: Snapshot, now: Snapshot, symbol: str, interval: str) -> Snapshot:
+        """With the outcomes that the page does not keep any more."""
+        moment, view = found.as_of, found.tables.get(SCORECARD.full_name)
+        if moment is None or view is None or now.scorecard.group(symbol, interval).height < KEPT_BARS:
+            return found
+        every = {(symbol, interval): self._history.outcomes(symbol, interval)}
+        mine = {key: rows.tail(KEPT_BARS) for key, rows in _cut(every, moment, _CUT[SCORECARD.full_name]).items()}
+        tables = {**found.tables, SCORECARD.full_name: replace(view, groups={**view.groups, **mine})}
+        return replace(found, tables=tables)
 
 
 def as_of(snapshot: Snapshot, moment: datetime) -> Snapshot:
