@@ -363,13 +363,13 @@ def in_words(series: Series) -> str:
 
 
 def _groups_in_words(series: Series) -> str:
-    bars = series.bars
-    first, last = (wording.bar_time(bars["event_time"][at], series.interval) for at in (0, -1))
+    count, buys, sells = (wording.count(sum(series.columns[name])) for name in ("count", "buys", "sells"))
+    first, last = (wording.bar_time(series.bars["event_time"][at], series.interval) for at in (0, -1))
     return (
-        f"{wording.count(sum(series.columns['count']))} bars of {series.symbol} from {first} to {last} "
+        f"{count} bars of {series.symbol} from {first} to {last} "
         f"{wording.zone(series.interval)}: low {wording.price(min(series.columns['low']))}, high "
-        f"{wording.price(max(series.columns['high']))}; {wording.count(sum(series.columns['buys']))} BUY and "
-        f"{wording.count(sum(series.columns['sells']))} SELL signals. Each candle is {series.group} bars: first open, highest, "
+        f"{wording.price(max(series.columns['high']))}; {buys} BUY and {sells} "
+        f"SELL signals. Each candle is {series.group} bars: first open, highest, "
         "lowest, last close; indicators are those of its last bar. Zoom in to see single bars and their signals."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -132,7 +133,7 @@ def test_what_was_most_like_a_bar_uses_only_outcomes_that_were_known(whole) -> N
         distances = [day.distance for day in found.days]
         assert distances == sorted(distances)
         ordered = sorted(times.index(day.event_time) for day in found.days)
-        assert all(after - before >= 5 for before, after in zip(ordered, ordered[1:], strict=False))
+        assert all(after - before >= 5 for before, after in pairwise(ordered))
     assert similar(rows.head(50)) is None
 
 

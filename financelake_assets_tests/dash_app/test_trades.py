@@ -96,7 +96,7 @@ def test_trades_are_lines_from_open_to_open_in_the_chart(traded: Settings) -> No
     opened = dict(zip(series.columns["at"], series.columns["open"], strict=True))
     for trace in (won, lost):
         assert all(opened[x] == y for x, y in zip(trace["x"], trace["y"], strict=True) if x is not None)
-    assert [text for text in won["text"] if text][0].startswith(("long", "short"))
+    assert next(text for text in won["text"] if text).startswith(("long", "short"))
     assert "+" in "".join(won["text"])
     few = market.series(reader.snapshot, "AAPL", "1d", 60)
     assert few is not None
@@ -113,9 +113,8 @@ def test_the_file_has_every_trade_that_is_wanted(traded: Settings) -> None:
     assert answer.mimetype == "text/csv"
     assert pl.read_csv(answer.data).height == every.height
     one = pl.read_csv(client.get("/trades.csv?symbol=IBM&from=20120801000000&to=20121231000000").data)
-    expected = every.filter(
-        pl.col("symbol") == "IBM", pl.col("event_time").is_between(datetime(2012, 8, 1, tzinfo=UTC), datetime(2012, 12, 31, tzinfo=UTC))
-    )  # fmt: skip
+    span = (datetime(2012, 8, 1, tzinfo=UTC), datetime(2012, 12, 31, tzinfo=UTC))
+    expected = every.filter(pl.col("symbol") == "IBM", pl.col("event_time").is_between(*span))
     assert one.height == expected.height > 0
     assert set(one["symbol"]) == {"IBM"}
 
