@@ -1,4 +1,4 @@
-"""The newest versions of each market beside each other: the same figures of the same holdout rules, and the naive one."""
+"""The newest versions of each market side by side: the figures of their holdouts, with those of the naive forecast."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ def _until(page: Page, condition: str) -> dict[str, Any]:
     return _chart(page)
 
 
-def _drag(page: Page, right: float, down: float = 0) -> None:
+def _drag(page: Page, right: float, down: float = 0, *, from_middle: float = 0) -> None:
     box = page.locator("#candles .nsewdrag").first.bounding_box()
     assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + from_middle
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + right, y + down, steps=6)
@@ -81,7 +81,7 @@ def test_drawings_stay_with_their_series_and_a_measure_tells_price_percent_bars_
         _until(page, "chart.own === 1 && chart.dragmode === 'pan'")
         page.get_by_role("button", name="Measure").click()
         _until(page, "chart.dragmode === 'drawrect'")
-        _drag(page, 120, -60)
+        _drag(page, 120, 60, from_middle=60)  # away from the level, which a drag would move
         _until(page, "chart.own === 2")
         words = page.locator("#tool-words").text_content() or ""
         assert "%" in words
@@ -198,9 +198,9 @@ def test_colours_candles_tour_and_pause(dashboard: Dashboard, browser: Browser) 
         written.write_bars(dashboard.lake, bars)
         shown = bars["event_time"][0].strftime("%Y-%m-%d")
         page.wait_for_timeout(1_500)
-        expect(page.locator("#symbol-facts")).not_to_contain_text(shown)
+        expect(page.locator("#symbol-facts")).not_to_contain_text(f"Newest bar{shown}")
         page.get_by_role("button", name="Go on").click()
-        expect(page.locator("#symbol-facts")).to_contain_text(shown)
+        expect(page.locator("#symbol-facts")).to_contain_text(f"Newest bar{shown}")
         assert problems == []
 
 
