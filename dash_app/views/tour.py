@@ -21,9 +21,9 @@ STEPS = (
 """Titles and texts, in order."""
 
 
-def invitation() -> html.Div:
+def invitation() -> html.Aside:
     """A line that shows until the tour was taken or declined; ``assets/desk.js`` knows."""
-    return html.Div(
+    return html.Aside(
         [
             html.Span("New here? A tour has five short steps."),
             html.Button("Take the tour", id="tour-begin", type="button", className="button"),
@@ -32,6 +32,7 @@ def invitation() -> html.Div:
         id="tour-offer",
         className="offer",
         hidden=True,
+        **aria(label="Tour for a first visit"),
     )
 
 
