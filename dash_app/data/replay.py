@@ -75,7 +75,7 @@ class Replays:
         moment, view = found.as_of, found.tables.get(SCORECARD.full_name)
         if moment is None or view is None or now.scorecard.group(symbol, interval).height < KEPT_BARS:
             return found
-        every = {(symbol, interval): self._history.outcomes(symbol, interval)}
+        every: dict[Group, pl.DataFrame] = {(symbol, interval): self._history.outcomes(symbol, interval)}
         mine = {key: rows.tail(KEPT_BARS) for key, rows in _cut(every, moment, _CUT[SCORECARD.full_name]).items()}
         tables = {**found.tables, SCORECARD.full_name: replace(view, groups={**view.groups, **mine})}
         return replace(found, tables=tables)

@@ -25,7 +25,7 @@ def drawing() -> html.Div:
     """The tools; one that is pressed is in hand until something is drawn."""
     buttons = [
         html.Button(words, type="button", title=title, className="button tool", **aria(pressed="false"),
-                    **{"data-tool": name})
+                    **_tool(name))
         for name, words, title in TOOLS
     ]  # fmt: skip
     last = html.Button("Undo", id="tool-undo", type="button", title="Remove the newest drawing", className="button")
