@@ -172,7 +172,7 @@ def _symbol() -> html.Section:
                 ],
                 className="controls",
             ),
-            html.Div([drawing(), replay.bar(), layouts()], className="controls"),
+            html.Div([drawing(), replay.bar(), layouts()], className="desk"),
             html.Div(id="symbol-notice"),
             html.Div(
                 [
