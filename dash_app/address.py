@@ -19,10 +19,12 @@ from financelake_assets.gold.verdicts import Signal
 View = Literal["market", "signals", "portfolio", "model", "lake", "alerts"]
 VIEWS: tuple[View, ...] = get_args(View)
 
-BAR_COUNTS = (60, 120, 250, 500, 1000)
+BAR_COUNTS = (60, 120, 250, 500, 1_000, 10_000, 100_000)
+MOST_BESIDE, MOST_NAMES = 5, 100
+"""Of symbols beside one in a chart, and of symbols in a visitor's own watch list."""
 DEFAULT_BARS = 120
 _SYMBOL = re.compile(r"[^\s\x00-\x20,;|\"'`\\<>(){}\[\]?%*~]{1,32}")
-_LONGEST = 3_000
+_LONGEST = 6_000
 _FILTER = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}")
 _BAR, _DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
@@ -32,7 +34,9 @@ _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
 class Address:
     """What a visitor looks at; without a symbol or an interval the page chooses.
 
-    ``bar`` is the bar to be explained, ``where`` the filter of the watch list.
+    ``bar`` is the bar to be explained, ``where`` the filter of the watch list, ``names`` the symbols of a visitor's own
+    list. ``span`` is the visible time of a chart that was moved, or the period of the portfolio. ``replay`` is the
+    moment as of which the page shows the lake. ``beside`` are the symbols to compare with, in percent.
     """
 
     view: View = "market"
@@ -44,6 +48,10 @@ class Address:
     show: tuple[Choice, ...] = ()
     bar: datetime | None = None
     where: str | None = None
+    span: tuple[datetime, datetime] | None = None
+    replay: datetime | None = None
+    beside: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -67,6 +75,11 @@ class Address:
             "bar": None if self.bar is None else self.bar.strftime(_BAR),
             "where": self.where,
             "show": "-".join(one.token for one in self.show) or None,
+            "from": None if self.span is None else self.span[0].strftime(_BAR),
+            "to": None if self.span is None else self.span[1].strftime(_BAR),
+            "replay": None if self.replay is None else self.replay.strftime(_BAR),
+            "with": ",".join(self.beside) or None,
+            "list": ",".join(self.names) or None,
         }
         present = {name: value for name, value in wanted.items() if value is not None}
         return f"?{urlencode(present)}" if present else ""
@@ -89,7 +102,21 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bar=_time(query.get("bar", [""])[0]),
         where=_allowed(query, "where", _FILTER),
         show=of_address(query.get("show", [""])[0]),
+        span=_span(query),
+        replay=_time(query.get("replay", [""])[0]),
+        beside=_symbols(query, "with", MOST_BESIDE),
+        names=_symbols(query, "list", MOST_NAMES),
     )
+
+
+def _span(query: dict[str, list[str]]) -> tuple[datetime, datetime] | None:
+    first, last = (_time(query.get(name, [""])[0]) for name in ("from", "to"))
+    return (first, last) if first is not None and last is not None and first < last else None
+
+
+def _symbols(query: dict[str, list[str]], name: str, most: int) -> tuple[str, ...]:
+    wanted = query.get(name, [""])[0].split(",")
+    return tuple(dict.fromkeys(one for one in wanted if _SYMBOL.fullmatch(one)))[:most]
 
 
 def _time(text: str) -> datetime | None:

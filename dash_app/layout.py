@@ -9,8 +9,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import wording
-from dash_app.preferences import NUMBERS, chosen, zones
-from dash_app.views import alerts, lake, market, model, portfolio, signals
+from dash_app.preferences import CANDLES, NUMBERS, THEMES, chosen, zones
+from dash_app.views import alerts, lake, market, model, portfolio, signals, tour
 from dash_app.views.parts import aria
 
 LINKS = (
@@ -22,6 +22,8 @@ LINKS = (
     ("alerts", "Alerts", "/alerts"),
 )
 
+
+_PAUSE = "Keep what the page shows; new data wait (key p)"
 
 BROWSER = "browser"
 """Means the time zone of the browser's machine."""
@@ -50,9 +52,18 @@ def frame() -> Component:
                         ),
                         html.Nav(id="navigation", **aria(label="Views")),
                         html.Div("Connecting …", id="status", className="status waiting", role="status"),
+                        html.Button(
+                            "Pause",
+                            id="pause",
+                            type="button",
+                            className="button",
+                            title=_PAUSE,
+                            **aria(pressed="false"),
+                        ),
                     ],
                     className="top",
                 ),
+                tour.invitation(),
                 html.Main(
                     [
                         html.Div(id="banner", className="banners"),
@@ -62,10 +73,12 @@ def frame() -> Component:
                 ),
                 html.Footer([html.P(wording.DISCLAIMER), _help_button(), _choices()], className="fine"),
                 _help(),
+                tour.tour(),
             ],
             className="frame",
         ),
         defaultColorScheme="auto",
+        forceColorScheme=None if chosen().theme == "system" else chosen().theme,
         theme={
             "fontFamily": "inherit",
             "primaryColor": "indigo",
@@ -82,6 +95,9 @@ SHORTCUTS = (
     ("/", "search"),
     ("f", "filter the watch list"),
     ("i", "add an indicator"),
+    ("r", "begin or leave a replay"),
+    (", and .", "one bar back and one on, in a replay"),
+    ("p", "pause what the page shows, or go on"),
     ("?", "this sheet; Escape closes it"),
 )
 """Keys and what they do; ``assets/lake.js`` acts on them."""
@@ -100,7 +116,7 @@ def _help() -> Component:
 
 
 def _choices() -> Component:
-    """The choice of time zone and number format; the browser stores it."""
+    """The choice of time zone, number format and colours; the browser stores it."""
     mine = chosen()
     places = [{"value": BROWSER, "label": "This browser's time zone"}, *sorted(zones())]
     numbers = [{"value": name, "label": example} for name, example in NUMBERS.items()]
@@ -123,6 +139,20 @@ def _choices() -> Component:
                 value=mine.numbers,
                 allowDeselect=False,
                 size="xs",
+            ),
+            *(
+                dmc.Select(
+                    id=f"{name}-select",
+                    label=label,
+                    data=[{"value": one, "label": words} for one, words in known.items()],
+                    value=value,
+                    allowDeselect=False,
+                    size="xs",
+                )
+                for name, label, known, value in (
+                    ("theme", "Colours", THEMES, mine.theme),
+                    ("candles", "Candles", CANDLES, mine.candles),
+                )
             ),
         ],
         className="choices",

@@ -1,4 +1,6 @@
-"""A visitor's format of times and numbers: a time zone and a number format, stored in two cookies.
+"""A visitor's choices that the server must know: time zone, number format, colour scheme and candle colours.
+
+They are stored in cookies.
 
 Input: cookies from anyone. Output: the ``Preferences`` of the current request, with only allowed values; other values
 in a cookie are ignored. Outside a request they are the defaults: UTC, and ``1,234.56``.
@@ -9,7 +11,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from flask import Flask, request
@@ -23,7 +25,18 @@ _SEPARATORS: dict[Numbers, tuple[str, str]] = {
     "comma": (",", "."),
     "space": (",", "\N{NARROW NO-BREAK SPACE}"),
 }
+Theme = Literal["system", "light", "dark"]
+Candles = Literal["teal", "green", "red", "blue"]
+
+THEMES: dict[Theme, str] = {"system": "As the system", "light": "Light", "dark": "Dark"}
+CANDLES: dict[Candles, str] = {
+    "teal": "Teal up, vermilion down",
+    "green": "Green up, red down",
+    "red": "Red up, green down",
+    "blue": "Blue up, orange down",
+}
 ZONE_COOKIE, NUMBERS_COOKIE = "financelake-zone", "financelake-numbers"
+THEME_COOKIE, CANDLES_COOKIE = "financelake-theme", "financelake-candles"
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,8 @@ class Preferences:
 
     zone: str = "UTC"
     numbers: Numbers = "point"
+    theme: Theme = "system"
+    candles: Candles = "teal"
 
     @property
     def zone_info(self) -> ZoneInfo:
@@ -58,11 +73,14 @@ def choose(preferences: Preferences) -> None:
     _chosen.set(preferences)
 
 
-def parse(zone: str | None, numbers: str | None) -> Preferences:
-    """Read two cookies."""
-    known: tuple[Numbers, ...] = get_args(Numbers)
-    found = next((one for one in known if one == numbers), _DEFAULT.numbers)
-    return Preferences(zone if zone in zones() else _DEFAULT.zone, found)
+def parse(zone: str | None, numbers: str | None, theme: str | None = None, candles: str | None = None) -> Preferences:
+    """Read the cookies."""
+    return Preferences(
+        zone if zone in zones() else _DEFAULT.zone,
+        next((one for one in NUMBERS if one == numbers), _DEFAULT.numbers),
+        next((one for one in THEMES if one == theme), _DEFAULT.theme),
+        next((one for one in CANDLES if one == candles), _DEFAULT.candles),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -76,4 +94,5 @@ def follow_visitors(server: Flask) -> None:
 
     @server.before_request
     def remember() -> None:
-        choose(parse(request.cookies.get(ZONE_COOKIE), request.cookies.get(NUMBERS_COOKIE)))
+        names = (ZONE_COOKIE, NUMBERS_COOKIE, THEME_COOKIE, CANDLES_COOKIE)
+        choose(parse(*(request.cookies.get(name) for name in names)))

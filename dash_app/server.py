@@ -21,6 +21,7 @@ from dash_app import page_metrics as metrics
 from dash_app.api import problems
 from dash_app.api.routes import add_api
 from dash_app.callbacks import register
+from dash_app.data import portfolio, trades
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader
 from dash_app.foreign_pages import refuse_foreign_pages
@@ -122,6 +123,14 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
         where = address.parse("/signals", request.query_string.decode("ascii", "replace")) or address.Address()
         headers = {"Content-Disposition": "attachment; filename=signals.csv"}
         return Response(feed.csv(reader.snapshot, where.signal), mimetype="text/csv", headers=headers)
+
+    @server.get("/trades.csv")
+    def trades_csv() -> Response:
+        where = address.parse("/portfolio", request.query_string.decode("ascii", "replace")) or address.Address()
+        found = portfolio.account(reader.snapshot, where.asset_class, where.interval)
+        kind, interval = ("", "") if found is None else (found.asset_class, found.interval)
+        text = trades.csv(settings, trades.Wanted(kind, interval, where.symbol, where.span))
+        return Response(text, mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=trades.csv"})
 
     @server.errorhandler(Exception)
     def failed(error: Exception) -> tuple[str, int] | HTTPException | Response:

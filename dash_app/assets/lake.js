@@ -12,7 +12,15 @@
     if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
     return `${Math.round(seconds / 86400)} days`;
   };
-  window.financelake = { words, now: () => Date.now() + state.ahead };
+  window.financelake = Object.assign(window.financelake || {}, {
+    words, now: () => Date.now() + state.ahead, asked: () => state.asked,
+  });
+
+  // a visitor's colour scheme goes before the system's
+  const wish = window.matchMedia("(prefers-color-scheme: dark)");
+  const chosen = document.cookie.match(/(?:^|; )financelake-theme=(light|dark)/)?.[1];
+  const scheme = () => chosen || (wish.matches ? "dark" : "light");
+  if (chosen) document.documentElement.dataset.theme = chosen;
 
   // Dash drops an answer when the page sends the same request again before it arrives. If a page on a busy machine
   // heard of every change at once, it would stay empty. So the next stamp waits until the last requests have ended.
@@ -37,12 +45,24 @@
     if (!state.loaded) return ["waiting", "Reading the lake"];
     if (age === null) return ["waiting", "Waiting for the first bars"];
     if (state.feed === "history") return ["live", `Loading history${share()} · ${data}`];
+    if (paused) return ["idle", `Paused · ${data}`];
     if (age <= state.stale) return ["live", `Live · ${data}`];
     if (state.feed === "idle") return ["idle", `Replay finished · ${data}`];
     return ["stale", `Stale · ${data}`];
   };
 
   const share = () => (state.progress === null ? "" : ` ${Math.floor(state.progress * 100)} %`);
+
+  // a paused page keeps what it shows, and still tells how old the newest bar is
+  let paused = false;
+  const pause = () => {
+    paused = !paused;
+    const button = document.getElementById("pause");
+    button.textContent = paused ? "Go on" : "Pause";
+    button.setAttribute("aria-pressed", String(paused));
+    say();
+    if (!paused) pulse();
+  };
 
   let said = "";
   const say = () => {
@@ -62,7 +82,7 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const now = await answer.json();
       Object.assign(state, now, { ahead: now.now - Date.now(), misses: 0 });
-      if (now.stamp !== state.sent && state.asked === 0) {
+      if (now.stamp !== state.sent && state.asked === 0 && !(paused && state.sent)) {
         state.sent = now.stamp;
         window.dash_clientside.set_props("stamp", { data: now.stamp });
       }
@@ -95,6 +115,8 @@
     field?.focus();
   };
 
+  const press = (id) => document.getElementById(id)?.click();
+
   const step = (by) => {
     const grid = window.dash_ag_grid?.getApi?.("watch");
     if (!grid || !grid.getDisplayedRowCount()) return;
@@ -113,6 +135,10 @@
     i: () => focusOn("show-select"),
     j: () => step(1),
     k: () => step(-1),
+    p: () => pause(),
+    r: () => press(document.getElementById("replay-start")?.hidden ? "replay-live" : "replay-start"),
+    ",": () => press("replay-back"),
+    ".": () => press("replay-step"),
   };
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
@@ -126,13 +152,12 @@
   document.addEventListener("click", (event) => {
     if (event.target.id === "help-button") help(true);
     if (event.target.id === "help-close") help(false);
+    if (event.target.id === "pause") pause();
   });
 
   const begin = () => {
     if (!window.dash_clientside?.set_props || !document.getElementById("status")) return setTimeout(begin, 50);
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", () =>
-      window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" }));
+    wish.addEventListener("change", () => window.dash_clientside.set_props("scheme", { data: scheme() }));
     // a page that nobody looks at asks for nothing, and is up to date as soon as somebody does
     document.addEventListener("visibilitychange", () => { if (!document.hidden) pulse(); });
     setInterval(say, 1000);
@@ -143,16 +168,18 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     lake: {
-      scheme: () => (window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"),
+      scheme,
 
       // the server formats times and numbers, so the page must be loaded again
-      prefer: (zone, numbers) => {
+      prefer: (zone, numbers, theme, candles) => {
         const name = zone === "browser" ? Intl.DateTimeFormat().resolvedOptions().timeZone : zone;
         const keep = (cookie, value) => {
           document.cookie = `${cookie}=${value}; Path=/; Max-Age=31536000; SameSite=Lax`;
         };
         keep("financelake-zone", name);
         keep("financelake-numbers", numbers);
+        keep("financelake-theme", theme);
+        keep("financelake-candles", candles);
         window.location.reload();
         return window.dash_clientside.no_update;
       },
@@ -225,6 +252,7 @@
         if (next.symbol !== shown.symbol) query.delete("interval");
         else if (next.interval !== shown.interval) query.set("interval", next.interval);
         if (next.bars !== shown.bars) query.set("bars", next.bars);
+        ["from", "to"].forEach((name) => query.delete(name));
         return `?${query}`;
       },
     },

@@ -6,6 +6,7 @@ because Plotly's Python objects take longer to build than everything else in a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from dash_app.charts import panes
 from dash_app.charts.theme import Palette
 from dash_app.data.champion import fold_name
 from dash_app.data.market import Series, plotted_time
+from dash_app.data.window import MOST_CANDLES
 from dash_app.preferences import chosen
 
 Figure = dict[str, Any]
@@ -25,20 +27,46 @@ _WORD_APART = 0.05
 """Minimum distance between two labels, as a share of the chart; a marker nearer to a label has no label of its own."""
 
 
-def candles(series: Series, colours: Palette, used: tuple[datetime, datetime] | None = None) -> Figure:
+def candles(
+    series: Series,
+    colours: Palette,
+    used: tuple[datetime, datetime] | None = None,
+    *,
+    view: str = "",
+    span: tuple[datetime, datetime] | None = None,
+    more: Sequence[Trace] = (),
+) -> Figure:
     """Prices, volume, signals, past and next predictions, and the series' indicators.
 
     Args:
         series: the bars.
         colours: of the scheme.
         used: the first and last of the bars behind a signal that is explained, to mark them.
+        view: what stays the same as long as the browser must keep the zoom.
+        span: the time that a page that is opened now shows; all bars by default.
+        more: other traces on the price.
     """
     bars = series.columns
     traces = [*_expected_band(bars, colours), _prices(series, colours), _volume(bars, colours)]
     traces += [_markers(bars, side, colours) for side in ("BUY", "SELL")]
-    traces += _forecast(series, colours)
+    traces += [*_forecast(series, colours), *more]
     traces += panes.traces(bars, series.show, colours)
-    return {"data": traces, "layout": {**_layout(series, colours), "shapes": _used(series, used, colours)}}
+    layout = _layout(series, colours, view)
+    layout["meta"] = meta(series, view, span)
+    return {"data": traces, "layout": {**layout, "shapes": _used(series, used, colours)}}
+
+
+def meta(series: Series, view: str, span: tuple[datetime, datetime] | None) -> dict[str, Any]:
+    """What ``assets/chart.js`` must know to keep the zoom, ask for older bars, and keep drawings."""
+    return {
+        "view": view,
+        "series": f"{series.symbol}|{series.interval}",
+        "group": series.group,
+        "older": series.older,
+        "newer": series.newer,
+        "most": MOST_CANDLES,
+        "span": None if span is None else [plotted_time(moment, series.interval) for moment in span],
+    }
 
 
 def _used(series: Series, used: tuple[datetime, datetime] | None, colours: Palette) -> list[dict[str, Any]]:
@@ -56,7 +84,13 @@ def _used(series: Series, used: tuple[datetime, datetime] | None, colours: Palet
 
 def _prices(series: Series, colours: Palette) -> Trace:
     bars = series.columns
-    common = {"x": bars["at"], "name": f"{series.symbol} close", "showlegend": False, "text": _told(bars)}
+    common = {
+        "x": bars["at"],
+        "name": f"{series.symbol} close",
+        "showlegend": False,
+        "text": _told(bars) if series.group == 1 else _told_of_groups(bars),
+        "meta": "prices",
+    }
     if series.close_only:
         return {
             **common,
@@ -122,6 +156,12 @@ def _told(bars: Columns) -> list[str]:
     ]
 
 
+def _told_of_groups(bars: Columns) -> list[str]:
+    """How many bars a candle stands for, and their signals."""
+    columns = zip(bars["count"], bars["buys"], bars["sells"], strict=True)
+    return [f"{count} bars: {buys} BUY, {sells} SELL" for count, buys, sells in columns]
+
+
 def _words(given: list[int], side: str, bars: int) -> list[str]:
     """The name of the side for each marker that has room for it."""
     words, last = [], -bars
@@ -161,7 +201,7 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     """The newest prediction: a dashed line from its bar's close to a point with its interval."""
     last = series.scored or series.last
     close, low, high = last["predicted_close"], last["lower"], last["upper"]
-    known = close is not None
+    known = close is not None and not series.newer
     x = [plotted_time(last["event_time"], series.interval), plotted_time(series.target_time, series.interval)]
     sure = known and low is not None and high is not None
     return [
@@ -188,7 +228,7 @@ def _forecast(series: Series, colours: Palette) -> list[Trace]:
     ]
 
 
-def _layout(series: Series, colours: Palette) -> dict[str, Any]:
+def _layout(series: Series, colours: Palette, view: str) -> dict[str, Any]:
     style = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "tickfont": {"size": 11}}
     # the crosshair: one vertical line through all panes, and a horizontal one where the pointer is
     cross = {
@@ -206,7 +246,7 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
     lowest = "y2" if has_volume else f"y{list(beneath)[-1].removeprefix('yaxis')}" if beneath else "y"
     return {
         # the same value as long as the view is the same: then zoom and hidden traces survive new data
-        "uirevision": f"{series.symbol}|{series.interval}|{series.bars.height >= 2}",
+        "uirevision": f"{series.symbol}|{series.interval}|{view}|{series.bars.height >= 2}",
         "paper_bgcolor": colours.surface,
         "plot_bgcolor": colours.surface,
         "font": {"family": _FONT, "color": colours.muted, "size": 12},
@@ -228,7 +268,7 @@ def _layout(series: Series, colours: Palette) -> dict[str, Any]:
             "showgrid": False,
             "hoverformat": "%a %d %b %Y" if series.interval[-1] in "dw" else f"%d %b %Y %H:%M {wording.zone()}",
         },
-        "yaxis": {**axis, "side": "right", "domain": list(where.price), "fixedrange": False},
+        "yaxis": {**axis, "side": "right", "domain": list(where.price), "fixedrange": True},
         "yaxis2": {
             **axis,
             "side": "right",

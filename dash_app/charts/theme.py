@@ -6,8 +6,10 @@ shape: rising candles are hollow, falling ones filled; BUY points up, SELL down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from dash_app.preferences import Candles, chosen
 
 Scheme = Literal["light", "dark"]
 
@@ -54,6 +56,17 @@ DARK = Palette(
 )
 
 
+_CANDLES: dict[Candles, dict[Scheme, tuple[str, str]]] = {
+    "green": {"light": ("#1a7f37", "#cf222e"), "dark": ("#3fb950", "#ff7b72")},
+    "red": {"light": ("#cf222e", "#1a7f37"), "dark": ("#ff7b72", "#3fb950")},
+    "blue": {"light": ("#0969da", "#a35200"), "dark": ("#6cb6ff", "#f0a24b")},
+}
+"""Up and down in the charts, where a visitor wants others; each has a contrast of at least 4.5."""
+
+
 def palette(scheme: str | None) -> Palette:
-    """The palette of a colour scheme; light unless the scheme is dark."""
-    return DARK if scheme == "dark" else LIGHT
+    """The palette of a colour scheme, light unless it is dark, with the visitor's candle colours."""
+    wanted: Scheme = "dark" if scheme == "dark" else "light"
+    usual = DARK if wanted == "dark" else LIGHT
+    colours = _CANDLES.get(chosen().candles)
+    return usual if colours is None else replace(usual, up=colours[wanted][0], down=colours[wanted][1])

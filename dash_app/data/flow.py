@@ -79,6 +79,30 @@ def _delays(snapshot: Snapshot) -> list[Delay]:
     ]
 
 
+def slowest_symbols(snapshot: Snapshot, most: int = 20) -> list[tuple[str, str, list[Delay]]]:
+    """By series, the delays of its newest bars; the slowest from bronze to silver first."""
+    return snapshot.once(("delays by series", most), lambda: _by_series(snapshot, most))
+
+
+def _by_series(snapshot: Snapshot, most: int) -> list[tuple[str, str, list[Delay]]]:
+    found = []
+    for (symbol, interval), frame in snapshot.bars.groups.items():
+        newest = frame.select("event_time", "ingested_at", "processed_at").tail(_NEWEST)
+        made = snapshot.signals.group(symbol, interval).select("event_time", "as_of").tail(_NEWEST)
+        both = newest.join(made, on="event_time")
+        found.append(
+            (
+                symbol,
+                interval,
+                [
+                    _delay("bronze to silver", newest["processed_at"] - newest["ingested_at"]),
+                    _delay("silver to gold", both["as_of"] - both["processed_at"]),
+                ],
+            )
+        )
+    return sorted(found, key=lambda one: (-(one[2][0].slow or 0.0), one[0], one[1]))[:most]
+
+
 def _delay(stage: str, spans: pl.Series) -> Delay:
     seconds = spans.drop_nulls().dt.total_microseconds().cast(pl.Float64) / 1e6
     return Delay(stage, _number(seconds.quantile(0.5, "linear")), _number(seconds.quantile(0.95, "linear")))

@@ -40,7 +40,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 KEPT_BARS = 1_000
-"""Bars of a symbol in memory, and the largest number in a chart: more would be too slow in the browser."""
+"""Bars of a series in memory; ``history.py`` reads older ones when a visitor asks for them."""
 KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
 _LOOK_SECONDS = 0.25
@@ -48,7 +48,7 @@ _LOOK_STORE_SECONDS = 1.0
 _KEPT_SNAPSHOTS = 4
 """How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
 KEPT_STEPS = 2_000
-KEPT_TRADES = 200
+KEPT_TRADES = 2_000
 _ACCOUNT = ("asset_class", "interval")
 _NO_FINDINGS = FINDINGS.empty
 _NO_SYMBOLS = UNIVERSE.empty
@@ -82,6 +82,8 @@ class Snapshot:
     """How many bars are overdue, by symbol and interval; not for a replay, nor where only history was loaded."""
     halted: Mapping[str, str] = field(default_factory=dict)
     """Why a plug-in halts a market, by the market's name."""
+    as_of: datetime | None = None
+    """The moment of a replay; ``None`` is now."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -174,7 +176,8 @@ class Snapshot:
     def stamp(self) -> str:
         """Changes exactly when something on a page may change."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
-        told = (seen, self.feed, self.loaded, self.inventory, sorted(self.overdue.items()), sorted(self.halted.items()))
+        state = (self.feed, self.loaded, self.inventory, self.as_of)
+        told = (seen, state, sorted(self.overdue.items()), sorted(self.halted.items()))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @cached_property

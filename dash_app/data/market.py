@@ -5,18 +5,18 @@ Input: a ``Snapshot`` and the visitor's choices. Output: plain rows and frames f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from dash_app import wording
 from dash_app.data.indicators import Choice, with_indicators
-from dash_app.data.lake_reader import Snapshot
+from dash_app.data.lake_reader import KEPT_BARS, Snapshot
 from financelake_assets.calendars import ALWAYS, BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.intervals import interval_length
 
@@ -29,12 +29,43 @@ DRAWN = (
     *("expected_lower", "expected_upper"),
 )
 
+_OF_GROUPS = ("buys", "sells", "count")
+
 Row = dict[str, Any]
+
+
+class Parts(Protocol):
+    """The tables of one series, each oldest first."""
+
+    @property
+    def bars(self) -> pl.DataFrame:
+        """Rows of silver.bars."""
+
+    @property
+    def predictions(self) -> pl.DataFrame:
+        """Rows of gold.predictions."""
+
+    @property
+    def signals(self) -> pl.DataFrame:
+        """Rows of gold.signals."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What a snapshot has of one series."""
+
+    bars: pl.DataFrame
+    predictions: pl.DataFrame
+    signals: pl.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One symbol in one interval: bars with the prediction and signal of each, oldest first."""
+    """One symbol in one interval: bars with the prediction and signal of each, oldest first.
+
+    ``group`` is how many bars one row stands for; ``older`` and ``newer`` tell whether the lake has more bars on that
+    side.
+    """
 
     symbol: str
     interval: str
@@ -46,6 +77,9 @@ class Series:
     bars: pl.DataFrame
     findings: pl.DataFrame
     show: tuple[Choice, ...] = ()
+    group: int = 1
+    older: bool = False
+    newer: bool = False
 
     @cached_property
     def last(self) -> Row:
@@ -70,7 +104,8 @@ class Series:
     def columns(self) -> dict[str, list[Any]]:
         """The bars as plain lists, which are faster to iterate than a few hundred rows of a frame."""
         lines = [one.column(line) for one in self.show for line in one.lines]
-        return self.bars.select(*DRAWN, *lines).to_dict(as_series=False)
+        more = _OF_GROUPS if self.group > 1 else ()
+        return self.bars.select(*DRAWN, *lines, *more).to_dict(as_series=False)
 
     def at(self, plotted: str) -> datetime | None:
         """The start of the bar that a chart shows at a time; Plotly leaves out what is zero at its end."""
@@ -91,7 +126,10 @@ class Series:
 
     @cached_property
     def weekdays_only(self) -> bool:
-        """Whether the series never has a bar on a weekend."""
+        """Whether the series never has a bar on a weekend; of groups, by the day on which each begins."""
+        if self.group > 1 and self.calendar != ALWAYS:
+            shown = self.bars["event_time"].dt.convert_time_zone(wording.zone(self.interval))
+            return not (shown.dt.weekday() >= _SATURDAY).any()
         return skips_weekends(self.bars["event_time"], self.interval)
 
     @cached_property
@@ -101,7 +139,7 @@ class Series:
         Time in which bars should have come and did not is no closure.
         """
         length = interval_length(self.interval)
-        if self.calendar == ALWAYS or length is None or length > _DAY:
+        if self.calendar == ALWAYS or length is None or length > _DAY or self.group > 1:
             return []
         calendar, times, found = trading_calendar(self.calendar), self.bars["event_time"].to_list(), []
         for before, after in pairwise(sorted({*times, self.target_time})):
@@ -135,8 +173,26 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tup
     prices = snapshot.bars.group(symbol, interval)
     if prices.is_empty():
         return None
-    predictions = snapshot.predictions.group(symbol, interval)
-    signals = snapshot.signals.group(symbol, interval)
+    parts = _Kept(prices, snapshot.predictions.group(symbol, interval), snapshot.signals.group(symbol, interval))
+    # with as many bars as the page keeps, the lake may have more
+    older = prices.height > bars or prices.height >= KEPT_BARS
+    return replace(assembled(snapshot, symbol, interval, parts, bars, show), older=older)
+
+
+def assembled(
+    snapshot: Snapshot, symbol: str, interval: str, parts: Parts, bars: int, show: tuple[Choice, ...]
+) -> Series:
+    """The newest of some bars beside their predictions, signals and indicators.
+
+    Args:
+        snapshot: what else is known of the symbol.
+        symbol: of the series.
+        interval: of the series.
+        parts: its tables; at least one bar.
+        bars: how many of the newest to show.
+        show: the indicators, computed over all bars of ``parts``.
+    """
+    prices, predictions, signals = parts.bars, parts.predictions, parts.signals
     wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
     wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
     ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
@@ -150,7 +206,8 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tup
     last = prices.row(-1, named=True)
     # only for the shown bars: formatting times costs more than everything else in a figure
     shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
-    found = snapshot.findings.group(symbol, interval).filter(pl.col("event_time") >= shown["event_time"][0])
+    within = pl.col("event_time").is_between(shown["event_time"][0], shown["event_time"][-1])
+    found = snapshot.findings.group(symbol, interval).filter(within)
     told = snapshot.universe.filter(pl.col("symbol") == symbol)
     return Series(
         symbol,
@@ -169,6 +226,15 @@ def _series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tup
 def plotted_time(moment: datetime, interval: str) -> str:
     """A time for a chart: Plotly has no time zones, and shows the text as it is."""
     return moment.astimezone(ZoneInfo(wording.zone(interval))).strftime(_PLOTTED)
+
+
+def unplotted(text: str, interval: str) -> datetime | None:
+    """The moment of a chart's text, the inverse of ``plotted_time``; ``None`` if it is no time."""
+    try:
+        moment = datetime.fromisoformat(text.strip()[:19])
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=ZoneInfo(wording.zone(interval))).astimezone(UTC)
 
 
 def plotted(times: pl.Expr, interval: str) -> pl.Expr:
@@ -228,10 +294,11 @@ def _watch_row(snapshot: Snapshot, symbol: str) -> Row:
         "time": f"{wording.bar_time(last['event_time'], interval)} {wording.zone(interval)}",
         "behind": signal.get("event_time") != last["event_time"] if signal else None,
         "provider": last["provider"],
-        "arrived": None if arrived is None else int(arrived.timestamp() * 1000),
+        # a replay shows the past, in which no bar is fresh or late
+        "arrived": None if arrived is None or snapshot.as_of else int(arrived.timestamp() * 1000),
         "overdue": overdue,
-        "history": overdue is None and last["provider"] not in wording.PLAYED_PROVIDERS,
-        "fresh": wording.freshness(overdue, last["provider"] or ""),
+        "history": not snapshot.as_of and overdue is None and last["provider"] not in wording.PLAYED_PROVIDERS,
+        "fresh": "Replay" if snapshot.as_of else wording.freshness(overdue, last["provider"] or ""),
     }
 
 

@@ -80,9 +80,14 @@ def _row(one: Row) -> Row:
 def csv(snapshot: Snapshot, signal: str | None) -> str:
     """All signals in memory as CSV. A text that a spreadsheet would read as a formula begins with an apostrophe."""
     found = signals(snapshot, signal, each=1_000).select(_COLUMNS)
-    texts = [name for name, kind in found.schema.items() if kind == pl.String]
+    return without_formulas(found).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+
+
+def without_formulas(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows for a spreadsheet: a text that it would read as a formula begins with an apostrophe."""
+    texts = [name for name, kind in rows.schema.items() if kind == pl.String]
     safe = [
         pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
         for name in texts
     ]
-    return found.with_columns(safe).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+    return rows.with_columns(safe)

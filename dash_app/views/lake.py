@@ -8,7 +8,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import wording
-from dash_app.data.flow import Delay, delays, refused
+from dash_app.data.flow import Delay, delays, refused, slowest_symbols
 from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, fact, notice, plain_table
 from financelake_assets.silver.reasons import DESCRIPTIONS, Reason
@@ -68,6 +68,29 @@ def _flow(snapshot: Snapshot) -> Children:
             className="facts",
         ),
         html.P("Medians over the newest 100 bars.", className="fine"),
+        *_by_series(snapshot),
+    ]
+
+
+def _by_series(snapshot: Snapshot) -> Children:
+    body: list[list[str | Component]] = [
+        [
+            symbol,
+            interval,
+            *(text for one in stages for text in (wording.seconds(one.median), wording.seconds(one.slow))),
+        ]
+        for symbol, interval, stages in slowest_symbols(snapshot)
+    ]
+    names = ["Symbol", "Interval", "Bronze to silver", "slowest 5 %", "Silver to gold", "slowest 5 %"]
+    if not body:
+        return []
+    return [
+        html.Details(
+            [
+                html.Summary("By symbol"),
+                plain_table(f"The slowest {len(body)}, over their newest 100 bars", names, body),
+            ]
+        )
     ]
 
 

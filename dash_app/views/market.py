@@ -15,7 +15,9 @@ from dash_app.data.flow import Measured, Record
 from dash_app.data.indicators import MOST, usual
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
+from dash_app.views import replay
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
+from dash_app.views.tools import beside, drawing, layouts, own_lists
 from financelake_assets.silver.findings import Kind
 
 EVERY = "all"
@@ -61,7 +63,7 @@ _COLUMNS: list[dict[str, Any]] = [
 
 def skeleton() -> html.Div:
     """The view without data."""
-    stores = [dcc.Store(id="watch-seen"), dcc.Store(id="symbol-seen"), dcc.Store(id="shown")]
+    stores = [dcc.Store(id=name) for name in ("watch-seen", "symbol-seen", "shown", "chart", "redraw", "span")]
     return html.Div([*stores, _watch_list(), _symbol()], className="market")
 
 
@@ -99,6 +101,7 @@ def _watch_list() -> html.Section:
                 className="panel-row",
             ),
             html.P(id="screen-words", className="fine panel-row", role="status"),
+            own_lists(),
             dag.AgGrid(
                 id="watch",
                 columnDefs=_COLUMNS,
@@ -146,7 +149,7 @@ def _symbol() -> html.Section:
                     ),
                     dmc.SegmentedControl(
                         id="bars-select",
-                        data=[{"value": str(count), "label": str(count)} for count in BAR_COUNTS],
+                        data=[{"value": str(count), "label": _short(count)} for count in BAR_COUNTS],
                         value=str(DEFAULT_BARS),
                         size="sm",
                         **aria(label="Bars shown"),
@@ -164,10 +167,12 @@ def _symbol() -> html.Section:
                         className="indicators",
                         **aria(label="Indicators"),
                     ),
+                    beside(),
                     dmc.Switch(id="as-table", label="Table too", checked=False, size="sm"),
                 ],
                 className="controls",
             ),
+            html.Div([drawing(), replay.bar(), layouts()], className="desk"),
             html.Div(id="symbol-notice"),
             html.Div(
                 [
@@ -187,6 +192,11 @@ def _symbol() -> html.Section:
         ],
         className="panel symbol",
     )
+
+
+def _short(count: int) -> str:
+    """``250``, ``100k``."""
+    return str(count) if count < 10_000 else f"{count // 1_000}k"
 
 
 def _chart() -> dcc.Graph:
@@ -341,6 +351,8 @@ def in_words(series: Series) -> str:
     """The chart in one sentence, for visitors who do not see it."""
     first, last = series.bars["event_time"][0], series.last["event_time"]
     signals, low, high = series.columns["signal"], min(series.columns["low"]), max(series.columns["high"])
+    if series.group > 1:
+        return _groups_in_words(series)
     return (
         f"{series.bars.height} bars of {series.symbol} from {wording.bar_time(first, series.interval)} to "
         f"{wording.bar_time(last, series.interval)} {wording.zone(series.interval)}: "
@@ -348,6 +360,18 @@ def in_words(series: Series) -> str:
         f"{signals.count('BUY')} BUY and {signals.count('SELL')} SELL signals."
         + (" This source gives only closing prices." if series.close_only else "")
         + "".join(f" {sentence}" for sentence in _noted(series))
+    )
+
+
+def _groups_in_words(series: Series) -> str:
+    count, buys, sells = (wording.count(sum(series.columns[name])) for name in ("count", "buys", "sells"))
+    first, last = (wording.bar_time(series.bars["event_time"][at], series.interval) for at in (0, -1))
+    return (
+        f"{count} bars of {series.symbol} from {first} to {last} "
+        f"{wording.zone(series.interval)}: low {wording.price(min(series.columns['low']))}, high "
+        f"{wording.price(max(series.columns['high']))}; {buys} BUY and {sells} "
+        f"SELL signals. Each candle is {series.group} bars: first open, highest, "
+        "lowest, last close; indicators are those of its last bar. Zoom in to see single bars and their signals."
     )
 
 
@@ -389,7 +413,8 @@ def table(series: Series, rows: int = 60) -> html.Div:
         ]
         for bar in reversed(series.bars.tail(rows).to_dicts())
     ]
-    return plain_table(f"The newest {len(body)} bars of {series.symbol}", names, body)
+    what = "bars" if series.group == 1 else f"groups of {series.group} bars"
+    return plain_table(f"The last {len(body)} {what} of {series.symbol} in the chart", names, body)
 
 
 def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:

@@ -15,6 +15,7 @@ from dash_app.charts.figures import importance, skill
 from dash_app.charts.theme import Palette
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
+from dash_app.views import runs
 from dash_app.views.model_card import card, verdict, waiting
 from dash_app.views.parts import Children, plain_table
 from financelake_assets.model.markets import Market
@@ -48,6 +49,7 @@ def page(snapshot: Snapshot, colours: Palette) -> Children:
         *(part for interval, record in known.items() for part in _market(snapshot, interval, record, colours)),
         *_calibration(snapshot, colours),
         *_champions(snapshot),
+        *runs.compared(snapshot),
         *_versions(snapshot),
     ]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_mantine_components as dmc
 from dash import dcc, html
 
@@ -11,9 +9,9 @@ from dash_app import wording
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.portfolio import AccountView, Row
 from dash_app.views.parts import Children, aria, fact, notice, plain_table
+from dash_app.views.trades import controls
 from financelake_assets.config import PortfolioSettings
 
-_SHOWN_TRADES = 30
 _HARDLY_LUCK = 0.05
 _CURVES = {"signals": "Signals", "buy_and_hold": "Buy and hold"}
 _STATISTICS = (
@@ -28,14 +26,6 @@ _STATISTICS = (
     ("deflated_sharpe", "The same, deflated by the number of strategies tried", "percent"),
     ("luck_p", "Probability that random directions do as well", "percent"),
 )
-_LEGS = {"open": "opened", "close": "closed", "cut": "cut back"}
-_WHYS = {
-    "signal": "a signal",
-    "expired": "its signal expired",
-    "limit": "it exceeded its limit",
-    "absent": "it brought no more bars",
-    "kill_switch": "the kill switch",
-}
 
 
 def skeleton() -> html.Div:
@@ -52,7 +42,9 @@ def skeleton() -> html.Div:
             html.Div(id="kill-switch"),
             html.P(id="portfolio-words"),
             html.Figure([graph, html.Figcaption(id="equity-words", className="fine")]),
+            controls(),
             html.Div(id="portfolio-page", className="stack"),
+            html.Div(id="trades", className="stack"),
         ],
         id="portfolio-body",
         className="stack",
@@ -132,8 +124,8 @@ def chart_words(account: AccountView) -> str:
 
 
 def page(account: AccountView) -> Children:
-    """Figures, positions and trades."""
-    return [*_facts(account), *_statistics(account), *_positions(account), *_trades(account)]
+    """Figures and positions."""
+    return [*_facts(account), *_statistics(account), *_positions(account)]
 
 
 def _facts(account: AccountView) -> Children:
@@ -208,27 +200,6 @@ def _position(row: Row, interval: str) -> list[str]:
         wording.count(row["bars_left"]),
         wording.bar_time(row["event_time"], interval),
     ]
-
-
-def _trades(account: AccountView) -> Children:
-    title = html.H2("Trades", className="section")
-    if not account.trades:
-        return [title, html.P("The account has not traded.", className="muted")]
-    shown = account.trades[:_SHOWN_TRADES]
-    body: list[list[Any]] = [
-        [
-            row["symbol"],
-            wording.bar_time(row["event_time"], account.interval),
-            "▲ bought" if row["value"] > 0 else "▼ sold",
-            f"{_LEGS.get(row['leg'], row['leg'])}: {_WHYS.get(row['why'], row['why'])}",
-            _money(abs(row["value"])),
-            wording.number(row["cost"], 2),
-            wording.UNKNOWN if row["leg"] == "open" else _money(row["profit"], sign=True),
-        ]
-        for row in shown
-    ]
-    names = ["Symbol", f"Bar ({wording.zone(account.interval)})", "Side", "Why", "Value", "Cost", "Profit"]
-    return [title, plain_table(f"The newest {len(shown)} trades, newest first", names, body, ("Side", "Why"))]
 
 
 def _side(side: str | None) -> str:

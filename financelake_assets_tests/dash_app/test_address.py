@@ -11,6 +11,9 @@ from financelake_assets.config import ASSET_CLASSES
 
 symbols = st.from_regex(r"\A[A-Za-z0-9.^=_/:-]{1,32}\Z")
 intervals = st.from_regex(r"\A[1-9][0-9]{0,3}[mhdw]\Z")
+moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
+    lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
+)
 addresses = st.builds(
     Address,
     view=st.sampled_from(VIEWS),
@@ -21,11 +24,12 @@ addresses = st.builds(
         st.sampled_from(["sma", "ema 50", "bands 20 2.5", "rsi 7", "macd", "feature momentum_5"]), unique=True
     ).map(lambda texts: tuple(map(read, texts))),
     where=st.none() | st.sampled_from(["signal is BUY and rsi < 30 %", 'symbol is "GC=F" or close > 1_000.5']),
-    bar=st.none()
-    | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
-        lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
-    ),
+    bar=st.none() | moments,
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
+    span=st.none() | st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1]),
+    replay=st.none() | moments,
+    beside=st.lists(symbols, unique=True, max_size=5).map(tuple),
+    names=st.lists(symbols, unique=True, max_size=20).map(tuple),
 )
 
 
@@ -46,6 +50,14 @@ def test_what_is_not_allowed_is_forgotten() -> None:
     assert parse("/", "?symbol=" + "A" * 33) == Address()
     assert parse("/", "?bar=20261399000000") == parse("/", "?bar=2026-11-27") == Address()
     assert parse("/../../etc/passwd", "") is None
+
+
+def test_a_span_ends_after_it_begins_and_lists_are_bounded() -> None:
+    assert parse("/", "?from=20200102000000&to=20200101000000") == parse("/", "?from=20200101000000") == Address()
+    many = ",".join(f"S{number}" for number in range(300))
+    found = parse("/", f"?with={many}&list={many},<b>")
+    assert found is not None
+    assert (len(found.beside), len(found.names)) == (5, 100)
 
 
 def test_symbols_of_real_providers_are_allowed() -> None:

@@ -13,9 +13,11 @@ from dash_app.charts import curves
 from dash_app.charts.theme import DARK, LIGHT
 from dash_app.data import portfolio
 from dash_app.data.lake_reader import LakeReader, Snapshot
+from dash_app.data.trades import Wanted
 from dash_app.pieces import figure_patch
 from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
+from dash_app.views import trades as trades_view
 from financelake_assets.config import PortfolioSettings, Settings
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import CALIBRATION
@@ -113,10 +115,11 @@ def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
     account = _account(_read(traded))
     whole = str(view.page(account))
     assert "Sharpe ratio" in whole
-    assert "bought" in whole
+    rows = _read(traded).trades.group("stock", "1d")
+    assert "bought" in str(trades_view.section(account, rows, Wanted("stock", "1d")))
     bare = portfolio.AccountView("stock", "1d", account.equity.head(1), {}, [], [])
     assert "has only cash" in str(view.page(bare))
-    assert "has not traded" in str(view.page(bare))
+    assert "has not traded" in str(trades_view.section(bare, rows.clear(), Wanted("stock", "1d")))
     assert "1 steps" in view.chart_words(bare)
     graph_objects.Figure(curves.equity(bare, LIGHT))
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app import wording
+from dash_app.charts.theme import palette
 from dash_app.data.lake_reader import LakeReader
 from dash_app.data.market import plotted
-from dash_app.preferences import NUMBERS, Preferences, choose, chosen, parse
+from dash_app.preferences import CANDLES, NUMBERS, Preferences, choose, chosen, parse
 from dash_app.server import create_app
 from financelake_assets.config import Settings
 
@@ -71,6 +72,30 @@ def test_whatever_a_cookie_says_only_known_values_come_of_it(zone: str, numbers:
     assert found.numbers in NUMBERS
     assert math.isfinite(datetime.now(found.zone_info).timestamp())
     assert parse("Asia/Tokyo", "comma") == Preferences("Asia/Tokyo", "comma")
+
+
+def test_every_choice_of_candles_can_be_read_and_is_up_and_down() -> None:
+    for candles in CANDLES:
+        choose(Preferences(candles=candles))
+        for scheme in ("light", "dark"):
+            colours = palette(scheme)
+            assert colours.up != colours.down
+            assert min(_contrast(one, colours.surface) for one in (colours.up, colours.down)) >= 4.5
+    choose(Preferences())
+    assert parse(None, None, "dark", "red") == Preferences(theme="dark", candles="red")
+    assert parse(None, None, "<b>", "pink") == Preferences()
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast of two colours by WCAG 2.2."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_a_visitor_gets_their_own_and_the_next_one_the_default(offline_lake: Settings) -> None:
