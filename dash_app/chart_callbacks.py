@@ -63,9 +63,11 @@ def _beside(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def choose(names: list[str] | None, search: str | None, shown: Json | None) -> Any:
-        if not shown:
+        wanted = tuple(names or ())[:MOST_BESIDE]
+        # the page itself sets this control too: that must not undo what the visitor chose meanwhile
+        if not shown or wanted == (address.parse("/", search) or Address()).beside:
             return no_update
-        return searched(search, symbol=shown["symbol"], beside=tuple(names or ())[:MOST_BESIDE])
+        return searched(search, symbol=shown["symbol"], beside=wanted)
 
 
 def _moved(app: Dash) -> None:

@@ -440,10 +440,9 @@ def test_what_a_link_asks_for_is_shown_and_stays_in_the_address(dashboard: Dashb
         expect(page.locator(".controls")).to_contain_text("Did you mean macd?")
         field.press("Backspace")
         expect(page.locator(".controls")).not_to_contain_text("Did you mean")
+        page.keyboard.press("Escape")  # the list of indicators lies over the chart
         # the crosshair runs through all panes, and the values of all are told together
-        box = page.locator("#candles .nsewdrag").first.bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.locator("#candles .nsewdrag").first.hover(force=True)
         expect(page.locator("#candles .hoverlayer")).to_contain_text("RSI 14")
         expect(page.locator("#candles .hoverlayer")).to_contain_text("volume")
         page.get_by_text("Stock", exact=True).first.click()

@@ -202,7 +202,7 @@ def test_visitors_of_one_moment_get_their_own_times_and_numbers(offline_lake: Se
 
 def _call(client: FlaskClient, search: str) -> str:
     dependencies = client.get("/_dash-dependencies").json or []
-    one = next(entry for entry in dependencies if "candles.figure" in entry["output"])
+    one = next(entry for entry in dependencies if "symbol-head.children" in entry["output"])
     names = [part.split("@")[0] for part in one["output"].strip(".").split("...")]
     values = {"search": search, "pathname": "/", "checked": True, "data": None}
     body = {
