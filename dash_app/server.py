@@ -16,7 +16,7 @@ from flask_compress import Compress
 from plotly.io import json as plotly_json
 from werkzeug.exceptions import HTTPException
 
-from dash_app import address, alert_callbacks
+from dash_app import address, alert_callbacks, contribution_callbacks
 from dash_app import page_metrics as metrics
 from dash_app.api import problems
 from dash_app.api.routes import add_api
@@ -82,6 +82,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     app.layout = frame
     register(app, reader, settings)
     alert_callbacks.register(app, reader, settings)
+    contribution_callbacks.register(app, reader, settings)
     Compress(server)
     add_api(server, settings, reader)
     _routes(server, settings, reader)

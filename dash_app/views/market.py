@@ -15,7 +15,7 @@ from dash_app.data.flow import Measured, Record
 from dash_app.data.indicators import MOST, usual
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
-from dash_app.views import replay
+from dash_app.views import contributions, replay
 from dash_app.views.parts import GRID, Children, aria, fact, notice, plain_table, signal_chip
 from dash_app.views.tools import beside, drawing, layouts, own_lists
 from financelake_assets.silver.findings import Kind
@@ -180,6 +180,7 @@ def _symbol() -> html.Section:
                     html.Div(id="bars-table"),
                     html.H2("Why?", className="section"),
                     html.Div(id="why"),
+                    contributions.place(),
                     html.H2("Prediction", className="section"),
                     html.Dl(id="symbol-facts", className="facts"),
                     html.H2("Track record", className="section"),

@@ -103,8 +103,7 @@ def _inputs(found: Explanation) -> Children:
         plain_table("What the model saw, the most unusual for this symbol first", names, body[:_MOST_UNUSUAL]),
         html.Details([html.Summary("The other features"), plain_table("", names, body[_MOST_UNUSUAL:])]),
         html.P(
-            "Computed by the model's own code from the bars as they are now. An unusual value need not be the reason: "
-            f"`financelake why {found.symbol} --interval {found.interval}` tells how much each feature contributed.",
+            "Computed by the model's own code from the bars as they are now. An unusual value need not be the reason.",
             className="fine",
         ),
     ]
