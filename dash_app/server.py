@@ -28,6 +28,7 @@ from dash_app.foreign_pages import refuse_foreign_pages
 from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors
+from dash_app.tear_sheets import add_tear_sheets
 from financelake_assets.config import Settings
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     contribution_callbacks.register(app, reader, settings)
     Compress(server)
     add_api(server, settings, reader)
+    add_tear_sheets(server, settings)
     _routes(server, settings, reader)
     _headers(server, _policy(app))
     return app

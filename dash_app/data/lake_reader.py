@@ -27,7 +27,7 @@ from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.market_feed_state import MarketFeedState
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
+from financelake_assets.gold.paper.schema import BACKTEST_PORTFOLIO, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import standstill
@@ -168,6 +168,11 @@ class Snapshot:
         return self.tables.get(PORTFOLIO.full_name, TableView()).all
 
     @property
+    def backtest(self) -> pl.DataFrame:
+        """gold/backtest_portfolio: statistics by version, account and curve."""
+        return self.tables.get(BACKTEST_PORTFOLIO.full_name, TableView(empty=BACKTEST_PORTFOLIO.empty)).all
+
+    @property
     def calibration(self) -> pl.DataFrame:
         """gold/calibration."""
         return self.tables.get(CALIBRATION.full_name, TableView()).all
@@ -233,7 +238,7 @@ class LakeReader:
             CachedTable(BASELINE_METRICS, settings, keep=20_000),
             CachedTable(EQUITY, settings, group_by=_ACCOUNT, keep=KEPT_STEPS, without=("book",)),
             CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
-            *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, CALIBRATION)],
+            *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, BACKTEST_PORTFOLIO, CALIBRATION)],
         ]
         self._broker = BrokerWatcher(settings)
         self._stocktaker = Stocktaker(settings, self._broker)

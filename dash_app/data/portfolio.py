@@ -6,7 +6,7 @@ Dash. It computes nothing again: it shows what gold has written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -19,7 +19,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class AccountView:
-    """One account: its equity step by step, its statistics by curve, its positions, and its trades, newest first."""
+    """One account: its equity step by step, its statistics by curve, its positions, and its trades, newest first.
+
+    ``backtest`` has the statistics of the newest back-test of such an account, by curve; none where there was none.
+    """
 
     asset_class: str
     interval: str
@@ -27,6 +30,7 @@ class AccountView:
     statistics: dict[str, Row]
     positions: list[Row]
     trades: list[Row]
+    backtest: dict[str, Row] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -70,7 +74,14 @@ def _account(snapshot: Snapshot, asset_class: str, interval: str) -> AccountView
         {row["curve"]: row for row in statistics},
         snapshot.positions.filter(own).sort("symbol").to_dicts(),
         snapshot.trades.group(asset_class, interval).sort("event_time", "number", descending=True).to_dicts(),
+        {row["curve"]: row for row in newest_backtest(snapshot.backtest.filter(own)).to_dicts()},
     )
+
+
+def newest_backtest(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a back-test table that belong to the version which was back-tested last."""
+    last = rows.sort("computed_at").tail(1)["model_version"].to_list()
+    return rows.filter(pl.col("model_version").is_in(last))
 
 
 def held_accounts(snapshot: Snapshot) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import dash_mantine_components as dmc
 from dash import dcc, html
 
@@ -125,7 +127,13 @@ def chart_words(account: AccountView) -> str:
 
 def page(account: AccountView) -> Children:
     """Figures and positions."""
-    return [*_facts(account), *_statistics(account), *_positions(account)]
+    return [
+        *_facts(account),
+        *_statistics(account),
+        *_positions(account),
+        *_backtest(account),
+        _sheet(account, "account"),
+    ]
 
 
 def _facts(account: AccountView) -> Children:
@@ -157,20 +165,52 @@ def _statistics(account: AccountView) -> Children:
     told = account.statistics
     if not told:
         return []
-    body = [
-        [title, *[_as(kind, told.get(curve, {}).get(name)) for curve in _CURVES]] for name, title, kind in _STATISTICS
-    ]
     tried = told.get("signals", {}).get("trials")
     steps = told.get("signals", {}).get("steps")
     return [
         html.H2("Beside buy-and-hold and random directions", className="section"),
-        plain_table("Yearly ratios with a risk-free rate of zero", ["Figure", *_CURVES.values()], body),
+        _compared(told),
         html.P(
             f"Over {wording.count(steps)} steps; the best of {wording.count(tried)} strategies that were tried. With "
             "few steps every ratio is uncertain: the probabilities show how uncertain.",
             className="fine",
         ),
     ]
+
+
+def _compared(told: dict[str, Row]) -> html.Div:
+    body = [
+        [title, *[_as(kind, told.get(curve, {}).get(name)) for curve in _CURVES]] for name, title, kind in _STATISTICS
+    ]
+    return plain_table("Yearly ratios with a risk-free rate of zero", ["Figure", *_CURVES.values()], body)
+
+
+def _backtest(account: AccountView) -> Children:
+    """What the model's out-of-sample forecasts of all history would have earned by the same rules."""
+    title = html.H2("Back-test over all history", className="section")
+    told = account.backtest
+    if not told:
+        missing_yet = "None yet: each training makes one, or `financelake backtest` does."
+        return [title, html.P(missing_yet, className="muted")]
+    one = told["signals"]
+    first, last = (wording.bar_time(one[name], account.interval) for name in ("start", "event_time"))
+    return [
+        title,
+        html.P(
+            f"What the walk-forward of {one['model_version']} forecast out of sample, traded by the same code as live: "
+            f"{wording.count(one['steps'])} steps from {first} to {last}, {wording.count(one['trades'])} trades. "
+            f"{_luck(one['luck_p'])}"
+        ),
+        _compared(told),
+        _sheet(account, "backtest"),
+    ]
+
+
+def _sheet(account: AccountView, of: str) -> html.P:
+    """A file with the monthly returns, drawdowns, exposure and more."""
+    query = urlencode({"of": of, "class": account.asset_class, "interval": account.interval})
+    name = "Tear sheet of the back-test" if of == "backtest" else "Tear sheet of the account"
+    return html.P(html.A(name, href=f"/tear-sheet.html?{query}", className="button"))
 
 
 def _positions(account: AccountView) -> Children:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from dash_app.data import portfolio
 from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.data.trades import Wanted
 from dash_app.pieces import figure_patch
+from dash_app.server import create_app
 from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
 from dash_app.views import trades as trades_view
@@ -122,6 +124,27 @@ def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
     assert "has not traded" in str(trades_view.section(bare, rows.clear(), Wanted("stock", "1d")))
     assert "1 steps" in view.chart_words(bare)
     graph_objects.Figure(curves.equity(bare, LIGHT))
+
+
+def test_the_newest_backtest_stands_beside_the_account_and_both_have_a_tear_sheet(tmp_path: Path) -> None:
+    lake = Settings(data_dir=tmp_path)
+    written.write_lake(lake, ("AAPL", "BTC-USD"))
+    written.write_portfolio(lake)
+    assert "None yet: each training makes one" in str(view.page(_account(_read(lake))))
+    written.write_backtests(lake, "20200101-first", "20200202-second")
+    snapshot = _read(lake)
+    said = str(view.page(_account(snapshot)))
+    assert "What the walk-forward of 20200202-second forecast out of sample" in said
+    assert "20200101-first" not in said
+    client = create_app(lake, LakeReader(lake)).server.test_client()
+    for of, title in (("account", "Paper account Stock 1d"), ("backtest", "Back-test of 20200202-second, Stock 1d")):
+        answer = client.get(f"/tear-sheet.html?of={of}&class=stock&interval=1d")
+        assert answer.headers["Content-Disposition"] == f"attachment; filename=tear-sheet-{of}.html"
+        assert title in answer.text
+        assert "worst drawdown" in answer.text
+        assert "20200101-first" not in answer.text
+    for wrong in ("of=other&class=stock&interval=1d", "of=account&class=bond&interval=1d", ""):
+        assert client.get(f"/tear-sheet.html?{wrong}").status_code == 404
 
 
 def test_without_an_account_the_page_says_what_it_waits_for(offline_lake: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +13,7 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
+from financelake_assets.gold.paper.schema import BACKTEST_EQUITY, BACKTEST_PORTFOLIO, EQUITY, PORTFOLIO
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.standing import Standing
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
@@ -191,6 +192,18 @@ def write_lake(settings: Settings, symbols: tuple[str, ...] = SYMBOLS, skip_last
 def write_portfolio(settings: Settings) -> None:
     """The paper portfolio of the signals that are written, and the summaries, by gold's own code."""
     Standing(settings).refresh()
+
+
+def write_backtests(settings: Settings, *versions: str) -> None:
+    """What the accounts did, as if it were the back-test of these versions, the newest last."""
+    pairs = ((EQUITY, BACKTEST_EQUITY), (PORTFOLIO, BACKTEST_PORTFOLIO))
+    for number, version in enumerate(versions):
+        made = {
+            "model_version": pl.lit(version),
+            "computed_at": pl.lit(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)),
+        }
+        for live, tested in pairs:
+            write(settings, tested, live.scan(settings).collect().with_columns(**made))
 
 
 def write_quarantine(settings: Settings, reasons: tuple[str, ...]) -> None:
