@@ -42,7 +42,7 @@ SYMBOLS = 100
 COMMITS = 20
 EVERY = 0.5
 START = datetime(2026, 1, 1, tzinfo=UTC)
-PARTS = ("watch.rowData", "candles.figure")
+PARTS = ("watch.rowData", "chart.data")
 """Outputs that identify the callbacks of the market view."""
 
 

@@ -15,6 +15,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
 TINY = {
+    "actions": "",
     "bronze": "--rows 2000 --rounds 1",
     "dashboard": "--rows 5000 --clients 2 --seconds 3",
     "faults": "--small --rounds 1",
@@ -45,7 +46,7 @@ def test_a_benchmark_finds_all_that_it_imports(name: str, monkeypatch: pytest.Mo
     try:
         assert importlib.import_module(name).__doc__
     finally:
-        for module in {name, "_lake", "first_signal"} - known:
+        for module in {name, "_lake", "dashboard", "first_signal"} - known:
             sys.modules.pop(module, None)
 
 
