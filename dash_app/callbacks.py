@@ -21,7 +21,7 @@ from dash_app.in_browser import address_changed, in_browser, searched
 from dash_app.pieces import Digests, digest, only_new
 from dash_app.symbol_callbacks import series_of
 from dash_app.views import lake as lake_view
-from dash_app.views import market as market_view
+from dash_app.views import market_frame
 from dash_app.views import model as model_view
 from dash_app.views import signals as signals_view
 from financelake_assets.alerting.language import RuleError
@@ -110,7 +110,7 @@ def _watch_list(app: Dash, reader: LakeReader, replays: Replays) -> None:
             listed = [row for row in listed if row["symbol"] in where.names]
         rows, words = _screened(snapshot, listed, where.where)
         if address_changed(seen):
-            set_props("class-select", {"value": where.asset_class or market_view.EVERY})
+            set_props("class-select", {"value": where.asset_class or market_frame.EVERY})
             set_props("screen-text", {"value": where.where or ""})
             set_props("list-select", {"data": snapshot.symbols(), "value": list(where.names)})
         mark = snapshot.once(("watch mark", where.asset_class, where.where, where.names), lambda: digest([rows, words]))

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from dash_app import wording
 from dash_app.preferences import CANDLES, NUMBERS, THEMES, chosen, zones
-from dash_app.views import alerts, lake, market, model, portfolio, signals, tour
+from dash_app.views import alerts, lake, market_frame, model, portfolio, signals, tour
 from dash_app.views.parts import aria
 
 LINKS = (
@@ -170,7 +170,7 @@ def navigation(view: str | None) -> list[Component]:
 def page(view: str | None, dagster_url: str) -> Component:
     """The skeleton of a view."""
     skeletons: dict[str | None, Callable[[], Component]] = {
-        "market": market.skeleton,
+        "market": market_frame.skeleton,
         "signals": signals.skeleton,
         "portfolio": portfolio.skeleton,
         "model": model.skeleton,
