@@ -30,12 +30,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Page
 
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.providers.exchanges.trade_ids import Trade
 from financelake_assets.servers.web_token import opening
 from financelake_assets.silver.schema import BARS, TICKS
+from financelake_assets_tests.browser import chromium
 from financelake_assets_tests.providers.exchange_server import ExchangeServer, Pair, serve_exchanges
 
 SYMBOLS = {"BTC/USD": "kraken", "ETH/USD": "kraken", "SOL/USD": "kraken", "XRP-USD": "coinbase", "ADA-USD": "coinbase"}
@@ -162,7 +163,8 @@ def run(
     """Both starts, and what is in silver after them."""
     begun, before = time.monotonic(), time.time()
     market.start()
-    with browser_page() as page:
+    with chromium() as browser:
+        page = browser.new_page()
         command("up", "--detach", "--universe", str(file))
         healthy = time.monotonic()
         until(lambda: all_live(page, settings, market, before), arguments.limit, "no live trade on the page")
@@ -189,17 +191,6 @@ def run(
         "bars": {interval: compared_bars(settings, exchange, interval) for interval in STEPS},
         "cores": os.cpu_count(),
     }
-
-
-@contextmanager
-def browser_page() -> Iterator[Page]:
-    """An empty page of a Chromium."""
-    with sync_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        flags = ["--no-sandbox", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield browser.new_page()
-        browser.close()
 
 
 def all_live(page: Page, settings: Settings, market: Market, since: float) -> bool:
