@@ -23,7 +23,7 @@ from typing import Literal
 
 import platformdirs
 import structlog
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from financelake_assets.config import Settings
 from financelake_assets.servers.java import Java
@@ -73,11 +73,15 @@ def make(server: Server, settings: Settings, java: Java, class_path: Sequence[st
     if archive.exists():
         return False
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(archive.with_suffix(".lock")):
-        if archive.exists():  # another lake was faster
-            return False
-        _clean(archive.parent)
-        return _made(server, java, class_path, archive)
+    try:
+        with FileLock(archive.with_suffix(".lock"), timeout=_MAKE_SECONDS):
+            if archive.exists():  # another lake was faster
+                return False
+            _clean(archive.parent)
+            return _made(server, java, class_path, archive)
+    except Timeout:
+        log.warning("another lake is still making the class archive", server=server)
+        return False
 
 
 def _made(server: Server, java: Java, class_path: Sequence[str], archive: Path) -> bool:
