@@ -47,6 +47,10 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
         State("url", "pathname"),
         State("shown", "data"),
         State("stamp", "data"),
+        running=[
+            (Output("parts-ask", "disabled"), True, False),
+            (Output("parts-ask", "children"), "Computing …", view.QUESTION),
+        ],
     )
     def answer(_: int | None, search: str | None, path: str | None, shown: Json | None, stamp: str | None) -> Any:
         where = address.parse(path, search) or Address()

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from dash_app import wording
 from dash_app.data.alert_rules import Declared
-from dash_app.views.parts import Children, aria, notice, plain_table
+from dash_app.views.parts import Children, aria, plain_table
 from financelake_assets.alerting.evaluation import Watch
 from financelake_assets.alerting.history import Past
 from financelake_assets.alerting.rules_file import AlertRule, Quiet
@@ -40,10 +40,11 @@ def skeleton() -> html.Div:
                     html.Div(id="alert-rules"),
                     html.Div(id="alert-said", role="status"),
                 ],
-                className="panel",
+                className="panel pad",
             ),
             _form(),
-        ]
+        ],
+        className="single stack",
     )
 
 
@@ -97,7 +98,7 @@ def _form() -> html.Section:
                 className="choices",
             ),
         ],
-        className="panel",
+        className="panel pad",
         **aria(label="A new rule"),
     )
 
@@ -106,7 +107,7 @@ def rules(declared: Sequence[Declared], problems: Mapping[str, str]) -> Children
     """The rules with their buttons, and what is wrong with the alerter or its addresses."""
     wrong: Children = [html.P(f"{part}: {problem}", className="banner problem") for part, problem in problems.items()]
     if not declared:
-        return [notice("No rule yet", "Declare one below, or by `financelake alerts add`."), *wrong]
+        return [html.P("No rule yet: declare one below, or by `financelake alerts add`."), *wrong]
     body: list[list[str | Component]] = [
         [one.rule.name, one.rule.rule, _series(one.rule), _to(one), _quiet(one.rule.quiet), _buttons(one.rule.name)]
         for one in declared

@@ -13,6 +13,9 @@ from financelake_assets.errors import FinanceLakeError
 if TYPE_CHECKING:
     from financelake_assets.gold.explain import Explained
 
+QUESTION = "How much did each input count?"
+"""The text of the button."""
+
 _MOST = 12
 _SAME = 1e-9
 
@@ -21,7 +24,7 @@ def place() -> html.Div:
     """The button, and the room for the answer."""
     return html.Div(
         [
-            html.Button("How much did each input count?", id="parts-ask", className="button", hidden=True),
+            html.Button(QUESTION, id="parts-ask", className="button", hidden=True),
             html.Div(id="parts", **aria(live="polite")),
         ]
     )
