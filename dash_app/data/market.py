@@ -45,7 +45,7 @@ class Parts(Protocol):
     def predictions(self) -> pl.DataFrame:
         """Rows of gold.predictions."""
 
-    @property
+    @cached_property
     def signals(self) -> pl.DataFrame:
         """Rows of gold.signals."""
 
@@ -93,12 +93,11 @@ class Series:
         found = next((at for at in reversed(range(len(signals))) if signals[at] is not None), None)
         return None if found is None else self.bars.row(found, named=True)
 
-    @property
+    @cached_property
     def unscored(self) -> int:
         """How many of the shown bars are newer than the newest signal."""
-        if self.scored is None:
-            return self.bars.height
-        return self.bars.filter(pl.col("event_time") > self.scored["event_time"]).height
+        signals = self.columns["signal"]
+        return next((newer for newer, signal in enumerate(reversed(signals)) if signal is not None), len(signals))
 
     @cached_property
     def columns(self) -> dict[str, list[Any]]:
