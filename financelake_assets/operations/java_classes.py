@@ -26,7 +26,7 @@ def make_beside(settings: Settings) -> bool:
     """Start to make what is missing; whether anything is.
 
     Raises:
-        FinanceLakeError: there is no Java, or a jar is missing or damaged.
+        FinanceLakeError: there is no Java.
     """
     java = find_java(fetch=settings.runtime.fetch_java)
     if not settings.runtime.class_archives or all(
@@ -56,8 +56,11 @@ def make(settings: Settings) -> list[Server]:
 
 def _class_paths(settings: Settings) -> dict[Server, list[str]]:
     paths: dict[Server, list[Path]] = {
-        "kafka": jars.class_path("kafka", settings),
-        "spark": spark.whole_class_path(jars.spark_class_path(settings)),
+        # `up` has just checked every jar's hash, and so does each server when it starts
+        "kafka": jars.places("kafka", settings),
+        "spark": spark.whole_class_path(
+            [jar for name in jars.spark_sets(settings) for jar in jars.places(name, settings)]
+        ),
     }
     return {name: [str(one) for one in of] for name, of in paths.items()}
 

@@ -112,10 +112,15 @@ def provide(jar: Jar, settings: Settings) -> Path:
     return _provide(jar, cache_folder(settings), settings.runtime.maven_repository, None)
 
 
+def places(name: JarSet, settings: Settings) -> list[Path]:
+    """Where the jars of a set lie, fetched or not, in the order of ``class_path``; nothing is checked."""
+    cache = cache_folder(settings)
+    return [cache / jar.path for jar in read_lock(lock_file(name))]
+
+
 def missing(name: JarSet, settings: Settings) -> int:
     """How many jars of a set have to be fetched."""
-    cache = cache_folder(settings)
-    return sum(not (cache / jar.path).is_file() for jar in read_lock(lock_file(name)))
+    return sum(not place.is_file() for place in places(name, settings))
 
 
 _REINSTALL = "The installation is damaged: install financelake again."
