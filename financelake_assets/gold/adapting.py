@@ -13,6 +13,7 @@ from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import features
 from financelake_assets.model.adaptive import WIDENING, widened
+from financelake_assets.model.labels import realised
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 
@@ -58,7 +59,9 @@ def adapted(made: pl.DataFrame, featured: pl.DataFrame, earlier: pl.DataFrame, r
     )
     names = (*_BAR_KEY, "coverage", "low", "high", WIDENING)
     both = pl.concat([stored.select(names), new.select(names)])
-    known = both.join(_realised(featured, record.horizon), on=_BAR_KEY, how="left")
+    ordered = featured.sort(*SERIES, "event_time")
+    outcomes = ordered.select(*_BAR_KEY, realised_return=realised(record.horizon))
+    known = both.join(outcomes, on=_BAR_KEY, how="left")
     found = widened(known, record.horizon, features.reach(record.interval)).select(*_BAR_KEY, "low", "high", WIDENING)
     return (
         made.drop("lower", "upper", WIDENING, strict=False)
@@ -69,10 +72,3 @@ def adapted(made: pl.DataFrame, featured: pl.DataFrame, earlier: pl.DataFrame, r
         )
         .drop("low", "high")
     )
-
-
-def _realised(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
-    """The log return over the horizon after each bar; null where it is not known yet."""
-    ordered = featured.sort(*SERIES, "event_time")
-    ahead = [pl.col("log_return").shift(-count).over(SERIES) for count in range(1, horizon + 1)]
-    return ordered.select(*_BAR_KEY, realised_return=pl.sum_horizontal(ahead, ignore_nulls=False))

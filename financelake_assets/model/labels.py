@@ -52,10 +52,9 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         trade after the bar's close can earn: it begins at the next bar's open and ends the same number of bars later
         (a bar without an open counts with its close). Both are null until those bars exist.
     """
-    ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
     known = featured.with_columns(
         target_time=_ahead("event_time", horizon),
-        realised_return=pl.sum_horizontal(ahead, ignore_nulls=False),
+        realised_return=realised(horizon),
         expected_move=pl.col("bar_volatility") * math.sqrt(horizon),
     )
     scaled = (pl.col("realised_return") / pl.col("expected_move")).clip(-LARGEST_LABEL, LARGEST_LABEL)
@@ -76,6 +75,12 @@ def labels_of(featured: pl.DataFrame, horizon: int) -> pl.DataFrame:
         delayed_return=delayed,
         traded_return=pl.coalesce(grown, raw),
     )
+
+
+def realised(horizon: int) -> pl.Expr:
+    """The log return over the horizon after each bar of sorted series; null where it is not known yet."""
+    ahead = [_ahead("log_return", bars) for bars in range(1, horizon + 1)]
+    return pl.sum_horizontal(ahead, ignore_nulls=False)
 
 
 def _ahead(name: str, bars: int) -> pl.Expr:
