@@ -6,6 +6,7 @@ forecast, which is the last close; of a market without one, how far it is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,8 +54,10 @@ def leading(snapshot: Snapshot) -> Row | None:
 
 
 def without_model(snapshot: Snapshot) -> dict[str, str]:
-    """By interval, why a market with bars has no champion and how far it is from one, in words."""
-    return snapshot.once("markets without a model", lambda: _without_model(snapshot))
+    """By interval, why a market with bars has no champion and how far it is from one, in words; maybe a little old."""
+    known = frozenset(champions(snapshot))
+    lacking = frozenset(interval for _, interval in snapshot.bars.groups) - known
+    return snapshot.lacking.of((known, lacking), snapshot.bars.version, lambda: _without_model(snapshot, lacking))
 
 
 def unscored(snapshot: Snapshot, interval: str) -> str:
@@ -65,9 +68,9 @@ def unscored(snapshot: Snapshot, interval: str) -> str:
     return f"{why[0].upper()}{why[1:]}."
 
 
-def _without_model(snapshot: Snapshot) -> dict[str, str]:
-    known, now = champions(snapshot), datetime.now(UTC)
-    frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval not in known]
+def _without_model(snapshot: Snapshot, lacking: Collection[str]) -> dict[str, str]:
+    now = datetime.now(UTC)
+    frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval in lacking]
     if not frames:
         return {}
     found = overview([], survey(pl.concat(frames).lazy(), snapshot.settings, {}), snapshot.settings, now)

@@ -32,6 +32,7 @@ from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, 
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import standstill
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS
+from financelake_assets.seldom import Seldom
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
 
@@ -84,6 +85,8 @@ class Snapshot:
     """Why a plug-in halts a market, by the market's name."""
     as_of: datetime | None = None
     """The moment of a replay; ``None`` is now."""
+    lacking: Seldom[dict[str, str]] = field(default_factory=Seldom)
+    """By interval, how far a market without a model is from one; all snapshots of a reader share it."""
     _made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -245,6 +248,7 @@ class LakeReader:
         self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
+        self._lacking: Seldom[dict[str, str]] = Seldom()
         self.snapshot = Snapshot()
 
     def at(self, stamp: str | None) -> Snapshot:
@@ -268,7 +272,7 @@ class LakeReader:
         views = {table.spec.full_name: table.view for table in self._tables}
         inventory = self._stocktaker.inventory
         model = self._settings.model
-        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue, halted)
+        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue, halted, lacking=self._lacking)
         self._recent[made.stamp] = made
         while len(self._recent) > _KEPT_SNAPSHOTS:
             self._recent.popitem(last=False)

@@ -6,7 +6,6 @@ by the training's own features and labels, so a training that is due finds as ma
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from financelake_assets.model.labels import LABEL, labels_of
 from financelake_assets.model.markets import Market, Series
 from financelake_assets.model.plugged_features import Plugins, features_with, longest_lookback
 from financelake_assets.plugins import PluginError, installed
+from financelake_assets.seldom import Seldom
 from financelake_assets.silver.schema import BARS
 
 _COLUMNS = (
@@ -33,7 +33,6 @@ _ARRIVING = timedelta(seconds=10)
 _MOST_ARRIVING = 20  # with more than one in so many bars in that time, a history is being loaded
 _MOST_WAITING = 50
 _LONGEST_READ = 50_000  # bars of one series, of which some hundred labels are wanted
-_SHARE_OF_TIME = 0.05
 
 
 @dataclass(frozen=True)
@@ -112,20 +111,12 @@ class Followed:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._made_of: tuple[int, Mapping[Market, datetime]] | None = None
-        self._found: dict[Market, MarketBars] = {}
-        self._again_at = 0.0
+        self._found: Seldom[dict[Market, MarketBars]] = Seldom()
 
     def of(self, silver_version: int, trained_at: Mapping[Market, datetime]) -> dict[Market, MarketBars]:
         """The markets at a version of silver.bars, or at one shortly before; see ``survey``."""
-        now = time.monotonic()
-        trained = self._made_of is None or self._made_of[1] != trained_at
-        if trained or (self._made_of != (silver_version, trained_at) and now >= self._again_at):
-            self._found = of_lake(self._settings, trained_at)
-            self._made_of = (silver_version, dict(trained_at))
-            took = time.monotonic() - now
-            self._again_at = now + took / _SHARE_OF_TIME
-        return self._found
+        trained = tuple(sorted(trained_at.items(), key=str))
+        return self._found.of(trained, silver_version, lambda: of_lake(self._settings, trained_at))
 
 
 def _counted(bars: pl.LazyFrame, trained_at: Mapping[Market, datetime]) -> pl.DataFrame:

@@ -211,7 +211,7 @@ def _linear(
         log(f"no linear model beside the forest: {count} bars are more than {MOST_LOCAL_BARS}")
         return {}
     features = (*FEATURES, *columns_of(plugins))
-    rows = local(scorable.select(*KEY, "target_time", *linear.TARGETS, SYMBOL_WEEKDAY, *features))
+    rows = local(scorable.select(*KEY, "target_time", *linear.TARGETS, SYMBOL_WEEKDAY, *features)).sort(KEY)
     return {baselines.LINEAR: linear.walk(rows, folds, features)}
 
 

@@ -83,8 +83,8 @@ def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings, pl
 
 
 def facts_of(rows: DataFrame) -> pl.DataFrame:
-    """``FACTS`` of the rows, in UTC without a zone."""
-    return local(rows.select(*FACTS))
+    """``FACTS`` of the rows, in UTC without a zone; sorted, because the last bits of a mean depend on the order."""
+    return local(rows.select(*FACTS)).sort(KEY)
 
 
 def _columns(plugins: Plugins) -> tuple[str, ...]:
