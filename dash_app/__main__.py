@@ -17,7 +17,7 @@ import waitress
 from dash_app.data.lake_reader import LakeReader
 from dash_app.login import OpenHostError
 from dash_app.server import create_app
-from dash_app.serving import OPTIONS
+from dash_app.serving import OPTIONS, Turns
 from financelake_assets import logs
 from financelake_assets.config import get_settings
 
@@ -40,7 +40,7 @@ def main() -> int:
     port = settings.dashboard.port + settings.port_offset
     logging.getLogger(__name__).info("FinanceLake Pro at %s", settings.dashboard_url)
     try:
-        waitress.serve(app.server, host=settings.host, port=port, _quiet=True, **OPTIONS)
+        waitress.serve(Turns(app.server), host=settings.host, port=port, _quiet=True, **OPTIONS)
     finally:
         reader.stop()
     return 0

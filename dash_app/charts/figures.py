@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from dash_app import wording
@@ -16,7 +17,7 @@ from dash_app.charts.theme import Palette
 from dash_app.data.champion import fold_name
 from dash_app.data.market import Series, plotted_time
 from dash_app.data.window import MOST_CANDLES
-from dash_app.preferences import chosen
+from dash_app.preferences import Preferences, chosen
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
@@ -148,12 +149,13 @@ def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
 def _told(bars: Columns) -> list[str]:
     """The signal of each bar in words; no words without one."""
     columns = zip(bars["signal"], bars["predicted_return"], bars["confidence"], strict=True)
-    return [
-        f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
-        if signal
-        else ""
-        for signal, expected, confidence in columns
-    ]
+    return [_signal_in_words(*told, chosen()) if told[0] else "" for told in columns]
+
+
+@lru_cache(20_000)
+def _signal_in_words(signal: str, expected: float | None, confidence: float | None, _: Preferences) -> str:
+    """A signal in the visitor's format; kept, because all but the newest bar of a chart were told before."""
+    return f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
 
 
 def _told_of_groups(bars: Columns) -> list[str]:

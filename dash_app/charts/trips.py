@@ -20,7 +20,8 @@ _MOST = 300
 def traces(series: Series, trips: Sequence[Trip], colours: Palette) -> list[dict[str, Any]]:
     """Lines between the executions whose bars are shown; none where candles stand for several bars."""
     within = [trip for trip in trips if trip.symbol == series.symbol][-_MOST:] if series.group == 1 else []
-    prices = prices_at({time for trip in within for time in (trip.entered, trip.left)}, series.bars)
+    times = {time for trip in within for time in (trip.entered, trip.left)}
+    prices = prices_at(times, series.bars) if times else {}
     shown = [trip for trip in within if trip.entered in prices and trip.left in prices]
     return [
         _trace(series, [trip for trip in shown if (trip.profit > 0) is won], prices, colours, won=won)

@@ -55,9 +55,7 @@ def leading(snapshot: Snapshot) -> Row | None:
 
 def without_model(snapshot: Snapshot) -> dict[str, str]:
     """By interval, why a market with bars has no champion and how far it is from one, in words; maybe a little old."""
-    known = frozenset(champions(snapshot))
-    lacking = frozenset(interval for _, interval in snapshot.bars.groups) - known
-    return snapshot.lacking.of((known, lacking), snapshot.bars.version, lambda: _without_model(snapshot, lacking))
+    return snapshot.once("markets without a model", lambda: _lacking(snapshot))
 
 
 def unscored(snapshot: Snapshot, interval: str) -> str:
@@ -66,6 +64,12 @@ def unscored(snapshot: Snapshot, interval: str) -> str:
         return "Its signal is being made."
     why = without_model(snapshot).get(interval, "no model: no bars have come")
     return f"{why[0].upper()}{why[1:]}."
+
+
+def _lacking(snapshot: Snapshot) -> dict[str, str]:
+    known = frozenset(champions(snapshot))
+    lacking = frozenset(interval for _, interval in snapshot.bars.groups) - known
+    return snapshot.lacking.of((known, lacking), snapshot.bars.version, lambda: _without_model(snapshot, lacking))
 
 
 def _without_model(snapshot: Snapshot, lacking: Collection[str]) -> dict[str, str]:

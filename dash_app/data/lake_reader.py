@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -46,6 +46,7 @@ KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
 _LOOK_SECONDS = 0.25
 _LOOK_STORE_SECONDS = 1.0
+_OVERDUE_FOR = timedelta(seconds=1)
 _KEPT_SNAPSHOTS = 4
 """How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
 KEPT_STEPS = 2_000
@@ -221,6 +222,17 @@ def _by_length(series: tuple[str, ...]) -> tuple[str, int, int, str]:
     return symbol, "mhdw".find(interval[-1]), len(interval), interval
 
 
+@dataclass(frozen=True, eq=False)
+class _Late:
+    """The newest bars of two tables' views, and how many bars are overdue until a moment."""
+
+    bars: TableView
+    universe: TableView
+    newest: pl.DataFrame
+    overdue: Mapping[tuple[str, str], int]
+    until: datetime
+
+
 class LakeReader:
     """Keeps ``snapshot`` up to date in a background thread."""
 
@@ -249,6 +261,7 @@ class LakeReader:
         self._changed = threading.Condition()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
         self._lacking: Seldom[dict[str, str]] = Seldom()
+        self._late: _Late | None = None
         self.snapshot = Snapshot()
 
     def at(self, stamp: str | None) -> Snapshot:
@@ -260,7 +273,7 @@ class LakeReader:
         changed = [table.refresh() for table in self._tables]
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
-        overdue = lateness.overdue(newest_bars(self._tables[0].view), self._universe.view.all, datetime.now(UTC))
+        overdue = self._overdue()
         halted = standstill.reasons(self._settings)
         before = self.snapshot
         same = (feed, overdue, halted) == (before.feed, before.overdue, before.halted)
@@ -280,6 +293,19 @@ class LakeReader:
             self.snapshot = made
             self._changed.notify_all()
         return True
+
+    def _overdue(self) -> Mapping[tuple[str, str], int]:
+        """Counted again where the tables changed, and each second: it would cost more than all looks at the tables."""
+        now, bars, universe = datetime.now(UTC), self._tables[0].view, self._universe.view
+        if (late := self._late) is None or late.bars is not bars or late.universe is not universe:
+            found = newest_bars(bars)
+        elif now < late.until:
+            return late.overdue
+        else:
+            found = late.newest
+        overdue = lateness.overdue(found, universe.all, now)
+        self._late = _Late(bars, universe, found, overdue, now + _OVERDUE_FOR)
+        return overdue
 
     def wait(self, seen: Snapshot, seconds: float) -> None:
         """Sleep until there is another snapshot than the one seen, or for so long."""
@@ -318,7 +344,7 @@ def _age(signals: TableView) -> float | None:
 def newest_bars(bars: TableView) -> pl.DataFrame:
     """The newest bar of each series, from which overdue bars follow."""
     columns = (*SERIES, "event_time", "provider", "ingested_at")
-    return pl.concat([BARS.empty.select(columns), *(frame.select(columns).tail(1) for frame in bars.groups.values())])
+    return pl.concat([BARS.empty, *(frame.tail(1) for frame in bars.groups.values())]).select(columns)
 
 
 def read_feed(settings: Settings) -> FeedView:

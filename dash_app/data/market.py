@@ -29,6 +29,8 @@ DRAWN = (
     *("expected_lower", "expected_upper"),
 )
 
+_OF_PREDICTIONS = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
+_OF_SIGNALS = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
 _OF_GROUPS = ("buys", "sells", "count")
 
 Row = dict[str, Any]
@@ -104,7 +106,7 @@ class Series:
         """The bars as plain lists, which are faster to iterate than a few hundred rows of a frame."""
         lines = [one.column(line) for one in self.show for line in one.lines]
         more = _OF_GROUPS if self.group > 1 else ()
-        return self.bars.select(*DRAWN, *lines, *more).to_dict(as_series=False)
+        return {name: self.bars[name].to_list() for name in (*DRAWN, *lines, *more)}
 
     def at(self, plotted: str) -> datetime | None:
         """The start of the bar that a chart shows at a time; Plotly leaves out what is zero at its end."""
@@ -192,34 +194,47 @@ def assembled(
         show: the indicators, computed over all bars of ``parts``.
     """
     prices, predictions, signals = parts.bars, parts.predictions, parts.signals
-    wanted_p = ("horizon", "predicted_return", "predicted_close", "lower", "upper", "coverage", "probability_up")
-    wanted_s = ("signal", "strength", "confidence", "reason", "cost_bps", "model_version")
-    ahead = int(next(iter(predictions["horizon"].drop_nulls().tail(1).to_list()), 1))
-    # one query plan for all steps: separate plans would cost more than the work itself
-    priced = with_indicators(prices, show).lazy()
-    whole = _beside(_beside(priced, predictions, wanted_p), signals, wanted_s).with_columns(
-        pl.col("predicted_close").shift(ahead).alias("expected_close"),
-        pl.col("lower").shift(ahead).alias("expected_lower"),
-        pl.col("upper").shift(ahead).alias("expected_upper"),
+    ahead = _horizon(predictions)
+    # the first shown bars also show what the bars before them predicted
+    priced = with_indicators(prices, show).tail(bars + ahead)
+    told = _beside(_beside(priced, predictions, _OF_PREDICTIONS), signals, _OF_SIGNALS)
+    # of the shown bars only: formatting times costs more than everything else in a figure
+    shown = (
+        told.lazy()
+        .with_columns(**_expected(ahead))
+        .tail(bars)
+        .with_columns(at=plotted(pl.col("event_time"), interval))
+        .collect()
     )
     last = prices.row(-1, named=True)
-    # only for the shown bars: formatting times costs more than everything else in a figure
-    shown = whole.tail(bars).with_columns(at=plotted(pl.col("event_time"), interval)).collect()
-    within = pl.col("event_time").is_between(shown["event_time"][0], shown["event_time"][-1])
-    found = snapshot.findings.group(symbol, interval).filter(within)
-    told = snapshot.universe.filter(pl.col("symbol") == symbol)
+    found = snapshot.findings.group(symbol, interval)
+    if not found.is_empty():
+        found = found.filter(found["event_time"].is_between(shown["event_time"][0], shown["event_time"][-1]))
+    currency, calendar = _told_of(snapshot).get(symbol, ("", ""))
     return Series(
         symbol,
         interval,
         last["asset_class"] or "",
         last["provider"] or "",
-        next((currency for currency in told["currency"].to_list() if currency), ""),
-        next((name for name in told["calendar"].to_list() if name), BY_CLASS.get(last["asset_class"], ALWAYS)),
+        currency,
+        calendar or BY_CLASS.get(last["asset_class"], ALWAYS),
         ahead,
         shown,
         found,
         show,
     )
+
+
+def _horizon(predictions: pl.DataFrame) -> int:
+    """How many bars ahead the newest prediction is; 1 before the first one."""
+    newest = predictions["horizon"][-1] if predictions.height else None
+    return int(newest or next(iter(predictions["horizon"].drop_nulls().tail(1)), 1))
+
+
+def _expected(ahead: int) -> dict[str, pl.Expr]:
+    """What the bar so far before each bar predicted for it."""
+    told = {"close": "predicted_close", "lower": "lower", "upper": "upper"}
+    return {f"expected_{said}": pl.col(name).shift(ahead) for said, name in told.items()}
 
 
 def plotted_time(moment: datetime, interval: str) -> str:
@@ -241,8 +256,25 @@ def plotted(times: pl.Expr, interval: str) -> pl.Expr:
     return times.dt.convert_time_zone(wording.zone(interval)).dt.strftime(_PLOTTED)
 
 
-def _beside(bars: pl.LazyFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.LazyFrame:
-    return bars.join(other.lazy().select("event_time", *columns), on="event_time", how="left", maintain_order="left")
+def _beside(bars: pl.DataFrame, other: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    newest = other.tail(bars.height)
+    if newest["event_time"].equals(bars["event_time"]):
+        # the usual case, and a twentieth of the work
+        return bars.hstack([newest[name] for name in columns])
+    return bars.join(other.select("event_time", *columns), on="event_time", how="left", maintain_order="left")
+
+
+def _told_of(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """Currency and calendar of each symbol that the universe knows; no text for what it does not tell."""
+    return snapshot.once("currencies and calendars", lambda: _by_symbol(snapshot.universe))
+
+
+def _by_symbol(universe: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for symbol, *told in universe.select("symbol", "currency", "calendar").iter_rows():
+        before = found.get(symbol, ("", ""))
+        found[symbol] = (before[0] or told[0] or "", before[1] or told[1] or "")
+    return found
 
 
 def main_interval(snapshot: Snapshot, symbol: str) -> str | None:

@@ -179,6 +179,8 @@ def _groups_in_words(series: Series) -> str:
 
 def _noted(series: Series) -> Iterator[str]:
     """Silver's findings in the shown bars, the newest of each kind in words."""
+    if series.findings.is_empty():
+        return
     missing = series.findings["missing"].sum()
     if missing:
         yield f"By the market's calendar {missing} bars are missing."
