@@ -21,6 +21,9 @@ import pyarrow as pa
 
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.model.features import FEATURES
+from financelake_assets.model.plugged_features import columns_of, features_with
+from financelake_assets.plugins import installed
 from financelake_assets.query import engine, following, versions
 from financelake_assets.query.engine import Answer
 from financelake_assets.query.errors import (
@@ -33,6 +36,7 @@ from financelake_assets.query.errors import (
 from financelake_assets.query.following import NewRows
 from financelake_assets.query.names import dotted, known
 from financelake_assets.query.versions import AsOf
+from financelake_assets.silver.merging import without_growing
 from financelake_assets.silver.schema import BARS
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "VersionGoneError",
     "answered",
     "bars",
+    "features",
     "follow",
     "sql",
     "table",
@@ -167,6 +172,48 @@ def bars(
     if end is not None:
         rows = rows.filter(pl.col("event_time") < _utc(end))
     return rows.sort("event_time")
+
+
+def features(
+    symbol: str,
+    interval: str,
+    start: Time | None = None,
+    end: Time | None = None,
+    *,
+    as_of: AsOf = None,
+    settings: Settings | None = None,
+) -> pl.DataFrame:
+    """The inputs of the model for the bars of one symbol, as a training on that version of the bars has them.
+
+    Args:
+        symbol: such as ``BTC-USD``.
+        interval: such as ``1d``.
+        start: the first bar begins at this time or later; its features know the bars before it.
+        end: the last bar begins before this time.
+        as_of: a version of ``silver.bars``, or a time; the default is now.
+        settings: the lake; by default from the environment.
+
+    Returns:
+        In the order of time: ``symbol``, ``interval``, ``event_time``, ``price`` (the close, adjusted if the provider
+        adjusts), ``bar_volatility`` (the expected standard deviation of the next log return), ``scorable``, the
+        features, and those of plug-ins. Features of bars that are not scorable may be null. A bar that still grows is
+        left out.
+
+    Raises:
+        QueryError, VersionGoneError: as in ``bars``.
+        PluginError: a plug-in fails.
+
+    Example:
+        >>> lake.features("BTC-USD", "1d", as_of="2026-11-01").filter("scorable")  # doctest: +SKIP
+    """
+    lake = settings or get_settings()
+    plugins = installed.features(lake.skipped_plugins)
+    columns = ("symbol", "interval", "event_time", "price", "bar_volatility", "scorable", *FEATURES)
+    whole = bars(symbol, interval, as_of=as_of, settings=lake).collect()
+    rows = features_with(without_growing(whole), plugins).select(*columns, *columns_of(plugins))
+    since = pl.lit(True) if start is None else pl.col("event_time") >= _utc(start)
+    until = pl.lit(True) if end is None else pl.col("event_time") < _utc(end)
+    return rows.filter(since, until)
 
 
 def follow(

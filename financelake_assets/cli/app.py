@@ -21,6 +21,7 @@ from financelake_assets.cli.backfill_command import backfill
 from financelake_assets.cli.backtest_command import backtest
 from financelake_assets.cli.check_leaks_command import check_leaks
 from financelake_assets.cli.console import Json, err, out, print_json, say
+from financelake_assets.cli.features_command import features
 from financelake_assets.cli.formats_command import formats
 from financelake_assets.cli.ingest_command import ingest
 from financelake_assets.cli.init_command import init
@@ -233,6 +234,7 @@ app.add_typer(quarantine, name="quarantine")
 app.command()(sql)
 app.command()(tables)
 app.command()(why)
+app.command()(features)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # unknown options belong to the benchmark

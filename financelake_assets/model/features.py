@@ -245,7 +245,9 @@ def _micros_of(length: Callable[[str], timedelta]) -> pl.Expr:
 def _of_text(text: pl.Expr, function: Callable[[str], int], kind: type[pl.DataType]) -> pl.Expr:
     """Apply a function to a text column with few distinct values, once for each value."""
     return text.map_batches(
-        lambda found: found.replace_strict({one: function(one) for one in found.unique()}, return_dtype=kind),
+        lambda found: found.replace_strict({one: function(one) for one in found.unique()}, return_dtype=kind).cast(
+            kind
+        ),
         return_dtype=kind,
     )
 
