@@ -29,7 +29,7 @@ import numpy as np
 import orjson
 import polars as pl
 from deltalake import write_deltalake
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
@@ -39,6 +39,7 @@ from financelake_assets.supervision.launch import COMMANDS
 from financelake_assets_tests.shared_servers import laptop
 
 SYMBOLS = 100
+MANY_SYMBOLS = 500
 COMMITS = 20
 EVERY = 0.5
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000, help="of gold: predictions and signals together")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--commits", type=int, default=100, help="that one page in a browser draws")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="financelake-dashboard-") as folder:
         settings = laptop(Path(folder))
@@ -70,6 +72,8 @@ def main() -> None:
                 "memory at the end (MB)": memory(process.pid, "VmRSS"),
                 "memory at most (MB)": memory(process.pid, "VmHWM"),
                 "first view in a browser (ms)": browser(settings),
+                "commit of gold to drawn chart (ms)": pixels(settings, arguments.commits, 2 * bars),
+                f"frames with {MANY_SYMBOLS} symbols": frames(settings, 4 * bars),
                 "load average after": os.getloadavg()[0],
             }
         print(json.dumps(result, indent=2))
@@ -78,19 +82,19 @@ def main() -> None:
 # -- the lake ----------------------------------------------------------------------------------------------
 
 
-def simulated(first: int, last: int) -> pl.DataFrame:
+def simulated(first: int, last: int, symbols: int = SYMBOLS) -> pl.DataFrame:
     """Bars number ``first`` to ``last`` of every symbol, with their predictions and signals."""
     count, chance = last - first, np.random.default_rng(first)
     minutes = pl.Series("event_time", [START + timedelta(minutes=number) for number in range(first, last)])
-    close = 100 + np.cumsum(chance.normal(0, 0.1, (SYMBOLS, count)), axis=1)
+    close = 100 + np.cumsum(chance.normal(0, 0.1, (symbols, count)), axis=1)
     now = datetime.now(UTC)
     return pl.DataFrame(
         {
-            "symbol": np.repeat([f"S{number:03}" for number in range(SYMBOLS)], count),
-            "event_time": pl.concat([minutes] * SYMBOLS).cast(pl.Datetime("us", "UTC")),
+            "symbol": np.repeat([f"S{number:03}" for number in range(symbols)], count),
+            "event_time": pl.concat([minutes] * symbols).cast(pl.Datetime("us", "UTC")),
             "close": close.ravel(),
-            "predicted_return": chance.normal(0, 1e-3, SYMBOLS * count),
-            "signal": chance.choice(["BUY", "SELL", "HOLD"], SYMBOLS * count),
+            "predicted_return": chance.normal(0, 1e-3, symbols * count),
+            "signal": chance.choice(["BUY", "SELL", "HOLD"], symbols * count),
         }
     ).with_columns(
         *[pl.lit(value).alias(name) for name, value in (("asset_class", "crypto"), ("interval", "1m"))],
@@ -292,19 +296,95 @@ def memory(pid: int, name: str) -> int | None:
 
 def browser(settings: Settings) -> dict[str, float]:
     """First paint, and the candles drawn, in a real Chromium with an empty cache and without other clients."""
+    with chromium_page() as page:
+        begun = time.perf_counter()
+        show(page, settings)
+        drawn = (time.perf_counter() - begun) * 1000
+        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        painted = float(page.evaluate(paint))
+    return {"first contentful paint": round(painted), "candles drawn": round(drawn)}
+
+
+def pixels(settings: Settings, commits: int, at: int) -> dict[str, float]:
+    """From a commit of gold's signals until the frame after the chart was drawn with the new prediction.
+
+    Args:
+        settings: the lake's, served.
+        commits: how many, at random times.
+        at: the number of a bar that is later than all written ones.
+    """
+    took, chance = [], random.Random(1)  # noqa: S311
+    with chromium_page() as page:
+        show(page, settings)
+        page.evaluate(_NOTE_DRAWN)
+        for number in range(at, at + commits):
+            time.sleep(1 + chance.random())
+            write(settings, simulated(number, number + 1))
+            committed = max(one.stat().st_mtime for one in Path(SIGNALS.path(settings), "_delta_log").glob("*.json"))
+            target = (START + timedelta(minutes=number + 1)).strftime("%Y-%m-%dT%H:%M:%S")
+            drawn = page.wait_for_function("bar => window.drawnAt[bar]", arg=target, timeout=30_000, polling=20)
+            took.append(float(drawn.json_value()) - committed * 1000)
+    return summary(took)
+
+
+_NOTE_DRAWN = """() => {
+  const chart = document.querySelector("#candles .js-plotly-plot");
+  window.drawnAt = {};
+  chart.on("plotly_afterplot", () => requestAnimationFrame(() => {
+    const told = chart.data.find(one => one.name === "Predicted next close");
+    window.drawnAt[told.x[1]] ??= Date.now();
+  }));
+}"""
+
+
+def frames(settings: Settings, at: int) -> dict[str, Any]:
+    """What holds up the browser while each of many symbols gets a bar a second and somebody scrolls the watch list.
+
+    Args:
+        settings: the lake's, served.
+        at: the number of a bar that is later than all written ones.
+
+    Returns:
+        How many frames were drawn in half a minute, how many tasks of more than 50 ms held one up, and their lengths.
+    """
+    write(settings, simulated(at, at + 40, MANY_SYMBOLS))
+    with chromium_page() as page:
+        show(page, settings)
+        page.wait_for_timeout(5_000)
+        page.evaluate(_NOTE_FRAMES)
+        for number in range(at + 40, at + 70):
+            write(settings, simulated(number, number + 1, MANY_SYMBOLS))
+            page.mouse.move(100, 400)
+            page.mouse.wheel(0, 300 if number % 2 else -300)
+            page.wait_for_timeout(900)
+        found = page.evaluate("[window.drawnFrames, window.longTasks]")
+    return {"drawn": found[0], "tasks above 50 ms": len(found[1]), "ms": summary(found[1])}
+
+
+_NOTE_FRAMES = """() => {
+  window.drawnFrames = 0; window.longTasks = [];
+  const next = () => { window.drawnFrames += 1; requestAnimationFrame(next); };
+  requestAnimationFrame(next);
+  new PerformanceObserver(list => window.longTasks.push(...list.getEntries().map(one => one.duration)))
+    .observe({ type: "longtask" });
+}"""
+
+
+@contextmanager
+def chromium_page() -> Iterator[Page]:
+    """An empty page of a new Chromium."""
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         flags = ["--no-sandbox", "--disable-background-networking"]
         chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        page = chromium.new_page()
-        begun = time.perf_counter()
-        page.goto(settings.dashboard_url)
-        page.wait_for_function("() => document.querySelectorAll('#candles .trace').length > 0", timeout=60_000)
-        drawn = (time.perf_counter() - begun) * 1000
-        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        painted = float(page.evaluate(paint))
+        yield chromium.new_page()
         chromium.close()
-    return {"first contentful paint": round(painted), "candles drawn": round(drawn)}
+
+
+def show(page: Page, settings: Settings) -> None:
+    """Open the market view, and wait until its candles are drawn."""
+    page.goto(settings.dashboard_url)
+    page.wait_for_function("() => document.querySelectorAll('#candles .trace').length > 0", timeout=60_000)
 
 
 if __name__ == "__main__":

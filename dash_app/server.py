@@ -7,12 +7,12 @@ Dash's own (by hash), and no answer contains a stack trace.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any
 
 from dash import Dash, set_props
 from flask import Flask, Response, jsonify, request
-from flask_compress import Compress
 from plotly.io import json as plotly_json
 from werkzeug.exceptions import HTTPException
 
@@ -28,10 +28,16 @@ from dash_app.foreign_pages import refuse_foreign_pages
 from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors
+from dash_app.scripts import send_few_bytes
 from dash_app.tear_sheets import add_tear_sheets
 from financelake_assets.config import Settings
 
 _log = logging.getLogger(__name__)
+
+MOST_WAITING = 16
+"""Pages that the pulse keeps waiting at once; others ask twice a second."""
+
+_HOLD_SECONDS = 2.0
 
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -56,9 +62,6 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
         OpenHostError: other machines can reach the settings' host, and there is no login.
     """
     server = Flask("dash_app")
-    server.config["COMPRESS_MIMETYPES"] = ["text/html", "text/css", "application/json", "text/javascript"]
-    server.config["COMPRESS_MIMETYPES"] += ["application/javascript", "image/svg+xml"]
-    server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than a few bytes
     server.config["MAX_CONTENT_LENGTH"] = 1 << 20  # callbacks send only addresses and digests
     metrics.measure(server, reader)
     require_login(server, settings)
@@ -84,7 +87,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     register(app, reader, settings)
     alert_callbacks.register(app, reader, settings)
     contribution_callbacks.register(app, reader, settings)
-    Compress(server)
+    send_few_bytes(server)
     add_api(server, settings, reader)
     add_tear_sheets(server, settings)
     _routes(server, settings, reader)
@@ -104,8 +107,11 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
         tables = {name: {"state": view.state, "version": view.version} for name, view in snapshot.tables.items()}
         return jsonify({"status": "ok", "loaded": snapshot.loaded, "tables": tables, "problems": snapshot.problems})
 
+    free = threading.BoundedSemaphore(MOST_WAITING)
+
     @server.get("/pulse")
     def pulse() -> Response:
+        held = _hold(reader, request.args.get("seen"), free)
         snapshot = reader.snapshot
         newest = snapshot.newest
         return jsonify(
@@ -117,6 +123,7 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
                 "progress": snapshot.feed.progress,
                 "loaded": snapshot.loaded,
                 "every": settings.dashboard.refresh_seconds,
+                "held": held,
                 "stale": settings.dashboard.stale_seconds,
             }
         )
@@ -160,6 +167,19 @@ def _policy(app: Dash) -> str:
         "frame-ancestors": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _hold(reader: LakeReader, seen: str | None, free: threading.BoundedSemaphore) -> bool:
+    """Wait until there is something else than a page has seen; false if it must ask again, as too many wait already."""
+    snapshot = reader.snapshot
+    if seen is None or not free.acquire(blocking=False):
+        return False
+    try:
+        if snapshot.stamp == seen:
+            reader.wait(snapshot, _HOLD_SECONDS)
+    finally:
+        free.release()
+    return True
 
 
 def _headers(server: Flask, policy: str) -> None:

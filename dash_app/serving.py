@@ -1,7 +1,7 @@
 """How the page's application is served: threads of waitress, and turns of the requests that compute.
 
-A page's requests, the API's reads and its streams share one pool of threads. The reads and the streams are bounded, and
-there are so many threads that the page always has its own.
+A page's requests, its waiting pulses, the API's reads and its streams share one pool of threads. All but the first are
+bounded, and there are so many threads that the page always has its own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from dash_app.api.events import MOST_LISTENERS
 from dash_app.api.routes import MOST_READS
+from dash_app.server import MOST_WAITING
 
 PAGE_THREADS = 8
 
 OPTIONS: dict[str, Any] = {
-    "threads": PAGE_THREADS + MOST_READS + MOST_LISTENERS,
+    "threads": PAGE_THREADS + MOST_WAITING + MOST_READS + MOST_LISTENERS,
     "channel_request_lookahead": 1,  # so that a listener who leaves is noticed before the next write to it
     "ident": "FinanceLake",
 }

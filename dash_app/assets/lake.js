@@ -4,7 +4,8 @@
 
 (() => {
   const MISSES_BEFORE_DISCONNECTED = 2;
-  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, stale: 30, loaded: false, progress: null, asked: 0 };
+  const SHORTEST_PAUSE = 0.1; // seconds between two questions where the server holds the answer back until there is news
+  const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, held: false, stale: 30, loaded: false, progress: null, asked: 0 };
 
   const words = (seconds) => {
     if (seconds < 90) return `${Math.max(0, Math.floor(seconds))} s`;
@@ -78,7 +79,9 @@
     if (asking) return;
     asking = true;
     try {
-      const answer = await fetch("/pulse", { signal: AbortSignal.timeout(4000), cache: "no-store" });
+      // the server answers when something is new, or after two seconds
+      const seen = state.sent && !paused ? `?seen=${state.sent}` : "";
+      const answer = await fetch(`/pulse${seen}`, { signal: AbortSignal.timeout(6000), cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
       const now = await answer.json();
       Object.assign(state, now, { ahead: now.now - Date.now(), misses: 0 });
@@ -91,8 +94,9 @@
     }
     say();
     const patience = state.misses ? Math.min(5, state.misses) : 1; // a server that is down is asked less often
+    const gap = state.held && !state.misses && !paused ? SHORTEST_PAUSE : patience * state.every;
     asking = false;
-    if (!document.hidden) timer = setTimeout(pulse, patience * state.every * 1000);
+    if (!document.hidden) timer = setTimeout(pulse, gap * 1000);
   };
 
   // ages grow without new data; only the market view has the list, and not at once

@@ -44,8 +44,10 @@ KEPT_BARS = 1_000
 """Bars of a series in memory; ``history.py`` reads older ones when a visitor asks for them."""
 KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 _LOOK_STORE_SECONDS = 1.0
+_SETTLED_SECONDS = 0.05
+_MOST_LOOKS = 5
 _OVERDUE_FOR = timedelta(seconds=1)
 _KEPT_SNAPSHOTS = 4
 """How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
@@ -268,9 +270,17 @@ class LakeReader:
         """The snapshot with this stamp, so that all parts of a page are from one moment; the newest if it is gone."""
         return self._recent.get(stamp or "", self.snapshot)
 
-    def refresh(self) -> bool:
-        """Read what is new; true if the snapshot changed."""
-        changed = [table.refresh() for table in self._tables]
+    def refresh(self, settled_after: float = 0) -> bool:
+        """Read what is new; true if the snapshot changed.
+
+        Args:
+            settled_after: after a commit, look again so many seconds later. A micro-batch commits to several tables,
+                one after the other, and visitors should draw them together.
+        """
+        changed = [self._read_tables()]
+        while settled_after and changed[-1] and len(changed) < _MOST_LOOKS:
+            self._stopped.wait(settled_after)
+            changed.append(self._read_tables())
         changed.append(self._stocktaker.refresh())
         feed = read_feed(self._settings)
         overdue = self._overdue()
@@ -293,6 +303,9 @@ class LakeReader:
             self.snapshot = made
             self._changed.notify_all()
         return True
+
+    def _read_tables(self) -> bool:
+        return sum(table.refresh() for table in self._tables) > 0  # `any` would stop at the first that changed
 
     def _overdue(self) -> Mapping[tuple[str, str], int]:
         """Counted again where the tables changed, and each second: it would cost more than all looks at the tables."""
@@ -327,7 +340,7 @@ class LakeReader:
     def _run(self, every_seconds: float) -> None:
         while not self._stopped.is_set():
             try:
-                self.refresh()
+                self.refresh(_SETTLED_SECONDS)
             except Exception:  # the page continues with the last snapshot, and shows its age
                 _log.exception("the lake could not be read")
             # a damaged table is read completely at every refresh, so refresh less often

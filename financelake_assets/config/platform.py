@@ -207,7 +207,7 @@ class DashboardSettings(Group):
     """FinanceLake Pro."""
 
     port: int = Field(8050, ge=1, le=65535, description="port of the dashboard")
-    refresh_seconds: float = Field(0.5, ge=0.2, description="how often an open page asks for new data")
+    refresh_seconds: float = Field(0.5, ge=0.2, description="how often a page asks if many are open")
     stale_seconds: float = Field(30.0, gt=0, description="without a new bar for this long the page says stale")
     login: SecretStr | None = Field(
         None, description="name:password, required unless the host is this machine's own; 8 characters or more"
