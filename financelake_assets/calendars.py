@@ -32,6 +32,7 @@ BY_CLASS: Mapping[AssetClass, str] = {"stock": "XNYS", "crypto": ALWAYS, "commod
 
 _FIRST_DAYS = ("1960-01-01", "1991-01-01", "1997-01-01", None)
 """Some exchanges' holidays are known of later years only: Shanghai's from 1991, Tokyo's and Mumbai's from 1997."""
+_DAYS_AHEAD = 366
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -77,12 +78,9 @@ class TradingCalendar:
             UnknownCalendarError: exchange_calendars has none with this name.
         """
         self.name = name
-        built = _built(name)
-        self.zone = str(built.tz)
+        self.zone, known = _always() if name == ALWAYS else _by_library(name)
         self._zone = ZoneInfo(self.zone)
-        self._opens: Micros = built.opens_nanos // 1_000
-        self._closes: Micros = built.closes_nanos // 1_000
-        self._days: Micros = built.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
+        self._days, self._opens, self._closes = known.days, known.opens, known.closes
         # trading time before each session's open: the trading time between two moments is then two look-ups
         self._before = np.concatenate([[0], np.cumsum(self._closes - self._opens)])
 
@@ -193,6 +191,23 @@ class TradingCalendar:
 
     def _knows(self, first: int, last: int) -> bool:
         return bool(self._opens[0] <= first and last < self._closes[-1])
+
+
+def _always() -> tuple[str, Sessions]:
+    """Zone and sessions of a market that never closes, from the same to the same day as the library's.
+
+    The library takes a second for it, which is most of what a page of crypto would take to open.
+    """
+    first = (date.fromisoformat(str(_FIRST_DAYS[0])) - _EPOCH_DAY).days
+    days = np.arange(first, (datetime.now(UTC).date() - _EPOCH_DAY).days + _DAYS_AHEAD, dtype=np.int64)
+    opens = days * _DAY_MICROS
+    return "UTC", Sessions(days, opens, opens + _DAY_MICROS)
+
+
+def _by_library(name: str) -> tuple[str, Sessions]:
+    built = _built(name)
+    days = built.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
+    return str(built.tz), Sessions(days, built.opens_nanos // 1_000, built.closes_nanos // 1_000)
 
 
 def _built(name: str) -> ExchangeCalendar:

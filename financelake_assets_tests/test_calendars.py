@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from financelake_assets import calendars
 from financelake_assets.calendars import (
     Gap,
     UnknownCalendarError,
@@ -159,3 +160,13 @@ def test_as_many_bars_are_missing_as_are_left_out(after: datetime, interval: str
     length = interval_length(interval)
     assert length is not None
     assert ALWAYS.missing(interval, after, after + (left_out + 1) * length) == left_out
+
+
+def test_a_market_that_never_closes_has_the_librarys_sessions() -> None:
+    ours, theirs = calendars._always(), calendars._by_library(calendars.ALWAYS)
+    assert ours[0] == theirs[0]
+    for name in ("days", "opens", "closes"):
+        mine, own = getattr(ours[1], name), getattr(theirs[1], name)
+        common = min(len(mine), len(own))  # it may be built a moment later, on the next day
+        assert abs(len(mine) - len(own)) <= 1
+        assert (mine[:common] == own[:common]).all()

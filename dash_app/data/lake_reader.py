@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -26,6 +27,7 @@ from financelake_assets.bronze.feed_choice import reports
 from financelake_assets.bronze.feed_state import read_state
 from financelake_assets.bronze.market_feed_state import MarketFeedState
 from financelake_assets.bronze.schema import UNIVERSE
+from financelake_assets.calendars import BY_CLASS, UnknownCalendarError, trading_calendar
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper.schema import BACKTEST_PORTFOLIO, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
@@ -340,11 +342,21 @@ class LakeReader:
     def _run(self, every_seconds: float) -> None:
         while not self._stopped.is_set():
             try:
-                self.refresh(_SETTLED_SECONDS)
+                if self.refresh(_SETTLED_SECONDS):
+                    build_calendars(self.snapshot)
             except Exception:  # the page continues with the last snapshot, and shows its age
                 _log.exception("the lake could not be read")
             # a damaged table is read completely at every refresh, so refresh less often
             self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
+
+
+def build_calendars(snapshot: Snapshot) -> None:
+    """Build the calendars of the symbols, once a process, before a visitor would wait a second for one."""
+    named = set(snapshot.universe["calendar"].drop_nulls())
+    classes = {frame["asset_class"][-1] for frame in snapshot.bars.groups.values()}
+    for name in named | {BY_CLASS[one] for one in classes if one in BY_CLASS}:
+        with suppress(UnknownCalendarError):  # the view that needs it says so
+            trading_calendar(name)
 
 
 def _age(signals: TableView) -> float | None:

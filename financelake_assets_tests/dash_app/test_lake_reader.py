@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dash_app.data import lake_reader
 from dash_app.data.lake_reader import LakeReader
 from financelake_assets.config import Settings
 from financelake_assets.silver import lateness
@@ -58,3 +59,15 @@ def test_overdue_bars_are_counted_again_each_second_or_where_bars_came(
     reader._late = replace(reader._late, until=datetime(2000, 1, 1, tzinfo=UTC))
     reader.refresh()
     assert counted == [0, 1, 1]
+
+
+def test_calendars_are_built_before_a_visitor_needs_them(
+    offline_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(lake_reader, "trading_calendar", built.append)
+    reader = LakeReader(offline_lake)
+    written.write_bars(offline_lake, written.bars(("AAPL", "BTC-USD"), count=3))
+    reader.refresh()
+    lake_reader.build_calendars(reader.snapshot)
+    assert sorted(built) == ["24/7", "XNYS"]
