@@ -79,7 +79,7 @@
     if (asking) return;
     asking = true;
     try {
-      // the server answers when something is new, or after two seconds
+      // the server answers when something is new, or after a second
       const seen = state.sent && !paused ? `?seen=${state.sent}` : "";
       const answer = await fetch(`/pulse${seen}`, { signal: AbortSignal.timeout(6000), cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
