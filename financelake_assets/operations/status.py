@@ -109,8 +109,11 @@ def process_status(settings: Settings) -> dict[str, Any]:
     states, seen = Supervisor(settings).states(), watchdog.read_health(settings)
     # a lake that runs may lack a process that a new setting or a first rule alert asks for
     why = "was asked for after the start: `financelake up` starts it" if states else "the lake does not run"
+    known = processes.of_lake(settings)
+    # the lake may have been started with other settings than those of this command
+    others = {name: processes.Process(name, name, 0, None, 0) for name in states if name not in known}
     described = {}
-    for name, process in processes.of_lake(settings).items():
+    for name, process in {**known, **others}.items():
         state = states.get(name, ProcessState(name, "STOPPED", 0, 0.0, why))
         problem = process.problem(state)
         health = seen.get(name, watchdog.ProcessHealth())
