@@ -6,6 +6,7 @@ visitors share one copy. No request waits for a disk or for Spark.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import threading
@@ -342,21 +343,29 @@ class LakeReader:
     def _run(self, every_seconds: float) -> None:
         while not self._stopped.is_set():
             try:
-                if self.refresh(_SETTLED_SECONDS):
-                    build_calendars(self.snapshot)
+                if self.refresh(_SETTLED_SECONDS) and build_calendars(self.snapshot):
+                    # as at the start: the garbage collector need not scan pandas, which calendars import
+                    gc.collect()
+                    gc.freeze()
             except Exception:  # the page continues with the last snapshot, and shows its age
                 _log.exception("the lake could not be read")
             # a damaged table is read completely at every refresh, so refresh less often
             self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
 
 
-def build_calendars(snapshot: Snapshot) -> None:
-    """Build the calendars of the symbols, once a process, before a visitor would wait a second for one."""
+def build_calendars(snapshot: Snapshot) -> bool:
+    """Build the calendars of the symbols, once a process, before a visitor would wait a second for one.
+
+    Returns:
+        Whether there was one to build.
+    """
+    before = trading_calendar.cache_info().misses
     named = set(snapshot.universe["calendar"].drop_nulls())
     classes = {frame["asset_class"][-1] for frame in snapshot.bars.groups.values()}
     for name in named | {BY_CLASS[one] for one in classes if one in BY_CLASS}:
         with suppress(UnknownCalendarError):  # the view that needs it says so
             trading_calendar(name)
+    return trading_calendar.cache_info().misses > before
 
 
 def _age(signals: TableView) -> float | None:

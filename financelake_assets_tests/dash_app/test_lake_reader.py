@@ -9,6 +9,7 @@ import pytest
 
 from dash_app.data import lake_reader
 from dash_app.data.lake_reader import LakeReader
+from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.silver import lateness
 from financelake_assets_tests.dash_app import written
@@ -61,13 +62,15 @@ def test_overdue_bars_are_counted_again_each_second_or_where_bars_came(
     assert counted == [0, 1, 1]
 
 
-def test_calendars_are_built_before_a_visitor_needs_them(
-    offline_lake: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built: list[str] = []
-    monkeypatch.setattr(lake_reader, "trading_calendar", built.append)
+def test_calendars_are_built_before_a_visitor_needs_them(offline_lake: Settings) -> None:
+    trading_calendar.cache_clear()
     reader = LakeReader(offline_lake)
     written.write_bars(offline_lake, written.bars(("AAPL", "BTC-USD"), count=3))
     reader.refresh()
-    lake_reader.build_calendars(reader.snapshot)
-    assert sorted(built) == ["24/7", "XNYS"]
+    assert lake_reader.build_calendars(reader.snapshot)
+    built = trading_calendar.cache_info()
+    assert built.currsize == 2
+    assert not lake_reader.build_calendars(reader.snapshot)
+    trading_calendar("24/7")
+    trading_calendar("XNYS")
+    assert trading_calendar.cache_info().misses == built.misses
