@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from dash_app.data.alert_rules import alone, may_change, writing
+from dash_app.data.alert_rules import NO_WAY_OUT, alone, may_change, writing
 from financelake_assets.alerting import address_book
 from financelake_assets.alerting.address_book import Known
 from financelake_assets.alerting.addresses import send_to
@@ -18,8 +18,6 @@ from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 
 _REMEDY = "Use `financelake alerts address add`."
-NO_WAY_OUT = "If this page has no way out, as in containers, `financelake alerts address test` tries it."
-"""Said with each address that takes nothing: the page cannot tell a closed network from a dead address."""
 
 
 def listed(settings: Settings) -> list[Known]:

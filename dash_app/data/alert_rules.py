@@ -20,7 +20,10 @@ from financelake_assets.alerting.messages import try_out
 from financelake_assets.alerting.rules_file import AlertRule, read_rules
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.supervision import health
 
+NO_WAY_OUT = "If this page has no way out, as in containers, try it by command: docs/alerts.md names it."
+"""Said where an address takes nothing: the page cannot tell a closed network from a dead address."""
 _REMEDY = "Use `financelake alerts`, or edit the file."
 _ONE = threading.Lock()
 """A check reads a table and a try-out waits for addresses: one at a time, so that they take no thread from the page."""
@@ -76,7 +79,7 @@ def add(settings: Settings, fields: Mapping[str, Any]) -> str:
     unknown = [name for name in rule.to if address(name, settings) is None]
     if unknown:
         said += f" There is no address {', '.join(unknown)} yet: set one up below, or set the variable for `up`."
-    if first:
+    if first and health.alerter(settings) is not None:  # in containers it always runs
         said += " It is the first rule: the alerter starts with the next `financelake down` and `financelake up`."
     return said
 
@@ -104,7 +107,8 @@ def try_addresses(settings: Settings, name: str) -> list[str]:
     rule = rules_file.named(read_rules(settings.rules_path), name)
     with alone():
         answers = {one: send_to(one, settings, *try_out(rule)) for one in rule.to}
-    return [f"{one} {'took the try-out' if problem is None else problem}" for one, problem in answers.items()]
+    said = [f"{one} {'took the try-out' if problem is None else problem}" for one, problem in answers.items()]
+    return said if not any(answers.values()) else [*said, NO_WAY_OUT]
 
 
 def check(settings: Settings, rule: AlertRule) -> Past:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from financelake_assets.alerting.address_book import AddressError
 from financelake_assets.alerting.addresses import address
 from financelake_assets.alerting.rules_file import RulesFileError, read_rules
 from financelake_assets.config import AlertSettings, Settings, own_secrets
+from financelake_assets.files import write_whole
+from financelake_assets.gold.alerter_state import state_file
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.alerting.webhook import Webhook, webhook
@@ -61,11 +64,24 @@ def test_a_rule_of_the_page_is_that_of_the_command(lake: Settings, hook: Webhook
     assert read_rules(lake.rules_path) == []
 
 
+def test_the_first_rule_needs_a_start_only_where_no_alerter_runs(lake: Settings, hook: Webhook) -> None:
+    now = datetime.now(UTC).isoformat()
+    write_whole(state_file(lake), json.dumps({"updated_at": now, "pid": 1}))
+    assert "first rule" not in alert_rules.add(lake, RULE)
+    alert_rules.remove(lake, "high")
+    state_file(lake).unlink()
+    assert "first rule" in alert_rules.add(lake, RULE)
+
+
 def test_a_try_out_reaches_the_address_and_names_it_only(lake: Settings, hook: Webhook) -> None:
     alert_rules.add(lake, RULE)
     assert alert_rules.try_addresses(lake, "high") == ["OPS_HOOK took the try-out"]
     (told,) = hook.received["a-secret-path"]
     assert "TRY-OUT" in told["title"]
+    hook.status["a-secret-path"] = [500]
+    failed, why = alert_rules.try_addresses(lake, "high")
+    assert failed == "OPS_HOOK took no alert"
+    assert "no way out" in why
 
 
 def test_names_of_addresses_can_be_chosen_and_the_lakes_own_secrets_cannot(lake: Settings, hook: Webhook) -> None:
