@@ -35,7 +35,7 @@ def skeleton() -> html.Div:
                     html.Div([html.H1("Alerts")], className="view-head"),
                     html.P(
                         "A rule tells people when it begins to hold, and once a crossing. It is sent by the lake's "
-                        "alerter, also while no page is open. Addresses are secrets: the page knows only their names.",
+                        "alerter, also while no page is open. Addresses are secrets: no page shows one again.",
                         className="muted",
                     ),
                     html.Div(id="alert-rules"),
@@ -81,7 +81,7 @@ def _form() -> html.Section:
                     dmc.TagsInput(
                         id="alert-to",
                         label="To (names of addresses)",
-                        description="Addresses of below, or variables of the lake's processes",
+                        description="Those below, or variables of the lake's processes",
                         data=[],
                         size="sm",
                         w=300,
