@@ -1,6 +1,7 @@
-"""Callbacks of the alerts view: they list, declare, check, try out and remove rules.
+"""Callbacks of the alerts view: they list, declare, check, try out and remove rules, and addresses.
 
-Input: clicks and what a visitor typed. Output: the list of rules, and what came of the click.
+Input: clicks and what a visitor typed. Output: the lists, and what came of the click. No answer holds an
+address that was typed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import time
 from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, no_update, set_props
+from pydantic import SecretStr
 
 from dash_app import address
-from dash_app.data import alert_rules
+from dash_app.data import alert_addresses, alert_rules
 from dash_app.data.lake_reader import LakeReader
 from dash_app.views import alerts as view
 from financelake_assets.alerting.rules_file import AlertRule, checked, named, read_rules
@@ -26,6 +28,7 @@ def register(app: Dash, reader: LakeReader, settings: Settings) -> None:
     """Register the callbacks."""
     _list(app, reader, settings)
     _act(app, settings)
+    _act_on_address(app, settings)
 
 
 def _list(app: Dash, reader: LakeReader, settings: Settings) -> None:
@@ -44,6 +47,10 @@ def _list(app: Dash, reader: LakeReader, settings: Settings) -> None:
         state = read_state(settings)
         problems = {} if state is None else state.problems
         return view.rules(declared, problems), alert_rules.names(settings, declared), symbols
+
+    @app.callback(Output("alert-addresses", "children"), Input("alerts-changed", "data"))
+    def show_addresses(_: float | None) -> Any:
+        return view.addresses(alert_addresses.listed(settings))
 
     @app.callback(
         Output("alert-symbols", "value"),
@@ -76,6 +83,33 @@ def _act(app: Dash, settings: Settings) -> None:
             return _of_rule(settings, clicked["alert"], clicked["name"])
         except FinanceLakeError as error:
             return view.refused(_words(error)), no_update
+
+
+def _act_on_address(app: Dash, settings: Settings) -> None:
+    @app.callback(
+        Output("address-said", "children"),
+        Output("alerts-changed", "data", allow_duplicate=True),
+        Output("address-url", "value"),
+        Input("address-add", "n_clicks"),
+        Input({"address": ALL, "name": ALL}, "n_clicks"),
+        State("address-name", "value"),
+        State("address-url", "value"),
+        State("address-replace", "checked"),
+        prevent_initial_call=True,
+    )
+    def act(_: int | None, __: list[int | None], name: str | None, to: str | None, replace: bool | None) -> Any:
+        if not ctx.triggered or not ctx.triggered[0]["value"]:  # a button appeared
+            return no_update, no_update, no_update
+        clicked = ctx.triggered_id
+        try:
+            if isinstance(clicked, str):
+                said = alert_addresses.add(settings, (name or "").strip(), SecretStr(to or ""), replace=bool(replace))
+                return view.said([said]), time.time(), ""
+            if clicked["address"] == "try":
+                return view.said([alert_addresses.try_out(settings, clicked["name"])]), no_update, no_update
+            return view.said([alert_addresses.remove(settings, clicked["name"])]), time.time(), no_update
+        except FinanceLakeError as error:
+            return view.refused(_words(error)), no_update, no_update
 
 
 def fields(typed: Json) -> Json:

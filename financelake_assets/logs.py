@@ -19,9 +19,9 @@ def set_up(settings: Settings) -> None:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[structlog.typing.Processor] = [structlog.stdlib.add_log_level, stamp]
     as_json = settings.log_format == "json"
-    last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
-    )
+    # the usual formatter shows the values of local variables, which may be secrets
+    for_people = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    last: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else for_people
     failures: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

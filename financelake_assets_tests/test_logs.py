@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import logging
 import structlog
@@ -15,8 +17,10 @@ log = structlog.get_logger()  # as modules do, before anything is set up
 logs.set_up(Settings(log_format="{format}"))
 log.warning("the feed waits", problem="two\\nlines")
 logging.getLogger("library").info("of a library: %s", 7)
+def divide(secret):
+    return 1 / 0
 try:
-    1 / 0
+    divide("hunter" + str(2))
 except ZeroDivisionError:
     logging.getLogger("page").exception("a request failed")
 """
@@ -41,3 +45,11 @@ def test_people_get_plain_lines_without_colours():
     assert "of a library: 7" in text
     assert "ZeroDivisionError" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("format_", ["json", "text"])
+def test_a_failure_shows_no_values_of_variables(format_: str):
+    """They may be a secret, such as the address of an alert."""
+    text = said(format_)
+    assert "divide" in text
+    assert "hunter2" not in text

@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 from dash_app import wording
 from dash_app.data.alert_rules import Declared
 from dash_app.views.parts import Children, aria, plain_table
+from financelake_assets.alerting.address_book import Known
 from financelake_assets.alerting.evaluation import Watch
 from financelake_assets.alerting.history import Past
 from financelake_assets.alerting.rules_file import AlertRule, Quiet
@@ -34,7 +35,7 @@ def skeleton() -> html.Div:
                     html.Div([html.H1("Alerts")], className="view-head"),
                     html.P(
                         "A rule tells people when it begins to hold, and once a crossing. It is sent by the lake's "
-                        "alerter, also while no page is open. Addresses are secrets: the page knows only their names.",
+                        "alerter, also while no page is open. Addresses are secrets: no page shows one again.",
                         className="muted",
                     ),
                     html.Div(id="alert-rules"),
@@ -43,6 +44,7 @@ def skeleton() -> html.Div:
                 className="panel pad",
             ),
             _form(),
+            _addresses(),
         ],
         className="single stack",
     )
@@ -79,7 +81,7 @@ def _form() -> html.Section:
                     dmc.TagsInput(
                         id="alert-to",
                         label="To (names of addresses)",
-                        description="A variable of the lake's processes, or a file of its secrets",
+                        description="Those below, or variables of the lake's processes",
                         data=[],
                         size="sm",
                         w=300,
@@ -101,6 +103,59 @@ def _form() -> html.Section:
         className="panel pad",
         **aria(label="A new rule"),
     )
+
+
+def _addresses() -> html.Section:
+    return html.Section(
+        [
+            html.H2("Addresses"),
+            html.P(
+                "An address is a secret. The page keeps it in a file that only the lake's user reads, and never shows "
+                "it again. The lake sends messages wherever it says.",
+                className="muted",
+            ),
+            html.Div(id="alert-addresses"),
+            html.Div(id="address-said", role="status"),
+            html.Div(
+                [
+                    dmc.TextInput(
+                        id="address-name", label="Name of the address", placeholder="OPS_TELEGRAM", size="sm"
+                    ),
+                    dmc.PasswordInput(
+                        id="address-url",
+                        label="Address (Apprise)",
+                        placeholder="tgram://BOT_TOKEN/CHAT_ID",
+                        description="Also: mailtos://USER:PASSWORD@example.org, jsons://HOST/PATH, discord://, slack://",
+                        autoComplete="off",
+                        size="sm",
+                        w=420,
+                    ),
+                    dmc.Checkbox(id="address-replace", label="Replace the one of this name", checked=False, size="sm"),
+                ],
+                className="choices",
+            ),
+            html.Div(
+                [html.Button("Set up", id="address-add", type="button", className="button")],
+                className="choices",
+            ),
+        ],
+        className="panel pad",
+        **aria(label="Addresses"),
+    )
+
+
+def addresses(known: Sequence[Known]) -> Children:
+    """The addresses by name and kind, with their buttons."""
+    if not known:
+        return [html.P("No address yet: set one up below, or by `financelake alerts address add`.")]
+    body: list[list[str | Component]] = [[one.name, str(one), _address_buttons(one)] for one in known]
+    names = ("Name", "Kind", "")
+    return [plain_table("Addresses", names, body, names)]
+
+
+def _address_buttons(one: Known) -> html.Div:
+    acts = [("try", "Try it"), *([("remove", "Remove")] if one.removable else [])]
+    return html.Div([_button("address", act, label, one.name) for act, label in acts], className="choices")
 
 
 def rules(declared: Sequence[Declared], problems: Mapping[str, str]) -> Children:
@@ -129,18 +184,14 @@ def _quiet(quiet: Quiet | None) -> str:
 
 
 def _buttons(name: str) -> html.Div:
-    return html.Div(
-        [
-            html.Button(
-                label,
-                id={"alert": act, "name": name},
-                type="button",
-                className="button",
-                **aria(label=f"{label} {name}"),
-            )
-            for act, label in (("check", "Check"), ("try", "Try it"), ("remove", "Remove"))
-        ],
-        className="choices",
+    acts = (("check", "Check"), ("try", "Try it"), ("remove", "Remove"))
+    return html.Div([_button("alert", act, label, name) for act, label in acts], className="choices")
+
+
+def _button(kind: str, act: str, label: str, name: str) -> html.Button:
+    """A button of a row; callbacks know it by ``{kind: act, "name": name}``."""
+    return html.Button(
+        label, id={kind: act, "name": name}, type="button", className="button", **aria(label=f"{label} {name}")
     )
 
 

@@ -79,6 +79,11 @@ def try_out(rule: AlertRule) -> tuple[str, str]:
     )
 
 
+def try_address(name: str) -> tuple[str, str]:
+    """A message that tries an address out, which no rule needs to have."""
+    return (f"FinanceLake: TRY-OUT of {name}", "This is a try-out: no rule has fired. Alerts can arrive here.")
+
+
 def summary(messages: Sequence[Message], *, after_quiet_hours: bool) -> tuple[str, str]:
     """Title and text of one message for several alerts."""
     why = "in the quiet hours" if after_quiet_hours else "at once"

@@ -6,6 +6,7 @@ addresses out, or when a rule would have fired. No broker and no Spark is touche
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,10 +27,17 @@ app = typer.Typer(
     help="Rules that tell people: signals, prices and the paper portfolio. They are in <data_dir>/alerts.yaml.",
 )
 
+address_app = typer.Typer(
+    no_args_is_help=True,
+    help="Addresses of people, each a secret file with a name. No command shows an address again.",
+)
+app.add_typer(address_app, name="address")
+
 _MOST_SHOWN = 20
 _RULE = 'Such as "signal is BUY and confidence > 60 %", "close crosses above 100000", "portfolio drawdown > 10 %".'
 
 Rule = Annotated[str, typer.Argument(metavar="RULE", help=_RULE)]
+AddressName = Annotated[str, typer.Argument(help="Such as OPS_TELEGRAM: letters, digits and _.")]
 Symbols = Annotated[str, typer.Option(help="Only these symbols, separated by commas; default: all.")]
 Interval = Annotated[str | None, typer.Option(help="Only bars of this interval; default: all.")]
 
@@ -102,7 +110,7 @@ def add(
     out.print(f"{name} is declared in {settings.rules_path}", markup=False)
     for one in declared.to:
         if address(one, settings) is None:
-            err.print(f"There is no address {one} yet: set the variable for `up`, or write the file.", markup=False)
+            err.print(f"There is no address {one} yet: `financelake alerts address add {one}`.", markup=False)
     if first:
         err.print(
             "It is the first rule. If the lake runs, stop and start it: `financelake down`, `financelake up`.",
@@ -176,6 +184,64 @@ def check(
     if series:
         rest = f" and {len(series) - 10} more" if len(series) > 10 else ""
         err.print(f"It holds now for {', '.join(series[:10])}{rest}; it fires when it begins to hold.", markup=False)
+
+
+@address_app.command("list")
+def list_addresses(as_json: Json = False) -> None:
+    """Show every address by name and kind, and never what it is."""
+    from financelake_assets.alerting import address_book
+    from financelake_assets.alerting.rules_file import read_rules
+
+    settings = get_settings()
+    found = address_book.listed(settings, [name for rule in read_rules(settings.rules_path) for name in rule.to])
+    if as_json:
+        print_json([{"name": one.name, "kind": one.kind, "since": one.since} for one in found])
+        return
+    for one in found:
+        out.print(f"{one.name}: {one}", markup=False)
+    if not found:
+        err.print("No address is set up: `financelake alerts address add`.", markup=False)
+
+
+@address_app.command("add")
+def add_address(
+    name: AddressName,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the address of that name.")] = False,
+) -> None:
+    """Set up an Apprise address. It is asked for, or read from standard input: never an argument, which others see."""
+    from pydantic import SecretStr
+
+    from financelake_assets.alerting import address_book
+
+    hidden = sys.stdin.isatty()
+    to = SecretStr(typer.prompt("Address (it is not shown)", hide_input=True) if hidden else sys.stdin.read())
+    found = address_book.set_up(get_settings(), name, to, replace=replace)
+    out.print(f"{name} is set up: {found.kind}", markup=False)
+    err.print(f"Try it: `financelake alerts address test {name}`.", markup=False)
+
+
+@address_app.command("remove")
+def remove_address(name: AddressName) -> None:
+    """Delete an address that was set up on the page or by this command. One that a rule uses is kept."""
+    from financelake_assets.alerting import address_book
+
+    address_book.remove(get_settings(), name)
+    out.print(f"{name} is removed", markup=False)
+
+
+@address_app.command("test")
+def test_address(name: AddressName) -> None:
+    """Send a message, marked as a try-out, to an address. Exit code 1 if it does not take it."""
+    from financelake_assets.alerting import address_book
+    from financelake_assets.alerting.addresses import send_to
+    from financelake_assets.alerting.messages import try_address
+
+    settings = get_settings()
+    address_book.named(settings, name)
+    problem = send_to(name, settings, *try_address(name))
+    out.print(f"✓ {name} took the try-out" if problem is None else f"✗ {name} {problem}", markup=False)
+    if problem is not None:
+        raise typer.Exit(1)
 
 
 def _declared(settings: Settings, name: str) -> AlertRule:

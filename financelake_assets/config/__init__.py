@@ -27,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from financelake_assets.config import own_secrets
 from financelake_assets.config.market import (
     ASSET_CLASSES,
     AssetClass,
@@ -264,6 +265,11 @@ class Settings(BaseSettings):
     def rules_path(self) -> Path:
         """The file of the rule alerts."""
         return self.alerts.rules_file or self.data_dir / "alerts.yaml"
+
+    @property
+    def addresses_dir(self) -> Path:
+        """Folder where the page and the command set up addresses of alerts, a secret file each."""
+        return self.alerts.addresses_dir or own_secrets.folder(self.data_dir)
 
     @property
     def run_dir(self) -> Path:

@@ -239,12 +239,15 @@ class AlertSettings(Group):
     rules_file: Path | None = Field(
         None, description="YAML of the rule alerts; default: <data_dir>/alerts.yaml; without it no alerter runs"
     )
+    addresses_dir: Path | None = Field(
+        None, description="folder of the addresses that the page and the command set up; default: <data_dir>/secrets"
+    )
     picture: bool = Field(True, description="whether an alert on bars or signals has a picture of the chart")
     page_url: str | None = Field(
         None, description="address of FinanceLake Pro in rule alerts' links, where readers are on other machines"
     )
 
-    @field_validator("rules_file")
+    @field_validator("rules_file", "addresses_dir")
     @classmethod
     def _absolute_where_given(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().absolute()

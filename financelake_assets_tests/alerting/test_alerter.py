@@ -168,6 +168,36 @@ def test_a_dead_address_is_tried_again_later_and_later_and_gets_everything_in_th
     assert alerts_status(lake)["problems"].keys() == {"NOWHERE"}
 
 
+def test_a_webhook_that_answers_500_for_a_day_is_asked_seldom_and_loses_nothing(
+    lake: Settings, hook: Webhook, monkeypatch: Any
+) -> None:
+    declare(lake, {**CROSSING, "to": ["DEAD", "GOOD"]})
+    bars(lake, 0, 90)
+    served = Served(lake, monkeypatch)
+    served.round()
+    hook.status["dead"] = [500] * 10_000
+    bars(lake, 1, 110)
+    served.round()
+    waited, waits = 0.0, list[float]()
+    while waited < 86_400:
+        again = served.alerter._postmen["DEAD"].round()
+        assert again, "it is tried again"
+        waits.append(again)
+        waited += again
+    assert waits == sorted(waits), "it is asked more and more seldom"
+    assert waits[-1] == 300.0, "and at least every five minutes"
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + waited)
+    bars(lake, 2, 90)
+    served.round()
+    assert len(hook.received["good"]) == 2
+    hook.status["dead"] = []
+    served.round()
+    assert [one["title"] for one in hook.received["dead"]] == [one["title"] for one in hook.received["good"]]
+    served.alerter.say()
+    assert alerts_status(lake)["waiting"] == {}
+
+
 def test_an_address_that_hangs_delays_no_other(lake: Settings, hook: Webhook, monkeypatch: Any) -> None:
     """Each has a thread; the one that hangs is let go only after the others have all theirs."""
     monkeypatch.setenv("DEAD", hook.address("dead", "rto=300"))

@@ -33,8 +33,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
 
 @pytest.fixture
 def run(lake: Settings) -> Run:
-    def invoke(*arguments: str) -> Result:
-        result = CliRunner().invoke(cli.app, ["alerts", *arguments])
+    def invoke(*arguments: str, typed: str | None = None) -> Result:
+        result = CliRunner().invoke(cli.app, ["alerts", *arguments], input=typed)
         if isinstance(result.exception, FinanceLakeError):
             raise result.exception
         return result
@@ -48,7 +48,7 @@ def hook(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     with webhook() as found:
         monkeypatch.setenv("ENVIRONMENT", found.address("environment"))
         secrets = lake.data_dir / "secrets"
-        secrets.mkdir(parents=True)
+        secrets.mkdir(mode=0o700, parents=True)
         (secrets / "FILE").write_text(found.address("file") + "\n")
         yield found
 
@@ -81,6 +81,26 @@ def test_a_rule_is_added_shown_tried_and_removed(run: Run, hook: Webhook, lake: 
     assert json.loads(run("list", "--json").stdout) == []
     with pytest.raises(FinanceLakeError, match="no rule alert"):
         run("test", "big")
+
+
+def test_an_address_is_read_from_standard_input_tried_and_removed(run: Run, hook: Webhook, lake: Settings) -> None:
+    added = run("address", "add", "OPS", typed=hook.address("ops") + "\n")
+    assert "OPS is set up: webhook" in added.stdout
+    assert (lake.addresses_dir / "OPS").stat().st_mode & 0o777 == 0o600
+    listed = run("address", "list")
+    assert "OPS: webhook, set up 20" in listed.stdout
+    assert {one["name"] for one in json.loads(run("address", "list", "--json").stdout)} == {"FILE", "OPS"}
+    tried = run("address", "test", "OPS")
+    assert (tried.exit_code, len(hook.received["ops"])) == (0, 1)
+    hook.status["ops"] = [500]
+    assert run("address", "test", "OPS").exit_code == 1
+    replaced = run("address", "add", "OPS", "--replace", typed=hook.address("other"))
+    removed = run("address", "remove", "OPS")
+    for said in (added, listed, tried, replaced, removed):
+        assert said.exit_code == 0
+        assert str(hook.port) not in said.output
+    with pytest.raises(FinanceLakeError, match="no address of that name"):
+        run("address", "remove", "OPS")
 
 
 def test_a_fault_names_its_column(run: Run) -> None:

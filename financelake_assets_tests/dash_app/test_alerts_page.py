@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,16 @@ from playwright.sync_api import Browser, expect
 from pydantic import SecretStr
 
 from dash_app.alert_callbacks import fields
-from dash_app.data import alert_rules
+from dash_app.data import alert_addresses, alert_rules
 from dash_app.data.lake_reader import LakeReader
 from dash_app.foreign_pages import is_foreign
 from dash_app.server import create_app
+from financelake_assets.alerting.address_book import AddressError
+from financelake_assets.alerting.addresses import address
 from financelake_assets.alerting.rules_file import RulesFileError, read_rules
-from financelake_assets.config import Settings, own_secrets
+from financelake_assets.config import AlertSettings, Settings, own_secrets
+from financelake_assets.files import write_whole
+from financelake_assets.gold.alerter_state import state_file
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 from financelake_assets_tests.alerting.webhook import Webhook, webhook
@@ -58,11 +64,24 @@ def test_a_rule_of_the_page_is_that_of_the_command(lake: Settings, hook: Webhook
     assert read_rules(lake.rules_path) == []
 
 
+def test_the_first_rule_needs_a_start_only_where_no_alerter_runs(lake: Settings, hook: Webhook) -> None:
+    now = datetime.now(UTC).isoformat()
+    write_whole(state_file(lake), json.dumps({"updated_at": now, "pid": 1}))
+    assert "first rule" not in alert_rules.add(lake, RULE)
+    alert_rules.remove(lake, "high")
+    state_file(lake).unlink()
+    assert "first rule" in alert_rules.add(lake, RULE)
+
+
 def test_a_try_out_reaches_the_address_and_names_it_only(lake: Settings, hook: Webhook) -> None:
     alert_rules.add(lake, RULE)
     assert alert_rules.try_addresses(lake, "high") == ["OPS_HOOK took the try-out"]
     (told,) = hook.received["a-secret-path"]
     assert "TRY-OUT" in told["title"]
+    hook.status["a-secret-path"] = [500]
+    failed, why = alert_rules.try_addresses(lake, "high")
+    assert failed == "OPS_HOOK took no alert"
+    assert "no way out" in why
 
 
 def test_names_of_addresses_can_be_chosen_and_the_lakes_own_secrets_cannot(lake: Settings, hook: Webhook) -> None:
@@ -82,7 +101,7 @@ def test_a_page_without_a_token_or_a_login_changes_nothing(offline_lake: Setting
 
 def test_only_one_check_runs_at_a_time(lake: Settings, hook: Webhook) -> None:
     alert_rules.add(lake, RULE)
-    with alert_rules._alone(), pytest.raises(alert_rules.AlertsError, match="Another rule"):
+    with alert_rules.alone(), pytest.raises(alert_rules.AlertsError, match="Another rule"):
         alert_rules.try_addresses(lake, "high")
 
 
@@ -108,11 +127,22 @@ def client_of(lake: Settings) -> FlaskClient:
 
 def clicked(client: FlaskClient, typed: dict[str, Any], **headers: str) -> Any:
     """Click Add, as the page does it."""
+    values = {"alert-add": 1, "alert-check": None, **{f"alert-{name}": value for name, value in typed.items()}}
+    return sent(client, "alert-said.children", "alert-add", values, **headers)
+
+
+def address_clicked(client: FlaskClient, typed: dict[str, Any], **headers: str) -> Any:
+    """Click Set up, as the page does it."""
+    values = {"address-add": 1, **{f"address-{name}": value for name, value in typed.items()}}
+    return sent(client, "address-said.children", "address-add", values, **headers)
+
+
+def sent(client: FlaskClient, output: str, button: str, values: dict[str, Any], **headers: str) -> Any:
+    """What the page posts when a button is clicked, and the answer."""
     client.set_cookie("none", "0")
     headers.setdefault("Authorization", "Bearer a-token")
     dependencies = client.get("/_dash-dependencies", headers={"Authorization": "Bearer a-token"}).json or []
-    one = next(entry for entry in dependencies if "alert-said.children" in entry["output"])
-    values = {"alert-add": 1, "alert-check": None, **{f"alert-{name}": value for name, value in typed.items()}}
+    one = next(entry for entry in dependencies if output in entry["output"])
     names = [part.split("@")[0] for part in one["output"].strip(".").split("...")]
     inputs: list[Any] = [
         [] if entry["id"].startswith("{") else {**entry, "value": values[entry["id"]]} for entry in one["inputs"]
@@ -122,7 +152,7 @@ def clicked(client: FlaskClient, typed: dict[str, Any], **headers: str) -> Any:
         "outputs": [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names],
         "inputs": inputs,
         "state": [{**entry, "value": values.get(entry["id"])} for entry in one["state"]],
-        "changedPropIds": ["alert-add.n_clicks"],
+        "changedPropIds": [f"{button}.n_clicks"],
     }
     return client.post(
         "/_dash-update-component", data=json.dumps(body), content_type="application/json", headers=headers
@@ -151,6 +181,63 @@ def test_what_is_wrong_with_a_rule_is_said_at_its_column(lake: Settings) -> None
     assert read_rules(lake.rules_path) == []
 
 
+def test_set_up_keeps_an_address_and_answers_without_it(lake: Settings, hook: Webhook) -> None:
+    client, secret = client_of(lake), hook.address("another-secret-path")
+    typed = {"name": "OPS_MINE", "url": secret, "replace": False}
+    assert address_clicked(client, typed, Authorization="Bearer wrong").status_code == 401
+    assert address_clicked(client, typed, Origin="https://evil.example.org").status_code == 403
+    assert address_clicked(client, typed, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert alert_addresses.listed(lake) == []
+    answer = address_clicked(client, typed)
+    assert "OPS_MINE is set up: webhook" in answer.text
+    assert answer.json["response"]["address-url"] == {"value": ""}
+    assert address("OPS_MINE", lake) == SecretStr(secret)
+    again = address_clicked(client, typed)
+    assert "already" in again.text
+    unknown = address_clicked(client, {**typed, "name": "OTHER", "url": "jsn://another-secret-path"})
+    assert "Did you mean json" in unknown.text
+    shown = sent(client, "alert-addresses.children", "alerts-changed", {"alerts-changed": 1})
+    assert "webhook, set up 20" in shown.text
+    for said in (answer, again, unknown, shown):
+        assert "another-secret-path" not in said.text
+        assert str(hook.port) not in said.text
+
+
+def test_an_address_is_tried_out_and_removed_when_no_rule_uses_it(lake: Settings, hook: Webhook) -> None:
+    alert_addresses.add(lake, "OPS_MINE", SecretStr(hook.address("mine")), replace=False)
+    assert alert_addresses.try_out(lake, "OPS_MINE") == "OPS_MINE took the try-out"
+    (told,) = hook.received["mine"]
+    assert "TRY-OUT of OPS_MINE" in told["title"]
+    hook.status["mine"] = [500]
+    assert "took no alert" in alert_addresses.try_out(lake, "OPS_MINE")
+    alert_rules.add(lake, {**RULE, "to": ("OPS_MINE",)})
+    assert alert_rules.names(lake, []) == ["OPS_MINE"]
+    with pytest.raises(AddressError, match="still used by a rule: high"):
+        alert_addresses.remove(lake, "OPS_MINE")
+    alert_rules.remove(lake, "high")
+    assert alert_addresses.remove(lake, "OPS_MINE") == "OPS_MINE is removed."
+    assert alert_addresses.listed(lake) == []
+
+
+def test_a_page_without_a_token_or_a_login_takes_no_address(offline_lake: Settings, hook: Webhook) -> None:
+    with pytest.raises(alert_rules.AlertsError, match="token or a login"):
+        alert_addresses.add(offline_lake, "OPS_MINE", SecretStr(hook.address("mine")), replace=False)
+    with pytest.raises(alert_rules.AlertsError, match="token or a login"):
+        alert_addresses.try_out(offline_lake, "OPS_HOOK")
+    with pytest.raises(alert_rules.AlertsError, match="token or a login"):
+        alert_addresses.remove(offline_lake, "OPS_HOOK")
+    assert not offline_lake.addresses_dir.exists()
+
+
+def test_a_folder_that_the_page_cannot_write_is_named_with_what_to_do(lake: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    closed = lake.model_copy(update={"alerts": AlertSettings(addresses_dir=tmp_path / "file" / "book")})
+    with pytest.raises(alert_rules.AlertsError, match="cannot write") as error:
+        alert_addresses.add(closed, "OPS_MINE", SecretStr("json://127.0.0.1/hunter2"), replace=False)
+    assert "address add" in error.value.remedy
+    assert "hunter2" not in str(error.value)
+
+
 @pytest.mark.browser
 def test_a_person_makes_checks_tries_and_removes_a_rule(
     dashboard_with_token: Dashboard, browser: Browser, hook: Webhook
@@ -162,6 +249,15 @@ def test_a_person_makes_checks_tries_and_removes_a_rule(
         page.goto(f"{dashboard_with_token.url}/?token=a-token&symbol=BTC-USD")
         page.get_by_role("link", name="Alert me").click()
         expect(page.get_by_role("heading", name="Alerts")).to_be_visible()
+        page.get_by_label("Name of the address").fill("OPS_MINE")
+        page.locator("#address-url").fill(hook.address("a-secret-path-of-mine"))
+        page.get_by_role("button", name="Set up", exact=True).click()
+        expect(page.locator("#alert-addresses")).to_contain_text("webhook, set up")
+        expect(page.locator("#address-url")).to_have_value("")
+        page.get_by_role("button", name="Try it OPS_MINE").click()
+        expect(page.locator("#address-said")).to_contain_text("took the try-out")
+        page.get_by_role("button", name="Remove OPS_MINE").click()
+        expect(page.locator("#alert-addresses")).to_contain_text("No address yet")
         page.get_by_label("Name", exact=True).fill("high")
         page.get_by_label("Rule", exact=True).fill("close crosses 100")
         page.locator("#alert-to").fill("OPS_HOOK")

@@ -157,6 +157,22 @@ def test_what_sends_alerts_and_asks_providers_has_a_way_out_and_is_not_published
     assert code["FINANCELAKE_HOST"] == "0.0.0.0", "or it listens on one of its networks by chance"  # noqa: S104
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_page_writes_the_rules_and_addresses_that_the_alerter_reads_and_nothing_else(profile: str):
+    every = compose(profile)["services"]
+    volumes = {name: set(service.get("volumes", [])) for name, service in every.items()}
+    assert volumes["dashboard"] == {"lake:/lake:ro", "alerts:/alerts"}
+    assert volumes["alerter"] == {"lake:/lake", "alerts:/alerts:ro"}
+    with_secrets = {name for name, mounted in volumes.items() if any("alerts:" in one for one in mounted)}
+    assert with_secrets == {"dashboard", "alerter", "cli"}
+    for name in with_secrets:
+        told = environment(every[name])
+        assert told["FINANCELAKE_ALERTS__RULES_FILE"] == "/alerts/alerts.yaml"
+        assert told["FINANCELAKE_ALERTS__ADDRESSES_DIR"].startswith("/alerts/")
+    assert re.search(r"install -d -m 700 -o lake -g lake [^&]*/alerts\b", (DOCKER / "Dockerfile").read_text())
+    assert "FINANCELAKE_DASHBOARD__LOGIN" in {Path(path).name for path in mounts(every["dashboard"], compose(profile))}
+
+
 def test_sql_for_bi_tools_starts_when_it_is_asked_for_with_tls_and_the_login_and_cannot_write():
     service = compose("laptop")["services"]["sql-server"]
     assert service["profiles"] == ["bi"]
