@@ -151,7 +151,7 @@ class BarKeeper:
         else:
             assert series.newest is not None  # noqa: S101  # else nothing is due
             state.state = "due"
-            result = refresh(self._request(entry, series.newest, None), load, series.newest)
+            result = refresh(self._request(entry, series.newest, None), self._settings, load, series.newest)
         self._note(series, result)
 
     def _request(self, entry: Entry, start: datetime | None, end: datetime | None) -> IngestRequest:
@@ -173,6 +173,7 @@ class BarKeeper:
         if result.newest is not None and came:
             series.newest = result.newest
         state.bars += result.published
+        state.unit = result.units.get(entry.symbol, state.unit)
         state.newest = series.newest.isoformat() if series.newest else None
         state.state, state.problem = "loading" if series.wanted else "current", None
         if came or series.wanted:
