@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
+from financelake_assets.bronze import feed_state
 from financelake_assets.bronze.market_feed_state import MarketFeedState, state_file
 from financelake_assets.bronze.universe_file import Entry
 from financelake_assets.config import Settings, get_settings
@@ -158,6 +159,23 @@ def test_a_refresh_loads_what_is_due_names_what_cannot_be_had_and_refuses_beside
     assert len(messages(bronze_lake)) == 52
     with FileLock(bronze_lake.run_dir / "feed-kraken.lock"), pytest.raises(dg.Failure, match="Nothing was loaded"):
         run(bronze_refresh, "kraken")
+
+
+@pytest.mark.parametrize(("asset", "key"), [(bronze_refresh, "kraken"), (bronze_universe_history, "crypto|2026")])
+def test_a_lake_that_holds_a_replay_takes_no_real_symbols(
+    offline_lake: Settings, monkeypatch: pytest.MonkeyPatch, asset: dg.AssetsDefinition, key: str
+) -> None:
+    write(offline_lake)
+    say(feed_state.state_file(offline_lake), feed_state.FeedState("live", "replay", 5, 5, NOW.isoformat(), 1))
+    monkeypatch.setenv("FINANCELAKE_DATA_DIR", str(offline_lake.data_dir))
+    get_settings.cache_clear()
+    with pytest.raises(dg.Failure, match="holds a replay"):
+        run(asset, key)
+    feed_state.state_file(offline_lake).unlink()
+    write(offline_lake, "symbols: {")
+    with pytest.raises(dg.Failure, match="is not YAML"):
+        run(asset, key)
+    get_settings.cache_clear()
 
 
 @pytest.mark.integration

@@ -11,9 +11,11 @@ from typing import Any
 import dagster as dg
 
 from financelake_assets.bronze.broker import BrokerUnavailableError
+from financelake_assets.bronze.feed_choice import MixedLakeError, refuse_mixture
 from financelake_assets.bronze.ingest import IngestRequest, ingest
 from financelake_assets.bronze.producer import DeliveryError
-from financelake_assets.bronze.universe_file import Entry, read_universe_file, remember
+from financelake_assets.bronze.universe_file import Entry, UniverseFileError, read_universe_file, remember
+from financelake_assets.config import Settings
 from financelake_assets.defs.bronze.assets import HISTORY, YEARS
 from financelake_assets.defs.bronze.feeds import MARKETS
 from financelake_assets.defs.resources import RETRIES, LakeResource
@@ -42,7 +44,7 @@ def bronze_universe_history(context: dg.AssetExecutionContext, lake: LakeResourc
     A feed loads history by itself; this is for lakes without one, and for years that are to be asked for again. Silver
     counts bars that it has as duplicates. What is made of live trades is left to its feed.
     """
-    entries = read_universe_file(lake.settings.universe_path)
+    entries = _entries(lake.settings)
     remember(lake.settings, entries)
     newest = YEARS.get_partition_keys()[-1]
     published: dict[str, int] = {}
@@ -96,6 +98,7 @@ def bronze_refresh(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.
 
     While it loads, the provider's feed does not start; while the feed runs, it refuses.
     """
+    _entries(lake.settings)
     try:
         found = catch_up(lake.settings, context.partition_key)
     except FeedRunsError as error:
@@ -105,6 +108,15 @@ def bronze_refresh(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.
     for symbol, problem in found.problems.items():
         context.log.warning(f"{symbol}: {problem}")
     return _result(found.published, found.problems, {"units": found.units})
+
+
+def _entries(settings: Settings) -> list[Entry]:
+    """The universe file's symbols, where the lake may have them; asking again would not help if it may not."""
+    try:
+        refuse_mixture(settings)
+        return read_universe_file(settings.universe_path)
+    except (MixedLakeError, UniverseFileError) as error:
+        raise dg.Failure(" ".join(filter(None, (str(error), error.remedy))), allow_retries=False) from error
 
 
 def _result(
