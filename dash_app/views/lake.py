@@ -118,7 +118,7 @@ def _feeds(snapshot: Snapshot) -> Children:
             one["state"],
             wording.bar_time(_time(one["newest"]), one["interval"]),
             wording.moment(_time(one["last_trade"])),
-            one["problem"] or "",
+            one["problem"] or (f"in {one['unit']}" if one.get("unit") else ""),
         ]
         for provider, state in markets.items()
         for symbol, one in state.symbols.items()

@@ -20,6 +20,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from financelake_assets.bronze.load import Load
+from financelake_assets.bronze.price_units import PriceUnits
 from financelake_assets.bronze.topics import ensure_topics
 from financelake_assets.bronze.trade_load import TradeLoad
 from financelake_assets.config import ASSET_CLASSES, Settings
@@ -52,7 +53,8 @@ class IngestProgress:
 class IngestResult:
     """What an ingestion did: ``rows`` wanted, ``published`` now, ``known`` from before, ``dead`` as too large.
 
-    ``newest`` is the latest event time of the rows wanted.
+    ``newest`` is the latest event time of the rows wanted. ``units`` says in words what the prices of each symbol are
+    in, where the provider tells.
     """
 
     provider: str
@@ -66,6 +68,7 @@ class IngestResult:
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     newest: datetime | None = None
+    units: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def count(self, chosen: Chunk) -> None:
@@ -110,6 +113,7 @@ def ingest(
     provider = make_provider(request)
     result = IngestResult(request.provider)
     ensure_topics(settings)
+    units = PriceUnits(settings, provider)
     for part in provider.history():
         for note in part.notes:
             result.notes.append(note)
@@ -118,20 +122,25 @@ def ingest(
             result.refused.append(part.refused)
             progress(IngestProgress(part.identity, 0, None, f"refused: {part.refused}"))
             continue
-        _publish_part(part, request, settings, result, progress, stopping)
+        _publish_part(part, request, settings, result, progress, stopping, units)
         if stopping():
             break
     if request.live and not stopping():
-        _publish_live(provider, request, settings, result, progress, stopping)
+        _publish_live(provider, request, settings, result, progress, stopping, units)
+    for note in units.reminders(result.symbols):
+        result.notes.append(note)
+        progress(IngestProgress("", result.rows, None, note))
+    result.units = units.words
     result.seconds = time.monotonic() - begun
     return result
 
 
-def refresh(request: IngestRequest, load: Load, after: datetime) -> IngestResult:
+def refresh(request: IngestRequest, settings: Settings, load: Load, after: datetime) -> IngestResult:
     """Publish the bars that are newer than the newest one known, into a load that stays open for what is new.
 
     Args:
         request: provider, symbol and interval; its start is where to ask from.
+        settings: the lake.
         load: of the feed that keeps bars up to date. A load of its own for each new bar would be a record for each.
         after: the start of the newest bar known.
 
@@ -139,14 +148,18 @@ def refresh(request: IngestRequest, load: Load, after: datetime) -> IngestResult
         ProviderError, AssetClassError, DeliveryError, Stopped: as ``ingest``.
     """
     result = IngestResult(request.provider, [load.name])
-    for part in make_provider(request).history():
+    provider = make_provider(request)
+    units = PriceUnits(settings, provider)
+    for part in provider.history():
         result.notes += part.notes
         for chunk in part.chunks:
             chosen = select(chunk, request)
             fresh = Chunk(chosen.rows.filter(pl.col("event_time") > after), chosen.odd)
             result.count(fresh)
             result.published += load.publish(fresh)
+            units.note(fresh)
     load.record()
+    result.units = units.words
     return result
 
 
@@ -157,6 +170,7 @@ def _publish_part(
     result: IngestResult,
     progress: Callable[[IngestProgress], None],
     stopping: Callable[[], bool],
+    units: PriceUnits,
 ) -> None:
     name = part.identity + _selection_name(request)
     with (
@@ -180,6 +194,7 @@ def _publish_part(
 
         for chunk in skip_rows(seen(), known):
             result.published += load.publish(chunk)
+            units.note(chunk)
             if stopping():
                 break
         load.record()
@@ -194,6 +209,7 @@ def _publish_live(
     result: IngestResult,
     progress: Callable[[IngestProgress], None],
     stopping: Callable[[], bool],
+    units: PriceUnits,
 ) -> None:
     with _live_load(provider, request, settings, stopping) as load:
         report = None
@@ -204,6 +220,7 @@ def _publish_live(
         for chunk in provider.live():
             chosen = select(chunk, request)
             result.published += load.publish(chosen)
+            units.note(chosen)
             result.count(chosen)
             progress(IngestProgress(load.name, result.rows, None, live=report))
             if stopping():

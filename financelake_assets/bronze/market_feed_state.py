@@ -19,7 +19,8 @@ STATES = ("loading", "current", "due", "refused", "failed")
 class SymbolState:
     """One symbol. ``state`` is one of ``STATES``; ``problem`` says why it is one of the last two.
 
-    ``bars`` were published since the feed's start; ``newest`` is the start of the newest bar.
+    ``bars`` were published since the feed's start; ``newest`` is the start of the newest bar. ``unit`` says what its
+    prices are in, where the provider tells.
     """
 
     interval: str
@@ -29,6 +30,7 @@ class SymbolState:
     newest: str | None = None
     last_trade: str | None = None
     problem: str | None = None
+    unit: str | None = None
 
 
 @dataclass

@@ -19,6 +19,8 @@ UNIVERSE = TableSpec(
             "added_at": TIMESTAMP,
             "calendar": pa.string(),
             "currency": pa.string(),
+            # what prices came in, such as GBp; empty until one has come, null where an older release brought the symbol
+            "quoted": pa.string(),
         },
         required=("symbol", "asset_class"),
     ),

@@ -2,7 +2,8 @@
 
 Input: symbols with their asset class. Output: rows of reference/universe, each symbol once. Adding is idempotent and
 safe beside others who add; a symbol keeps the asset class that it came with. Its calendar and currency are what the
-universe file says; until one does, they are null, and the calendar is that of its class.
+universe file says; until one does, they are null, and the calendar is that of its class. Of prices that came in a
+minor unit (``quoted``), the currency is what the lake keeps them in, and no file changes it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_cale
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.providers.base import SYMBOL, Instrument
+from financelake_assets.providers.units import MINOR_UNITS
 from financelake_assets.storage.delta import retried
 
 
@@ -62,7 +64,7 @@ class Universe:
     def _insert(self, table: DeltaTable, new: Mapping[str, str]) -> None:
         now = datetime.now(UTC)
         rows = [
-            {"symbol": symbol, "asset_class": asset_class, "provider": self._provider, "added_at": now}
+            {"symbol": symbol, "asset_class": asset_class, "provider": self._provider, "added_at": now, "quoted": ""}
             for symbol, asset_class in new.items()
         ]
         (
@@ -96,8 +98,10 @@ def describe(settings: Settings, traits: pl.DataFrame) -> None:
 
     def attempt() -> None:
         table = UNIVERSE.ensure(settings)
-        known = pl.scan_delta(table).select(traits.columns).collect()
-        news = traits.join(known, on=traits.columns, how="anti", nulls_equal=True)
+        known = pl.scan_delta(table).select(*traits.columns, "quoted").collect()
+        kept = known.filter(pl.col("quoted").is_in(list(MINOR_UNITS))).select("symbol", "currency")
+        wanted = traits.update(kept, on="symbol")
+        news = wanted.join(known, on=traits.columns, how="anti", nulls_equal=True)
         if news.is_empty():
             return
         merger = table.merge(news.to_arrow(), "t.symbol = s.symbol", source_alias="s", target_alias="t")

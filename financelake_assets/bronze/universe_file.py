@@ -5,7 +5,7 @@ Input: a file such as
     defaults: {provider: yfinance, interval: 1d}
     symbols:
       - {symbol: AAPL, asset_class: stock}
-      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBX}
+      - {symbol: VOD.L, asset_class: stock, calendar: XLON, currency: GBP}
       - {symbol: BTC/USD, provider: kraken, interval: 1h, start: 2024-01-01, live: true}
 
 Output: validated entries, or an error that names line and field. ``financelake up`` makes its symbols known to the
@@ -32,6 +32,7 @@ from financelake_assets.intervals import TICK
 from financelake_assets.providers import pairs, registry
 from financelake_assets.providers.base import SYMBOL, Instrument
 from financelake_assets.providers.request import Interval
+from financelake_assets.providers.units import three_letters
 from financelake_assets.yaml_places import refuse_twice, where
 
 
@@ -50,7 +51,7 @@ class Entry(BaseModel):
     currency: str = Field(
         "USD",
         pattern=r"^[A-Z]{3}$",
-        description="that its prices are in, ISO 4217; GBX is pence (GBp), ZAC and ILA alike",
+        description="that its prices are in, ISO 4217. Prices that Yahoo says are in pence are kept in pounds (GBP)",
     )
     provider: str = Field("replay", description="whom the lake's feed, or `financelake ingest`, asks for it")
     interval: Interval = Field("1d", description="of its bars")
@@ -83,7 +84,7 @@ class Entry(BaseModel):
     @classmethod
     def _hundredths(cls, value: object) -> object:
         """Yahoo's names for hundredths of a currency: a pound has a hundred of them."""
-        return {"GBp": "GBX", "ZAc": "ZAC"}.get(value, value) if isinstance(value, str) else value
+        return three_letters(value) if isinstance(value, str) else value
 
     @field_validator("calendar")
     @classmethod

@@ -128,9 +128,14 @@ def _show_feeds(console: Console, feeds: dict[str, Any]) -> None:
         for symbol, one in feed["symbols"].items():
             colour = "red" if one["problem"] else "green"
             state = f"[{colour}]{one['state']}[/{colour}]" + (", live" if one["live"] else "")
-            shown = (symbol, one["interval"], state, one["newest"], one["last_trade"], one["problem"])
+            shown = (symbol, one["interval"], state, one["newest"], one["last_trade"], one["problem"] or _unit(one))
             table.add_row(escape(symbol), shown[1], state, *(_text(value) for value in shown[3:]))
         console.print(table)
+
+
+def _unit(symbol: dict[str, Any]) -> str:
+    # a feed of an older release says nothing of units
+    return f"in {symbol['unit']}" if symbol.get("unit") else ""
 
 
 def _of_feed(feed: dict[str, Any]) -> str:

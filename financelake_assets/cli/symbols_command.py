@@ -192,5 +192,6 @@ def _shown(entry: Any, feeds: dict[str, Any]) -> dict[str, Any]:
         "live": entry.live,
         "state": told.get("state"),
         "newest": told.get("newest"),
+        "unit": told.get("unit"),
         "problem": told.get("problem"),
     }

@@ -135,37 +135,23 @@ class BarKeeper:
         entry = series.entry
         if series.wanted:
             return True
-        if series.newest is None or entry.interval == TICK or (entry.live and entry.interval == _OF_TRADES):
+        if series.newest is None or entry.interval == TICK or is_made_of_trades(entry):
             return False
-        calendar = trading_calendar(entry.calendar or BY_CLASS[entry.asset_class])
-        return schedule.is_due(calendar, entry.interval, series.newest, now)
+        return bar_is_due(entry, series.newest, now)
 
     def _ask(self, series: _Series, load: Load) -> None:
         entry, state = series.entry, series.state
         if series.wanted:
             start, end = series.wanted[0]
-            result = ingest(self._request(entry, start, end), self._settings, stopping=self._stopping.is_set)
+            result = ingest(request_of(entry, start, end), self._settings, stopping=self._stopping.is_set)
             if self._stopping.is_set():
                 return
             series.wanted.pop(0)
         else:
             assert series.newest is not None  # noqa: S101  # else nothing is due
             state.state = "due"
-            result = refresh(self._request(entry, series.newest, None), load, series.newest)
+            result = refresh(request_of(entry, series.newest, None), self._settings, load, series.newest)
         self._note(series, result)
-
-    def _request(self, entry: Entry, start: datetime | None, end: datetime | None) -> IngestRequest:
-        if start is not None and end is not None and end <= start:
-            end = start + timedelta(microseconds=1)
-        return IngestRequest(
-            provider=entry.provider,
-            symbols=(entry.symbol,),
-            interval=entry.interval,
-            asset_class=entry.asset_class,
-            calendar=entry.calendar or None,
-            start=start,
-            end=end,
-        )
 
     def _note(self, series: _Series, result: IngestResult) -> None:
         entry, state, now = series.entry, series.state, datetime.now(UTC)
@@ -173,6 +159,7 @@ class BarKeeper:
         if result.newest is not None and came:
             series.newest = result.newest
         state.bars += result.published
+        state.unit = result.units.get(entry.symbol, state.unit)
         state.newest = series.newest.isoformat() if series.newest else None
         state.state, state.problem = "loading" if series.wanted else "current", None
         if came or series.wanted:
@@ -203,12 +190,38 @@ def _new(entry: Entry, present: Present | None, live_from: datetime) -> _Series:
     if entry.interval == TICK:
         state.state = "current"
         return _Series(entry, state, [], None, now)
-    of_trades = entry.live and entry.interval == _OF_TRADES
+    of_trades = is_made_of_trades(entry)
     start = entry.start or schedule.usual_start(entry.interval, now)
     wanted = schedule.spans(start, entry.interval, present, live_from if of_trades else None)
     newest = present.newest if present else None
     state.newest = newest.isoformat() if newest else None
     return _Series(entry, state, wanted, newest, now)
+
+
+def is_made_of_trades(entry: Entry) -> bool:
+    """Whether the lake makes a symbol's bars itself, of the trades that its feed follows."""
+    return entry.live and entry.interval == _OF_TRADES
+
+
+def bar_is_due(entry: Entry, newest: datetime, now: datetime) -> bool:
+    """Whether a bar of a symbol is over by its market's calendar and not there."""
+    calendar = trading_calendar(entry.calendar or BY_CLASS[entry.asset_class])
+    return schedule.is_due(calendar, entry.interval, newest, now)
+
+
+def request_of(entry: Entry, start: datetime | None, end: datetime | None) -> IngestRequest:
+    """What to ask for to have a symbol's bars of a span of time."""
+    if start is not None and end is not None and end <= start:
+        end = start + timedelta(microseconds=1)
+    return IngestRequest(
+        provider=entry.provider,
+        symbols=(entry.symbol,),
+        interval=entry.interval,
+        asset_class=entry.asset_class,
+        calendar=entry.calendar or None,
+        start=start,
+        end=end,
+    )
 
 
 def present_bars(settings: Settings, symbols: Sequence[str]) -> dict[tuple[str, str], Present]:

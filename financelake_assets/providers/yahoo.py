@@ -1,15 +1,16 @@
 """Yahoo Finance: history by yfinance, live quotes by its WebSocket. For personal use only, by Yahoo's terms.
 
 Input: symbols, and where wanted interval and times. Output: finished bars, one part a symbol; then ticks, and after a
-lost connection the minutes that were missed, from history. Nobody is contacted before a user names this provider.
+lost connection the minutes that were missed, from history. Prices in a minor unit are converted here, all of them.
+Nobody is contacted before a user names this provider.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -23,8 +24,10 @@ from financelake_assets.providers.base import COLUMNS, Capabilities, Chunk, Part
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
 from financelake_assets.providers.formats.symbols import guess_class
 from financelake_assets.providers.request import IngestRequest
+from financelake_assets.providers.units import UNSAID, KnownUnit, PriceUnit, converted, decide, noted
 from financelake_assets.providers.web_socket import Patience
 from financelake_assets.providers.yahoo_history import INTERVALS, History, UnknownSymbolError, fetch, windows
+from financelake_assets.providers.yahoo_quotes import QuoteUnits
 from financelake_assets.providers.yahoo_stream import URL, Interrupted, QuoteStream
 
 COURTESY = Courtesy("Yahoo")
@@ -88,6 +91,12 @@ class YahooProvider:
         self._patience = patience
         self._timeout = timeout
         self._clock = clock
+        self._known: dict[str, KnownUnit] = {}
+        self.units: dict[str, PriceUnit] = {}
+
+    def know(self, known: Mapping[str, KnownUnit]) -> None:
+        """Take note of what the lake knows of the symbols."""
+        self._known = dict(known)
 
     def history(self) -> Iterator[Part]:
         """One part a symbol. A symbol that cannot be had does not keep the others from being published."""
@@ -107,15 +116,46 @@ class YahooProvider:
     def live(self, start: int = 0) -> Iterator[Chunk]:  # noqa: ARG002  # what happens now cannot be skipped
         """Ticks as they come, and bars of a minute for what was missed. Empty chunks show that it is alive."""
         owed: list[_Owed] = []
+        units = QuoteUnits(self._noted_units(), self._ask_unit)
         stream = QuoteStream(self._symbols, self._trading, self._request.asset_class, self._url, self._patience)
         for heard in stream.read():
             if isinstance(heard, Chunk):
-                yield heard
+                yield units.convert(heard)
             else:
                 self._owe(owed, heard)
+            if units.is_due():
+                yield units.ask_one()
             # one at a time: quotes go on coming in between
             if owed and owed[0].due <= time.monotonic():
                 yield self._make_good(owed)
+
+    def _noted_units(self) -> dict[str, PriceUnit | None]:
+        """The unit of each symbol's prices by the lake's own note; ``None`` where Yahoo has to be asked."""
+        known = {symbol: self._known.get(symbol) for symbol in self._symbols}
+        return {
+            symbol: self._unit(symbol, None) if one and one.quoted not in (None, "", UNSAID) else None
+            for symbol, one in known.items()
+        }
+
+    def _ask_unit(self, symbol: str) -> PriceUnit:
+        """A quote does not say its unit: the chart of its symbol does."""
+        try:
+            self._history(symbol, "1d", None, None)
+        except UnknownSymbolError:
+            return self._unit(symbol, None)
+        return self.units.get(symbol) or self._unit(symbol, None)
+
+    def _unit(self, symbol: str, said: str | None) -> PriceUnit:
+        """The unit of a symbol's prices from now on; raises UnitError where it would be another than before."""
+        known = self._known.get(symbol)
+        unit = decide(symbol, said, known, self.name)
+        if known is None or not known.quoted:
+            told = log.warning if unit.is_odd else log.info
+            told("the unit of a symbol's prices", symbol=symbol, unit=unit.words)
+        self.units[symbol] = unit
+        provider, before = (known.provider, known.quoted) if known else (self.name, "")
+        self._known[symbol] = KnownUnit(provider, noted(unit, before), unit.kept)
+        return unit
 
     def _owe(self, owed: list[_Owed], lost: Interrupted) -> None:
         """Minutes are asked for when the one in which the connection came back is over."""
@@ -156,13 +196,14 @@ class YahooProvider:
         ]
         if not answers:
             raise ProviderError(f"{symbol}: Yahoo no longer has bars of {interval} from before {end:%Y-%m-%d}")
-        return History(
-            pl.concat([answer.rows for answer in answers]).unique("event_time", keep="last").sort("event_time"),
-            answers[-1].asset_class,
-            answers[-1].currency,
-            answers[-1].zone,
-            answers[-1].name,
-        )
+        # an answer without a bar and without a currency says nothing of the unit
+        rows = [
+            converted(answer.rows, self._unit(symbol, answer.currency))
+            if answer.currency or len(answer.rows)
+            else answer.rows
+            for answer in answers
+        ]
+        return replace(answers[-1], rows=pl.concat(rows).unique("event_time", keep="last").sort("event_time"))
 
     def _part(self, symbol: str, history: History) -> Part:
         """The identity is the content: if Yahoo has changed or added anything, silver gets to see all of it again."""
@@ -180,7 +221,7 @@ class YahooProvider:
             return
         yield (
             f"{symbol}: {len(times)} bars of {self._interval}, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}, "
-            f"a {history.asset_class}, in {history.unit}"
+            f"a {history.asset_class}, in {self.units[symbol].words}"
         )
         if history.name != symbol:
             yield f"{symbol}: Yahoo calls it {history.name} now, and may stop to answer to the old name"

@@ -34,9 +34,6 @@ CLASSES: Mapping[str, AssetClass] = {
     "FUTURE": "commodity",
 }
 
-MINOR_UNITS = {"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ZAC": "ZAR", "ILA": "ILS"}
-"""Hundredths in which some exchanges quote → the currency. Prices stay as quoted: live quotes do not say their unit."""
-
 _FIELDS = {
     "Open": "open",
     "High": "high",
@@ -62,19 +59,16 @@ class UnknownSymbolError(ProviderError):
 
 @dataclass(frozen=True)
 class History:
-    """Bars of one symbol, and what Yahoo says of it; ``name`` is its symbol as Yahoo has it now."""
+    """Bars of one symbol as they are quoted, and what Yahoo says of it; ``name`` is its symbol as Yahoo has it now.
+
+    ``currency`` may be a minor one, such as GBp; ``None`` where Yahoo says none.
+    """
 
     rows: pl.DataFrame
     asset_class: AssetClass
-    currency: str
+    currency: str | None
     zone: str
     name: str
-
-    @property
-    def unit(self) -> str:
-        """What the prices are in, in words."""
-        whole = MINOR_UNITS.get(self.currency)
-        return f"{self.currency}, hundredths of {whole}" if whole else self.currency
 
 
 def fetch(
@@ -101,13 +95,13 @@ def fetch(
             **when, interval=INTERVALS[interval], auto_adjust=False, actions=True, repair=False, timeout=timeout
         )
         about = ticker.get_history_metadata()
-        kind, currency = str(about.get("instrumentType")), str(about.get("currency"))
+        kind, currency = str(about.get("instrumentType")), about.get("currency") or None
         name = str(about.get("symbol") or symbol)
     except Exception as error:
         raise understood(symbol, error) from error
     asset_class = CLASSES.get(kind) or given or guess_class(symbol)
     rows = bars(frame, symbol, asset_class, interval, now)
-    return History(rows, asset_class, currency, str(pd.DatetimeIndex(frame.index).tz), name)
+    return History(rows, asset_class, currency and str(currency), str(pd.DatetimeIndex(frame.index).tz), name)
 
 
 def windows(

@@ -17,6 +17,7 @@ from financelake_assets.providers.base import Part, ProviderError
 from financelake_assets.providers.courtesy import Courtesy, UnavailableError
 from financelake_assets.providers.registry import make_provider
 from financelake_assets.providers.request import IngestRequest
+from financelake_assets.providers.units import KnownUnit
 from financelake_assets.providers.yahoo import YahooProvider
 from financelake_assets.providers.yahoo_history import bars, windows
 from financelake_assets_tests.providers.yahoo_server import HTML, ChartServer, Listing, seconds, serve_charts
@@ -87,21 +88,55 @@ def test_what_a_symbol_is_says_yahoo(yahoo: ChartServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "said"),
+    ("currency", "said", "close"),
     [
-        ("GBp", "in GBp, hundredths of GBP"),
-        ("ZAc", "in ZAc, hundredths of ZAR"),
-        ("ILA", "in ILA, hundredths of ILS"),
-        ("JPY", "in JPY"),
+        ("GBp", "in GBP, converted from GBp (hundredths)", 0.095),
+        ("ZAc", "in ZAR, converted from ZAc (hundredths)", 0.095),
+        ("ILA", "in ILS, converted from ILA (hundredths)", 0.095),
+        ("JPY", "in JPY", 9.5),
+        (None, "in a unit that it does not say: prices are kept as they come", 9.5),
     ],
 )
-def test_prices_stay_in_the_unit_that_they_are_quoted_in_and_it_is_said(
-    yahoo: ChartServer, currency: str, said: str
+def test_prices_in_a_minor_unit_are_converted_and_it_is_said(
+    yahoo: ChartServer, currency: str | None, said: str, close: float
 ) -> None:
-    yahoo.listings["VOD.L"] = Listing(currency=currency, zone="Europe/London", offset=0, bars=days(8))
+    yahoo.listings["VOD.L"] = Listing(
+        currency=currency,
+        zone="Europe/London",
+        offset=0,
+        bars={seconds("2024-01-08T14:30"): (7312.5, 7400.1, 7250.0, close * 100 if close < 1 else close, 1.25, 100.0)},
+        dividends={seconds("2024-01-08T14:30"): 3.3},
+        splits={seconds("2024-01-08T14:30"): (2, 1)},
+    )
     (part,) = ask(symbols=("VOD.L",), start="2024-01-01")
     assert part.notes[0].endswith(f"a stock, {said}")
+    (row,) = rows(part).rows(named=True)
+    assert row["close"] == close
+    assert (row["volume"], row["split"]) == (100.0, 2.0), "they are no money"
+    if close < 1:
+        assert (row["open"], row["high"], row["low"]) == (73.125, 74.001, 72.5)
+        assert (row["adj_close"], row["dividend"]) == (0.0125, 0.033)
+
+
+def test_a_series_that_an_older_release_began_stays_in_its_unit_and_no_answer_changes_a_series(
+    yahoo: ChartServer,
+) -> None:
+    yahoo.listings["VOD.L"] = Listing(currency="GBp", zone="Europe/London", offset=0, bars=days(8))
+    provider = YahooProvider(
+        IngestRequest(provider="yfinance", symbols=("VOD.L",), start="2024-01-01"),
+        Courtesy("Yahoo", first_wait=0.01, per_minute=100_000),
+        clock=lambda: NOW,
+    )
+    provider.know({"VOD.L": KnownUnit("yfinance", None, "USD")})
+    (part,) = provider.history()
     assert rows(part)["close"].to_list() == [9.5]
+    assert "as the older prices of this lake" in part.notes[0]
+    yahoo.listings["VOD.L"].currency = None
+    (part,) = provider.history()
+    assert rows(part)["close"].to_list() == [9.5], "what was noted holds where Yahoo is silent"
+    yahoo.listings["VOD.L"].currency = "GBP"
+    with pytest.raises(ProviderError, match="prices are in GBP, and the lake has some that were in GBp"):
+        list(provider.history())
 
 
 def test_a_currency_pair_is_what_the_user_says(yahoo: ChartServer) -> None:

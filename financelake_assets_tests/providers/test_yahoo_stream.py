@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from financelake_assets.providers.base import Chunk
 from financelake_assets.providers.courtesy import Courtesy
 from financelake_assets.providers.request import IngestRequest
+from financelake_assets.providers.units import KnownUnit
 from financelake_assets.providers.yahoo import YahooProvider
 from financelake_assets.providers.yahoo_stream import Interrupted, Patience, QuoteStream, decode
 from financelake_assets_tests.providers.test_yahoo import yahoo as yahoo  # the same server of history
@@ -148,3 +149,26 @@ def test_minutes_that_were_missed_are_made_good_from_history(
     assert made_good in ([now, now + timedelta(minutes=1)], [now + timedelta(minutes=1)])
     assert rows.filter(pl.col("interval") == "tick")["close"].to_list() == [1.0, 2.0]
     assert yf.__version__ == "1.7.0", "read its live.py again: does it reconnect by itself now?"
+
+
+def test_quotes_in_pence_come_in_pounds_and_a_noted_unit_is_not_asked_for(
+    quotes: QuoteServer, yahoo: ChartServer
+) -> None:
+    yahoo.listings["VOD.L"] = Listing(
+        currency="GBp", zone="Europe/London", offset=0, bars={1_704_700_800: (1.0, 2.0, 0.5, 1.5, 1.5, 7.0)}
+    )
+    known: list[KnownUnit | None] = [None, KnownUnit("yfinance", "GBp", "GBP"), KnownUnit("yfinance", "GBp", "GBX")]
+    for one, price in zip(known, (73.125, 73.125, 7312.5), strict=True):
+        quotes.script.append([quote("VOD.L", 7312.5, AT), "silent"])
+        yahoo.asked.clear()
+        provider = YahooProvider(
+            IngestRequest(provider="yfinance", symbols=("VOD.L",), live=True, interval="tick"),
+            Courtesy("Yahoo", first_wait=0.01),
+            stream_url=quotes.url,
+            patience=replace(QUICK, silence=60),
+        )
+        provider.know({"VOD.L": one} if one else {})
+        rows, _, _ = until(provider.live(), lambda chunks, _: any(map(len, chunks)))
+        assert rows["close"].to_list() == [price]
+        assert bool(yahoo.asked) == (one is None)
+        assert provider.units["VOD.L"].quoted == "GBp"

@@ -34,7 +34,7 @@ class Listing:
 
     kind: str = "EQUITY"
     zone: str = "America/New_York"
-    currency: str = "USD"
+    currency: str | None = "USD"
     offset: int = -18_000
     name: str | None = None
     bars: dict[int, tuple[float | None, ...]] = field(default_factory=dict)
