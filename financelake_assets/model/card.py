@@ -179,7 +179,8 @@ def _plugins(record: ModelRecord) -> str:
 def _trials(record: ModelRecord) -> str:
     if record.trials is None:
         return "the number of variants that were tried is not recorded."
-    return f"{record.trials} strategies were tried until this one, with those before this release's settings."
+    told = f"{record.trials} strategies were tried until this one, with those before this release's settings."
+    return told if record.overfitting is None else f"{told} {record.overfitting.sentence}"
 
 
 def _later(record: ModelRecord) -> str:

@@ -35,6 +35,7 @@ MODELS = TableSpec(
             "reliability": pa.string(),
             "reference": pa.string(),
             "trials": pa.int32(),
+            "overfitting": pa.string(),
             "residual_quantiles": pa.string(),
             "shrinkage": pa.string(),
             "manifest_sha256": pa.string(),
@@ -94,6 +95,22 @@ TRIALS = TableSpec(
     ),
     time_column="tried_at",
     expectations={"variants": "variants >= 1"},
+)
+
+
+TRIAL_RETURNS = TableSpec(
+    layer="gold",
+    name="trial_returns",
+    key=("trial", "day"),
+    description=(
+        "What each strategy of gold.trials that was trained earned out of sample, day by day: the sum of its trades' "
+        "net returns in expected moves, of its newest training. The probability of back-test overfitting is made of it."
+    ),
+    schema=columns(
+        {"trial": pa.string(), "interval": pa.string(), "day": TIMESTAMP, "net_move": pa.float64()},
+        required=("trial", "day"),
+    ),
+    time_column="day",
 )
 
 
