@@ -155,6 +155,7 @@ MODEL_METRICS = TableSpec(
             "delayed_ic_t": pa.float64(),
             "qlike": pa.float64(),
             "qlike_naive": pa.float64(),
+            **dict.fromkeys(("qlike_gain", "qlike_gain_low", "qlike_gain_high"), pa.float64()),
             "brier": pa.float64(),
             "brier_naive": pa.float64(),
             "coverage": pa.float64(),
