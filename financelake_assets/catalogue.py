@@ -26,7 +26,15 @@ from financelake_assets.gold.schema import (
     SIGNALS,
     SUMMARY,
 )
-from financelake_assets.model.schema import BASELINE_METRICS, DRIFT, MODEL_METRICS, MODELS, TRIALS, WALK_FORWARD
+from financelake_assets.model.schema import (
+    BASELINE_METRICS,
+    DRIFT,
+    MODEL_METRICS,
+    MODELS,
+    TRIAL_RETURNS,
+    TRIALS,
+    WALK_FORWARD,
+)
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE, REPLAYS, SOURCES, TICKS
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.streams.progress import PROGRESS
@@ -46,7 +54,7 @@ SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
 TABLES: tuple[TableSpec, ...] = (
     UNIVERSE,
     *(BARS, TICKS, QUARANTINE, REPLAYS, FINDINGS, SOURCES),
-    *(MODELS, MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD, DRIFT, TRIALS),
+    *(MODELS, MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD, DRIFT, TRIALS, TRIAL_RETURNS),
     *SCORED,
     *PAPER,
     *BACKTEST,

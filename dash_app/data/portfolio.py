@@ -13,6 +13,7 @@ import polars as pl
 
 from dash_app import wording
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.gold.paper.currencies import mixed
 
 Row = dict[str, Any]
 
@@ -22,6 +23,7 @@ class AccountView:
     """One account: its equity step by step, its statistics by curve, its positions, and its trades, newest first.
 
     ``backtest`` has the statistics of the newest back-test of such an account, by curve; none where there was none.
+    ``currencies`` says that its symbols are quoted in different ones; no text where they are not.
     """
 
     asset_class: str
@@ -31,6 +33,7 @@ class AccountView:
     positions: list[Row]
     trades: list[Row]
     backtest: dict[str, Row] = field(default_factory=dict)
+    currencies: str = ""
 
     @property
     def name(self) -> str:
@@ -75,7 +78,14 @@ def _account(snapshot: Snapshot, asset_class: str, interval: str) -> AccountView
         snapshot.positions.filter(own).sort("symbol").to_dicts(),
         snapshot.trades.group(asset_class, interval).sort("event_time", "number", descending=True).to_dicts(),
         {row["curve"]: row for row in newest_backtest(snapshot.backtest.filter(own)).to_dicts()},
+        _currencies(snapshot, asset_class, interval),
     )
+
+
+def _currencies(snapshot: Snapshot, asset_class: str, interval: str) -> str:
+    of_class = snapshot.universe.filter(pl.col("asset_class") == asset_class)
+    traded = {symbol for symbol, of_interval in snapshot.signals.groups if of_interval == interval}
+    return mixed(of_class, traded.intersection(of_class["symbol"])) or ""
 
 
 def newest_backtest(rows: pl.DataFrame) -> pl.DataFrame:

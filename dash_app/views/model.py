@@ -129,6 +129,7 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
         "Coverage",
         "QLIKE",
         "realised",
+        "Gain of QLIKE",
     ]
     body = [
         [
@@ -146,11 +147,22 @@ def _by_symbol(rows: pl.DataFrame) -> Children:
             wording.percent(row["coverage"], 1),
             wording.number(row["qlike"], 3),
             wording.number(row["qlike_naive"], 3),
+            _gain(row),
         ]
         for row in holdout.to_dicts()
     ]
     caption = "The holdout: bars from each symbol's cut-off on, which no choice used. Skill is in expected moves."
     return [html.H2("By symbol", className="section"), plain_table(caption, names, body, _ANSWERED)]
+
+
+def _gain(row: dict[str, Any]) -> str:
+    """How much less the loss of the predicted volatility is, with its 95 % interval; an earlier release has none."""
+    gain, low, high = (row.get(f"qlike_gain{end}") for end in ("", "_low", "_high"))
+    if not wording.known(gain):
+        return wording.UNKNOWN
+    return f"{wording.number(gain, 3, sign=True)}: {wording.number(low, 3, sign=True)} to " + wording.number(
+        high, 3, sign=True
+    )
 
 
 def _by_fold(rows: pl.DataFrame, colours: Palette) -> Children:

@@ -8,6 +8,7 @@ from dash_app import wording
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
 from dash_app.views.parts import Children, notice, plain_table
+from financelake_assets.model import overfitting
 from financelake_assets.model.verdict import QUESTIONS
 
 _VERDICTS = {
@@ -69,7 +70,14 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
             f"{wording.count(row['rows'])} later bars of {scope} that it had not seen.",
             className="fine",
         ),
+        *_overfitting(record),
     ]
+
+
+def _overfitting(record: champion.Row) -> Children:
+    """Whether the best of the strategies that were tried is more than the luckiest; an earlier release did not ask."""
+    found = overfitting.parse(record.get("overfitting"))
+    return [] if found is None else [html.P(found.sentence, className="fine")]
 
 
 def _beside(row: champion.Row, baselines: list[champion.Row]) -> Children:

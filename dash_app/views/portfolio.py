@@ -72,7 +72,7 @@ def missing(snapshot: Snapshot) -> html.Div:
 
 
 def in_words(account: AccountView) -> str:
-    """The result of the account, in two sentences."""
+    """The result of the account in sentences, and what it leaves out where its currencies differ."""
     told = account.statistics
     signals, hold = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold"))
     since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
@@ -81,8 +81,9 @@ def in_words(account: AccountView) -> str:
         verdict = " It did better than that." if signals > hold else " It did not do better than that."
     return (
         f"Trading the {account.name} signals on paper since {since} earned {_signed(signals)} net of costs; buying and "
-        f"holding the same symbols {_signed(hold)}.{verdict} {_luck(told.get('signals', {}).get('luck_p'))}"
-    )
+        f"holding the same symbols {_signed(hold)}.{verdict} {_luck(told.get('signals', {}).get('luck_p'))} "
+        f"{account.currencies}"
+    ).strip()
 
 
 def _luck(p: float | None) -> str:

@@ -15,6 +15,7 @@ from financelake_assets.errors import FinanceLakeError
 if TYPE_CHECKING:
     import polars as pl
 
+    from financelake_assets.config import Settings
     from financelake_assets.gold.paper.backtest import Backtest
 
 _SHOWN = (
@@ -57,7 +58,7 @@ def backtest(
         made = backtest_store.make(settings, record, spinner.update, symbol)
         if symbol is None:
             backtest_store.keep(settings, made)
-    told = notes(made, settings.model.trains_after_days)
+    told = [*notes(made, settings.model.trains_after_days), *_currencies(settings, made)]
     if report is not None:
         _write_report(report, made, symbol, told)
     if as_json:
@@ -91,6 +92,16 @@ def as_values(made: Backtest, told: list[str]) -> dict[str, Any]:
         "equity": _plain(made.equity.drop("book", "computed_at")),
         "trades": _plain(made.trades),
     }
+
+
+def _currencies(settings: Settings, made: Backtest) -> list[str]:
+    """Of each account whose symbols are quoted in different currencies, what its figures leave out."""
+    from financelake_assets.bronze.schema import UNIVERSE
+    from financelake_assets.gold.paper.currencies import mixed
+
+    universe = UNIVERSE.scan(settings).collect()
+    told = {f"{one['asset_class']} {one['interval']}": mixed(universe, one["symbols"]) for one in made.covered}
+    return [f"{account}: {words}" for account, words in told.items() if words is not None]
 
 
 def _statistics(made: Backtest) -> Table:

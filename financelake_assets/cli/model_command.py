@@ -92,19 +92,22 @@ def trials(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     """Show every strategy that was tried in this lake; the deflated Sharpe ratio counts them."""
     from financelake_assets.cli.console import print_json
     from financelake_assets.model import trials as ledger
+    from financelake_assets.model.overfitting import NOTHING_KNOWN
 
     settings = get_settings()
-    found = ledger.ledger(settings).to_dicts()
+    rows = ledger.ledger(settings).to_dicts()
     if as_json:
-        print_json([{**row, "tried_at": row["tried_at"].isoformat()} for row in found])
+        print_json([{**row, "tried_at": row["tried_at"].isoformat()} for row in rows])
         return
     table = Table("tried", "what", "variants", "Sharpe a day", "days")
-    for row in found:
+    for row in rows:
         sharpe = "" if row["sharpe"] is None else f"{row['sharpe']:+.4f}"
         table.add_row(f"{row['tried_at']:%Y-%m-%d %H:%M}", row["what"], str(row["variants"]), sharpe, str(row["steps"]))
     out.print(table)
     count = ledger.tried(settings).count
     err.print(f"{count} in all: {len(ledger.BEFORE)} before this release's settings were chosen, and those above.")
+    for interval, found in (ledger.overfitting(settings) or {"All intervals": NOTHING_KNOWN}).items():
+        err.print(f"{interval}: {found.sentence}")
 
 
 @app.command()

@@ -71,6 +71,9 @@ _COLUMNS = (
     ("interval_width", ".4f", "width"),
     ("qlike", ".4f", "QLIKE"),
     ("qlike_naive", ".4f", "naive QLIKE"),
+    ("qlike_gain", "+.4f", "gain"),
+    ("qlike_gain_low", "+.4f", "from"),
+    ("qlike_gain_high", "+.4f", "to"),
 )
 
 
@@ -119,7 +122,8 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
             "the naive R². The IC one bar later uses the return that begins at the next bar's close, which is all that "
             "a trade after the prediction can earn. QLIKE is the loss of the predicted volatility (less is better), "
-            "beside that of the recent realised volatility; both are scaled to the same earlier rows.",
+            "beside that of the recent realised volatility; both are scaled to the same earlier rows. The gain is how "
+            "much less the loss is, with its 95 % interval.",
             "## All symbols, fold by fold",
             _table(folds, _ANSWERS, first="fold"),
             _table(folds, _COLUMNS, first="fold"),
@@ -179,7 +183,8 @@ def _plugins(record: ModelRecord) -> str:
 def _trials(record: ModelRecord) -> str:
     if record.trials is None:
         return "the number of variants that were tried is not recorded."
-    return f"{record.trials} strategies were tried until this one, with those before this release's settings."
+    told = f"{record.trials} strategies were tried until this one, with those before this release's settings."
+    return told if record.overfitting is None else f"{told} {record.overfitting.sentence}"
 
 
 def _later(record: ModelRecord) -> str:

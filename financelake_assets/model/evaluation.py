@@ -125,8 +125,7 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "oos_r2_return": metrics.oos_r2(actual, predicted, mean),
         "oos_r2_return_low": explained.low,
         "oos_r2_return_high": explained.high,
-        "qlike": metrics.qlike(_array(rows, "volatility"), actual),
-        "qlike_naive": metrics.qlike(_array(rows, "naive_volatility"), actual),
+        **_volatility(rows, judged),
         "brier": metrics.brier(_array(rows, "probability_up"), actual > 0),
         "brier_naive": metrics.COIN_BRIER,
         "coverage": float(np.mean(inside)),
@@ -150,6 +149,20 @@ def _direction(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "hit_rate_high": interval.high,
         "majority_rate": direction.majority_rate,
         "calls": direction.calls,
+    }
+
+
+def _volatility(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
+    """The loss of the predicted volatility beside that of the recent realised one, and how much less it is."""
+    actual = _array(rows, "realised_return")
+    losses, naive = (metrics.qlike_losses(_array(rows, name), actual) for name in ("volatility", "naive_volatility"))
+    gain = inference.mean(naive - losses, judgement.days(rows), judgement.overlap(rows, judged.horizon))
+    return {
+        "qlike": float(np.mean(losses)),
+        "qlike_naive": float(np.mean(naive)),
+        "qlike_gain": float(np.mean(naive - losses)),
+        "qlike_gain_low": gain.interval.low,
+        "qlike_gain_high": gain.interval.high,
     }
 
 

@@ -105,12 +105,17 @@ def ranks(values: Floats) -> Floats:
 
 
 def qlike(volatility: Floats, returns: Floats) -> float:
-    """Mean quasi-likelihood loss of a volatility forecast: ``log(s²) + r²/s²``; less is better.
+    """Mean quasi-likelihood loss of a volatility forecast; less is better. See ``qlike_losses``."""
+    return float(np.mean(qlike_losses(volatility, returns)))
+
+
+def qlike_losses(volatility: Floats, returns: Floats) -> Floats:
+    """The quasi-likelihood loss of each row, ``log(s²) + r²/s²`` of the predicted volatility s and the return r.
 
     It ranks forecasts as the unknown true variance would, although a squared return is a noisy measure of it (Patton
-    2011).
+    2011, "Volatility forecast comparison using imperfect volatility proxies", Journal of Econometrics 160).
     """
-    return float(np.mean(2 * np.log(volatility) + (returns / volatility) ** 2))
+    return np.asarray(2 * np.log(volatility) + (returns / volatility) ** 2, dtype=np.float64)
 
 
 COIN_BRIER = 0.25

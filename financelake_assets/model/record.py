@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from financelake_assets.model import overfitting
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
 from financelake_assets.model.markets import Market
+from financelake_assets.model.overfitting import Overfitting
 from financelake_assets.model.schema import MODELS
 from financelake_assets.model.verdict import Verdict
 
@@ -28,6 +30,7 @@ class ModelRecord:
     """One trained version: its training data, its quality, and whether its predictions are used.
 
     ``plugins``: the facts of each feature plug-in that it was trained with, by name; it is scored with the same.
+    ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     """
 
     model_version: str
@@ -54,6 +57,7 @@ class ModelRecord:
     manifest_sha256: str
     promoted_at: datetime | None
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overfitting: Overfitting | None = None
 
     @property
     def market(self) -> Market:
@@ -90,6 +94,7 @@ class ModelRecord:
             "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
             "plugins": json.dumps(self.plugins),
+            "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
@@ -118,6 +123,7 @@ class ModelRecord:
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
                 "plugins": json.loads(row.get("plugins") or "{}"),
+                "overfitting": overfitting.parse(row.get("overfitting")),
                 "learnt_until": {
                     symbol: datetime.fromisoformat(time)
                     for symbol, time in json.loads(row.get("learnt_until") or "{}").items()

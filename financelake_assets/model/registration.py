@@ -29,6 +29,7 @@ from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.markets import Market
 from financelake_assets.model.outputs import OUTPUTS
+from financelake_assets.model.overfitting import NOTHING_KNOWN
 from financelake_assets.model.pipeline import predictions
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
@@ -99,8 +100,7 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
         current = registry.champion(settings, Market(trained.settings.interval))
         decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
         _note_trial(settings, trained)
-        count = trials.tried(settings).count
-        record = _record(version, now, digest, trained, decision, _silver_rows(settings, trained), count)
+        record = _record(settings, version, now, digest, trained, decision)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _append(
             settings,
@@ -122,17 +122,13 @@ def _note_trial(settings: Settings, trained: Trained) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
     sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
-    trials.note(settings, trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts))
+    trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts)
+    trials.note(settings, trial)
+    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows, judged.cost_bps))
 
 
 def _record(
-    version: str,
-    now: datetime,
-    digest: str,
-    trained: Trained,
-    decision: PromotionDecision,
-    silver_rows: int,
-    tried: int,
+    settings: Settings, version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision
 ) -> ModelRecord:
     # of symbols whose bars all lie before their cut-offs nothing is held out
     judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
@@ -143,7 +139,7 @@ def _record(
         verdict=Verdict.NOT_ENOUGH_DATA if judged is None else Verdict(judged["verdict"]),
         trained_at=now,
         silver_version=trained.silver_version,
-        silver_rows=silver_rows,
+        silver_rows=_silver_rows(settings, trained),
         train_start=trained.train_start.replace(tzinfo=UTC),
         train_end=trained.train_end.replace(tzinfo=UTC),
         learnt_until={symbol: time.replace(tzinfo=UTC) for symbol, time in trained.learnt_until.items()},
@@ -156,11 +152,12 @@ def _record(
         permutation=trained.permutation,
         reliability=_reliability(trained),
         reference=trained.reference,
-        trials=tried,
+        trials=trials.tried(settings).count,
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
         plugins=trained.plugin_facts,
+        overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
     )
 
 

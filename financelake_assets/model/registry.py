@@ -142,6 +142,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,
         "trials": record.trials,
+        "overfitting": None if record.overfitting is None else record.overfitting.sentence,
         "plugins": {name: facts["version"] for name, facts in record.plugins.items()},
         "parameters": record.parameters,
     }

@@ -35,6 +35,7 @@ MODELS = TableSpec(
             "reliability": pa.string(),
             "reference": pa.string(),
             "trials": pa.int32(),
+            "overfitting": pa.string(),
             "residual_quantiles": pa.string(),
             "shrinkage": pa.string(),
             "manifest_sha256": pa.string(),
@@ -97,6 +98,22 @@ TRIALS = TableSpec(
 )
 
 
+TRIAL_RETURNS = TableSpec(
+    layer="gold",
+    name="trial_returns",
+    key=("trial", "day"),
+    description=(
+        "What each strategy of gold.trials that was trained earned out of sample, day by day: the sum of its trades' "
+        "net returns in expected moves, of its newest training. The probability of back-test overfitting is made of it."
+    ),
+    schema=columns(
+        {"trial": pa.string(), "interval": pa.string(), "day": TIMESTAMP, "net_move": pa.float64()},
+        required=("trial", "day"),
+    ),
+    time_column="day",
+)
+
+
 MODEL_METRICS = TableSpec(
     layer="gold",
     name="model_metrics",
@@ -138,6 +155,7 @@ MODEL_METRICS = TableSpec(
             "delayed_ic_t": pa.float64(),
             "qlike": pa.float64(),
             "qlike_naive": pa.float64(),
+            **dict.fromkeys(("qlike_gain", "qlike_gain_low", "qlike_gain_high"), pa.float64()),
             "brier": pa.float64(),
             "brier_naive": pa.float64(),
             "coverage": pa.float64(),

@@ -23,8 +23,10 @@ from deltalake import write_deltalake
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
-from financelake_assets.model.schema import TRIALS
+from financelake_assets.model.overfitting import Overfitting, judge
+from financelake_assets.model.schema import TRIAL_RETURNS, TRIALS
 from financelake_assets.plugins import PluginError, installed
+from financelake_assets.storage.delta import retried
 
 BEFORE = (
     "features alone",
@@ -121,13 +123,21 @@ def sharpe_of(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> tuple[float,
         rows: see ``judgement.judge``.
         cost_bps: of one execution by asset class.
     """
-    done = traded(rows, cost_bps)
-    if done.is_empty():
-        return math.nan, 0
-    _, place = np.unique(days(done), return_inverse=True)
-    earned = np.bincount(place, done["net_move"].cast(pl.Float64).to_numpy())
+    earned = daily(rows, cost_bps)["net_move"].to_numpy()
     spread = float(np.std(earned, ddof=1)) if len(earned) > 1 else 0.0
     return (float(np.mean(earned)) / spread if spread > 0 else math.nan), len(earned)
+
+
+def daily(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
+    """What trades of equal risk on out-of-sample rows earned, by ``day`` in order: ``net_move``, in expected moves.
+
+    Args:
+        rows: see ``judgement.judge``.
+        cost_bps: of one execution by asset class.
+    """
+    done = traded(rows, cost_bps)
+    found = done.group_by(pl.Series("day", days(done))).agg(pl.col("net_move").cast(pl.Float64).sum())
+    return found.sort("day")
 
 
 def note(settings: Settings, trial: Trial) -> bool:
@@ -151,6 +161,57 @@ def note(settings: Settings, trial: Trial) -> bool:
         }
         write_deltalake(TRIALS.ensure(settings), pa.Table.from_pylist([row], schema=TRIALS.schema), mode="append")
     return True
+
+
+def keep_returns(settings: Settings, trial: Trial, interval: str, earned: pl.DataFrame) -> None:
+    """Replace a trial's rows of gold.trial_returns by those of its newest training.
+
+    Args:
+        settings: the lake.
+        trial: whose returns.
+        interval: of its bars.
+        earned: see ``daily``; without rows nothing is written.
+
+    Raises:
+        CommitFailedError: another writer committed first at each attempt.
+    """
+    if earned.is_empty():
+        return
+    rows = earned.select(
+        trial=pl.lit(trial.key),
+        interval=pl.lit(interval),
+        day=pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        net_move="net_move",
+    )
+    source = rows.to_arrow().cast(TRIAL_RETURNS.schema)
+    mine = f"trial = '{trial.key}'"
+    retried(lambda: write_deltalake(TRIAL_RETURNS.ensure(settings), source, mode="overwrite", predicate=mine))
+
+
+def overfitting(settings: Settings) -> dict[str, Overfitting]:
+    """By interval, the probability of back-test overfitting of the trials whose daily returns are kept.
+
+    Strategies that differ only in the rules of the paper portfolio have the same trades here, and count once. The days
+    are those on which all of them were judged.
+
+    Args:
+        settings: the lake.
+    """
+    kept = TRIAL_RETURNS.scan(settings).collect()
+    known = ledger(settings).join(kept, on="trial", how="semi")
+    forests = {_forest_of(row["parameters"]): row["trial"] for row in known.to_dicts()}
+    distinct = kept.filter(pl.col("trial").is_in(list(forests.values())))
+    tables = {
+        str(interval): rows.pivot("trial", index="day", values="net_move").drop_nulls().sort("day").drop("day")
+        for (interval,), rows in sorted(distinct.group_by("interval"), key=lambda part: str(part[0]))
+    }
+    return {interval: judge(table.to_numpy()) for interval, table in tables.items()}
+
+
+def _forest_of(parameters: str) -> str:
+    """What of a strategy decides its daily returns: the forest and its plug-ins."""
+    told = json.loads(parameters)
+    return json.dumps([told.get("model"), told.get("plugins")], sort_keys=True)
 
 
 def ledger(settings: Settings) -> pl.DataFrame:

@@ -27,6 +27,15 @@ def test_an_empty_registry_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 @pytest.mark.usefixtures("empty")
+def test_overfitting_by_choice_is_not_known_without_trials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run(monkeypatch, "model", "trials") in (0, None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "overfitting is not known: the daily returns of 0 strategies are kept" in said
+
+
+@pytest.mark.usefixtures("empty")
 def test_an_unknown_version_is_refused_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -19,6 +20,7 @@ from dash_app.views.parts import Children
 from financelake_assets.config import Settings
 from financelake_assets.model import standstill
 from financelake_assets.model.markets import Market
+from financelake_assets.model.overfitting import Overfitting
 from financelake_assets.model.schema import BASELINE_METRICS
 from financelake_assets_tests.dash_app import written
 
@@ -112,6 +114,15 @@ def test_a_signal_that_a_rule_gave_names_the_rule():
     assert wording.hold_reason("rule:no_fridays") == "your rule no_fridays"
     assert market_view._why({"signal": "HOLD", "reason": "rule:no_fridays"}) == "Withheld: your rule no_fridays."
     assert market_view._why({"signal": "BUY", "reason": "rule:contrary"}) == "Given: your rule contrary."
+
+
+def test_overfitting_by_choice_is_told_where_the_release_measured_it(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_model(offline_lake)
+    assert "overfitting" not in text(model_card.card(read(offline_lake), "1d")), "a version of an earlier release"
+    found = Overfitting(12, 900, 0.04, 0.11, 0.93)
+    written.write_model(offline_lake, model_version="rf-2", promoted_at=LATER, overfitting=json.dumps(asdict(found)))
+    assert found.sentence in text(model_card.card(read(offline_lake), "1d"))
 
 
 def test_the_forest_stands_beside_the_other_learners(offline_lake: Settings):

@@ -20,9 +20,11 @@ from dash_app.server import create_app
 from dash_app.views import lake as lake_view
 from dash_app.views import portfolio as view
 from dash_app.views import trades as trades_view
+from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import PortfolioSettings, Settings
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import CALIBRATION
+from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.dash_app import written
 
 
@@ -101,6 +103,16 @@ def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> 
     told["signals"] |= {"total_return": 0.3, "luck_p": 0.002}
     assert "It did better than that" in view.in_words(worse)
     assert "hardly luck" in view.in_words(worse)
+
+
+def test_an_account_of_several_currencies_says_what_it_leaves_out(traded: Settings) -> None:
+    assert "quoted in" not in view.in_words(_account(_read(traded)))
+    Universe(traded, "csv").add([Instrument(symbol, "stock") for symbol in ("AAPL", "IBM")])
+    named = {"symbol": ["AAPL", "IBM"], "calendar": ["XNYS", "XLON"], "currency": ["USD", "GBX"]}
+    describe(traded, pl.DataFrame(named))
+    snapshot = _read(traded)
+    assert "quoted in GBP and USD. " in view.in_words(_account(snapshot))
+    assert "quoted in" not in view.in_words(_account(snapshot, "crypto"))
 
 
 def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs.gold.assets import gold_backtest
 from financelake_assets.defs.resources import LakeResource, TablesResource
@@ -252,3 +253,17 @@ def test_the_command_writes_a_tear_sheet(
     assert "<h2>crypto 1d</h2>" not in text
     assert run(monkeypatch, "backtest", "--report", str(tmp_path)) == 1
     assert "is a folder" in " ".join(capsys.readouterr().err.split())  # a long path breaks the line
+
+
+@pytest.mark.usefixtures("at_the_lake")
+def test_the_command_says_where_an_account_is_of_several_currencies(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = {"symbol": ["A", "B"], "asset_class": ["stock", "stock"], "currency": ["EUR", "USD"]}
+    add(UNIVERSE, lake, frame(UNIVERSE, pl.DataFrame(named).to_dicts()))
+    assert run(monkeypatch, "backtest", "--json") in (0, None)
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [one for one in notes if "quoted in" in one] == [
+        "stock 1d: Its symbols are quoted in EUR and USD. The account adds their returns as they are: nothing is "
+        "converted, and moves of exchange rates are left out."
+    ]

@@ -65,6 +65,7 @@ def test_the_naive_forecast_has_the_naive_figures_and_no_edge() -> None:
     assert math.isnan(row["hit_rate"])
     assert row["brier"] == row["brier_naive"] == 0.25
     assert row["qlike"] == row["qlike_naive"]
+    assert row["qlike_gain"] == row["qlike_gain_low"] == row["qlike_gain_high"] == 0
     assert math.isnan(row["delayed_ic"])
 
 
@@ -77,6 +78,31 @@ def test_a_forecast_that_knows_something_has_an_edge() -> None:
     assert row["brier"] < row["brier_naive"]
     # nothing that it knows of a bar says anything of the next one
     assert abs(row["delayed_ic_t"]) < 3
+
+
+def restless(rows: int, seed: int) -> pl.DataFrame:
+    """Rows whose moves are four times as large every other week."""
+    size = np.where(np.arange(rows) // 7 % 2, 0.02, 0.005)
+    actual = np.random.default_rng(seed).standard_normal(rows) * size
+    return judged(0.0, rows).with_columns(
+        pl.Series("realised_return", actual), pl.Series("volatility", size), pl.lit(0.0146).alias("naive_volatility")
+    )
+
+
+def test_a_forecast_of_the_size_of_moves_has_a_gain_and_its_interval() -> None:
+    row = metrics_of(restless(600, 1))[HOLDOUT, "A"]
+    assert row["qlike_gain"] == pytest.approx(row["qlike_naive"] - row["qlike"])
+    true = np.mean([2 * math.log(0.0146 / size) + size**2 / 0.0146**2 - 1 for size in (0.02, 0.005)])
+    assert 0 < row["qlike_gain_low"] < true < row["qlike_gain_high"]
+    # the forecast that is wrong by as much loses as much
+    swapped = restless(600, 1).rename({"volatility": "naive_volatility", "naive_volatility": "volatility"})
+    found = metrics_of(swapped)[HOLDOUT, "A"]
+    assert found["qlike_gain_high"] == pytest.approx(-row["qlike_gain_low"])
+    # a second symbol of the same days and moves is no second look
+    both = metrics_of(restless(600, 1), restless(600, 1).with_columns(symbol=pl.lit("B")))[HOLDOUT, ALL]
+    assert (both["qlike_gain_low"], both["qlike_gain_high"]) == pytest.approx(
+        (row["qlike_gain_low"], row["qlike_gain_high"])
+    )
 
 
 def test_symbols_weigh_by_rows_not_by_price() -> None:

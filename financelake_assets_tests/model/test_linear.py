@@ -70,8 +70,12 @@ def test_of_noise_it_keeps_next_to_nothing_and_a_constant_column_does_no_harm() 
 
 
 def rows_of(persistence: float, days: int = 900) -> pl.DataFrame:
-    """Scorable rows of two symbols, as the training has them."""
-    frames = [market.bars(name, market.moves(days, seed, persistence)) for name, seed in (("A", 1), ("B", 2))]
+    """Those of two symbols."""
+    return scorable([market.bars(name, market.moves(days, seed, persistence)) for name, seed in (("A", 1), ("B", 2))])
+
+
+def scorable(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Scorable rows of symbols, as the training has them."""
     rows = labels_of(features_of(pl.concat(frames)), 1).filter("scorable")
     return rows.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None)).sort("event_time", "symbol")
 
@@ -100,6 +104,19 @@ def test_it_finds_a_straight_line_and_in_noise_none() -> None:
         if persistence:
             assert 0.15 < row["skill"] < 0.35
             assert row["brier"] < 0.24
+
+
+def test_the_canary_finds_a_correlation_of_a_twentieth_and_nothing_once_it_is_shuffled() -> None:
+    """What is there has an IC of 0.05; the training's folds, calibration, holdout and verdict must see one so small."""
+    planted = [market.moves(6_000, seed, 0.05) for seed in range(100, 120)]
+    random = np.random.default_rng(100)
+    for moves, answer in ((planted, "edge"), ([random.permutation(one) for one in planted], "no edge")):
+        rows = scorable([market.bars(f"S{number}", one) for number, one in enumerate(moves)])
+        found = judged(rows, linear.walk(rows, folds_of(rows), FEATURES))
+        row = next(row for row in judged_beside(found, found) if (row["fold"], row["symbol"]) == (HOLDOUT, ALL))
+        assert row["predictable"] == answer
+        assert (0.01 < row["ic"] < 0.06) == (answer == "edge")
+        assert row["smallest_edge"] < 0.05**2
 
 
 def test_its_skill_is_measured_over_the_forests() -> None:

@@ -62,6 +62,17 @@ def test_qlike_is_twice_the_normal_distributions_log_loss_without_its_constant()
     assert metrics.qlike(np.full(500, returns.std()), returns) < metrics.qlike(np.full(500, 0.1), returns)
 
 
+@given(st.floats(0.001, 0.5), st.floats(0.2, 5), st.integers(0, 100))
+def test_qlike_has_its_least_at_the_true_size_in_whatever_unit(size: float, wrong: float, seed: int) -> None:
+    """The two reasons for it (Patton 2011): the root mean square is the best constant, and units shift all alike."""
+    returns = np.random.default_rng(seed).standard_normal(200) * size
+    best = math.sqrt(float(np.mean(returns**2)))
+    losses = [metrics.qlike(np.full(200, one), returns) for one in (best, best * wrong)]
+    assert losses[0] <= losses[1]
+    of_percent = [metrics.qlike(np.full(200, 100 * one), 100 * returns) for one in (best, best * wrong)]
+    assert of_percent[1] - of_percent[0] == pytest.approx(losses[1] - losses[0], abs=1e-9)
+
+
 def test_brier_is_scikit_learns() -> None:
     random = np.random.default_rng(2)
     probability, happened = random.random(50), random.random(50) > 0.5

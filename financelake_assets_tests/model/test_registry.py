@@ -336,6 +336,7 @@ def test_the_card_has_everything(spark_lake: Settings, registered: ModelRecord) 
     text = registry.card(spark_lake, registered)
     stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
     assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC one bar later", "momentum_1"))
+    assert "the daily returns of 1 strategy is kept" in text
     rows = sum(one["rows"] for one in registered.reliability)
     metrics = registry.metrics_of(spark_lake, registered.model_version)
     assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold.paper import performance, statistics
 from financelake_assets.gold.paper.schema import TRADES
 from financelake_assets.model import judgement, trials
+from financelake_assets.model.card import model_card
+from financelake_assets.model.overfitting import Overfitting, judge
+from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.schema import TRIAL_RETURNS
 from financelake_assets.model.trials import BEFORE, Trial, ledger, note, strategy_trial, tried
+from financelake_assets_tests.model.records import record
 from financelake_assets_tests.model.test_judgement import COSTS, numbers, rows_of
 
 MODEL = ModelSettings()
@@ -73,11 +79,63 @@ def test_the_sharpe_ratio_of_a_trial_is_that_of_its_days() -> None:
     done = judgement.traded(rows, COSTS)["net_move"].to_numpy()
     assert days == 300
     assert sharpe == pytest.approx(done.mean() / done.std(ddof=1))
+    assert trials.daily(rows, COSTS)["net_move"].to_list() == pytest.approx(done.tolist())
     # two symbols of a day are one return
     both = pl.concat([rows, rows.with_columns(symbol=pl.lit("B"))])
     assert trials.sharpe_of(both, COSTS)[0] == pytest.approx(sharpe)
     assert trials.sharpe_of(both, COSTS)[1] == 300
     assert math.isnan(trials.sharpe_of(rows.with_columns(traded_return=None), COSTS)[0])
+
+
+def test_the_returns_of_trials_make_the_probability_of_overfitting(tmp_path: Path) -> None:
+    settings = lake(tmp_path)
+    assert trials.overfitting(settings) == {}
+    returns = np.random.default_rng(3).standard_normal((400, 12))
+    returns[:, 0] += 0.5
+    days = np.datetime64("2020-01-01", "us") + np.arange(400) * np.timedelta64(1, "D")
+
+    def keep(number: int, rules: Settings, skipped: int = 0) -> None:
+        trial = strategy_trial(MODEL.model_copy(update={"seed": number}), rules, 0.01, 400)
+        note(rules, trial)
+        earned = pl.DataFrame({"day": days, "net_move": returns[:, number]}).slice(skipped)
+        trials.keep_returns(rules, trial, "1d", earned)
+
+    for number in range(9):
+        keep(number, settings)
+    assert trials.overfitting(settings)["1d"] == Overfitting(9, 400)
+    # a training again replaces its returns, and other rules for positions are no other forest
+    keep(0, settings)
+    keep(0, lake(tmp_path, min_confidence=0.6))
+    assert trials.overfitting(settings)["1d"] == Overfitting(9, 400)
+    # a strategy that was judged on fewer days leaves fewer to compare
+    keep(9, settings, skipped=100)
+    found = trials.overfitting(settings)["1d"]
+    assert found == judge(returns[100:, :10])
+    assert found.probability is not None
+    assert found.probability < 0.01
+    # the hours of another market are not compared with days
+    trials.keep_returns(settings, Trial("elsewhere", {}), "1h", pl.DataFrame({"day": days, "net_move": returns[:, 10]}))
+    note(settings, Trial("elsewhere", {}))
+    assert trials.overfitting(settings) == {"1d": found, "1h": Overfitting(1, 400)}
+
+
+def test_what_a_training_earned_is_kept_and_what_is_known_of_it_is_in_the_record(tmp_path: Path) -> None:
+    settings, trial = lake(tmp_path), strategy_trial(MODEL, lake(tmp_path))
+    known, unknown = numbers(300, 1)
+    earned = trials.daily(rows_of(known + unknown, known), COSTS)
+    note(settings, trial)
+    trials.keep_returns(settings, trial, "1d", earned.clear())
+    assert trials.overfitting(settings) == {}
+    trials.keep_returns(settings, trial, "1d", earned)
+    kept = TRIAL_RETURNS.scan(settings).collect().sort("day")
+    assert kept["net_move"].to_list() == earned["net_move"].to_list()
+    assert kept["day"].dt.replace_time_zone(None).to_list() == earned["day"].to_list()
+    found = trials.overfitting(settings)["1d"]
+    assert found == Overfitting(1, 300)
+    told = replace(record("rf"), overfitting=found)
+    assert ModelRecord.parse(told.row()) == told
+    assert ModelRecord.parse({**told.row(), "overfitting": None}).overfitting is None
+    assert "1 strategy is kept, on 300 common days" in model_card(told, [])
 
 
 def test_the_best_of_many_worthless_strategies_is_not_taken_for_good() -> None:
