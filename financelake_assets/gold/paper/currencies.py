@@ -27,8 +27,9 @@ def mixed(universe: pl.DataFrame, symbols: Collection[str]) -> str | None:
         Two sentences; ``None`` where all are quoted in the same currency, or none is named.
     """
     told = dict(universe.select("symbol", "currency").iter_rows())
-    named = {_WHOLE.get(code, code) for code in (told.get(symbol) for symbol in symbols) if code}
-    unnamed = [_UNNAMED] if any(not told.get(symbol) for symbol in symbols) else []
+    codes = [str(code) for code in map(told.get, symbols) if code]
+    named = {_WHOLE.get(code, code) for code in codes}
+    unnamed = [_UNNAMED] if len(codes) < len(symbols) else []
     found = [*sorted(named), *unnamed]
     if len(found) < 2:
         return None
