@@ -10,8 +10,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-_WHOLE = {"GBX": "GBP", "ZAC": "ZAR", "ILA": "ILS"}
-"""Hundredths in which some exchanges quote, and their currency: both have the same returns."""
+from financelake_assets.providers.units import MINOR_UNITS
 
 _UNNAMED = "a currency that nobody named"
 
@@ -27,8 +26,9 @@ def mixed(universe: pl.DataFrame, symbols: Collection[str]) -> str | None:
         Two sentences; ``None`` where all are quoted in the same currency, or none is named.
     """
     told = dict(universe.select("symbol", "currency").iter_rows())
+    # hundredths have the same returns as their currency
     codes = [str(code) for code in map(told.get, symbols) if code]
-    named = {_WHOLE.get(code, code) for code in codes}
+    named = {MINOR_UNITS.get(code, code) for code in codes}
     unnamed = [_UNNAMED] if len(codes) < len(symbols) else []
     found = [*sorted(named), *unnamed]
     if len(found) < 2:
