@@ -17,7 +17,7 @@ NAMES = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
 TINY = {
     "actions": "",
     "bronze": "--rows 2000 --rounds 1",
-    "dashboard": "--rows 5000 --clients 2 --seconds 3",
+    "dashboard": "--rows 5000 --clients 2 --seconds 3 --commits 2",
     "faults": "--small --rounds 1",
     "feed": "--rate 200 --symbols 2 --cuts 2 --longest 0.5 --between 0.5 --quiet 1 --backlog 500",
     "files": "--rows 5000 --rounds 1",
@@ -28,6 +28,7 @@ TINY = {
     "model_choices": "--only alone",
     "orchestration": "--rounds 1",
     "power": "--runs 4 --days 300 --json",
+    "publishing": "--commits 3",
     "r2_study": "--json",
     "scale": "--rows 2000 --rounds 1",
     "scaling": "--sizes 1000,2000 --rounds 1",

@@ -34,6 +34,7 @@ COURTESY = Courtesy("Yahoo")
 """Shared by everything that asks Yahoo."""
 
 _CHUNK_ROWS = 2_000
+_EXCHANGE = "."
 _MINUTE = timedelta(minutes=1)
 _AGAIN_SECONDS = 60.0
 _NOTHING = Chunk(pl.DataFrame(schema=dict(COLUMNS)))
@@ -130,8 +131,12 @@ class YahooProvider:
                 yield self._make_good(owed)
 
     def _noted_units(self) -> dict[str, PriceUnit | None]:
-        """The unit of each symbol's prices by the lake's own note; ``None`` where Yahoo has to be asked."""
-        known = {symbol: self._known.get(symbol) for symbol in self._symbols}
+        """The unit of each symbol's prices by the lake's own note; ``None`` where Yahoo has to be asked.
+
+        Only shares of an exchange with a suffix (VOD.L) can have prices in a minor unit. Others are left out, so that
+        their quotes never wait for a chart.
+        """
+        known = {symbol: self._known.get(symbol) for symbol in self._symbols if _EXCHANGE in symbol}
         return {
             symbol: self._unit(symbol, None) if one and one.quoted not in (None, "", UNSAID) else None
             for symbol, one in known.items()
