@@ -150,8 +150,8 @@ def checked(lake: CommandLine, job: str, asset: str, check: str) -> str:
     run = client.submit_job_execution(job)
     assert ended(lambda: client.get_run_status(run).value) == "SUCCESS"
     path = json.dumps(asset.split("/"))
-    query = f'{{ assetCheckExecutions(assetKey: {{path: {path}}}, checkName: "{check}", limit: 20) {{ runId status }} }}'
-    executions = graphql(lake, query)["assetCheckExecutions"]
+    of = f'assetKey: {{path: {path}}}, checkName: "{check}", limit: 20'
+    executions = graphql(lake, f"{{ assetCheckExecutions({of}) {{ runId status }} }}")["assetCheckExecutions"]
     # a schedule runs the same checks each quarter of an hour
     (status,) = [execution["status"] for execution in executions if execution["runId"] == run]
     return str(status)
