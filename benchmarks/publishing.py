@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,11 @@ def main() -> None:
             ensure_topics(settings)
             settings.run_dir.mkdir(parents=True, exist_ok=True)
             log = settings.data_dir / "logs" / "publisher.log"
-            with running(COMMANDS["publisher"](settings), settings, log, lambda: None):
+            publisher = COMMANDS["publisher"](settings)
+            ports = settings.kafka.model_dump(include={"port", "controller_port", "login_port"})
+            where = {f"FINANCELAKE_KAFKA__{name.upper()}": str(port) for name, port in ports.items()}
+            publisher = replace(publisher, env={**publisher.env, **where})
+            with running(publisher, settings, log, lambda: None):
                 print(json.dumps(measure(settings, arguments.commits), indent=2))
 
 
