@@ -167,11 +167,7 @@ def bars(
         raise QueryError(f"{interval!r} is no interval of bars.", remedy="Write it like 1m, 5m, 1h or 1d.")
     rows = table(dotted(BARS), as_of=as_of, settings=settings)
     rows = rows.filter(pl.col("symbol") == symbol, pl.col("interval") == interval)
-    if start is not None:
-        rows = rows.filter(pl.col("event_time") >= _utc(start))
-    if end is not None:
-        rows = rows.filter(pl.col("event_time") < _utc(end))
-    return rows.sort("event_time")
+    return rows.filter(*_within(start, end)).sort("event_time")
 
 
 def features(
@@ -211,9 +207,7 @@ def features(
     columns = ("symbol", "interval", "event_time", "price", "bar_volatility", "scorable", *FEATURES)
     whole = bars(symbol, interval, as_of=as_of, settings=lake).collect()
     rows = features_with(without_growing(whole), plugins).select(*columns, *columns_of(plugins))
-    since = pl.lit(True) if start is None else pl.col("event_time") >= _utc(start)
-    until = pl.lit(True) if end is None else pl.col("event_time") < _utc(end)
-    return rows.filter(since, until)
+    return rows.filter(*_within(start, end))
 
 
 def follow(
@@ -263,6 +257,12 @@ def tables(settings: Settings | None = None) -> list[TableInfo]:
             )
         )
     return found
+
+
+def _within(start: Time | None, end: Time | None) -> list[pl.Expr]:
+    """Conditions on bars that begin at the start or later, and before the end; none where none is given."""
+    since = [] if start is None else [pl.col("event_time") >= _utc(start)]
+    return since if end is None else [*since, pl.col("event_time") < _utc(end)]
 
 
 def _utc(time: Time) -> datetime:

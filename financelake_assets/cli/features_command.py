@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from financelake_assets.cli.console import err, out
-from financelake_assets.cli.output_format import BINARY, Format
+from financelake_assets.cli.output_format import Format, refuse_bytes_on_terminal, refuse_table_in_file
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.errors import FinanceLakeError
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from financelake_assets.lake import Answer
 
 
 class NoBarsError(FinanceLakeError, ValueError):
@@ -46,32 +39,16 @@ def features(
         financelake features AAPL --as-of 120 --format parquet --output features.parquet
     """
     from financelake_assets import lake
-    from financelake_assets.cli.sql_output import show, write, write_file
+    from financelake_assets.cli.sql_output import deliver
 
-    if output is not None and form is Format.TABLE:
-        raise typer.BadParameter("--output needs --format csv, json, parquet or arrow")
-    if form in BINARY and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} cannot be shown on a terminal: give --output FILE, or redirect it")
+    refuse_table_in_file(form, output)
+    refuse_bytes_on_terminal(form, output)
     settings = get_settings()
     rows = lake.features(symbol, interval, start, end, as_of=as_of, settings=settings)
     if rows.is_empty():
         raise _missing(settings, symbol, interval, as_of)
-    answer = _answer(rows)
-    if form is Format.TABLE:
-        shown, more = show(answer, out)
-        err.print(f"the first {shown} rows; --format csv writes all" if more else f"{shown} rows")
-    elif output is None:
-        write(answer, form, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        write_file(answer, form, output)
-
-
-def _answer(rows: pl.DataFrame) -> Answer:
-    from financelake_assets import lake
-
     table = rows.to_arrow()
-    return lake.Answer(table.schema, iter(table.to_batches()), {})
+    deliver(lake.Answer(table.schema, iter(table.to_batches()), {}), form, output)
 
 
 def _missing(settings: Settings, symbol: str, interval: str, as_of: str | None) -> NoBarsError:

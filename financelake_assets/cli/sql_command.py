@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from financelake_assets.cli.console import err, out
-from financelake_assets.cli.output_format import BINARY, Format
+from financelake_assets.cli.console import err
+from financelake_assets.cli.output_format import Format, refuse_bytes_on_terminal, refuse_table_in_file
 from financelake_assets.config import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def sql(
         raise typer.BadParameter("give either a query or a --file")
     if file is not None:
         query = file.read_text(encoding="utf-8")
-    if output is not None and form is Format.TABLE:
-        raise typer.BadParameter("--output needs --format csv, json, parquet or arrow")
+    refuse_table_in_file(form, output)
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
     os.nice(_POLITE)
@@ -59,8 +58,7 @@ def sql(
         settings = get_settings()
         prompt(settings, as_of, lambda text, when: answer_one(settings, text, when, timeout))
         return
-    if form in BINARY and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{form} cannot be shown on a terminal: give --output FILE, or redirect it")
+    refuse_bytes_on_terminal(form, output)
     answer_one(get_settings(), query, as_of, timeout, form, output)
 
 
@@ -74,7 +72,7 @@ def answer_one(
 ) -> None:
     r"""Run one query, or a ``\d``, and write its answer."""
     from financelake_assets import lake
-    from financelake_assets.cli.sql_output import show, write, write_file
+    from financelake_assets.cli.sql_output import deliver
     from financelake_assets.cli.tables_command import described
 
     if query.strip().startswith("\\d"):
@@ -82,14 +80,7 @@ def answer_one(
         return
     with lake.answered(query, as_of=as_of, timeout=timeout, settings=settings) as answer:
         _say_what_is_missing(answer)
-        if form is Format.TABLE:
-            shown, more = show(answer, out)
-            err.print(f"the first {shown} rows; --format csv writes all" if more else f"{shown} rows")
-        elif output is None:
-            write(answer, form, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        else:
-            write_file(answer, form, output)
+        deliver(answer, form, output)
 
 
 def _say_what_is_missing(answer: Answer) -> None:

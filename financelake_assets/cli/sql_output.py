@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from itertools import islice
@@ -17,11 +18,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from financelake_assets.cli.console import err, out
 from financelake_assets.cli.output_format import Format
 from financelake_assets.lake import Answer
 
 SHOWN_ROWS = 1_000
 """Rows of a table on the screen; the other formats write all rows."""
+
+
+def deliver(answer: Answer, form: Format, output: Path | None) -> None:
+    """Show an answer, or write it to standard output or to a file."""
+    if form is Format.TABLE:
+        shown, more = show(answer, out)
+        err.print(f"the first {shown} rows; --format csv writes all" if more else f"{shown} rows")
+    elif output is None:
+        write(answer, form, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        write_file(answer, form, output)
 
 
 def write(answer: Answer, form: Format, target: IO[bytes]) -> None:

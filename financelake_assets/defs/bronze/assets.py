@@ -188,13 +188,20 @@ def refuse_path(path: str | None, settings: Settings) -> None:
 
 def history_request(config: HistoryConfig, partition: str, newest: str) -> IngestRequest:
     """The request to the provider for a partition, such as ``crypto|2015``; the newest year has no end."""
-    asset_class, year = partition.split("|")
+    asset_class, start, end = span_of(partition, newest)
     return IngestRequest.model_validate(
         {
             # what is not said is left out: a zone that is said, even UTC, overrules what a file says of its own
             **config.model_dump(exclude_none=True),
             "only_class": asset_class,
-            "start": datetime(int(year), 1, 1, tzinfo=UTC),
-            "end": None if year == newest else datetime(int(year) + 1, 1, 1, tzinfo=UTC),
+            "start": start,
+            "end": end,
         }
     )
+
+
+def span_of(partition: str, newest: str) -> tuple[str, datetime, datetime | None]:
+    """Asset class, begin and end of a partition of ``HISTORY``, such as ``crypto|2015``; the newest year has no end."""
+    asset_class, year = partition.split("|")
+    end = None if year == newest else datetime(int(year) + 1, 1, 1, tzinfo=UTC)
+    return asset_class, datetime(int(year), 1, 1, tzinfo=UTC), end

@@ -5,7 +5,6 @@ cannot be had leaves the others unharmed; the run fails if none can.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +15,7 @@ from financelake_assets.bronze.ingest import IngestRequest, ingest
 from financelake_assets.bronze.producer import DeliveryError
 from financelake_assets.bronze.universe_file import Entry, UniverseFileError, read_universe_file, remember
 from financelake_assets.config import Settings
-from financelake_assets.defs.bronze.assets import HISTORY, YEARS
+from financelake_assets.defs.bronze.assets import HISTORY, YEARS, span_of
 from financelake_assets.defs.bronze.feeds import MARKETS
 from financelake_assets.defs.resources import RETRIES, LakeResource
 from financelake_assets.defs.table_assets import OWNERS
@@ -71,9 +70,7 @@ def year_requests(entries: list[Entry], partition: str, newest: str) -> list[Ing
 
     No symbol is asked for years before its start.
     """
-    asset_class, year = partition.split("|")
-    begin = datetime(int(year), 1, 1, tzinfo=UTC)
-    end = None if year == newest else datetime(int(year) + 1, 1, 1, tzinfo=UTC)
+    asset_class, begin, end = span_of(partition, newest)
     return [
         request_of(entry, max(begin, entry.start or begin), end)
         for entry in entries
