@@ -104,11 +104,6 @@ def ranks(values: Floats) -> Floats:
     return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
 
 
-def qlike(volatility: Floats, returns: Floats) -> float:
-    """Mean quasi-likelihood loss of a volatility forecast; less is better. See ``qlike_losses``."""
-    return float(np.mean(qlike_losses(volatility, returns)))
-
-
 def qlike_losses(volatility: Floats, returns: Floats) -> Floats:
     """The quasi-likelihood loss of each row, ``log(s²) + r²/s²`` of the predicted volatility s and the return r.
 
