@@ -359,13 +359,13 @@ def build_calendars(snapshot: Snapshot) -> bool:
     Returns:
         Whether there was one to build.
     """
-    before = trading_calendar.cache_info().misses
+    before = trading_calendar.cache_info().currsize  # unlike misses, it leaves out a name that nobody knows
     named = set(snapshot.universe["calendar"].drop_nulls())
     classes = {frame["asset_class"][-1] for frame in snapshot.bars.groups.values()}
     for name in named | {BY_CLASS[one] for one in classes if one in BY_CLASS}:
         with suppress(UnknownCalendarError):  # the view that needs it says so
             trading_calendar(name)
-    return trading_calendar.cache_info().misses > before
+    return trading_calendar.cache_info().currsize > before
 
 
 def _age(signals: TableView) -> float | None:

@@ -47,7 +47,7 @@ class Parts(Protocol):
     def predictions(self) -> pl.DataFrame:
         """Rows of gold.predictions."""
 
-    @cached_property
+    @property
     def signals(self) -> pl.DataFrame:
         """Rows of gold.signals."""
 

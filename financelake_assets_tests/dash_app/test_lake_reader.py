@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import polars as pl
 import pytest
 
 from dash_app.data import lake_reader
 from dash_app.data.lake_reader import LakeReader
+from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.calendars import trading_calendar
 from financelake_assets.config import Settings
+from financelake_assets.providers.base import Instrument
 from financelake_assets.silver import lateness
 from financelake_assets_tests.dash_app import written
 
@@ -74,3 +77,13 @@ def test_calendars_are_built_before_a_visitor_needs_them(offline_lake: Settings)
     trading_calendar("24/7")
     trading_calendar("XNYS")
     assert trading_calendar.cache_info().misses == built.misses
+
+
+def test_a_calendar_that_nobody_knows_is_no_new_one_at_each_look(offline_lake: Settings) -> None:
+    reader = LakeReader(offline_lake)
+    Universe(offline_lake, "csv").add([Instrument("AAPL", "stock")])
+    describe(offline_lake, pl.DataFrame({"symbol": ["AAPL"], "calendar": ["NONE"], "currency": ["USD"]}))
+    reader.refresh()
+    lake_reader.build_calendars(reader.snapshot)
+    assert set(reader.snapshot.universe["calendar"]) == {"NONE"}
+    assert not lake_reader.build_calendars(reader.snapshot)
