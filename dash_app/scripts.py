@@ -6,6 +6,7 @@ line waits for little else.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import brotli
@@ -27,7 +28,7 @@ def send_few_bytes(server: Flask) -> None:
     server.config["COMPRESS_MIMETYPES"] = ["text/html", "text/css", "application/json", "image/svg+xml", *_TYPES]
     server.config["COMPRESS_LEVEL"] = 3  # a refresh is small: time matters more than a few bytes
     Compress(server)
-    packed = cached(LRUCache(64), key=lambda path, script: (path, hash(script)))(_packed)
+    packed = cached(LRUCache(64), key=lambda path, script: (path, hash(script)), lock=threading.Lock())(_packed)
 
     @server.get(_WHOLE_PLOTLY)
     def charts() -> Response:
