@@ -20,6 +20,7 @@ from pyspark.sql.types import StructType
 from financelake_assets.config import Settings
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.checkpoints import CheckpointError
+from financelake_assets.storage.log_events import LogEvents
 from financelake_assets.storage.log_watch import LogWatch
 
 LAKE, FIRST_VERSION = "lake", "first_version"
@@ -29,7 +30,7 @@ MOST_VERSIONS = 500
 """The largest number of versions in one micro-batch, for a query that catches up."""
 
 _WAIT_SECONDS = 2.0  # Spark asks again after a moment in which nobody looks, so a query without work waits here
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.25  # the system tells of a commit at once, but not on every file system
 _LOOK_STORE_SECONDS = 0.5  # in a store each check is a request, which costs money
 
 Offset = dict[str, Any]
@@ -68,6 +69,10 @@ class VersionsReader(DataSourceStreamReader):
     def _log(self) -> LogWatch:
         return LogWatch(BARS, self._settings)
 
+    @cached_property
+    def _events(self) -> LogEvents:
+        return LogEvents((BARS,), self._settings).__enter__()  # until this process ends, as the query does
+
     def initialOffset(self) -> Offset:  # noqa: N802
         """The offset at which a query without a checkpoint begins."""
         return self._offset(self._first)
@@ -81,8 +86,9 @@ class VersionsReader(DataSourceStreamReader):
         if start["table"] != self._table_id():
             raise CheckpointError(f"the gold query's checkpoint belongs to another table than {self._table.table_uri}")
         deadline = time.monotonic() + _WAIT_SECONDS
+        events = self._events  # before the first look, so that no commit comes between
         while (end := self._end()) <= start["version"] and time.monotonic() < deadline:
-            time.sleep(self._look_seconds)
+            events.wait(self._look_seconds)
         return self._offset(max(start["version"], min(end, start["version"] + MOST_VERSIONS)))
 
     def reportLatestOffset(self) -> Offset:  # noqa: N802

@@ -7,6 +7,7 @@ works so: in rounds, one after each commit.
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -14,15 +15,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
 from financelake_assets.config import Settings
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.followed import FollowedTable
 
+_log = logging.getLogger(__name__)
+
 _LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
 _RETRY_SECONDS = 1.0
+_EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent]  # each read of a file is an event too
 
 
 class LogEvents(FileSystemEventHandler):
@@ -31,15 +36,22 @@ class LogEvents(FileSystemEventHandler):
     def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
         self._folders = {Path(spec.path(settings), "_delta_log") for spec in specs}
         self._changed = threading.Event()
-        self._observer = Observer() if settings.store.url is None else None
+        self._observer: BaseObserver | None = Observer() if settings.store.url is None else None
 
     def __enter__(self) -> Self:
         if self._observer is not None:
-            for folder in {log.parent.parent for log in self._folders}:
-                folder.mkdir(parents=True, exist_ok=True)  # the tables may not exist yet
-                self._observer.schedule(self, str(folder), recursive=True)
-            self._observer.start()
+            try:
+                self._begin(self._observer)
+            except OSError as error:  # a file system that cannot be written, or no more watches for this user
+                _log.warning("the system does not tell of commits, so the tables are looked at each second: %s", error)
+                self._observer = None
         return self
+
+    def _begin(self, observer: BaseObserver) -> None:
+        for folder in {log.parent.parent for log in self._folders}:
+            folder.mkdir(parents=True, exist_ok=True)  # the tables may not exist yet
+            observer.schedule(self, str(folder), recursive=True, event_filter=_EVENTS)
+        observer.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -60,8 +72,6 @@ class LogEvents(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """The system saw something in the folders."""
-        if event.event_type not in ("created", "moved"):
-            return
         for path in (event.src_path, event.dest_path):
             name = Path(str(path))
             if name.suffix == ".json" and name.parent in self._folders:
