@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -82,3 +83,54 @@ def test_an_error_is_told_and_tried_again(clock: Clock) -> None:
     with pytest.raises(ZeroDivisionError):
         kept.of("a", 1, lambda: 1 // 0)
     assert kept.of("a", 1, clock.making(2, 0.5)) == 2
+
+
+def test_beside_nobody_waits_for_a_value_that_is_a_little_old(clock: Clock) -> None:
+    kept: Seldom[int] = Seldom(beside=True)
+    assert kept.of("a", 1, lambda: 1) == 1
+    begun, let = Event(), Event()
+
+    def slowly() -> int:
+        begun.set()
+        assert let.wait(10)
+        return 2
+
+    clock.now += 1
+    assert kept.of("a", 2, slowly) == 1
+    assert begun.wait(10)
+    clock.now += 1000
+    assert kept.of("a", 3, clock.making(3, 0.5)) == 1  # one thread is enough
+    let.set()
+    _joined("seldom")
+    assert kept.of("a", 2, clock.making(4, 0.5)) == 2
+
+
+def test_beside_what_must_be_new_is_waited_for_and_is_not_overwritten_by_what_is_older(clock: Clock) -> None:
+    kept: Seldom[int] = Seldom(beside=True)
+    kept.of("a", 1, lambda: 1)
+    let = Event()
+    clock.now += 1
+    kept.of("a", 2, lambda: 2 if let.wait(10) else 0)
+    assert kept.of("b", 2, lambda: 3) == 3
+    let.set()
+    _joined("seldom")
+    assert kept.of("b", 2, lambda: 4) == 3
+
+
+def test_beside_an_error_is_logged_and_tried_again_later(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    kept: Seldom[int] = Seldom(beside=True)
+    kept.of("a", 1, lambda: 1)
+    clock.now += 1
+    assert kept.of("a", 2, lambda: 1 // 0) == 1
+    _joined("seldom")
+    assert "ZeroDivisionError" in caplog.text
+    clock.now += 1
+    assert kept.of("a", 2, lambda: 2) == 1
+    _joined("seldom")
+    assert kept.of("a", 2, lambda: 3) == 2
+
+
+def _joined(name: str) -> None:
+    for thread in enumerate_threads():
+        if thread.name == name:
+            thread.join(10)
