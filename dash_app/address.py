@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, get_args
 from urllib.parse import parse_qs, urlencode
 
@@ -85,6 +86,7 @@ class Address:
         return f"?{urlencode(present)}" if present else ""
 
 
+@lru_cache(1_000)
 def parse(path: str | None, search: str | None) -> Address | None:
     """Read an address; ``None`` if the path is not a view."""
     name = (path or "/").strip("/") or "market"

@@ -36,19 +36,30 @@ def _written(value: Any) -> bytes:
     return orjson.dumps(value, default=lambda component: component.to_plotly_json())
 
 
-class Pieces(dict[str, Any]):
-    """The pieces of a view as plain values, with their digests; both are computed once for all visitors.
+class Written:
+    """A piece as plain values, with its digest, to be kept where it stays the same from one snapshot to the next.
 
     Components are converted to plain values, because Dash serialises plain values several times as fast.
     """
+
+    def __init__(self, piece: Any) -> None:
+        written = _written(piece)
+        self.digest = _fingerprint(written)
+        self.value = orjson.loads(written)
+
+
+class Pieces(dict[str, Any]):
+    """The pieces of a view as plain values, with their digests; both are computed once for all visitors."""
 
     def __init__(self, **pieces: Any) -> None:
         super().__init__()
         self.digests: Digests = {}
         for name, value in pieces.items():
-            written = _written(value)
-            self.digests[name] = _fingerprint(written)
-            self[name] = value if name == FIGURE else orjson.loads(written)
+            if name == FIGURE:
+                self.digests[name], self[name] = digest(value), value
+            else:
+                one = value if isinstance(value, Written) else Written(value)
+                self.digests[name], self[name] = one.digest, one.value
 
 
 def only_new(pieces: dict[str, Any], seen: Digests | None) -> tuple[dict[str, Any], Digests]:

@@ -21,7 +21,7 @@ from dash_app import page_metrics as metrics
 from dash_app.api import problems
 from dash_app.api.routes import add_api
 from dash_app.callbacks import register
-from dash_app.data import portfolio, trades
+from dash_app.data import market, portfolio, trades
 from dash_app.data import signal_feed as feed
 from dash_app.data.lake_reader import LakeReader
 from dash_app.foreign_pages import refuse_foreign_pages
@@ -85,6 +85,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     # several times as fast if an answer has only plain values (``pieces.py``), slower if it has components
     plotly_json.config.default_engine = "orjson"
     app.layout = frame
+    reader.prepare(market.watch_rows)
     register(app, reader, settings)
     alert_callbacks.register(app, reader, settings)
     contribution_callbacks.register(app, reader, settings)

@@ -7,12 +7,13 @@ what has changed. In a replay everything comes from the snapshot as of that mome
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+import polars as pl
 from cachetools import LRUCache, cached
 from dash import Dash, Input, Output, State, no_update, set_props
 
@@ -30,13 +31,14 @@ from dash_app.data.lake_reader import KEPT_BARS, LakeReader, Snapshot
 from dash_app.data.replay import Replays, last_start
 from dash_app.data.similar import PAST, Similar, similar
 from dash_app.in_browser import in_browser
-from dash_app.pieces import Digests, Pieces, SentFigures, digest, only_new
+from dash_app.pieces import Digests, Pieces, SentFigures, Written, digest, only_new
 from dash_app.preferences import chosen
 from dash_app.views import market as view
 from dash_app.views import model_card
 from dash_app.views import replay as replay_view
 from dash_app.views import similar as similar_view
 from dash_app.views import why as why_view
+from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS
 
 Json = dict[str, Any]
 
@@ -49,13 +51,13 @@ class _Source:
 
     history: History
     dagster_url: str
-    likeness: LRUCache[Hashable, Similar | None]
+    alike: Callable[[pl.DataFrame, market.Series, datetime], Similar | None]
 
 
 def register(app: Dash, reader: LakeReader, history: History, replays: Replays, dagster_url: str) -> None:
     """Register the callbacks that draw a symbol."""
     sent = SentFigures(128)
-    source = _Source(history, dagster_url, LRUCache(256))
+    source = _Source(history, dagster_url, cached(LRUCache(256), key=_alike_key, lock=threading.Lock())(_alike))
     pieces_of = cached(LRUCache(64), key=_pieces_key, lock=threading.Lock())(partial(_symbol_pieces, source))
 
     @app.callback(
@@ -149,8 +151,11 @@ def _symbol_pieces(
         because = why.explain(around, found.symbol, found.interval, bar)
     used = None if because is None else (because.first, because.bar["event_time"])
     waits_for = _waits_for(snapshot, found)
-    alike = [] if because is None else similar_view.section(_alike(source, snapshot, found, because.bar["event_time"]),
-                                                            found.interval)  # fmt: skip
+    alike: list[Any] = []
+    if because is not None:
+        at = because.bar["event_time"]
+        bars = source.history.of(snapshot, found.symbol, found.interval).until(at, PAST + 1).bars
+        alike = similar_view.section(source.alike(bars, found, at), found.interval)
     return Pieces(
         head=view.head(found, waits_for),
         notice=None,
@@ -160,10 +165,22 @@ def _symbol_pieces(
         why=[*why_view.section(because, bar is not None, source.dagster_url), *alike],
         facts=view.facts(found, waits_for),
         record=view.record(track_record(snapshot, found.symbol, found.interval)),
-        model=replay_view.no_model() if replayed else model_card.card(snapshot, found.interval, found.symbol),
+        model=replay_view.no_model() if replayed else _card(snapshot, found.interval, found.symbol),
         table=view.table(chart) if as_table else None,
         hidden=False,
     )
+
+
+def _card_key(snapshot: Snapshot, interval: str, symbol: str) -> Hashable:
+    """The same until the registry or a plug-in says something new; how far a first model is, changes always."""
+    registry = tuple(snapshot.tables.get(table.full_name) for table in (MODELS, MODEL_METRICS, BASELINE_METRICS))
+    waits = None if interval in champion.champions(snapshot) else snapshot.stamp
+    return registry, waits, snapshot.halted.get(interval), chosen(), interval, symbol
+
+
+@cached(LRUCache(1_000), key=_card_key, lock=threading.Lock())
+def _card(snapshot: Snapshot, interval: str, symbol: str) -> Written:
+    return Written(model_card.card(snapshot, interval, symbol))
 
 
 def _words(chart: market.Series, where: Address) -> str:
@@ -207,12 +224,12 @@ def _changes(history: History, snapshot: Snapshot, chart: market.Series, where: 
     return changes(whole, first, last)
 
 
-def _alike(source: _Source, snapshot: Snapshot, found: market.Series, bar: datetime) -> Similar | None:
-    bars = source.history.of(snapshot, found.symbol, found.interval).until(bar, PAST + 1).bars
-    key = (found.symbol, found.interval, bar, bars.height, bars["processed_at"].max(), found.horizon)
-    if key not in source.likeness:  # two threads may compute it at once: harmless
-        source.likeness[key] = similar(bars, found.horizon)
-    return source.likeness.get(key)
+def _alike_key(bars: pl.DataFrame, found: market.Series, bar: datetime) -> Hashable:
+    return found.symbol, found.interval, bar, bars.height, bars["processed_at"].max(), found.horizon
+
+
+def _alike(bars: pl.DataFrame, found: market.Series, bar: datetime) -> Similar | None:  # noqa: ARG001  # of the key
+    return similar(bars, found.horizon)
 
 
 def _control_mark(snapshot: Snapshot, name: str | None, interval: str, where: Address) -> str:

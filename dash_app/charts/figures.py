@@ -6,7 +6,7 @@ because Plotly's Python objects take longer to build than everything else in a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -149,13 +149,19 @@ def _markers(bars: Columns, side: str, colours: Palette) -> Trace:
 def _told(bars: Columns) -> list[str]:
     """The signal of each bar in words; no words without one."""
     columns = zip(bars["signal"], bars["predicted_return"], bars["confidence"], strict=True)
-    return [_signal_in_words(*told, chosen()) if told[0] else "" for told in columns]
+    in_words = _in_words(chosen())
+    return [in_words(*told) if told[0] else "" for told in columns]
 
 
-@lru_cache(20_000)
-def _signal_in_words(signal: str, expected: float | None, confidence: float | None, _: Preferences) -> str:
-    """A signal in the visitor's format; kept, because all but the newest bar of a chart were told before."""
-    return f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
+@lru_cache(16)
+def _in_words(_: Preferences) -> Callable[[str, float | None, float | None], str]:
+    """Tells a signal in the visitor's format; kept, because all but the newest bar of a chart were told before."""
+
+    @lru_cache(20_000)
+    def tell(signal: str, expected: float | None, confidence: float | None) -> str:
+        return f"{signal}: expected {wording.percent(expected, sign=True)}, confidence {wording.percent(confidence, 0)}"
+
+    return tell
 
 
 def _told_of_groups(bars: Columns) -> list[str]:

@@ -29,6 +29,9 @@ Group = tuple[str, ...]
 _PLAIN_READER = 1
 """Reader protocol whose data files contain exactly the table's rows: no deletion vectors, no column mapping."""
 
+_SPARE = 16
+"""A group may have a sixteenth more rows than it must, so that it is not cut at each row that comes."""
+
 _MOST_CHUNKS = 16
 """Rows that came one by one are put together when there are more pieces: before, that costs more than it saves."""
 
@@ -164,7 +167,9 @@ class CachedTable:
                 merged[key] = newer.tail(self._keep)
             elif self._follows(old, newer):
                 # the usual case, and a hundredth of the work
-                longer = old.tail(max(self._keep - newer.height, 0)).vstack(newer).tail(self._keep)
+                longer = old.vstack(newer)
+                if longer.height > self._keep + self._keep // _SPARE:
+                    longer = longer.tail(self._keep)
                 merged[key] = longer.rechunk() if longer.n_chunks() > _MOST_CHUNKS else longer
             else:
                 merged[key] = self._ordered(pl.concat([old, rows])).tail(self._keep)

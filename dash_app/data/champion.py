@@ -38,6 +38,10 @@ class Figure:
 
 def champions(snapshot: Snapshot) -> dict[str, Row]:
     """By interval, the registry's row of the champion, the version that was promoted last; the shortest bars first."""
+    return snapshot.once("champions", lambda: _champions(snapshot))
+
+
+def _champions(snapshot: Snapshot) -> dict[str, Row]:
     models = snapshot.models
     if models.is_empty():
         return {}

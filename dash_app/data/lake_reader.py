@@ -21,12 +21,10 @@ from typing import Any, TypeVar
 import polars as pl
 
 from dash_app.data.cached_tables import CachedTable, TableView
+from dash_app.data.feed_view import FeedView, read_feed
 from dash_app.data.inventory import Inventory, Stocktaker
 from dash_app.data.lag import BrokerWatcher
 from dash_app.preferences import chosen
-from financelake_assets.bronze.feed_choice import reports
-from financelake_assets.bronze.feed_state import read_state
-from financelake_assets.bronze.market_feed_state import MarketFeedState
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, UnknownCalendarError, trading_calendar
 from financelake_assets.config import ModelSettings, Settings
@@ -38,6 +36,7 @@ from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MOD
 from financelake_assets.seldom import Seldom
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
+from financelake_assets.storage.log_events import LogEvents
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ KEPT_BARS = 1_000
 """Bars of a series in memory; ``history.py`` reads older ones when a visitor asks for them."""
 KEPT_SYMBOLS = 100_000
 KEPT_QUARANTINE = 5_000
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.25  # the system tells of a commit at once; other things and other file systems are looked at
 _LOOK_STORE_SECONDS = 1.0
 _SETTLED_SECONDS = 0.05
 _MOST_LOOKS = 5
@@ -57,21 +56,9 @@ _KEPT_SNAPSHOTS = 4
 KEPT_STEPS = 2_000
 KEPT_TRADES = 2_000
 _ACCOUNT = ("asset_class", "interval")
+_NO_TABLE = TableView()
 _NO_FINDINGS = FINDINGS.empty
 _NO_SYMBOLS = UNIVERSE.empty
-
-
-@dataclass(frozen=True)
-class FeedView:
-    """State of the lake's feeds: the replay's phase and the share of its rows that it has published, and the markets'.
-
-    ``standing`` is what counts as a change of the latter: their numbers change every second.
-    """
-
-    phase: str | None = None
-    progress: float | None = None
-    standing: tuple[tuple[object, ...], ...] = ()
-    markets: Mapping[str, MarketFeedState] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +96,7 @@ class Snapshot:
     @property
     def bars(self) -> TableView:
         """silver/bars by symbol and interval."""
-        return self.tables.get(BARS.full_name, TableView())
+        return self.tables.get(BARS.full_name, _NO_TABLE)
 
     @property
     def universe(self) -> pl.DataFrame:
@@ -119,17 +106,17 @@ class Snapshot:
     @property
     def predictions(self) -> TableView:
         """gold/predictions by symbol and interval, one for each bar."""
-        return self.tables.get(PREDICTIONS.full_name, TableView())
+        return self.tables.get(PREDICTIONS.full_name, _NO_TABLE)
 
     @property
     def signals(self) -> TableView:
         """gold/signals by symbol and interval, one for each bar."""
-        return self.tables.get(SIGNALS.full_name, TableView())
+        return self.tables.get(SIGNALS.full_name, _NO_TABLE)
 
     @property
     def scorecard(self) -> TableView:
         """gold/scorecard by symbol and interval."""
-        return self.tables.get(SCORECARD.full_name, TableView())
+        return self.tables.get(SCORECARD.full_name, _NO_TABLE)
 
     @property
     def findings(self) -> TableView:
@@ -139,17 +126,17 @@ class Snapshot:
     @property
     def quarantine(self) -> TableView:
         """The newest rows of silver/quarantine, without the raw bytes."""
-        return self.tables.get(QUARANTINE.full_name, TableView())
+        return self.tables.get(QUARANTINE.full_name, _NO_TABLE)
 
     @property
     def models(self) -> pl.DataFrame:
         """gold/models, oldest first."""
-        return self.tables.get(MODELS.full_name, TableView()).all
+        return self.tables.get(MODELS.full_name, _NO_TABLE).all
 
     @property
     def metrics(self) -> pl.DataFrame:
         """gold/model_metrics."""
-        return self.tables.get(MODEL_METRICS.full_name, TableView()).all
+        return self.tables.get(MODEL_METRICS.full_name, _NO_TABLE).all
 
     @property
     def baselines(self) -> pl.DataFrame:
@@ -159,22 +146,22 @@ class Snapshot:
     @property
     def equity(self) -> TableView:
         """gold/equity by asset class and interval, without the books."""
-        return self.tables.get(EQUITY.full_name, TableView())
+        return self.tables.get(EQUITY.full_name, _NO_TABLE)
 
     @property
     def trades(self) -> TableView:
         """gold/trades by asset class and interval."""
-        return self.tables.get(TRADES.full_name, TableView())
+        return self.tables.get(TRADES.full_name, _NO_TABLE)
 
     @property
     def positions(self) -> pl.DataFrame:
         """gold/positions."""
-        return self.tables.get(POSITIONS.full_name, TableView()).all
+        return self.tables.get(POSITIONS.full_name, _NO_TABLE).all
 
     @property
     def portfolio(self) -> pl.DataFrame:
         """gold/portfolio: statistics by account and curve."""
-        return self.tables.get(PORTFOLIO.full_name, TableView()).all
+        return self.tables.get(PORTFOLIO.full_name, _NO_TABLE).all
 
     @property
     def backtest(self) -> pl.DataFrame:
@@ -184,7 +171,7 @@ class Snapshot:
     @property
     def calibration(self) -> pl.DataFrame:
         """gold/calibration."""
-        return self.tables.get(CALIBRATION.full_name, TableView()).all
+        return self.tables.get(CALIBRATION.full_name, _NO_TABLE).all
 
     @cached_property
     def stamp(self) -> str:
@@ -265,9 +252,15 @@ class LakeReader:
         self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._recent: OrderedDict[str, Snapshot] = OrderedDict()
-        self._lacking: Seldom[dict[str, str]] = Seldom()
+        self._lacking: Seldom[dict[str, str]] = Seldom(beside=True)
         self._late: _Late | None = None
+        self._prepare: list[Callable[[Snapshot], object]] = []
+        self._events = LogEvents([table.spec for table in self._tables], settings)
         self.snapshot = Snapshot()
+
+    def prepare(self, make: Callable[[Snapshot], object]) -> None:
+        """Compute this of each snapshot before visitors get it, because all of them need it; see ``Snapshot.once``."""
+        self._prepare.append(make)
 
     def at(self, stamp: str | None) -> Snapshot:
         """The snapshot with this stamp, so that all parts of a page are from one moment; the newest if it is gone."""
@@ -278,10 +271,11 @@ class LakeReader:
 
         Args:
             settled_after: after a commit, look again so many seconds later. A micro-batch commits to several tables,
-                one after the other, and visitors should draw them together.
+                one after the other, and visitors should draw them together. Signals are the last of them.
         """
+        signals = self._signals.view.version
         changed = [self._read_tables()]
-        while settled_after and changed[-1] and len(changed) < _MOST_LOOKS:
+        while settled_after and changed[-1] and self._signals.view.version == signals and len(changed) < _MOST_LOOKS:
             self._stopped.wait(settled_after)
             changed.append(self._read_tables())
         changed.append(self._stocktaker.refresh())
@@ -299,6 +293,8 @@ class LakeReader:
         inventory = self._stocktaker.inventory
         model = self._settings.model
         made = Snapshot(views, feed, inventory, True, seen_after, model, overdue, halted, lacking=self._lacking)
+        for make in self._prepare:
+            make(made)
         self._recent[made.stamp] = made
         while len(self._recent) > _KEPT_SNAPSHOTS:
             self._recent.popitem(last=False)
@@ -339,18 +335,24 @@ class LakeReader:
         """End the background threads after their current refresh."""
         self._broker.stop()
         self._stopped.set()
+        self._events.wake()
 
     def _run(self, every_seconds: float) -> None:
-        while not self._stopped.is_set():
-            try:
-                if self.refresh(_SETTLED_SECONDS) and build_calendars(self.snapshot):
-                    # as at the start: the garbage collector need not scan pandas, which calendars import
-                    gc.collect()
-                    gc.freeze()
-            except Exception:  # the page continues with the last snapshot, and shows its age
-                _log.exception("the lake could not be read")
-            # a damaged table is read completely at every refresh, so refresh less often
-            self._stopped.wait(max(2.0, every_seconds) if self.snapshot.problems else every_seconds)
+        with self._events:
+            while not self._stopped.is_set():
+                self._look()
+                # a damaged table is read completely at every refresh, so refresh less often
+                broken = bool(self.snapshot.problems)
+                (self._stopped if broken else self._events).wait(max(2.0, every_seconds) if broken else every_seconds)
+
+    def _look(self) -> None:
+        try:
+            if self.refresh(_SETTLED_SECONDS) and build_calendars(self.snapshot):
+                # as at the start: the garbage collector need not scan pandas, which calendars import
+                gc.collect()
+                gc.freeze()
+        except Exception:  # the page continues with the last snapshot, and shows its age
+            _log.exception("the lake could not be read")
 
 
 def build_calendars(snapshot: Snapshot) -> bool:
@@ -377,21 +379,7 @@ def _age(signals: TableView) -> float | None:
 
 def newest_bars(bars: TableView) -> pl.DataFrame:
     """The newest bar of each series, from which overdue bars follow."""
-    columns = (*SERIES, "event_time", "provider", "ingested_at")
-    return pl.concat([BARS.empty, *(frame.tail(1) for frame in bars.groups.values())]).select(columns)
-
-
-def read_feed(settings: Settings) -> FeedView:
-    """The state of the lake's feeds; empty if there is none."""
-    try:
-        said, markets = read_state(settings), reports(settings)
-    except (OSError, ValueError, TypeError):  # of another release, or partly written
-        return FeedView()
-    standing = tuple(
-        (provider, state.problem, state.live.get("connected"), *((s, one["state"]) for s, one in state.symbols.items()))
-        for provider, state in markets.items()
-    )
-    if said is None:
-        return FeedView(standing=standing, markets=markets)
-    progress = round(said.published / said.total, 3) if said.total else None
-    return FeedView(said.phase, progress, standing, markets)
+    schema = {name: BARS.empty.schema[name] for name in (*SERIES, "event_time", "provider", "ingested_at")}
+    # value by value, because a row of each frame would be cut from all of its columns
+    rows = [[frame[name][-1] for name in schema] for frame in bars.groups.values()]
+    return pl.DataFrame(rows, schema, orient="row")

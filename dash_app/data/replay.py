@@ -15,8 +15,9 @@ import polars as pl
 from cachetools import LRUCache
 
 from dash_app.data.cached_tables import Group, TableView
+from dash_app.data.feed_view import FeedView
 from dash_app.data.history import Frames, History, with_series
-from dash_app.data.lake_reader import KEPT_BARS, FeedView, Snapshot
+from dash_app.data.lake_reader import KEPT_BARS, Snapshot
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.gold.paper.schema import TRADES
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS

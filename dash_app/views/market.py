@@ -11,7 +11,7 @@ from dash_app.address import Address
 from dash_app.data.flow import Measured, Record
 from dash_app.data.lake_reader import Snapshot
 from dash_app.data.market import Row, Series
-from dash_app.views.parts import Children, aria, fact, notice, plain_table, signal_chip
+from dash_app.views.parts import Children, Element, aria, fact, notice, plain_table, signal_chip
 from financelake_assets.silver.findings import Kind
 
 
@@ -24,18 +24,20 @@ def head(series: Series, waits_for: str) -> Children:
     """
     last = series.last
     return [
-        html.Div(
-            [html.H1(series.symbol), html.Span(_kind(series), className="muted")],
+        Element(
+            "Div",
+            [Element("H1", series.symbol), Element("Span", _kind(series), className="muted")],
             className="name",
         ),
-        html.Div(
+        Element(
+            "Div",
             [
-                html.Span(wording.price(last["close"]), className="last"),
+                Element("Span", wording.price(last["close"]), className="last"),
                 change(series.change),
             ],
             className="quote",
         ),
-        html.Div(_verdict(series, waits_for), className="verdict-line"),
+        Element("Div", _verdict(series, waits_for), className="verdict-line"),
         dcc.Link("Alert me …", href=Address("alerts", series.symbol, series.interval).href, className="button"),
     ]
 
@@ -46,25 +48,25 @@ def _kind(series: Series) -> str:
     return f"{kind}, in {series.currency}" if series.currency else kind
 
 
-def change(value: float | None) -> html.Span:
+def change(value: float | None) -> Element:
     """A change with its direction as sign, shape and colour."""
     if value is None:
-        return html.Span(wording.UNKNOWN, className="change")
+        return Element("Span", wording.UNKNOWN, className="change")
     shape, direction = ("▲", "up") if value > 0 else ("▼", "down") if value < 0 else ("■", "flat")
-    mark = html.Span(f"{shape} ", **aria(hidden="true"))
-    return html.Span([mark, wording.percent(value, sign=True)], className=f"change {direction}")
+    mark = Element("Span", f"{shape} ", **aria(hidden="true"))
+    return Element("Span", [mark, wording.percent(value, sign=True)], className=f"change {direction}")
 
 
 def _verdict(series: Series, waits_for: str) -> Children:
     """The newest signal with its reason; with its bar too, while that of a newer bar is being made."""
     scored = series.scored
     if scored is None:
-        return [signal_chip(None), html.Span(waits_for, className="muted")]
-    parts: Children = [signal_chip(scored["signal"]), html.Span(_why(scored), className="muted")]
+        return [signal_chip(None), Element("Span", waits_for, className="muted")]
+    parts: Children = [signal_chip(scored["signal"]), Element("Span", _why(scored), className="muted")]
     if series.unscored:
         bar = wording.bar_time(scored["event_time"], series.interval)
         said = f"Of the bar {bar}. {_newer(series.unscored)} {waits_for}"
-        parts.append(html.Span(said, className="pending"))
+        parts.append(Element("Span", said, className="pending"))
     return parts
 
 
@@ -142,7 +144,7 @@ def record(found: Record | None) -> Children:
     ]
 
 
-def _measured(label: str, found: Measured, note: str, *, decimals: int = 1, sign: bool = False) -> html.Div:
+def _measured(label: str, found: Measured, note: str, *, decimals: int = 1, sign: bool = False) -> Element:
     """A share with its 95 % interval beside it."""
     value = wording.percent(found.value, decimals, sign=sign)
     reach = wording.reach(found.low, found.high, decimals, sign=sign)
