@@ -1,6 +1,7 @@
 """The probability of back-test overfitting: how often the best of the trials on some days is poor on the others.
 
-Input: the daily returns of several trials on the same days. Output: the probability, beside what luck alone gives.
+Input: the daily returns of several trials on the same days. Output: the probability, beside what luck alone gives, and
+whether the best earned more than the best of as many worthless ones would (``reality_check.py``).
 Combinatorially symmetric cross-validation (CSCV) of Bailey, Borwein, López de Prado & Zhu (2017), "The probability of
 backtest overfitting", Journal of Computational Finance 20(4). Pure.
 """
@@ -14,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
+from financelake_assets.model import reality_check
 from financelake_assets.model.metrics import Floats, Interval
 
 BLOCKS = 10
@@ -36,6 +38,8 @@ class Overfitting:
 
     ``probability`` is ``None`` where there are fewer than ``LEAST_TRIALS`` trials or ``LEAST_DAYS`` days; ``low`` and
     ``high`` are the ends between which 95 % of the sets of as many worthless trials lie, and a choice by lot has 0.5.
+    ``best_p`` is how often the best of as many worthless trials looks at least as good as the best of these; ``None``
+    where there are fewer than ``LEAST_DAYS`` days, and for a version of an earlier release.
     """
 
     trials: int
@@ -43,10 +47,22 @@ class Overfitting:
     probability: float | None = None
     low: float | None = None
     high: float | None = None
+    best_p: float | None = None
 
     @property
     def sentence(self) -> str:
         """The result in words, or why there is none."""
+        return self._of_the_choice if self.best_p is None else f"{self._of_the_choice} {self._of_the_best}"
+
+    @property
+    def _of_the_best(self) -> str:
+        strategy = "the only strategy" if self.trials == 1 else f"the best of {self.trials} strategies"
+        worthless = "a worthless one" if self.trials == 1 else "the best of as many worthless ones"
+        often = "less than 1%" if self.best_p is not None and self.best_p < 0.01 else f"{self.best_p:.0%}"
+        return f"In {often} of cases {worthless} would have earned as much as {strategy}."
+
+    @property
+    def _of_the_choice(self) -> str:
         if self.probability is None:
             kept = "1 strategy is" if self.trials == 1 else f"{self.trials} strategies are"
             return (
@@ -65,16 +81,19 @@ NOTHING_KNOWN = Overfitting(0, 0)
 
 
 def judge(returns: Floats) -> Overfitting:
-    """The probability of overfitting of trials, and its range for worthless ones.
+    """The probability of overfitting of trials, its range for worthless ones, and whether the best is worth anything.
 
     Args:
         returns: one row a day in order, one column a trial; in any unit, also one for each trial.
     """
     days, trials = returns.shape
-    if trials < LEAST_TRIALS or days < LEAST_DAYS:
+    if not trials or days < LEAST_DAYS:
         return Overfitting(trials, days)
+    best = reality_check.p_value(returns)
+    if trials < LEAST_TRIALS:
+        return Overfitting(trials, days, best_p=best)
     luck = by_luck(trials)
-    return Overfitting(trials, days, probability(returns), luck.low, luck.high)
+    return Overfitting(trials, days, probability(returns), luck.low, luck.high, best)
 
 
 def parse(told: str | None) -> Overfitting | None:

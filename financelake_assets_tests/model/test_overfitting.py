@@ -110,10 +110,26 @@ def test_a_number_stands_beside_what_luck_gives() -> None:
     assert found.high is not None
     assert found.probability < found.low < 0.5 < found.high
     assert "luck alone gives" in found.sentence
+    assert found.best_p is not None
+    assert found.best_p < 0.01
+    assert "In less than 1% of cases the best of as many worthless ones would have earned as much" in found.sentence
     assert "best of 12 strategies" in found.sentence
     assert "600 days" in found.sentence
     assert overfitting.parse(json.dumps(asdict(found))) == found
     assert overfitting.parse(None) is None
+
+
+def test_a_worthless_best_is_said_to_be_one_and_an_earlier_release_said_nothing() -> None:
+    found = judge(returns(400, 3, 1))
+    assert found.best_p is not None
+    assert found.best_p > 0.1
+    assert f"In {found.best_p:.0%} of cases the best of as many worthless ones would have earned" in found.sentence
+    assert "a worthless one would have earned as much as the only strategy." in judge(returns(400, 1, 2)).sentence
+    old = asdict(found)
+    del old["best_p"]
+    parsed = overfitting.parse(json.dumps(old))
+    assert parsed is not None
+    assert "of cases" not in parsed.sentence
 
 
 def test_luck_gives_what_it_is_said_to_give() -> None:
