@@ -163,6 +163,7 @@ def test_statistics_and_positions_are_of_each_account(told: Settings) -> None:
 # -- a symbol whose currency changes ---------------------------------------------------------------------
 
 
+@settings(max_examples=40)
 @given(markets(), st.integers(1, 24), st.floats(0.01, 100))
 def test_what_leaves_is_closed_at_its_last_price_whatever_comes_later(bars: list[Bar], cut: int, factor: float) -> None:
     def played(later: float) -> tuple[Run, Book]:
@@ -189,6 +190,7 @@ def test_what_leaves_is_closed_at_its_last_price_whatever_comes_later(bars: list
     assert book.signals.equity == pytest.approx(money + held)
 
 
+@settings(max_examples=40)
 @given(markets(), st.integers(1, 24), st.sets(st.integers(0, 24), max_size=4))
 def test_many_runs_leave_as_one_run_does(bars: list[Bar], cut: int, cuts: set[int]) -> None:
     def played(ends: list[int]) -> tuple[list[Any], str]:
