@@ -123,17 +123,20 @@ class CachedTable:
         if not added:
             groups: dict[Group, pl.DataFrame] = dict(before.groups) if grown else {}
         else:
-            fresh = self._typed(self._of_files(added) if plain else pl.scan_delta(table))
+            fresh = self._typed(self._of_files(added, table) if plain else pl.scan_delta(table))
             came = fresh.height
             groups = self._merged(before.groups if grown else {}, fresh)
         self._files = files
         count = before.rows + came if grown else self._count(table)
         return TableView("ready" if groups else "empty", table.version(), count, groups, None, self._empty)
 
-    def _of_files(self, uris: frozenset[str]) -> pl.LazyFrame:
+    def _of_files(self, uris: frozenset[str], table: DeltaTable) -> pl.LazyFrame:
         options = delta_options(self._settings)
+        # the first file decides which columns are read; one of an earlier release may lack a part of the key
+        part_is_new = any(self.spec.schema.field(name).nullable for name in self._unique)
         return pl.scan_parquet(
             sorted(uris),
+            schema=pl.scan_delta(table).collect_schema() if part_is_new else None,
             missing_columns="insert",
             extra_columns="ignore",
             storage_options=options,
