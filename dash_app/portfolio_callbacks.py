@@ -76,7 +76,8 @@ def register(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
-            digests["controls"] = digest([portfolio.accounts(snapshot), found.name, where.search])
+            known = [_value(one) for one in portfolio.accounts(snapshot)]
+            digests["controls"] = digest([known, found.name, where.search])
             if digests["controls"] != (seen or {}).get("controls"):
                 _controls(snapshot, found, where)
         return (*(new.get(piece, no_update) for piece in _ORDER), digests)
