@@ -29,15 +29,17 @@ _LONGEST = 6_000
 _FILTER = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}")
 _BAR, _DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
 _INTERVAL = re.compile(r"[1-9]\d{0,3}[mhdw]")
+_CURRENCY = re.compile(r"[A-Za-z0-9.]{1,12}")
 
 
 @dataclass(frozen=True)
 class Address:
     """What a visitor looks at; without a symbol or an interval the page chooses.
 
-    ``bar`` is the bar to be explained, ``where`` the filter of the watch list, ``names`` the symbols of a visitor's own
-    list. ``span`` is the visible time of a chart that was moved, or the period of the portfolio. ``replay`` is the
-    moment as of which the page shows the lake. ``beside`` are the symbols to compare with, in percent.
+    ``asset_class``, ``interval`` and ``currency`` name an account. ``bar`` is the bar to be explained, ``where`` the
+    filter of the watch list, ``names`` the symbols of a visitor's own list. ``span`` is the visible time of a chart
+    that was moved, or the period of the portfolio. ``replay`` is the moment as of which the page shows the lake.
+    ``beside`` are the symbols to compare with, in percent.
     """
 
     view: View = "market"
@@ -46,6 +48,7 @@ class Address:
     bars: int = DEFAULT_BARS
     signal: Signal | None = None
     asset_class: AssetClass | None = None
+    currency: str | None = None
     show: tuple[Choice, ...] = ()
     bar: datetime | None = None
     where: str | None = None
@@ -73,6 +76,7 @@ class Address:
             "bars": None if self.bars == DEFAULT_BARS else self.bars,
             "signal": self.signal,
             "class": self.asset_class,
+            "currency": self.currency,
             "bar": None if self.bar is None else self.bar.strftime(_BAR),
             "where": self.where,
             "show": "-".join(one.token for one in self.show) or None,
@@ -101,6 +105,7 @@ def parse(path: str | None, search: str | None) -> Address | None:
         bars=int(bars) if bars in {str(count) for count in BAR_COUNTS} else DEFAULT_BARS,
         signal=Signal(signal) if signal in set(Signal) else None,
         asset_class=next((one for one in ASSET_CLASSES if one == query.get("class", [""])[0]), None),
+        currency=_allowed(query, "currency", _CURRENCY),
         bar=_time(query.get("bar", [""])[0]),
         where=_allowed(query, "where", _FILTER),
         show=of_address(query.get("show", [""])[0]),

@@ -22,6 +22,7 @@ from dash_app.pieces import Digests, SentFigures, digest, only_new
 from dash_app.views import portfolio as view
 from dash_app.views import trades as trades_view
 from financelake_assets.config import ASSET_CLASSES, PortfolioSettings
+from financelake_assets.gold.paper.accounts import AccountKey
 
 Json = dict[str, Any]
 
@@ -53,13 +54,13 @@ def register(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
     def show(stamp: str | None, search: str | None, scheme: str | None, seen: Digests | None) -> tuple[Any, ...]:
         snapshot = reader.at(stamp)
         where = address.parse("/portfolio", search) or Address()
-        found = portfolio.account(snapshot, where.asset_class, where.interval)
+        found = portfolio.account(snapshot, where.asset_class, where.interval, where.currency)
         if found is None:
             pieces: Json = {"notice": view.missing(snapshot), "hidden": True}
         else:
-            wanted = trades.Wanted(found.asset_class, found.interval, where.symbol, where.span)
+            wanted = trades.Wanted(found.key, where.symbol, where.span)
             within = replace(found, equity=trades.period(found.equity, where.span))
-            rows = snapshot.trades.group(found.asset_class, found.interval)
+            rows = snapshot.trades.group(*found.key)
             figure = equity(within, palette(scheme))
             pieces = {
                 "notice": None,
@@ -75,7 +76,8 @@ def register(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
-            digests["controls"] = digest([portfolio.accounts(snapshot), found.name, where.search])
+            known = [_value(one) for one in portfolio.accounts(snapshot)]
+            digests["controls"] = digest([known, found.name, where.search])
             if digests["controls"] != (seen or {}).get("controls"):
                 _controls(snapshot, found, where)
         return (*(new.get(piece, no_update) for piece in _ORDER), digests)
@@ -118,19 +120,22 @@ def _period(first: str | None, last: str | None) -> tuple[datetime, datetime] | 
 
 
 def _account_address(wanted: trades.Wanted) -> Address:
-    known = address.parse("/portfolio", Address(interval=wanted.interval).search) or Address()
-    kind = next((one for one in ASSET_CLASSES if one == wanted.asset_class), None)
-    return replace(known, view="portfolio", asset_class=kind, symbol=wanted.symbol, span=wanted.span)
+    account = wanted.account
+    known = address.parse("/portfolio", Address(interval=account.interval, currency=account.currency).search)
+    kind = next((one for one in ASSET_CLASSES if one == account.asset_class), None)
+    return replace(known or Address(), view="portfolio", asset_class=kind, symbol=wanted.symbol, span=wanted.span)
+
+
+def _value(account: AccountKey) -> str:
+    """What ``chooseAccount`` in the browser takes apart again."""
+    return "/".join(part for part in account if part)
 
 
 def _controls(snapshot: Snapshot, found: portfolio.AccountView, where: Address) -> None:
     """Set the controls to what is shown."""
-    known = [
-        {"value": f"{asset_class}/{interval}", "label": portfolio.account_name(asset_class, interval)}
-        for asset_class, interval in portfolio.accounts(snapshot)
-    ]
-    set_props("account-select", {"data": known, "value": f"{found.asset_class}/{found.interval}"})
-    symbols = snapshot.trades.group(found.asset_class, found.interval)["symbol"].unique().sort().to_list()
+    known = [{"value": _value(one), "label": portfolio.account_name(one)} for one in portfolio.accounts(snapshot)]
+    set_props("account-select", {"data": known, "value": _value(found.key)})
+    symbols = snapshot.trades.group(*found.key)["symbol"].unique().sort().to_list()
     names = [{"value": _ALL, "label": "All symbols"}, *({"value": one, "label": one} for one in symbols)]
     set_props("trades-symbol", {"data": names, "value": where.symbol if where.symbol in symbols else _ALL})
     first, last = (None, None) if where.span is None else where.span

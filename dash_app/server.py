@@ -31,6 +31,7 @@ from dash_app.preferences import follow_visitors
 from dash_app.scripts import send_few_bytes
 from dash_app.tear_sheets import add_tear_sheets
 from financelake_assets.config import Settings
+from financelake_assets.gold.paper.accounts import AccountKey
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +140,9 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
     @server.get("/trades.csv")
     def trades_csv() -> Response:
         where = address.parse("/portfolio", request.query_string.decode("ascii", "replace")) or address.Address()
-        found = portfolio.account(reader.snapshot, where.asset_class, where.interval)
-        kind, interval = ("", "") if found is None else (found.asset_class, found.interval)
-        text = trades.csv(settings, trades.Wanted(kind, interval, where.symbol, where.span))
+        found = portfolio.account(reader.snapshot, where.asset_class, where.interval, where.currency)
+        account = AccountKey("", "") if found is None else found.key
+        text = trades.csv(settings, trades.Wanted(account, where.symbol, where.span))
         return Response(text, mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=trades.csv"})
 
     @server.errorhandler(Exception)

@@ -23,7 +23,7 @@ from dash_app.charts import panes, trips
 from dash_app.charts.compared import compared
 from dash_app.charts.figures import Figure, candles
 from dash_app.charts.theme import palette
-from dash_app.data import champion, market, trades, why, window
+from dash_app.data import champion, market, portfolio, trades, why, window
 from dash_app.data.compared import changes
 from dash_app.data.flow import track_record
 from dash_app.data.history import History
@@ -208,8 +208,8 @@ def _figure(
     mark = f"{chart.symbol}|{chart.interval}|{where.bars}|{','.join(where.beside)}"
     if where.beside:
         return compared(chart, _changes(history, snapshot, chart, where), palette(scheme), mark, where.span)
-    rows = snapshot.trades.group(chart.asset_class, chart.interval)
-    mine = trades.trips(rows.filter(symbol=chart.symbol)) if not rows.is_empty() else []
+    rows = portfolio.trades_of(snapshot, chart.asset_class, chart.interval, chart.symbol)
+    mine = trades.trips(rows) if not rows.is_empty() else []
     lines = trips.traces(chart, mine, palette(scheme))
     return candles(chart, palette(scheme), used, view=mark, span=where.span, more=lines)
 

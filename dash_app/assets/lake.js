@@ -223,17 +223,20 @@
         return `?${query}`;
       },
 
-      // an account of the portfolio is an asset class and an interval
+      // an account of the portfolio is an asset class, an interval and maybe a currency
       chooseAccount: (name, search, known) => {
         const keep = window.dash_clientside.no_update;
-        const [kind, interval] = String(name || "").split("/");
+        const [kind, interval, currency] = String(name || "").split("/");
         if (!interval) return keep;
         const query = new URLSearchParams(search || "");
         const [first] = known || [];
-        const shown = query.get("class") ? `${query.get("class")}/${query.get("interval") || interval}` : first?.value;
+        const named = [query.get("class"), query.get("interval") || interval, query.get("currency")];
+        const shown = query.get("class") ? named.filter(Boolean).join("/") : first?.value;
         if (shown === name) return keep;
         query.set("class", kind);
         query.set("interval", interval);
+        if (currency) query.set("currency", currency);
+        else query.delete("currency");
         return `?${query}`;
       },
 

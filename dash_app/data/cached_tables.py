@@ -47,9 +47,9 @@ class TableView:
     problem: str | None = None
     empty: pl.DataFrame = field(default_factory=pl.DataFrame)
 
-    def group(self, *key: str) -> pl.DataFrame:
+    def group(self, *key: str | None) -> pl.DataFrame:
         """The rows of one group; no rows if there is no such group."""
-        return self.groups.get(key, self.empty)
+        return self.groups.get(tuple(part or "" for part in key), self.empty)
 
     @property
     def all(self) -> pl.DataFrame:
@@ -75,7 +75,7 @@ class CachedTable:
         Args:
             spec: the table.
             settings: the lake.
-            group_by: columns that identify a group; without any, the whole table is one group.
+            group_by: columns that identify a group, where null is an empty text; without any, the whole table is one.
             keep: how many of each group's newest rows to keep.
             unique: columns that identify a row for the page, by default the table's key; the latest row wins.
             without: columns that the page does not need.
@@ -126,17 +126,20 @@ class CachedTable:
         if not added:
             groups: dict[Group, pl.DataFrame] = dict(before.groups) if grown else {}
         else:
-            fresh = self._typed(self._of_files(added) if plain else pl.scan_delta(table))
+            fresh = self._typed(self._of_files(added, table) if plain else pl.scan_delta(table))
             came = fresh.height
             groups = self._merged(before.groups if grown else {}, fresh)
         self._files = files
         count = before.rows + came if grown else self._count(table)
         return TableView("ready" if groups else "empty", table.version(), count, groups, None, self._empty)
 
-    def _of_files(self, uris: frozenset[str]) -> pl.LazyFrame:
+    def _of_files(self, uris: frozenset[str], table: DeltaTable) -> pl.LazyFrame:
         options = delta_options(self._settings)
+        # the first file decides which columns are read; one of an earlier release may lack a part of the key
+        part_is_new = any(self.spec.schema.field(name).nullable for name in self._unique)
         return pl.scan_parquet(
             sorted(uris),
+            schema=pl.scan_delta(table).collect_schema() if part_is_new else None,
             missing_columns="insert",
             extra_columns="ignore",
             storage_options=options,
@@ -150,7 +153,8 @@ class CachedTable:
     def _typed(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """The declared columns with their declared types; columns that a file lacks are null, others are ignored."""
         present = rows.collect_schema().names()
-        missing = [name for name in self._unique if name not in present]
+        needed = [name for name in self._unique if not self.spec.schema.field(name).nullable]
+        missing = [name for name in needed if name not in present]
         if missing:
             raise MissingColumnsError(f"{self.spec.full_name} has no column {', '.join(missing)}")
         columns = [
@@ -199,7 +203,7 @@ def _partitions(frame: pl.DataFrame, by: Group) -> Iterable[tuple[Group, pl.Data
     if not by:
         return (((), frame),)
     parts = frame.partition_by(list(by))  # as a dictionary it would take ten times as long
-    return ((tuple(str(rows[name][0]) for name in by), rows) for rows in parts)
+    return ((tuple(str(rows[name][0] or "") for name in by), rows) for rows in parts)
 
 
 def _plain_words(spec: TableSpec, error: Exception) -> str:

@@ -28,6 +28,7 @@ from dash_app.preferences import chosen
 from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, UnknownCalendarError, trading_calendar
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.gold.paper.accounts import ACCOUNT
 from financelake_assets.gold.paper.schema import BACKTEST_PORTFOLIO, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
@@ -55,7 +56,6 @@ _KEPT_SNAPSHOTS = 4
 """How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
 KEPT_STEPS = 2_000
 KEPT_TRADES = 2_000
-_ACCOUNT = ("asset_class", "interval")
 _NO_TABLE = TableView()
 _NO_FINDINGS = FINDINGS.empty
 _NO_SYMBOLS = UNIVERSE.empty
@@ -145,12 +145,12 @@ class Snapshot:
 
     @property
     def equity(self) -> TableView:
-        """gold/equity by asset class and interval, without the books."""
+        """gold/equity by account, without the books."""
         return self.tables.get(EQUITY.full_name, _NO_TABLE)
 
     @property
     def trades(self) -> TableView:
-        """gold/trades by asset class and interval."""
+        """gold/trades by account."""
         return self.tables.get(TRADES.full_name, _NO_TABLE)
 
     @property
@@ -243,8 +243,8 @@ class LakeReader:
             CachedTable(MODELS, settings),
             CachedTable(MODEL_METRICS, settings, keep=20_000),
             CachedTable(BASELINE_METRICS, settings, keep=20_000),
-            CachedTable(EQUITY, settings, group_by=_ACCOUNT, keep=KEPT_STEPS, without=("book",)),
-            CachedTable(TRADES, settings, group_by=_ACCOUNT, keep=KEPT_TRADES),
+            CachedTable(EQUITY, settings, group_by=ACCOUNT, keep=KEPT_STEPS, without=("book",)),
+            CachedTable(TRADES, settings, group_by=ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, BACKTEST_PORTFOLIO, CALIBRATION)],
         ]
         self._broker = BrokerWatcher(settings)

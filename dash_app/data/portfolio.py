@@ -13,7 +13,8 @@ import polars as pl
 
 from dash_app import wording
 from dash_app.data.lake_reader import Snapshot
-from financelake_assets.gold.paper.currencies import mixed
+from financelake_assets.bronze.universe import currencies
+from financelake_assets.gold.paper.accounts import AccountKey
 
 Row = dict[str, Any]
 
@@ -23,22 +24,24 @@ class AccountView:
     """One account: its equity step by step, its statistics by curve, its positions, and its trades, newest first.
 
     ``backtest`` has the statistics of the newest back-test of such an account, by curve; none where there was none.
-    ``currencies`` says that its symbols are quoted in different ones; no text where they are not.
     """
 
-    asset_class: str
-    interval: str
+    key: AccountKey
     equity: pl.DataFrame
     statistics: dict[str, Row]
     positions: list[Row]
     trades: list[Row]
     backtest: dict[str, Row] = field(default_factory=dict)
-    currencies: str = ""
 
     @property
     def name(self) -> str:
-        """Asset class and interval in words."""
-        return account_name(self.asset_class, self.interval)
+        """The account in words."""
+        return account_name(self.key)
+
+    @property
+    def interval(self) -> str:
+        """Of its bars."""
+        return self.key.interval
 
     @property
     def halted(self) -> bool:
@@ -46,46 +49,63 @@ class AccountView:
         return bool(self.equity["halted"][-1])
 
 
-def accounts(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Asset class and interval of every account that has taken a step, in the order of the watch list."""
+def accounts(snapshot: Snapshot) -> list[AccountKey]:
+    """Every account that has taken a step, in the order of the watch list; those of no told currency come later."""
     order = list(wording.ASSET_CLASSES)
-    found = [(key[0], key[1]) for key in snapshot.equity.groups]
-    return sorted(found, key=lambda one: (order.index(one[0]) if one[0] in order else len(order), one))
+
+    def place(one: AccountKey) -> tuple[int, str, str, bool, str]:
+        number = order.index(one.asset_class) if one.asset_class in order else len(order)
+        return number, one.asset_class, one.interval, one.currency is None, one.currency or ""
+
+    found = [AccountKey(kind, interval, currency or None) for kind, interval, currency in snapshot.equity.groups]
+    return sorted(found, key=place)
 
 
-def account_name(asset_class: str, interval: str) -> str:
-    """A name such as ``Stock 1d``."""
-    return f"{wording.ASSET_CLASSES.get(asset_class, asset_class)} {interval}"
+def account_name(key: AccountKey) -> str:
+    """A name such as ``Stock 1d EUR``."""
+    return key._replace(asset_class=wording.ASSET_CLASSES.get(key.asset_class, key.asset_class)).name
 
 
-def account(snapshot: Snapshot, asset_class: str | None, interval: str | None) -> AccountView | None:
-    """The chosen account, or else the first that fits best; ``None`` if there are no accounts."""
+def account(
+    snapshot: Snapshot, asset_class: str | None, interval: str | None, currency: str | None = None
+) -> AccountView | None:
+    """The chosen account, or else the first that fits best; ``None`` if there are no accounts.
+
+    Args:
+        snapshot: the lake.
+        asset_class: wanted.
+        interval: wanted.
+        currency: wanted with the interval; none is the account of no told currency.
+    """
     known = accounts(snapshot)
     if not known:
         return None
-    chosen = min(known, key=lambda one: (one[0] != asset_class, one[1] != interval, known.index(one)))
-    return snapshot.once(("account", chosen), lambda: _account(snapshot, *chosen))
+
+    def fit(one: AccountKey) -> tuple[bool, bool, bool, int]:
+        other = interval is not None and one.currency != currency
+        return one.asset_class != asset_class, one.interval != interval, other, known.index(one)
+
+    chosen = min(known, key=fit)
+    return snapshot.once(("account", chosen), lambda: _account(snapshot, chosen))
 
 
-def _account(snapshot: Snapshot, asset_class: str, interval: str) -> AccountView:
-    own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
-    statistics = snapshot.portfolio.filter(own).to_dicts()
+def _account(snapshot: Snapshot, key: AccountKey) -> AccountView:
+    statistics = snapshot.portfolio.filter(key.condition).to_dicts()
     return AccountView(
-        asset_class,
-        interval,
-        snapshot.equity.group(asset_class, interval),
+        key,
+        snapshot.equity.group(*key),
         {row["curve"]: row for row in statistics},
-        snapshot.positions.filter(own).sort("symbol").to_dicts(),
-        snapshot.trades.group(asset_class, interval).sort("event_time", "number", descending=True).to_dicts(),
-        {row["curve"]: row for row in newest_backtest(snapshot.backtest.filter(own)).to_dicts()},
-        _currencies(snapshot, asset_class, interval),
+        snapshot.positions.filter(key.condition).sort("symbol").to_dicts(),
+        snapshot.trades.group(*key).sort("event_time", "number", descending=True).to_dicts(),
+        {row["curve"]: row for row in newest_backtest(snapshot.backtest.filter(key.condition)).to_dicts()},
     )
 
 
-def _currencies(snapshot: Snapshot, asset_class: str, interval: str) -> str:
-    of_class = snapshot.universe.filter(pl.col("asset_class") == asset_class)
-    traded = {symbol for symbol, of_interval in snapshot.signals.groups if of_interval == interval}
-    return mixed(of_class, traded.intersection(of_class["symbol"])) or ""
+def trades_of(snapshot: Snapshot, asset_class: str, interval: str, symbol: str) -> pl.DataFrame:
+    """The trades of a symbol in its account, in any order."""
+    told = snapshot.once("currencies", lambda: currencies(snapshot.universe))
+    rows = snapshot.trades.group(asset_class, interval, told.get(symbol))
+    return rows if rows.is_empty() else rows.filter(symbol=symbol)
 
 
 def newest_backtest(rows: pl.DataFrame) -> pl.DataFrame:
@@ -96,4 +116,4 @@ def newest_backtest(rows: pl.DataFrame) -> pl.DataFrame:
 
 def held_accounts(snapshot: Snapshot) -> list[str]:
     """The accounts that the kill switch holds, in words."""
-    return [account_name(*key) for key in accounts(snapshot) if snapshot.equity.group(*key)["halted"][-1]]
+    return [account_name(key) for key in accounts(snapshot) if snapshot.equity.group(*key)["halted"][-1]]

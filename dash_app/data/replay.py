@@ -95,7 +95,7 @@ def as_of(snapshot: Snapshot, moment: datetime) -> Snapshot:
 def _cut(groups: Mapping[Group, pl.DataFrame], moment: datetime, column: str) -> dict[Group, pl.DataFrame]:
     found = {}
     for key, frame in groups.items():
-        last = last_start(moment, key[-1])
+        last = last_start(moment, key[1])  # of a series or an account
         if column == "event_time":
             rows = frame.head(int(frame[column].search_sorted(last, side="right")))
         else:

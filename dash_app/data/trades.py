@@ -14,10 +14,9 @@ from typing import Any
 import polars as pl
 
 from dash_app.data.signal_feed import without_formulas
-from financelake_assets import lake
 from financelake_assets.config import Settings
+from financelake_assets.gold.paper.accounts import AccountKey
 from financelake_assets.gold.paper.schema import TRADES
-from financelake_assets.query.names import dotted
 
 Row = dict[str, Any]
 
@@ -26,15 +25,14 @@ Row = dict[str, Any]
 class Wanted:
     """Which trades: of an account, and maybe of one symbol and a period (its bars' starts, both ends included)."""
 
-    asset_class: str
-    interval: str
+    account: AccountKey
     symbol: str | None = None
     span: tuple[datetime, datetime] | None = None
 
     @property
     def condition(self) -> pl.Expr:
         """As a filter of gold/trades."""
-        found = (pl.col("asset_class") == self.asset_class) & (pl.col("interval") == self.interval)
+        found = self.account.condition
         if self.symbol is not None:
             found &= pl.col("symbol") == self.symbol
         return found if self.span is None else found & pl.col("event_time").is_between(*self.span)
@@ -122,7 +120,7 @@ def result(equity: pl.DataFrame) -> Row:
 
 def csv(settings: Settings, wanted: Wanted) -> str:
     """All trades of the lake that are wanted, oldest first, as CSV in which a spreadsheet finds no formula."""
-    rows = lake.table(dotted(TRADES), settings=settings).filter(wanted.condition)
+    rows = TRADES.scan(settings).filter(wanted.condition)
     found = rows.select(TRADES.empty.columns).sort("event_time", "number").collect()
     return without_formulas(found).write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
 

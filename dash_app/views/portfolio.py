@@ -72,7 +72,7 @@ def missing(snapshot: Snapshot) -> html.Div:
 
 
 def in_words(account: AccountView) -> str:
-    """The result of the account in sentences, and what it leaves out where its currencies differ."""
+    """The result of the account in sentences."""
     told = account.statistics
     signals, hold = (told.get(name, {}).get("total_return") for name in ("signals", "buy_and_hold"))
     since = wording.bar_time(account.statistics.get("signals", {}).get("start"), account.interval)
@@ -81,8 +81,7 @@ def in_words(account: AccountView) -> str:
         verdict = " It did better than that." if signals > hold else " It did not do better than that."
     return (
         f"Trading the {account.name} signals on paper since {since} earned {_signed(signals)} net of costs; buying and "
-        f"holding the same symbols {_signed(hold)}.{verdict} {_luck(told.get('signals', {}).get('luck_p'))} "
-        f"{account.currencies}"
+        f"holding the same symbols {_signed(hold)}.{verdict} {_luck(told.get('signals', {}).get('luck_p'))}"
     ).strip()
 
 
@@ -209,7 +208,8 @@ def _backtest(account: AccountView) -> Children:
 
 def _sheet(account: AccountView, of: str) -> html.P:
     """A file with the monthly returns, drawdowns, exposure and more."""
-    query = urlencode({"of": of, "class": account.asset_class, "interval": account.interval})
+    named = {"class": account.key.asset_class, "interval": account.interval, "currency": account.key.currency}
+    query = urlencode({"of": of, **{name: value for name, value in named.items() if value is not None}})
     name = "Tear sheet of the back-test" if of == "backtest" else "Tear sheet of the account"
     return html.P(html.A(name, href=f"/tear-sheet.html?{query}", className="button"))
 

@@ -21,6 +21,7 @@ _WHYS = {
     "limit": "it exceeded its limit",
     "absent": "it brought no more bars",
     "kill_switch": "the kill switch",
+    "currency": "it is in another currency now",
 }
 
 

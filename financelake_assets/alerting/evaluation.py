@@ -29,6 +29,7 @@ from financelake_assets.alerting.conditions import (
     Rule,
 )
 from financelake_assets.alerting.fields import Source
+from financelake_assets.gold.paper.accounts import ACCOUNT
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.silver.schema import BARS
@@ -41,7 +42,7 @@ TIME = "event_time"
 _SERIES: dict[Source, tuple[str, ...]] = {
     "bars": ("symbol", "interval"),
     "signals": ("symbol", "interval"),
-    "portfolio": ("asset_class", "interval"),
+    "portfolio": ACCOUNT,
     "screen": ("symbol", "interval"),
 }
 _REVISED: dict[Source, str] = {"bars": "processed_at", "signals": "as_of", "portfolio": "computed_at"}
@@ -94,6 +95,7 @@ class Watch:
 
     def rows(self, of: pl.LazyFrame) -> pl.LazyFrame:
         """The rows of a table that the rule looks at, one a bar, the newest version of each, in order."""
+        of = self.table.completed(of)
         revised = _REVISED[self.rule.source]
         chosen = of.filter(self.wanted()).select([*self.columns, pl.col(revised).alias("_revised")])
         ordered = chosen.sort([*self.series, TIME, "_revised"], nulls_last=False)
@@ -126,9 +128,11 @@ def evaluate(watch: Watch, seen: pl.DataFrame, new: pl.DataFrame) -> Outcome:
 def evaluate_rows(watch: Watch, seen: pl.DataFrame, rows: pl.DataFrame) -> Outcome:
     """``evaluate`` with what ``watch.rows`` gave of new rows."""
     key = [*watch.series, TIME]
+    # an earlier release remembered rows of accounts without a currency
+    seen = pl.concat([watch.empty, seen], how="diagonal")
     fresh = rows.with_columns(pl.lit(None, pl.Boolean).alias(_FIRED))
     newest = seen.group_by(watch.series).agg(pl.col(TIME).max().alias("_newest"))
-    fresh = fresh.join(newest, on=watch.series, how="left").filter(
+    fresh = fresh.join(newest, on=watch.series, how="left", nulls_equal=True).filter(
         pl.col("_newest").is_null() | (pl.col(TIME) >= pl.col("_newest"))
     )
     if fresh.is_empty():

@@ -66,6 +66,7 @@ FIELDS: Mapping[Source, Mapping[str, FieldSpec]] = {
         "cash": FieldSpec("money", "cash of the account"),
         "exposure": FieldSpec("share", "value of all positions, as a share of the equity"),
         "net_exposure": FieldSpec("share", "long less short positions, as a share of the equity"),
+        "currency": FieldSpec("filter", "of the account, such as EUR", re.compile(r"[A-Z0-9.]{2,12}")),
         **_FILTERS,
     },
 }

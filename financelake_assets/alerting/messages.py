@@ -49,7 +49,7 @@ def fired(rule: AlertRule, row: Mapping[str, Any], earlier: int, page: str) -> M
         earlier: bars of the series at which it fired too, in the same commit.
         page: the address of FinanceLake Pro.
     """
-    series = " ".join(str(row[name]) for name in rule.watch.series)
+    series = " ".join(str(row[name]) for name in rule.watch.series if row[name] is not None)
     at: datetime = row[TIME]
     values = [_value(name, row) for name in row if f"before_{name}" in row]
     lines = [f"{series}: {rule.rule}", *values, f"Bar of {_utc(at)}"]
@@ -103,7 +103,8 @@ def _line(message: Message) -> str:
 def link(rule: AlertRule, row: Mapping[str, Any], page: str) -> str:
     """Where FinanceLake Pro shows the series."""
     if rule.watch.rule.source == "portfolio":
-        return f"{page}/portfolio?{urlencode({'interval': row['interval'], 'class': row['asset_class']})}"
+        named = {"interval": row["interval"], "class": row["asset_class"], "currency": row["currency"]}
+        return f"{page}/portfolio?{urlencode({name: value for name, value in named.items() if value is not None})}"
     return f"{page}/?{urlencode({'symbol': row['symbol'], 'interval': row['interval']})}"
 
 

@@ -19,8 +19,9 @@ from financelake_assets.bronze.schema import UNIVERSE
 from financelake_assets.calendars import BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.providers import pairs
 from financelake_assets.providers.base import SYMBOL, Instrument
-from financelake_assets.providers.units import MINOR_UNITS
+from financelake_assets.providers.units import MINOR_UNITS, UNSAID
 from financelake_assets.storage.delta import retried
 
 
@@ -114,6 +115,21 @@ def calendars(universe: pl.DataFrame) -> dict[str, TradingCalendar]:
     """The trading calendar of each symbol: its own, or that of its class."""
     names = universe.select("symbol", pl.coalesce("calendar", pl.col("asset_class").replace(BY_CLASS)))
     return {symbol: trading_calendar(name) for symbol, name in names.iter_rows()}
+
+
+def currencies(universe: pl.DataFrame) -> dict[str, str]:
+    """The currency of each symbol's prices; a symbol of which nobody told it is left out.
+
+    What the prices came in comes first, then the name of an exchange's pair, then what the universe file says: its
+    default is USD. Hundredths count as their currency: their returns are the same.
+    """
+    found = {}
+    for symbol, provider, quoted, currency in universe.select("symbol", "provider", "quoted", "currency").iter_rows():
+        pair = pairs.pair(symbol) if provider in pairs.SEPARATORS else None
+        told = (None if quoted == UNSAID else quoted) or (pair and pair[1]) or currency
+        if told:
+            found[symbol] = MINOR_UNITS.get(told, told)
+    return found
 
 
 def known_symbols(table: DeltaTable) -> dict[str, str]:

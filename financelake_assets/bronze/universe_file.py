@@ -14,6 +14,7 @@ lake and follows them, each by its provider's feed; ``financelake ingest`` asks 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
@@ -35,6 +36,8 @@ from financelake_assets.providers.request import Interval
 from financelake_assets.providers.units import three_letters
 from financelake_assets.yaml_places import refuse_twice, where
 
+_CURRENCY = "[A-Z]{3,5}"
+
 
 class UniverseFileError(FinanceLakeError, ValueError):
     """The file cannot be used; the message names each line and field that is wrong."""
@@ -50,8 +53,9 @@ class Entry(BaseModel):
     calendar: str = Field("", description="of exchange_calendars; default: XNYS, 24/7 or CMES by asset class")
     currency: str = Field(
         "USD",
-        pattern=r"^[A-Z]{3}$",
-        description="that its prices are in, ISO 4217. Prices that Yahoo says are in pence are kept in pounds (GBP)",
+        pattern=rf"^{_CURRENCY}$",
+        description="that its prices are in, such as EUR; that of an exchange's pair is in its name. Prices that Yahoo "
+        "says are in pence are kept in pounds (GBP)",
     )
     provider: str = Field("replay", description="whom the lake's feed, or `financelake ingest`, asks for it")
     interval: Interval = Field("1d", description="of its bars")
@@ -61,14 +65,18 @@ class Entry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_an_exchange(cls, value: object) -> object:
-        """Exchanges spell a pair in one way, and have nothing but crypto."""
+        """Exchanges spell a pair in one way, its name says the currency, and they have nothing but crypto."""
         if not isinstance(value, dict) or value.get("provider") not in pairs.SEPARATORS:
             return value
         if value.get("asset_class", "crypto") != "crypto":
             raise ValueError(f"{value['provider']} has nothing but crypto: leave asset_class out")
         symbol = value.get("symbol")
-        spelled = pairs.canonical(value["provider"], symbol.strip().upper()) if isinstance(symbol, str) else symbol
-        return {"asset_class": "crypto", **value, "symbol": spelled}
+        if not isinstance(symbol, str):
+            return {"asset_class": "crypto", **value}
+        pair = pairs.pair(symbol)
+        told = {"currency": pair[1]} if pair and re.fullmatch(_CURRENCY, pair[1]) else {}
+        spelled = pairs.canonical(value["provider"], symbol.strip().upper())
+        return {"asset_class": "crypto", **told, **value, "symbol": spelled}
 
     @field_validator("symbol")
     @classmethod

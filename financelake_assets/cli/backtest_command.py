@@ -15,7 +15,6 @@ from financelake_assets.errors import FinanceLakeError
 if TYPE_CHECKING:
     import polars as pl
 
-    from financelake_assets.config import Settings
     from financelake_assets.gold.paper.backtest import Backtest
 
 _SHOWN = (
@@ -58,7 +57,7 @@ def backtest(
         made = backtest_store.make(settings, record, spinner.update, symbol)
         if symbol is None:
             backtest_store.keep(settings, made)
-    told = [*notes(made, settings.model.trains_after_days), *_currencies(settings, made)]
+    told = notes(made, settings.model.trains_after_days)
     if report is not None:
         _write_report(report, made, symbol, told)
     if as_json:
@@ -94,37 +93,32 @@ def as_values(made: Backtest, told: list[str]) -> dict[str, Any]:
     }
 
 
-def _currencies(settings: Settings, made: Backtest) -> list[str]:
-    """Of each account whose symbols are quoted in different currencies, what its figures leave out."""
-    from financelake_assets.bronze.schema import UNIVERSE
-    from financelake_assets.gold.paper.currencies import mixed
-
-    universe = UNIVERSE.scan(settings).collect()
-    told = {f"{one['asset_class']} {one['interval']}": mixed(universe, one["symbols"]) for one in made.covered}
-    return [f"{account}: {words}" for account, words in told.items() if words is not None]
-
-
 def _statistics(made: Backtest) -> Table:
+    from financelake_assets.gold.paper.accounts import by_account
+
     table = Table("account", "curve", "equity", *(title for _, title, _ in _SHOWN), title=made.model_version)
-    for row in made.statistics.sort("asset_class", "interval", "curve", descending=[False, False, True]).to_dicts():
-        table.add_row(
-            f"{row['asset_class']} {row['interval']}",
-            row["curve"],
-            f"{row['equity']:,.0f}",
-            *("" if row[name] is None else format(row[name], form) for name, _, form in _SHOWN),
-        )
+    for account, rows in by_account(made.statistics.sort("curve", descending=True)):
+        for row in rows.to_dicts():
+            table.add_row(
+                account.name,
+                row["curve"],
+                f"{row['equity']:,.0f}",
+                *("" if row[name] is None else format(row[name], form) for name, _, form in _SHOWN),
+            )
     return table
 
 
 def _covered(made: Backtest) -> Table:
+    from financelake_assets.gold.paper.accounts import AccountKey
+
     table = Table("account", "first", "last", "steps", "forecasts", "unscored", "left out", "luck band at the end")
     for one in made.covered:
-        own = made.equity.filter(asset_class=one["asset_class"], interval=one["interval"])
-        last = own.sort("event_time").tail(1).to_dicts()
+        account = AccountKey.of(one)
+        last = made.equity.filter(account.condition).sort("event_time").tail(1).to_dicts()
         first, end = (f"{one[name]:%Y-%m-%d}" if one[name] else "" for name in ("first", "last"))
         band = f"{last[0]['luck_low']:,.0f} to {last[0]['luck_high']:,.0f}" if last else ""
         numbers = (str(one[name]) for name in ("steps", "forecasts", "unscored", "left_out"))
-        table.add_row(f"{one['asset_class']} {one['interval']}", first, end, *numbers, band)
+        table.add_row(account.name, first, end, *numbers, band)
     return table
 
 

@@ -47,7 +47,9 @@ def add(
     start: Annotated[str | None, typer.Option(help="From when on history is wanted, such as 2020-01-01.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Follow its trades or quotes too.")] = False,
     calendar: Annotated[str | None, typer.Option(help="Of exchange_calendars, where it is not its class's.")] = None,
-    currency: Annotated[str | None, typer.Option(help="That its prices are in. Default: USD.")] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="That its prices are in. Default: that of the pair, or USD.")
+    ] = None,
 ) -> None:
     """Add a symbol to the universe file; a lake that runs takes it up at once.
 

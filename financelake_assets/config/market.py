@@ -174,9 +174,9 @@ class SignalSettings(Group):
 
 
 class PortfolioSettings(Group):
-    """The paper portfolio: one account for each asset class and interval, in which signals are executed."""
+    """The paper portfolio: one account for each asset class, interval and currency, in which signals are executed."""
 
-    capital: float = Field(100_000.0, gt=0, description="the equity of each account at its start")
+    capital: float = Field(100_000.0, gt=0, description="the equity of each account at its start, in its own currency")
     slippage_bps: float = Field(1.0, ge=0, description="one-way, on top of the signal's costs")
     target_volatility: float = Field(
         0.10, gt=0, description="yearly volatility that a position is sized to, as a share of the account"

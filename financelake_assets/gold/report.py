@@ -10,6 +10,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from financelake_assets.gold.paper.accounts import by_account
+
 _BLUE, _GREY, _LIGHT = "#1f6fb2", "#8a8f98", "#c9ced6"
 _CURVES = (
     ("equity", _BLUE, "signals, net of costs"),
@@ -25,14 +27,14 @@ def equity_figure(equity: pl.DataFrame) -> Figure:
     Args:
         equity: rows of gold.equity, at least one.
     """
-    accounts = equity.sort("event_time").partition_by("asset_class", "interval", maintain_order=True)
+    accounts = by_account(equity.sort("event_time"))
     figure = Figure(figsize=(4.4 * len(accounts), 3.6), layout="constrained", dpi=80)
     panes = figure.subplots(1, len(accounts), squeeze=False)[0]
-    for pane, rows in zip(panes, accounts, strict=True):
+    for pane, (account, rows) in zip(panes, accounts, strict=True):
         for name, colour, label in _CURVES:
             pane.plot(rows["event_time"], rows[name] / rows[name][0], color=colour, label=label)
         pane.axhline(1, color=_LIGHT, linewidth=1)
-        pane.set_title(f"{rows['asset_class'][0]} {rows['interval'][0]}")
+        pane.set_title(account.name)
         pane.tick_params(axis="x", rotation=30)
     panes[0].legend(loc="upper left", fontsize="small")
     return figure

@@ -182,9 +182,13 @@ class TableSpec:
             return self.empty.lazy()
         if version is not None:
             table.load_as_version(version)
-        empty = self.empty.schema
-        lacking = [pl.lit(None, empty[name]).alias(name) for name in self._lacking(table).columns]
-        return pl.scan_delta(table).with_columns(lacking) if lacking else pl.scan_delta(table)
+        return self.completed(pl.scan_delta(table))
+
+    def completed(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows of the table, with nulls in the declared columns that they lack."""
+        present, empty = rows.collect_schema(), self.empty.schema
+        lacking = [pl.lit(None, kind).alias(name) for name, kind in empty.items() if name not in present]
+        return rows.with_columns(lacking) if lacking else rows
 
     @contextmanager
     def turn(self, settings: Settings) -> Iterator[None]:

@@ -56,7 +56,7 @@ class OpenTables:
         def add() -> int:
             opened = self.newest(table)
             known = pl.scan_delta(opened).filter(near).select(key).collect()
-            new = rows.join(known, on=key, how="anti")
+            new = rows.join(known, on=key, how="anti", nulls_equal=True)
             if not new.is_empty():
                 source = new.select(table.schema.names).to_arrow().cast(table.schema)
                 # appends never conflict, but two writers of the same transaction id do: the second one retries

@@ -116,7 +116,7 @@ def test_signals_and_the_portfolio_are_followed_from_their_first_commit(
     served.round()
     for day, sure in enumerate((0.5, 0.7, 0.8)):
         OpenTables(lake).insert(SIGNALS, rows.signal(day, confidence=sure))
-    account = {"asset_class": "crypto", "interval": "1d"}
+    account = {"asset_class": "crypto", "interval": "1d", "currency": "EUR"}
     for day, drawdown in enumerate((0.05, 0.12)):
         at = rows.DAY.replace(day=1 + day)
         OpenTables(lake).insert(EQUITY, rows.as_rows(EQUITY, {**account, "event_time": at, "drawdown": drawdown}))
@@ -124,7 +124,8 @@ def test_signals_and_the_portfolio_are_followed_from_their_first_commit(
     assert [told["title"] for told in hook.received["good"]] == ["FinanceLake: strong: BTC-USD 1d"]
     (loss,) = hook.received["other"]
     assert "drawdown 0.12 (bar before: 0.05)" in loss["message"]
-    assert "/portfolio?interval=1d&class=crypto" in loss["message"]
+    assert loss["title"] == "FinanceLake: loss: crypto 1d EUR"
+    assert "/portfolio?interval=1d&class=crypto&currency=EUR" in loss["message"]
 
 
 def test_many_bars_of_one_commit_are_one_alert_for_each_series(lake: Settings, hook: Webhook, monkeypatch: Any) -> None:

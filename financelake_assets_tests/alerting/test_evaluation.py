@@ -73,6 +73,26 @@ def equity(*drawdowns: float) -> pl.DataFrame:
     )
 
 
+def test_each_account_is_a_series_also_without_a_currency() -> None:
+    watch = Watch(parse("portfolio drawdown > 10 %"))
+    euros = equity(0.2, 0.05, 0.05, 0.05).with_columns(currency=pl.lit("EUR"))
+    outcome = evaluate(watch, watch.empty, pl.concat([equity(0.05, 0.2, 0.2, 0.05), euros]))
+    assert outcome.fired.select("currency", "event_time").rows() == [(None, DAY + timedelta(days=1))]
+    late = equity(0.05, 0.05).with_columns(drawdown=pl.Series([0.05, 0.2]))
+    assert evaluate(watch, outcome.seen, late).fired.is_empty(), "it is older than the newest of its account"
+    named = Watch(parse("portfolio currency is EUR and portfolio drawdown > 10 %"))
+    assert days(named, euros) == []
+    assert days(named, euros.with_columns(drawdown=pl.Series([0.05, 0.05, 0.2, 0.2]))) == [2]
+
+
+def test_what_an_earlier_release_remembered_of_accounts_is_gone_on_with() -> None:
+    watch = Watch(parse("portfolio drawdown > 10 %"))
+    before = evaluate(watch, watch.empty, equity(0.05, 0.2)).seen.drop("currency")
+    assert evaluate(watch, before, equity(0.05, 0.2, 0.2)).fired.is_empty()
+    rows = equity(0.05, 0.2, 0.05, 0.3).drop("currency")
+    assert evaluate(watch, before, rows).fired["event_time"].to_list() == [DAY + timedelta(days=3)]
+
+
 def test_what_is_no_number_holds_nothing() -> None:
     """polars compares NaN as the largest number."""
     assert days(Watch(parse("close > 100")), bars(90, math.nan, None, 90, 101)) == [4]

@@ -162,10 +162,10 @@ symbols:
   - {symbol: BTC_EUR, provider: coinbase, live: false}
 """
     entries = read_universe_file(_file(tmp_path, text))
-    assert [(one.symbol, one.asset_class, one.live) for one in entries] == [
-        ("BTC/USD", "crypto", True),
-        ("ETH/USDT", "crypto", True),
-        ("BTC-EUR", "crypto", False),
+    assert [(one.symbol, one.asset_class, one.currency, one.live) for one in entries] == [
+        ("BTC/USD", "crypto", "USD", True),
+        ("ETH/USDT", "crypto", "USDT", True),
+        ("BTC-EUR", "crypto", "EUR", False),
     ]
     assert [one.start for one in entries] == [
         datetime(2024, 1, 1, tzinfo=UTC),

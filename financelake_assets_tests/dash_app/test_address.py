@@ -26,6 +26,7 @@ addresses = st.builds(
     where=st.none() | st.sampled_from(["signal is BUY and rsi < 30 %", 'symbol is "GC=F" or close > 1_000.5']),
     bar=st.none() | moments,
     asset_class=st.none() | st.sampled_from(ASSET_CLASSES),
+    currency=st.none() | st.sampled_from(["EUR", "USDT", "GBp"]),
     span=st.none() | st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1]),
     replay=st.none() | moments,
     beside=st.lists(symbols, unique=True, max_size=5).map(tuple),

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from financelake_assets.bronze.universe import Universe
+from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.browser import open_page
 from financelake_assets_tests.dash_app import written
@@ -458,7 +458,9 @@ def test_what_a_link_asks_for_is_shown_and_stays_in_the_address(dashboard: Dashb
 def test_an_account_of_the_portfolio_is_chosen_shared_and_moves_by_itself(
     dashboard: Dashboard, browser: Browser
 ) -> None:
-    written.write_lake(dashboard.lake, ("AAPL", "BTC-USD"), skip_last=5)
+    written.write_lake(dashboard.lake, ("AAPL", "IBM", "BTC-USD"), skip_last=5)
+    Universe(dashboard.lake, "csv").add([Instrument("AAPL", "stock")])
+    describe(dashboard.lake, pl.DataFrame({"symbol": ["AAPL"], "calendar": ["XETR"], "currency": ["EUR"]}))
     with open_page(browser) as (page, problems):
         page.goto(f"{dashboard.url}/portfolio")
         expect(page.locator("#portfolio-notice")).to_contain_text("first step")
@@ -474,5 +476,11 @@ def test_an_account_of_the_portfolio_is_chosen_shared_and_moves_by_itself(
         page.reload()
         expect(page.locator("#portfolio-words")).to_contain_text("Crypto 1d")
         page.go_back()
-        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d")
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d EUR")
+        page.get_by_text("Stock 1d", exact=True).click()
+        page.wait_for_url("**/portfolio?class=stock&interval=1d")
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d signals")
+        page.get_by_text("Stock 1d EUR", exact=True).click()
+        page.wait_for_url("**/portfolio?class=stock&interval=1d&currency=EUR")
+        expect(page.locator("#portfolio-words")).to_contain_text("Stock 1d EUR")
         assert problems == []

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from dash_app.data.cached_tables import CachedTable
 from financelake_assets.config import Settings
+from financelake_assets.gold.paper.accounts import ACCOUNT
+from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.dash_app import written
+from financelake_assets_tests.gold import frames
 
 
 def _bars(lake: Settings, keep: int = 1_000) -> CachedTable:
@@ -196,3 +200,23 @@ def test_bars_that_come_one_by_one_in_any_order_are_shown_as_if_read_at_once(
         [{"event_time": pattern["event_time"][day], "volume": volume} for day, volume in dict(days).items()]
     ).sort("event_time")
     assert slowly.view.group("AAPL", "1d").select("event_time", "volume").equals(expected.tail(5))
+
+
+def test_files_that_lack_a_part_of_the_key_hide_it_in_no_other_file(offline_lake: Settings) -> None:
+    def step(number: int, currency: str | None) -> pl.DataFrame:
+        named = {"asset_class": "stock", "interval": "1d", "event_time": frames.day(number), "equity": float(number)}
+        return frames.frame(EQUITY, [{**named, "currency": currency}])
+
+    for number in range(6):
+        old = step(number, None).select("asset_class", "interval", "event_time", "equity")
+        fields = [EQUITY.schema.field(name) for name in old.columns]
+        write_deltalake(EQUITY.path(offline_lake), old.to_arrow().cast(pa.schema(fields)), mode="append")
+    table = CachedTable(EQUITY, offline_lake, group_by=ACCOUNT)
+    table.refresh()
+    assert set(table.view.groups) == {("stock", "1d", "")}
+    for number in range(6):
+        written.write(offline_lake, EQUITY, step(number, "EUR"))
+    for seen in (table, CachedTable(EQUITY, offline_lake, group_by=ACCOUNT)):
+        seen.refresh()
+        for currency in (None, "EUR"):
+            assert seen.view.group("stock", "1d", currency)["equity"].to_list() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]

@@ -40,8 +40,9 @@ NEW_COLUMNS: dict[str, tuple[str, ...]] = {
         *("clark_west_t", "clark_west_mean_t", "smallest_edge", "trades"),
         *("net_return", "net_move", "net_move_low", "net_move_high"),
     ),
-    EQUITY.name: ("luck_low", "luck_high", "luck_p"),
-    PORTFOLIO.name: ("luck_p",),
+    EQUITY.name: ("luck_low", "luck_high", "luck_p", "currency"),
+    PORTFOLIO.name: ("luck_p", "currency"),
+    TRADES.name: ("currency",),
     SCORECARD.name: ("traded_return",),
 }
 """What this release adds to the tables that there were."""

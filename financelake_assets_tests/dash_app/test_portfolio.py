@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 import pytest
@@ -22,10 +23,13 @@ from dash_app.views import portfolio as view
 from dash_app.views import trades as trades_view
 from financelake_assets.bronze.universe import Universe, describe
 from financelake_assets.config import PortfolioSettings, Settings
+from financelake_assets.gold.paper.accounts import AccountKey
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.schema import CALIBRATION
 from financelake_assets.providers.base import Instrument
 from financelake_assets_tests.dash_app import written
+
+STOCKS = AccountKey("stock", "1d")
 
 
 def _read(lake: Settings) -> Snapshot:
@@ -50,7 +54,7 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_each_class_and_interval_is_an_account_and_the_first_is_shown_unless_asked(traded: Settings) -> None:
     snapshot = _read(traded)
-    assert portfolio.accounts(snapshot) == [("stock", "1d"), ("crypto", "1d")]
+    assert portfolio.accounts(snapshot) == [STOCKS, AccountKey("crypto", "1d")]
     assert _account(snapshot).name == "Stock 1d"
     assert _account(snapshot, "crypto").name == "Crypto 1d"
     assert _account(snapshot, "commodity").name == "Stock 1d"
@@ -83,7 +87,7 @@ def test_the_chart_has_both_curves_the_band_of_luck_and_the_drawdown_below_zero(
 
 def test_a_step_is_a_patch(traded: Settings) -> None:
     account = _account(_read(traded))
-    shorter = portfolio.AccountView("stock", "1d", account.equity.head(-1), account.statistics, [], [])
+    shorter = portfolio.AccountView(STOCKS, account.equity.head(-1), account.statistics, [], [])
     patch = figure_patch(curves.equity(shorter, LIGHT), curves.equity(account, LIGHT))
     assert {change["location"][0] for change in patch["operations"]} == {"data"}
 
@@ -94,7 +98,7 @@ def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> 
         curve: {**account.statistics[curve], "total_return": value}
         for curve, value in {"signals": -0.1, "buy_and_hold": 0.2}.items()
     }
-    worse = portfolio.AccountView("stock", "1d", account.equity, told, [], [])
+    worse = portfolio.AccountView(STOCKS, account.equity, told, [], [])
     assert 0 < told["signals"]["luck_p"] <= 1
     told["signals"]["luck_p"] = 0.4
     assert "did not do better" in view.in_words(worse)
@@ -105,14 +109,36 @@ def test_the_verdict_is_said_beside_doing_nothing_and_luck(traded: Settings) -> 
     assert "hardly luck" in view.in_words(worse)
 
 
-def test_an_account_of_several_currencies_says_what_it_leaves_out(traded: Settings) -> None:
-    assert "quoted in" not in view.in_words(_account(_read(traded)))
-    Universe(traded, "csv").add([Instrument(symbol, "stock") for symbol in ("AAPL", "IBM")])
-    named = {"symbol": ["AAPL", "IBM"], "calendar": ["XNYS", "XLON"], "currency": ["USD", "GBX"]}
-    describe(traded, pl.DataFrame(named))
-    snapshot = _read(traded)
-    assert "quoted in GBP and USD. " in view.in_words(_account(snapshot))
-    assert "quoted in" not in view.in_words(_account(snapshot, "crypto"))
+def test_accounts_of_several_currencies_are_chosen_by_name(tmp_path: Path) -> None:
+    lake = Settings(data_dir=tmp_path)
+    written.write_lake(lake, ("AAPL", "IBM", "BTC-USD"))
+    Universe(lake, "csv").add([Instrument("AAPL", "stock")])
+    describe(lake, pl.DataFrame({"symbol": ["AAPL"], "calendar": ["XETR"], "currency": ["EUR"]}))
+    written.write_portfolio(lake)
+    written.write_backtests(lake, "20200101-first")
+    snapshot = _read(lake)
+    euros = AccountKey("stock", "1d", "EUR")
+    assert portfolio.accounts(snapshot) == [euros, STOCKS, AccountKey("crypto", "1d")]
+    assert _account(snapshot).name == "Stock 1d EUR"
+    for wanted, symbol, query in (
+        (euros, "AAPL", "class=stock&interval=1d&currency=EUR"),
+        (STOCKS, "IBM", "class=stock&interval=1d"),
+    ):
+        account = portfolio.account(snapshot, *wanted)
+        assert account is not None
+        assert account.key == wanted
+        assert {row["symbol"] for row in (*account.trades, *account.positions)} == {symbol}
+        assert account.statistics["signals"]["equity"] == account.equity["equity"][-1]
+        assert set(portfolio.trades_of(snapshot, "stock", "1d", symbol)["symbol"]) == {symbol}
+        assert urlencode({"of": "account", **dict(parse_qsl(query))}) in str(view.page(account))
+        client = create_app(lake, LakeReader(lake)).server.test_client()
+        for of in ("account", "backtest"):
+            assert f", {account.name}</h1>" in client.get(f"/tear-sheet.html?of={of}&{query}").text.replace(
+                "Paper account ", ", "
+            )
+    other = portfolio.account(snapshot, "stock", "1d", "USD")
+    assert other is not None
+    assert other.key == euros, "the first of the class"
 
 
 def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:
@@ -120,7 +146,7 @@ def test_the_kill_switch_is_said_in_words(traded: Settings) -> None:
     rules = PortfolioSettings()
     assert "The kill switch is not active" in str(view.kill_switch(account, rules))
     halted = account.equity.with_columns(halted=pl.lit(True))
-    said = str(view.kill_switch(portfolio.AccountView("stock", "1d", halted, {}, [], []), rules))
+    said = str(view.kill_switch(portfolio.AccountView(STOCKS, halted, {}, [], []), rules))
     assert "The kill switch is active" in said
     assert "20 steps" in said
 
@@ -129,11 +155,11 @@ def test_the_page_stands_with_what_there_is(traded: Settings) -> None:
     account = _account(_read(traded))
     whole = str(view.page(account))
     assert "Sharpe ratio" in whole
-    rows = _read(traded).trades.group("stock", "1d")
-    assert "bought" in str(trades_view.section(account, rows, Wanted("stock", "1d")))
-    bare = portfolio.AccountView("stock", "1d", account.equity.head(1), {}, [], [])
+    rows = _read(traded).trades.group(*STOCKS)
+    assert "bought" in str(trades_view.section(account, rows, Wanted(STOCKS)))
+    bare = portfolio.AccountView(STOCKS, account.equity.head(1), {}, [], [])
     assert "has only cash" in str(view.page(bare))
-    assert "has not traded" in str(trades_view.section(bare, rows.clear(), Wanted("stock", "1d")))
+    assert "has not traded" in str(trades_view.section(bare, rows.clear(), Wanted(STOCKS)))
     assert "1 steps" in view.chart_words(bare)
     graph_objects.Figure(curves.equity(bare, LIGHT))
 

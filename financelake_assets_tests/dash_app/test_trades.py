@@ -19,10 +19,12 @@ from dash_app.data.lake_reader import LakeReader
 from dash_app.server import create_app
 from dash_app.views import trades as view
 from financelake_assets.config import Settings
+from financelake_assets.gold.paper.accounts import AccountKey
 from financelake_assets.gold.paper.schema import TRADES
 from financelake_assets_tests.dash_app import written
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
+STOCKS = AccountKey("stock", "1d")
 
 
 def _rows(*legs: tuple[int, str, str, float, float]) -> pl.DataFrame:
@@ -89,7 +91,7 @@ def test_trades_are_lines_from_open_to_open_in_the_chart(traded: Settings) -> No
     reader.refresh()
     series = market.series(reader.snapshot, "AAPL", "1d", 500)
     assert series is not None
-    found = trades.trips(reader.snapshot.trades.group("stock", "1d").filter(symbol="AAPL"))
+    found = trades.trips(reader.snapshot.trades.group(*STOCKS).filter(symbol="AAPL"))
     won, lost = trips.traces(series, found, LIGHT)
     graph_objects.Figure({"data": [won, lost]})
     assert len(won["x"]) + len(lost["x"]) == 3 * len(found) > 0
@@ -124,12 +126,12 @@ def test_the_view_tells_the_period_and_where_nothing_matches(traded: Settings) -
     reader.refresh()
     found = portfolio.account(reader.snapshot, "stock", "1d")
     assert found is not None
-    rows = reader.snapshot.trades.group("stock", "1d")
+    rows = reader.snapshot.trades.group(*STOCKS)
     span = (found.equity["event_time"][5], found.equity["event_time"][50])
-    words = str(view.section(found, rows, trades.Wanted("stock", "1d", None, span)))
+    words = str(view.section(found, rows, trades.Wanted(STOCKS, None, span)))
     assert "net of costs, with a largest drawdown" in words
     assert "By symbol" in words
-    assert "No trades match" in str(view.section(found, rows.clear(), trades.Wanted("stock", "1d", "AAPL")))
+    assert "No trades match" in str(view.section(found, rows.clear(), trades.Wanted(STOCKS, "AAPL")))
 
 
 def _closes(start: int, *values: float | None) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from financelake_assets.config import Settings, get_settings
 from financelake_assets.defs.gold.assets import gold_backtest
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.gold.paper import backtest_store
+from financelake_assets.gold.paper.accounts import ACCOUNT, AccountKey, by_account
 from financelake_assets.gold.paper.backtest import Backtest, notes
 from financelake_assets.gold.paper.backtest_store import NoForecastsError
 from financelake_assets.gold.paper.book_store import PaperPortfolio
@@ -83,7 +84,23 @@ def history() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A lake that was scored and traded live, a third of its days at a time, and has the same forecasts as a walk."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("lake"))
+    return traded(Settings(data_dir=tmp_path_factory.mktemp("lake")))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same, where the universe tells two currencies of the stocks, and that of Bitcoin."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("told"))
+    named = (("A", "stock", "EUR"), ("B", "stock", "USD"), ("BTC-USD", "crypto", "USD"))
+    add(
+        UNIVERSE,
+        settings,
+        frame(UNIVERSE, [dict(zip(("symbol", "asset_class", "currency"), one, strict=True)) for one in named]),
+    )
+    return traded(settings)
+
+
+def traded(settings: Settings) -> Settings:
     bars = history()
     add(BARS, settings, bars)
     rows = score_bars(settings, bars, bars, Guess({}, 0.0, (), None), RECORD, {}, LAST)  # type: ignore[arg-type]
@@ -116,19 +133,36 @@ def made(settings: Settings, symbol: str | None = None) -> Backtest:
     return backtest_store.make(settings, RECORD, lambda _: None, symbol)
 
 
-def test_on_the_same_rows_it_makes_the_trades_of_the_live_account(lake: Settings) -> None:
+@pytest.mark.parametrize(("name", "accounts"), [("lake", 3), ("told", 4)])
+def test_on_the_same_rows_it_makes_the_trades_of_the_live_account(
+    name: str, accounts: int, request: pytest.FixtureRequest
+) -> None:
+    lake: Settings = request.getfixturevalue(name)
     found = made(lake)
+    assert len(by_account(found.equity)) == len(by_account(EQUITY.scan(lake).collect())) == accounts
     live_trades, live_equity = (table.scan(lake).collect().sort(table.key) for table in (TRADES, EQUITY))
     assert len(live_trades) > 100
     assert set(live_trades["why"]) >= {"signal", "expired"}
     assert_frame_equal(found.trades.sort(TRADES.key), live_trades, check_exact=False, rel_tol=1e-12)
     # live there are steps before the first bar that can be scored: nothing is held then
     since = live_equity.join(
-        found.equity.group_by("asset_class").agg(_first=pl.col("event_time").min()), on="asset_class"
+        found.equity.group_by(ACCOUNT).agg(_first=pl.col("event_time").min()), on=ACCOUNT, nulls_equal=True
     )
     both = since.filter(pl.col("event_time") >= pl.col("_first"))
-    own = ("asset_class", "event_time", "equity", "exposure", "turnover", "costs", "drawdown", "luck_low", "luck_p")
+    own = (*ACCOUNT, "event_time", "equity", "exposure", "turnover", "costs", "drawdown", "luck_low", "luck_p")
     assert_frame_equal(found.equity.sort(EQUITY.key).select(own), both.select(own), check_exact=False, rel_tol=1e-12)
+
+
+def test_each_account_is_that_of_its_symbols_alone(told: Settings) -> None:
+    whole = made(told)
+    for symbol, currency in (("A", "EUR"), ("B", "USD"), ("BTC-USD", "USD"), ("WTI", None)):
+        alone = made(told, symbol)
+        (account,) = (AccountKey.of(one) for one in alone.covered)
+        assert account.currency == currency
+        for table in ("equity", "trades", "statistics"):
+            rows = getattr(whole, table).filter(account.condition)
+            assert rows.equals(getattr(alone, table)), table
+            assert not rows.is_empty()
 
 
 def test_it_says_what_it_covers_and_what_not(lake: Settings) -> None:
@@ -253,17 +287,3 @@ def test_the_command_writes_a_tear_sheet(
     assert "<h2>crypto 1d</h2>" not in text
     assert run(monkeypatch, "backtest", "--report", str(tmp_path)) == 1
     assert "is a folder" in " ".join(capsys.readouterr().err.split())  # a long path breaks the line
-
-
-@pytest.mark.usefixtures("at_the_lake")
-def test_the_command_says_where_an_account_is_of_several_currencies(
-    lake: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    named = {"symbol": ["A", "B"], "asset_class": ["stock", "stock"], "currency": ["EUR", "USD"]}
-    add(UNIVERSE, lake, frame(UNIVERSE, pl.DataFrame(named).to_dicts()))
-    assert run(monkeypatch, "backtest", "--json") in (0, None)
-    notes = json.loads(capsys.readouterr().out)["notes"]
-    assert [one for one in notes if "quoted in" in one] == [
-        "stock 1d: Its symbols are quoted in EUR and USD. The account adds their returns as they are: nothing is "
-        "converted, and moves of exchange rates are left out."
-    ]

@@ -12,6 +12,7 @@ from deltalake import write_deltalake
 
 from financelake_assets.config import Settings
 from financelake_assets.gold.paper import performance
+from financelake_assets.gold.paper.accounts import AccountKey
 from financelake_assets.gold.paper.book_store import PaperPortfolio
 from financelake_assets.gold.paper.engine import Bar, Book, bars_a_year, run
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
@@ -222,7 +223,7 @@ def test_positions_are_those_of_the_books(whole: Settings):
     portfolio = PaperPortfolio(whole)
     books = portfolio.books()
     rows = performance.positions_of(books)
-    account = books["stock", "1d"].signals
+    account = books[AccountKey("stock", "1d")].signals
     assert dict(rows.select("symbol", "value").iter_rows()) == {
         symbol: position.value for symbol, position in account.positions.items()
     }

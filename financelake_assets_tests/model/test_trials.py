@@ -154,6 +154,7 @@ def test_more_trials_or_wilder_ones_deflate_more() -> None:
         {
             "asset_class": "stock",
             "interval": "1d",
+            "currency": None,
             "event_time": np.datetime64("2020-01-01", "us") + np.arange(250) * np.timedelta64(1, "D"),
             "equity": 100 * np.cumprod(1 + 0.001 + np.random.default_rng(1).standard_normal(250) * 0.01),
             **dict.fromkeys(("turnover", "costs", "exposure", "drawdown", "luck_p"), 0.0),

@@ -9,7 +9,7 @@ dividends cause no loss, and prices may be negative.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -38,6 +38,7 @@ class Why(StrEnum):
     LIMIT = "limit"
     ABSENT = "absent"
     KILL_SWITCH = "kill_switch"
+    CURRENCY = "currency"
 
 
 class Order(NamedTuple):
@@ -120,7 +121,11 @@ class Account:
 
 
 def step(
-    account: Account, moves: Mapping[str, Move], orders: Mapping[str, Order], rules: PortfolioSettings
+    account: Account,
+    moves: Mapping[str, Move],
+    orders: Mapping[str, Order],
+    rules: PortfolioSettings,
+    leaving: Collection[str] = (),
 ) -> list[Trade]:
     """Move an account forward by one step.
 
@@ -129,6 +134,8 @@ def step(
         moves: the price moves of the symbols that have a bar at this step.
         orders: the orders of these bars' signals, to be executed at each symbol's next bar.
         rules: sizes and limits.
+        leaving: symbols that belong to another account now, none of which is in ``moves``: what is held is closed at
+            its last price, because the next one may be in another currency.
 
     Returns:
         The trades, in the order of execution.
@@ -141,11 +148,13 @@ def step(
             position.absent = 0
         else:
             position.absent += 1
-    trades = _rebalance(account, moves, rules)
+    trades = _rebalance(account, moves, rules, leaving)
     for symbol, position in account.positions.items():
         if symbol in moves:
             position.value *= moves[symbol].after
     account.orders.update(orders)
+    for symbol in leaving:
+        account.orders.pop(symbol, None)
     _watch(account, rules)
     return trades
 
@@ -171,9 +180,17 @@ def _watch(account: Account, rules: PortfolioSettings) -> None:
         account.trips += 1
 
 
-def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSettings) -> list[Trade]:
+def release(account: Account) -> None:
+    """End the hold of the kill switch: the account has no symbols left, and takes no more steps that would end it."""
+    if account.halted:
+        account.halted, account.armed = 0, account.equity
+
+
+def _rebalance(
+    account: Account, moves: Mapping[str, Move], rules: PortfolioSettings, leaving: Collection[str]
+) -> list[Trade]:
     equity = account.equity
-    trades = _close_absent(account, rules)
+    trades = _close_absent(account, rules, leaving)
     openings: dict[str, tuple[Order, float]] = {}
     rates: dict[str, float] = {}
     for symbol in sorted(moves):  # a fixed order, so that equal inputs give equal sums
@@ -203,8 +220,8 @@ def _rebalance(account: Account, moves: Mapping[str, Move], rules: PortfolioSett
     return trades
 
 
-def _close_absent(account: Account, rules: PortfolioSettings) -> list[Trade]:
-    """Close positions in symbols that bring no bars, at their last price: there is no other.
+def _close_absent(account: Account, rules: PortfolioSettings, leaving: Collection[str]) -> list[Trade]:
+    """Close positions in symbols that leave, and in those that bring no bars, at their last price: there is no other.
 
     The kill switch waits for a bar of each symbol as long as it holds, and not longer.
     """
@@ -212,8 +229,8 @@ def _close_absent(account: Account, rules: PortfolioSettings) -> list[Trade]:
     trades = []
     for symbol in sorted(account.positions):
         absent = account.positions[symbol].absent
-        if absent >= rules.absent_steps or (last and absent):
-            why = Why.KILL_SWITCH if account.halted else Why.ABSENT
+        if symbol in leaving or absent >= rules.absent_steps or (last and absent):
+            why = Why.CURRENCY if symbol in leaving else Why.KILL_SWITCH if account.halted else Why.ABSENT
             order = account.orders.pop(symbol, None)
             rate = rules.slippage_bps / 10_000 if order is None else _rate(order, rules)
             trades.append(_reduce(account, symbol, 1.0, Leg.CLOSE, why, rate))
@@ -290,7 +307,9 @@ def _reduce(account: Account, symbol: str, share: float, leg: Leg, why: Why, rat
     return Trade(symbol, leg, why, -value, cost, value - basis - cost - paid)
 
 
-def buy_and_hold(account: Account, moves: Mapping[str, Move], joining: Iterable[str], rate: float) -> None:
+def buy_and_hold(
+    account: Account, moves: Mapping[str, Move], joining: Iterable[str], rate: float, leaving: Collection[str] = ()
+) -> None:
     """Move the buy-and-hold comparison forward by a step: each symbol gets an equal share when it joins, then holds it.
 
     Args:
@@ -298,7 +317,10 @@ def buy_and_hold(account: Account, moves: Mapping[str, Move], joining: Iterable[
         moves: the symbols that have a bar at this step.
         joining: the symbols that are bought now; all other positions are cut by the same share to pay for them.
         rate: cost of a trade as a share of its value.
+        leaving: symbols that belong to another account now; they are sold at their last price.
     """
+    for symbol in sorted(account.positions.keys() & set(leaving)):
+        _reduce(account, symbol, 1.0, Leg.CLOSE, Why.CURRENCY, rate)
     for symbol, position in account.positions.items():
         if symbol in moves:
             position.value *= moves[symbol].before

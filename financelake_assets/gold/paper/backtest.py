@@ -17,6 +17,7 @@ import polars as pl
 from financelake_assets.calendars import TradingCalendar
 from financelake_assets.config import Settings
 from financelake_assets.gold.paper import performance
+from financelake_assets.gold.paper.accounts import ACCOUNT, AccountKey, by_account, with_currency
 from financelake_assets.gold.paper.engine import Book, Run, bars_a_year, complete_until, run
 from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
@@ -25,7 +26,6 @@ from financelake_assets.gold.signals import surprise
 from financelake_assets.model.features import features_of
 from financelake_assets.storage.delta import TableSpec
 
-_ACCOUNT = ("asset_class", "interval")
 _STEPS_AT_ONCE = 2_000
 _FORECAST = ("predicted_return", "probability_up", "volatility", "horizon")
 
@@ -52,11 +52,12 @@ def backtest(
     bars: pl.DataFrame,
     settings: Settings,
     calendars: Mapping[str, TradingCalendar],
+    currencies: Mapping[str, str],
     trials: int,
     daily_variance: float,
     log: Callable[[str], None],
 ) -> Backtest:
-    """Trade a version's out-of-sample forecasts in one account for each asset class.
+    """Trade a version's out-of-sample forecasts in one account for each asset class and currency.
 
     Args:
         model_version: whose forecasts.
@@ -64,14 +65,14 @@ def backtest(
         bars: rows of silver.bars of the same interval and symbols, from the beginning.
         settings: the rules for signals and positions, as in live trading.
         calendars: by symbol, for symbols that have their own.
+        currencies: by symbol, for symbols whose currency is told.
         trials: how many strategies were tried, see ``performance.statistics_of``.
         daily_variance: see there.
         log: called with each line of progress.
     """
-    runs: dict[tuple[str, str], Run] = {}
+    runs: dict[AccountKey, Run] = {}
     told = []
-    for (asset_class, interval), own in sorted(walk.group_by(_ACCOUNT), key=lambda part: str(part[0])):
-        key = (str(asset_class), str(interval))
+    for key, own in by_account(with_currency(walk, currencies)):
         traded = bars.filter(pl.col("symbol").is_in(own["symbol"].unique().to_list()))
         given = signals(own, traded, settings, calendars)
         runs[key] = trade(given, traded, settings, key, log)
@@ -113,7 +114,7 @@ def trade(
     given: pl.DataFrame,
     bars: pl.DataFrame,
     settings: Settings,
-    account: tuple[str, str],
+    account: AccountKey,
     log: Callable[[str], None],
 ) -> Run:
     """Run the signals of one account through the paper portfolio, from cash on.
@@ -122,7 +123,7 @@ def trade(
         given: the result of ``signals``.
         bars: rows of silver.bars of its symbols.
         settings: the rules for positions.
-        account: asset class and interval.
+        account: its key.
         log: called with a line of progress every few thousand steps.
     """
     times = given["event_time"].unique().sort().to_list()
@@ -130,19 +131,20 @@ def trade(
     steps = [time for time in times if until is not None and time <= until]
     priced = bars.filter(pl.col("event_time") >= given["event_time"].min()).select(BAR_COLUMNS)
     ordered = bars_with_orders(given, priced, {})
-    book, made, a_year = Book.begin(settings.portfolio.capital), Run([], []), bars_a_year(*account)
+    book, made = Book.begin(settings.portfolio.capital), Run([], [])
+    a_year = bars_a_year(account.asset_class, account.interval)
     for first in range(0, len(steps), _STEPS_AT_ONCE):
         # several short runs give the same as one long run
         last = steps[min(first + _STEPS_AT_ONCE, len(steps)) - 1]
         part = run(book, ordered, settings.portfolio, a_year, until=last)
         made.equity.extend(part.equity)
         made.trades.extend(part.trades)
-        log(f"{' '.join(account)}: {len(made.equity)} of {len(steps)} steps, until {last:%Y-%m-%d}")
+        log(f"{account.name}: {len(made.equity)} of {len(steps)} steps, until {last:%Y-%m-%d}")
     return made
 
 
 def covered(
-    account: tuple[str, str], walk: pl.DataFrame, given: pl.DataFrame, bars: pl.DataFrame, made: Run
+    account: AccountKey, walk: pl.DataFrame, given: pl.DataFrame, bars: pl.DataFrame, made: Run
 ) -> dict[str, Any]:
     """What an account's back-test covers, and what it does not.
 
@@ -154,7 +156,7 @@ def covered(
     """
     times: list[datetime] = [row["event_time"] for row in made.equity]
     return {
-        **dict(zip(_ACCOUNT, account, strict=True)),
+        **account._asdict(),
         "first": times[0] if times else None,
         "last": times[-1] if times else None,
         "steps": len(times),
@@ -201,25 +203,20 @@ def notes(made: Backtest, trains_after_days: float) -> list[str]:
 
 def _ruined(equity: pl.DataFrame) -> list[str]:
     """Which buy-and-hold had nothing left: its yearly figures end there, and its total return does not."""
-    lost = equity.filter(pl.col("buy_and_hold") <= 0).group_by(_ACCOUNT).agg(pl.col("event_time").min()).sort(_ACCOUNT)
     return [
-        f"Buy and hold of {asset_class} {interval} was worth nothing, or less, on {when:%Y-%m-%d}, at a price below "
-        "zero: its yearly figures end there."
-        for asset_class, interval, when in lost.iter_rows()
+        f"Buy and hold of {account.name} was worth nothing, or less, on {rows['event_time'][0]:%Y-%m-%d}, at a price "
+        "below zero: its yearly figures end there."
+        for account, rows in by_account(equity.filter(pl.col("buy_and_hold") <= 0))
     ]
 
 
-def _numbered(runs: Mapping[tuple[str, str], Run]) -> pl.DataFrame:
+def _numbered(runs: Mapping[AccountKey, Run]) -> pl.DataFrame:
     trades = _rows(TRADES, {key: one.trades for key, one in runs.items()})
-    number = pl.int_range(pl.len(), dtype=pl.Int32).over(*_ACCOUNT, "event_time")
+    number = pl.int_range(pl.len(), dtype=pl.Int32).over(*ACCOUNT, "event_time")
     return trades.with_columns(number=number)
 
 
-def _rows(table: TableSpec, parts: Mapping[tuple[str, str], list[dict[str, Any]]]) -> pl.DataFrame:
+def _rows(table: TableSpec, parts: Mapping[AccountKey, list[dict[str, Any]]]) -> pl.DataFrame:
     empty = table.empty
-    named = [
-        {**dict.fromkeys(empty.columns), **row, "asset_class": asset_class, "interval": interval}
-        for (asset_class, interval), rows in parts.items()
-        for row in rows
-    ]
+    named = [{**dict.fromkeys(empty.columns), **row, **key._asdict()} for key, rows in parts.items() for row in rows]
     return pl.DataFrame(named, schema=empty.schema)

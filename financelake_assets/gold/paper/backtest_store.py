@@ -13,7 +13,7 @@ import polars as pl
 from deltalake import write_deltalake
 
 from financelake_assets.bronze.schema import UNIVERSE
-from financelake_assets.bronze.universe import calendars
+from financelake_assets.bronze.universe import calendars, currencies
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold.paper.backtest import Backtest, backtest
@@ -96,8 +96,9 @@ def make(settings: Settings, record: ModelRecord, log: Callable[[str], None], sy
     trained = ModelSettings.model_validate(record.parameters)
     trials.note(settings, trials.strategy_trial(trained, settings, plugins=record.plugins))
     tried = trials.tried(settings)
-    known_calendars = calendars(UNIVERSE.scan(settings).collect())
-    return backtest(record.model_version, walk, bars, settings, known_calendars, tried.count, tried.variance, log)
+    universe = UNIVERSE.scan(settings).collect()
+    told = calendars(universe), currencies(universe)
+    return backtest(record.model_version, walk, bars, settings, *told, tried.count, tried.variance, log)
 
 
 def keep(settings: Settings, made: Backtest) -> None:

@@ -1,8 +1,8 @@
 """The paper portfolio: executes signals bar by bar, with the same code for a back-test and for live signals.
 
 Input: bars with their signals, and the book. Output: the book, one row of equity for each step, and the trades. Each
-asset class and interval is an account whose clock is the bars' own time, because replayed markets are years apart, and
-stocks and crypto do not share a calendar. Several short runs give the same result as one long run.
+account's clock is the bars' own time, because replayed markets are years apart, and stocks and crypto do not share a
+calendar. Several short runs give the same result as one long run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from financelake_assets.config import PortfolioSettings
-from financelake_assets.gold.paper.account import Account, Move, Order, Position, Trade, buy_and_hold, step
+from financelake_assets.gold.paper.account import Account, Move, Order, Position, Trade, buy_and_hold, release, step
 from financelake_assets.gold.paper.luck import Luck, follow, held
 from financelake_assets.gold.verdicts import Signal
 
@@ -101,6 +101,7 @@ def run(
     bars_a_year: float,
     until: datetime = LATEST,
     seed: int | None = None,
+    leaving: Collection[str] = (),
 ) -> Run:
     """Take all steps after the book's last one.
 
@@ -111,28 +112,35 @@ def run(
         bars_a_year: to convert to yearly volatility.
         until: the last step to take.
         seed: of the random control; replaces the seed of the rules.
+        leaving: symbols that belong to another account now: the first step closes what the book holds of them, at their
+            last price. A bar of one makes a step, and nothing of it counts but its costs.
     """
     prices = {(bar.symbol, bar.event_time): bar for bar in bars}
     done = Run([], [])
     for time, at_once in _steps(bars, book.time, until):
+        own = [bar for bar in at_once if bar.symbol not in leaving]
         moves = {
             bar.symbol: _move(prices.get((bar.symbol, book.marks.get(bar.symbol, bar.event_time)), bar), bar)
-            for bar in at_once
+            for bar in own
         }
-        orders = {bar.symbol: _order(bar, bars_a_year) for bar in at_once}
+        orders = {bar.symbol: _order(bar, bars_a_year) for bar in own}
         coin = rules.seed if seed is None else seed
         by_lot = {
-            bar.symbol: orders[bar.symbol]._replace(side=abs(orders[bar.symbol].side) * _lot(coin, bar))
-            for bar in at_once
+            bar.symbol: orders[bar.symbol]._replace(side=abs(orders[bar.symbol].side) * _lot(coin, bar)) for bar in own
         }
         before, holding = book.signals.equity, held(book.signals)
-        trades = step(book.signals, moves, orders, rules)
+        trades = step(book.signals, moves, orders, rules, leaving)
         follow(book.luck, book.signals, holding, moves, trades, time, coin)
-        step(book.control, moves, by_lot, rules)
+        step(book.control, moves, by_lot, rules, leaving)
         joining = [symbol for symbol, move in moves.items() if symbol in book.marks and move.tradable]
-        rate = (sum(order.cost_bps for order in orders.values()) / len(orders) + rules.slippage_bps) / 10_000
-        buy_and_hold(book.hold, moves, joining, rate)
-        book.marks.update({bar.symbol: time for bar in at_once})
+        rate = (sum(bar.cost_bps for bar in at_once) / len(at_once) + rules.slippage_bps) / 10_000
+        buy_and_hold(book.hold, moves, joining, rate, leaving)
+        for symbol in leaving:
+            book.marks.pop(symbol, None)
+        book.marks.update({bar.symbol: time for bar in own})
+        if not book.marks:
+            release(book.signals)
+            release(book.control)
         book.time = time
         done.equity.append(_equity_row(book, trades, before))
         done.trades.extend({"event_time": time, **trade._asdict()} for trade in trades)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from financelake_assets.gold.paper import statistics
+from financelake_assets.gold.paper.accounts import ACCOUNT, AccountKey, by_account
 from financelake_assets.gold.paper.engine import Book, bars_a_year
 from financelake_assets.gold.paper.schema import PORTFOLIO, POSITIONS
 from financelake_assets.storage.delta import TableSpec
@@ -36,13 +37,12 @@ def statistics_of(equity: pl.DataFrame, trades: pl.DataFrame, trials: int, daily
             from the same number of returns, which worthless strategies have, the latter is used.
     """
     rows = []
-    for (asset_class, interval), curve_rows in equity.sort("event_time").group_by("asset_class", "interval"):
-        own = (pl.col("asset_class") == asset_class) & (pl.col("interval") == interval)
-        of_the_class = bars_a_year(str(asset_class), str(interval))
-        variance = daily_variance * bars_a_year(str(asset_class), "1d") / of_the_class
+    for key, curve_rows in by_account(equity.sort("event_time")):
+        of_the_class = bars_a_year(key.asset_class, key.interval)
+        variance = daily_variance * bars_a_year(key.asset_class, "1d") / of_the_class
         a_year = steps_a_year(curve_rows, of_the_class)
-        account = {"asset_class": asset_class, "interval": interval, "trials": trials}
-        dealt = _dealings(curve_rows, trades.filter(own))
+        account = {**key._asdict(), "trials": trials}
+        dealt = _dealings(curve_rows, trades.filter(key.condition))
         rows += [
             {
                 **account,
@@ -78,16 +78,11 @@ def round_trips(trades: pl.DataFrame) -> pl.Series:
     return told.filter("closed")["profit"]
 
 
-def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
-    """Rows of gold.positions: the positions of the signals' accounts.
-
-    Args:
-        books: by asset class and interval.
-    """
+def positions_of(books: Mapping[AccountKey, Book]) -> pl.DataFrame:
+    """Rows of gold.positions: the positions of the signals' accounts."""
     rows = [
         {
-            "asset_class": asset_class,
-            "interval": interval,
+            **key._asdict(),
             "symbol": symbol,
             "event_time": book.marks.get(symbol),
             "side": "long" if held.basis > 0 else "short",
@@ -98,7 +93,7 @@ def positions_of(books: Mapping[tuple[str, str], Book]) -> pl.DataFrame:
             "bars_held": held.held,
             "bars_left": held.left,
         }
-        for (asset_class, interval), book in books.items()
+        for key, book in books.items()
         for symbol, held in book.signals.positions.items()
     ]
     return _frame(POSITIONS, rows)
@@ -110,9 +105,9 @@ def halted(portfolio: pl.DataFrame) -> str | None:
     Args:
         portfolio: rows of gold.portfolio.
     """
-    held = portfolio.filter(pl.col("halted").fill_null(False)).sort("asset_class", "interval")
+    held = portfolio.filter(pl.col("halted").fill_null(False)).sort(ACCOUNT)
     found = [
-        f"{row['asset_class']} {row['interval']}, largest drawdown {row['max_drawdown']:.0%}, since before "
+        f"{AccountKey.of(row).name}, largest drawdown {row['max_drawdown']:.0%}, since before "
         f"{row['event_time']:%Y-%m-%d %H:%M}"
         for row in held.iter_rows(named=True)
     ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from financelake_assets.gold.paper.accounts import ACCOUNT
 from financelake_assets.gold.schema import OUTCOME, PREDICTIONS, SIGNALS
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TIMESTAMP, Lineage, TableSpec, columns
 
-_ACCOUNT = {"asset_class": pa.string(), "interval": pa.string()}
-
+_ACCOUNT = dict.fromkeys(ACCOUNT, pa.string())
+"""An account's name. ``currency`` follows from the symbol by the universe; null where nobody told it."""
 
 _EXECUTED = (
     *SIGNALS.columns("signal", "strength", "cost_bps"),
@@ -27,12 +28,13 @@ _EXECUTED = (
 EQUITY = TableSpec(
     layer="gold",
     name="equity",
-    key=("asset_class", "interval", "event_time"),
+    key=(*ACCOUNT, "event_time"),
     description=(
-        "The paper portfolio's accounts, bar by bar, net of costs, beside buy-and-hold and a control that trades at "
-        "the same times in random directions. luck_low and luck_high are the 5 % and 95 % quantiles of a thousand "
-        "paths that hold the signals' positions in random directions; luck_p is the probability that such a path does "
-        "as well as the signals. The last row of each commit holds the book for the next run."
+        "The paper portfolio's accounts, bar by bar, net of costs, each in its own currency, beside buy-and-hold and a "
+        "control that trades at the same times in random directions. luck_low and luck_high are the 5 % and 95 % "
+        "quantiles of a thousand paths that hold the signals' positions in random directions; luck_p is the "
+        "probability that such a path does as well as the signals. The last row of each commit holds the book for the "
+        "next run."
     ),
     schema=columns(
         {
@@ -64,6 +66,7 @@ EQUITY = TableSpec(
         rest=_EXECUTED,
         of={
             **{name: SIGNALS.columns(name) for name in ("asset_class", "interval", "event_time")},
+            "currency": SIGNALS.columns("symbol"),
             "buy_and_hold": OUTCOME,
             "computed_at": (),
         },
@@ -74,7 +77,7 @@ EQUITY = TableSpec(
 TRADES = TableSpec(
     layer="gold",
     name="trades",
-    key=("asset_class", "interval", "event_time", "number"),
+    key=(*ACCOUNT, "event_time", "number"),
     description="The paper portfolio's executions: signed value, cost, and the profit of the closed part net of costs.",
     schema=columns(
         {
@@ -93,7 +96,10 @@ TRADES = TableSpec(
     expectations={"cost_not_negative": "cost >= 0"},
     lineage=Lineage(
         rest=_EXECUTED,
-        of={name: SIGNALS.columns(name) for name in ("asset_class", "interval", "event_time", "symbol")},
+        of={
+            **{name: SIGNALS.columns(name) for name in ("asset_class", "interval", "event_time", "symbol")},
+            "currency": SIGNALS.columns("symbol"),
+        },
     ),
 )
 
@@ -101,7 +107,7 @@ TRADES = TableSpec(
 POSITIONS = TableSpec(
     layer="gold",
     name="positions",
-    key=("asset_class", "interval", "symbol"),
+    key=(*ACCOUNT, "symbol"),
     description="The paper portfolio's positions now; replaced as a whole, so older ones are in the table's history.",
     schema=columns(
         {
@@ -125,7 +131,7 @@ POSITIONS = TableSpec(
 PORTFOLIO = TableSpec(
     layer="gold",
     name="portfolio",
-    key=("asset_class", "interval", "curve"),
+    key=(*ACCOUNT, "curve"),
     description=(
         "Statistics of each account of the paper portfolio (curve signals), beside buy_and_hold and random; replaced "
         "as a whole. Ratios are yearly, by the time that passed, with a risk-free rate of zero. A position that was "
@@ -183,14 +189,21 @@ def _of_the_backtest(table: TableSpec, description: str) -> TableSpec:
     """A table of the live account as the back-test has it: the same columns and the version's name, without books."""
     live = {field.name: field.type for field in table.schema if field.name not in ("computed_at", "book")}
     key = ("model_version", *table.key)
+    required = tuple(name for name in key if name != "currency")
     return TableSpec(
         layer="gold",
         name=f"backtest_{table.name}",
         key=key,
         description=description,
-        schema=columns({"model_version": pa.string(), **live, "computed_at": TIMESTAMP}, required=key),
+        schema=columns({"model_version": pa.string(), **live, "computed_at": TIMESTAMP}, required=required),
         expectations=table.expectations,
-        lineage=Lineage(rest=_BACKTESTED, of=dict.fromkeys(("model_version", "computed_at", "curve", "trials"), ())),
+        lineage=Lineage(
+            rest=_BACKTESTED,
+            of={
+                "currency": WALK_FORWARD.columns("symbol"),
+                **dict.fromkeys(("model_version", "computed_at", "curve", "trials"), ()),
+            },
+        ),
     )
 
 

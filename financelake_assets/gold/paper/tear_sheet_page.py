@@ -15,6 +15,7 @@ import polars as pl
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from financelake_assets.gold.paper.accounts import by_account
 from financelake_assets.gold.paper.engine import bars_a_year
 from financelake_assets.gold.paper.tear_sheet import LEAST_WINDOW, Sheet, sheet_of
 
@@ -62,11 +63,9 @@ def page(title: str, notes: Iterable[str], equity: pl.DataFrame, statistics: pl.
         statistics: their rows of gold.portfolio.
     """
     sections = []
-    for (asset_class, interval), rows in equity.sort("event_time").group_by(
-        "asset_class", "interval", maintain_order=True
-    ):
-        own = statistics.filter(asset_class=asset_class, interval=interval)
-        sections.append(_account(f"{asset_class} {interval}", sheet_of(rows, bars_a_year(str(asset_class), "1d")), own))
+    for account, rows in by_account(equity.sort("event_time")):
+        sheet = sheet_of(rows, bars_a_year(account.asset_class, "1d"))
+        sections.append(_account(account.name, sheet, statistics.filter(account.condition)))
     told = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
