@@ -203,8 +203,3 @@ def _of_bars(interval: str) -> str:
     if found is None or found not in BAR_LENGTHS:
         raise ValueError(f"{interval!r} is no interval of bars; there are {', '.join(BAR_LENGTHS)}")
     return found
-
-
-def execution_costs(signals: SignalSettings, portfolio: PortfolioSettings) -> dict[str, float]:
-    """What one execution costs by asset class, slippage included, in basis points."""
-    return {asset_class: cost + portfolio.slippage_bps for asset_class, cost in signals.cost_bps.items()}

@@ -106,6 +106,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
             *([] if not record.plugins else [_plugins(record)]),
+            *([] if not record.costs else [_costs(record)]),
             "## Three answers from the holdout, which no choice used, predicted out of sample",
             _table(held_out, _ANSWERS),
             "**Predictable**: it predicts a part of the return that neither zero nor the mean of the training data "
@@ -178,6 +179,11 @@ def _plugins(record: ModelRecord) -> str:
         for name, facts in record.plugins.items()
     ]
     return f"Beside FinanceLake's own features it learnt from those of plug-ins: {', '.join(told)}."
+
+
+def _costs(record: ModelRecord) -> str:
+    told = [f"{name} {facts['version']} (look-back {facts['lookback']} bars)" for name, facts in record.costs.items()]
+    return f"Its trades are judged with the costs of plug-ins: {', '.join(told)}."
 
 
 def _trials(record: ModelRecord) -> str:

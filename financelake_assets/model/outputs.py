@@ -1,4 +1,4 @@
-"""Names of the forests' inputs and outputs."""
+"""Names of the forests' inputs and outputs, and of what an execution costs."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ WEEKDAY_EFFECT = "weekday_effect"
 
 EFFECT_PRIOR_ROWS = 200.0
 """The mean of all symbols counts as this many bars of a symbol's weekday."""
+
+
+COST = "cost_bps"
+"""The cost of one execution, in basis points."""
+
+
+EXECUTION = "execution_bps"
+"""The same with slippage on top."""

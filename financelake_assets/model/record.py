@@ -30,6 +30,7 @@ class ModelRecord:
     """One trained version: its training data, its quality, and whether its predictions are used.
 
     ``plugins``: the facts of each feature plug-in that it was trained with, by name; it is scored with the same.
+    ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     """
 
@@ -57,6 +58,7 @@ class ModelRecord:
     manifest_sha256: str
     promoted_at: datetime | None
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     overfitting: Overfitting | None = None
 
     @property
@@ -94,6 +96,7 @@ class ModelRecord:
             "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
             "plugins": json.dumps(self.plugins),
+            "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
@@ -123,6 +126,7 @@ class ModelRecord:
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
                 "plugins": json.loads(row.get("plugins") or "{}"),
+                "costs": json.loads(row.get("costs") or "{}"),
                 "overfitting": overfitting.parse(row.get("overfitting")),
                 "learnt_until": {
                     symbol: datetime.fromisoformat(time)

@@ -38,6 +38,7 @@ from financelake_assets.model.training import Trained, refit
 from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
 from financelake_assets.plugins import installed
+from financelake_assets.plugins.declaration import facts_by_name
 from financelake_assets.silver.schema import BARS
 
 _WALKS_KEPT = 10
@@ -121,10 +122,10 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
 def _note_trial(settings: Settings, trained: Trained) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
-    sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
+    sharpe, steps = trials.sharpe_of(judged.rows)
     trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts)
     trials.note(settings, trial)
-    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows, judged.cost_bps))
+    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows))
 
 
 def _record(
@@ -157,6 +158,7 @@ def _record(
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
         plugins=trained.plugin_facts,
+        costs=facts_by_name(trained.costs),
         overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
     )
 

@@ -20,12 +20,13 @@ from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
 from financelake_assets.model import baselines, linear, plugin_frames
 from financelake_assets.model.adaptive import WIDENING, widened
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, reach
@@ -38,6 +39,7 @@ from financelake_assets.model.plugged_features import Plugins, columns_of
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, Bars, chosen, facts_of, scorable_rows
+from financelake_assets.plugins.declaration import facts_by_name
 from financelake_assets.spark_sessions import activated
 
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
@@ -58,7 +60,7 @@ class Trained:
     ``baselines`` are the metrics of each baseline by name, see ``baselines.judged_beside``.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
-    ``plugins`` are the feature plug-ins in use.
+    ``plugins`` are the feature plug-ins in use, ``costs`` those that changed the costs of the trades that are judged.
     """
 
     session: SparkSession
@@ -80,11 +82,12 @@ class Trained:
     later_share: float
     rows: int
     plugins: Plugins = ()
+    costs: Plugins = ()
 
     @property
     def plugin_facts(self) -> dict[str, dict[str, Any]]:
         """What the version records of its plug-ins, by name."""
-        return {plugin.name: plugin.facts for plugin in self.plugins}
+        return facts_by_name(self.plugins)
 
 
 def train(
@@ -93,7 +96,7 @@ def train(
     settings: ModelSettings,
     silver_version: int,
     log: Callable[[str], None],
-    cost_bps: Mapping[str, float] | None = None,
+    costs: Costs | None = None,
     plugins: Plugins = (),
 ) -> Trained:
     """Train a version of the random forest and evaluate it out of sample.
@@ -106,19 +109,21 @@ def train(
         settings: the forest, horizon, folds and holdout.
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
-        cost_bps: the cost of one execution by asset class, slippage included; unset means the default settings.
+        costs: of an execution; unset means the default settings.
         plugins: the feature plug-ins to learn from too.
 
     Raises:
         PluginError: a plug-in fails, or knows what was not known; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    if plugins:
-        plugin_frames.refuse_unsafe(plugins, chosen(bars, settings))
-        log(f"no leak found in {', '.join(plugin.title for plugin in plugins)}")
+    charged = Costs() if costs is None else costs
+    examined = [*plugins, *charged.functions]
+    if examined:
+        plugin_frames.refuse_unsafe(plugins, charged, chosen(bars, settings))
+        log(f"no leak found in {', '.join(plugin.title for plugin in examined)}")
     inputs = (*INPUTS, *columns_of(plugins))
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, bars, settings, plugins)
+        scorable = scorable_rows(session, bars, settings, plugins, charged)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -136,17 +141,16 @@ def train(
         final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
         raw, beside, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
         model, importance = final.result()
-    costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
     beside |= _linear(scorable, everything.height, folds, plugins, log)
     refuse_leaks(raw, embargo)
     scored = _with_facts(everything, raw)
     walked = _forecasts(facts, scored, folds, settings)
-    judged = _judge(facts, walked, settings, costs)
+    judged = _judge(facts, walked, settings)
     log(f"{len(judged.rows)} bars predicted out of sample")
     compared = {}
     for name, made in beside.items():
         refuse_leaks(made, embargo)
-        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings, costs)
+        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings)
         compared[name] = baselines.judged_beside(judged, theirs)
     return Trained(
         session=session,
@@ -170,6 +174,7 @@ def train(
         later_share=later_share(facts, until),
         rows=len(facts),
         plugins=plugins,
+        costs=tuple(charged.functions),
     )
 
 
@@ -318,7 +323,7 @@ def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], set
     return widened(made, settings.horizon, reach(settings.interval)).drop("coverage")
 
 
-def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, cost_bps: Mapping[str, float]) -> Judged:
+def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings) -> Judged:
     """The calibrated rows whose outcomes are known, with those marked that are held out."""
     held_out = in_holdout(
         facts["symbol"].to_numpy().astype(str),
@@ -328,7 +333,7 @@ def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, c
     )
     marked = facts.select(*KEY, pl.Series("held_out", held_out))
     rows = walked.drop_nulls(LABEL).join(marked, on=list(KEY))
-    return Judged(rows, settings.horizon, settings.coverage, cost_bps)
+    return Judged(rows, settings.horizon, settings.coverage)
 
 
 def _rows_of_the_walk(walked: pl.DataFrame, judged: Judged, settings: ModelSettings) -> pl.DataFrame:

@@ -15,10 +15,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
 from financelake_assets.model.markets import Market
+from financelake_assets.model.outputs import COST, EXECUTION
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
 from financelake_assets.silver.merging import without_growing
@@ -31,7 +33,7 @@ KEY = ("symbol", "asset_class", "event_time")
 """The key of labelled rows; all have the same interval."""
 
 _LATER = ("delayed_return", "traded_return")
-FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
+FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL, EXECUTION)
 """What the evaluation needs of a row."""
 
 _PARTITIONS = 2
@@ -58,7 +60,9 @@ def chosen(bars: Bars, settings: ModelSettings) -> Bars:
     return bars.where(F.col("symbol").isin(*settings.symbols))
 
 
-def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()) -> DataFrame:
+def scorable_rows(
+    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = (), costs: Costs | None = None
+) -> DataFrame:
     """The rows that can be predicted, with features and labels, computed once; a label is null if it is not known yet.
 
     Args:
@@ -66,15 +70,16 @@ def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings, pl
         bars: whole series.
         settings: the symbols and the horizon.
         plugins: the feature plug-ins to learn from too.
+        costs: of an execution at each row; unset means the default settings.
 
     Raises:
         PluginError: a plug-in fails; from Spark's workers it comes as Spark's error, see ``plugin_frames.errors_told``.
     """
-    own, horizon = chosen(bars, settings), settings.horizon
+    own, horizon, charged = chosen(bars, settings), settings.horizon, Costs() if costs is None else costs
     if isinstance(own, pl.DataFrame):
-        rows = _in_process(session, own, horizon, plugins)
+        rows = _in_process(session, own, horizon, plugins, charged)
     else:
-        rows = _in_spark(own, horizon, plugins)
+        rows = _in_spark(own, horizon, plugins, charged)
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
     ordered = rows.select(*_columns(plugins)).repartition(_PARTITIONS, *parts).sortWithinPartitions(*parts)
@@ -91,16 +96,18 @@ def _columns(plugins: Plugins) -> tuple[str, ...]:
     return (*FACTS, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
 
 
-def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
-    featured = features_with(without_growing(bars), plugins)
+def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins, costs: Costs) -> DataFrame:
+    featured = with_costs(features_with(without_growing(bars), plugins), costs)
     rows = labels_of(featured, horizon).filter("scorable").select(_columns(plugins))
     arrow = rows.to_arrow()
     return session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
 
 
-def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
+def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins, costs: Costs) -> DataFrame:
     # resolved here, not in the workers
-    ended, featured, labelled, plugins = without_growing, features_with, labels_of, tuple(plugins)
-    both = pa.schema([*added(plugins), *LABELS])
-    rows = by_series(bars, lambda series: labelled(featured(ended(series), plugins), horizon), both)
+    ended, featured, priced, labelled, plugins = without_growing, features_with, with_costs, labels_of, tuple(plugins)
+    all_of_them = pa.schema([*added(plugins), (COST, pa.float64()), (EXECUTION, pa.float64()), *LABELS])
+    rows = by_series(
+        bars, lambda series: labelled(priced(featured(ended(series), plugins), costs), horizon), all_of_them
+    )
     return rows.where("scorable")

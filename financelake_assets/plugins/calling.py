@@ -25,12 +25,12 @@ def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) 
     """The columns of a plug-in.
 
     Args:
-        plugin: a feature or a rule.
+        plugin: a feature, a rule or a cost.
         series: bars of one series in order of time, with the columns that plug-ins get.
         seconds: how long it may take.
 
     Returns:
-        ``plugin.columns`` for each row: Float64 of a feature, text of a rule.
+        ``plugin.columns`` for each row: text of a rule, otherwise Float64.
 
     Raises:
         PluginError: it raises, takes too long, or gives other rows, columns or types than it declares.
@@ -57,7 +57,7 @@ def _typed(plugin: Plugin, found: object, rows: int) -> pl.DataFrame:
         )
     if found.height != rows:
         raise PluginError(f"{plugin.title} gives {found.height} rows for {rows} bars")
-    numbers = plugin.kind == "feature"
+    numbers = plugin.kind != "rule"
     for name, kind in found.schema.items():
         allowed = kind.is_numeric() or kind in (pl.Boolean, pl.Null) if numbers else kind in (pl.String, pl.Enum)
         if not allowed:

@@ -1,13 +1,13 @@
 """What a plug-in is: a pure function of one series of bars, with what it declares of itself.
 
-Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature`` and ``rule``.
+Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``rule`` and ``cost``.
 See docs/plugins.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,9 +16,9 @@ import polars as pl
 from financelake_assets.errors import FinanceLakeError
 
 Function = Callable[[pl.DataFrame], pl.DataFrame]
-Kind = Literal["feature", "rule"]
+Kind = Literal["feature", "rule", "cost"]
 
-MOST_LOOKBACK = {"feature": 2_000, "rule": 50}
+MOST_LOOKBACK = {"feature": 2_000, "rule": 50, "cost": 2_000}
 """The longest look-backs in bars. The gold query keeps so many bars of each series in memory, and scores the bars that
 a rule looks back at again."""
 
@@ -31,7 +31,7 @@ class PluginError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A feature or a rule.
+    """A feature, a rule or a cost.
 
     ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``.
     ``lookback`` is how many bars before a bar its values may depend on. ``name`` is the entry point's, and ``digest``
@@ -60,6 +60,11 @@ class Plugin:
             "columns": list(self.columns),
             "digest": self.digest,
         }
+
+
+def facts_by_name(plugins: Iterable[Plugin]) -> dict[str, dict[str, Any]]:
+    """The facts of plug-ins as a version and the trials ledger record them."""
+    return {plugin.name: plugin.facts for plugin in plugins}
 
 
 def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None) -> Callable[[Function], Plugin]:
@@ -94,6 +99,23 @@ def rule(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
 
     def declared(function: Function) -> Plugin:
         return _checked(Plugin("rule", version, lookback, ("signal",), function), function.__name__)
+
+    return declared
+
+
+def cost(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
+    """Declare a function of bars as the cost of an execution; it gives one column, ``cost_bps``.
+
+    Args:
+        version: give another one whenever the costs change.
+        lookback: how many bars before a bar its cost depends on.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        return _checked(Plugin("cost", version, lookback, ("cost_bps",), function), function.__name__)
 
     return declared
 

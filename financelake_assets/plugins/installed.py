@@ -1,8 +1,7 @@
 """Plug-ins by name, from the entry points of installed packages.
 
-Input: the entry points of the groups ``financelake.features`` and ``financelake.signals``. Output: plug-ins, in the
-order of their names. A process keeps what it has loaded, as Python keeps modules: after an update, the lake must be
-restarted.
+Input: the entry points of ``GROUPS``. Output: plug-ins, in the order of their names. A process keeps what it has
+loaded, as Python keeps modules: after an update, the lake must be restarted.
 """
 
 from __future__ import annotations
@@ -18,14 +17,18 @@ from typing import Any
 
 from financelake_assets.plugins.declaration import Kind, Plugin, PluginError
 
-GROUPS: Mapping[Kind, str] = {"feature": "financelake.features", "rule": "financelake.signals"}
+GROUPS: Mapping[Kind, str] = {
+    "feature": "financelake.features",
+    "rule": "financelake.signals",
+    "cost": "financelake.costs",
+}
 """The entry points of each kind."""
 
 SKIPPED = "FINANCELAKE_SKIPPED_PLUGINS"
 """The setting that switches plug-ins off."""
 
 _LOADED: dict[tuple[Kind, str], Plugin] = {}
-_RULES: dict[frozenset[str], tuple[Plugin, ...]] = {}
+_IN_USE: dict[tuple[Kind, frozenset[str]], tuple[Plugin, ...]] = {}
 
 
 def names(kind: Kind) -> list[str]:
@@ -50,15 +53,29 @@ def features(skipped: Collection[str]) -> tuple[Plugin, ...]:
 
 
 def rules(skipped: Collection[str]) -> tuple[Plugin, ...]:
-    """The rules that change signals; a process asks once, because every batch needs the answer.
+    """The rules that change signals.
 
     Raises:
         PluginError: one cannot be loaded.
     """
-    key = frozenset(skipped)
-    if key not in _RULES:
-        _RULES[key] = tuple(load("rule", name) for name in names("rule") if name not in skipped)
-    return _RULES[key]
+    return _in_use("rule", skipped)
+
+
+def costs(skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """The functions that change what an execution costs.
+
+    Raises:
+        PluginError: one cannot be loaded.
+    """
+    return _in_use("cost", skipped)
+
+
+def _in_use(kind: Kind, skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """All of a kind that are not skipped; a process looks once, because every batch needs the answer."""
+    key = kind, frozenset(skipped)
+    if key not in _IN_USE:
+        _IN_USE[key] = tuple(load(kind, name) for name in names(kind) if name not in skipped)
+    return _IN_USE[key]
 
 
 def load(kind: Kind, name: str) -> Plugin:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.model import linear, training
 from financelake_assets.model.baselines import judged_beside
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, features_of
 from financelake_assets.model.labels import LABEL, labels_of
@@ -76,7 +77,7 @@ def rows_of(persistence: float, days: int = 900) -> pl.DataFrame:
 
 def scorable(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Scorable rows of symbols, as the training has them."""
-    rows = labels_of(features_of(pl.concat(frames)), 1).filter("scorable")
+    rows = labels_of(with_costs(features_of(pl.concat(frames)), Costs()), 1).filter("scorable")
     return rows.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None)).sort("event_time", "symbol")
 
 
@@ -88,9 +89,8 @@ def judged(rows: pl.DataFrame, raw: pl.DataFrame) -> Judged:
     """What the training makes of raw predictions."""
     facts = rows.select(FACTS)
     scored = facts.join(raw, on=["symbol", "asset_class", "event_time"]).sort("event_time", "symbol")
-    costs = execution_costs(SignalSettings(), PortfolioSettings())
     known = facts.drop_nulls(LABEL)
-    return training._judge(known, training._forecasts(known, scored, folds_of(rows), SETTINGS), SETTINGS, costs)
+    return training._judge(known, training._forecasts(known, scored, folds_of(rows), SETTINGS), SETTINGS)
 
 
 def test_it_finds_a_straight_line_and_in_noise_none() -> None:
@@ -122,7 +122,7 @@ def test_the_canary_finds_a_correlation_of_a_twentieth_and_nothing_once_it_is_sh
 def test_its_skill_is_measured_over_the_forests() -> None:
     rows = rows_of(0.5)
     known = judged(rows, linear.walk(rows, folds_of(rows), FEATURES))
-    nothing = Judged(known.rows.with_columns(predicted_return=pl.lit(0.0)), 1, known.coverage, known.cost_bps)
+    nothing = Judged(known.rows.with_columns(predicted_return=pl.lit(0.0)), 1, known.coverage)
     for row in judged_beside(nothing, known):
         # over a forest that repeats the last price it is the skill itself
         assert row["over_forest"] == pytest.approx(row["skill"])

@@ -23,6 +23,7 @@ from financelake_assets.gold.scoring import score_bars
 from financelake_assets.model import plugin_frames, registration, registry, training_rows
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.markets import Market
@@ -389,7 +390,7 @@ def _is_explained(lake: Settings) -> None:
 def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     spark: SparkSession, spark_lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The documented feature end to end; beside it one that knows tomorrow, which no training takes."""
+    """The documented feature and cost end to end; beside them one that knows tomorrow, which no training takes."""
     site.documented()
     site.feature(
         "tomorrow",
@@ -411,9 +412,12 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
         with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
             train(spark, in_spark, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
 
-    trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
+    costs, own = Costs.of(spark_lake), installed.features(("tomorrow",))
+    trained = train(spark, bars, SMALL, version, said.append, costs, own)
     made = registration.save(spark_lake, trained)
-    assert said[0] == "no leak found in the plug-in vwap_distance 1"
+    assert said[0] == "no leak found in the plug-in vwap_distance 1, the plug-in wider_when_wild 1"
+    assert made.costs == {"wider_when_wild": costs.functions[0].facts}
+    assert trained.judged.rows["execution_bps"].n_unique() > 100
     assert registry.champion(spark_lake, DAILY) == made
     assert made.plugins == {"vwap_distance": trained.plugins[0].facts}
     assert {"vwap_distance"} == set(made.features) - set(FEATURES)

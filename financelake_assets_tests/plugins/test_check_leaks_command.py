@@ -43,6 +43,7 @@ def test_the_documented_examples_pass(
     assert [(one["name"], one["kind"], one["version"]) for one in told["checks"][1:]] == [
         ("vwap_distance", "feature", "1"),
         ("no_fridays", "rule", "1"),
+        ("wider_when_wild", "cost", "1"),
     ]
     assert all(one["problem"] is None and one["microseconds_per_1000_bars"] > 0 for one in told["checks"])
 
@@ -76,4 +77,4 @@ def test_an_unknown_name_is_told_with_those_that_there_are(
     site.documented()
     assert run(monkeypatch, "check-leaks", "--plugin", "rsi") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "There is no plug-in rsi; installed are: vwap_distance, no_fridays." in said
+    assert "There is no plug-in rsi; installed are: vwap_distance, no_fridays, wider_when_wild." in said

@@ -132,6 +132,34 @@ def test_a_broken_rule_halts_every_market_and_no_stream(lake: Settings, site: Si
     assert "no new signals: the plug-in loose 1 gives 1 rows" in note(lake, "1d")
 
 
+DEARER = """
+import os
+
+@cost(version="1")
+def dearer(bars):
+    if bars["interval"][0] == os.environ.get("UNPAID"):
+        return bars.select(cost_bps=-pl.col("cost_bps"))
+    return bars.select(cost_bps=pl.col("cost_bps") + 1)
+"""
+
+
+def test_a_cost_that_is_none_halts_its_market_alone(
+    lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.cost("dearer", DEARER)
+    monkeypatch.setenv("UNPAID", "5m")
+    batch(lake)
+    assert signals(lake) == {"1d": len(SYMBOLS)}
+    of_class = {kind: cost + 1 for kind, cost in lake.signals.cost_bps.items()}
+    assert set(SIGNALS.scan(lake).collect()["cost_bps"]) <= set(of_class.values())
+    assert "no new signals: the plug-in dearer 1 gives the cost -" in note(lake, "5m")
+    assert "stands still" not in note(lake, "1d")
+    monkeypatch.delenv("UNPAID")
+    repair(lake, datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    assert signals(lake) == {"1d": len(SYMBOLS), "5m": len(SYMBOLS)}
+    assert "stands still" not in note(lake, "5m")
+
+
 def test_a_refused_training_is_told_beside_the_champion(offline_lake: Settings) -> None:
     standstill.note(offline_lake, FIVE, "training", "it leaks")
     assert standstill.reasons(offline_lake) == {"5m": "stands still, no training: it leaks"}
