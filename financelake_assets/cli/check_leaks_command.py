@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +53,7 @@ def check_leaks(
     found = [] if plugin is not None else [_of_ours(bars)]
     for kind, name in wanted:
         err.print(f"examining {name} …")
-        found.append({"feature": _of_feature, "rule": _of_rule, "cost": _of_cost}[kind](name, bars))
+        found.append(_OF_KIND[kind](name, bars))
     if as_json:
         print_json({"well": all(one.problem is None for one in found), "checks": [asdict(one) for one in found]})
     else:
@@ -119,6 +119,32 @@ def _of_cost(name: str, bars: pl.DataFrame) -> Examined:
     except PluginError as error:
         return _refused(name, "cost", error)
     return Examined(name, "cost", cost.version, cost.columns, None, taken)
+
+
+def _of_label(name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.model.features import features_of
+    from financelake_assets.model.label_checks import refuse_unsafe
+    from financelake_assets.model.labels import labels_of
+    from financelake_assets.model.targets import with_target
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        label = installed.load("label", name)
+        horizon = label.ahead or 1
+        refuse_unsafe(label, horizon, bars)
+        labelled = labels_of(features_of(max(bars.partition_by("symbol", "interval"), key=len)), horizon)
+        taken = _microseconds(lambda: with_target(labelled, horizon, label), labelled.height)
+    except PluginError as error:
+        return _refused(name, "label", error)
+    return Examined(name, "label", label.version, label.columns, None, taken)
+
+
+_OF_KIND: Mapping[Kind, Callable[[str, pl.DataFrame], Examined]] = {
+    "feature": _of_feature,
+    "label": _of_label,
+    "rule": _of_rule,
+    "cost": _of_cost,
+}
 
 
 def _refused(name: str, kind: Kind, error: FinanceLakeError) -> Examined:

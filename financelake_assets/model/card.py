@@ -106,6 +106,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
             *([] if not record.plugins else [_plugins(record)]),
+            *([] if not record.labels else [_labels(record)]),
             *([] if not record.costs else [_costs(record)]),
             "## Three answers from the holdout, which no choice used, predicted out of sample",
             _table(held_out, _ANSWERS),
@@ -179,6 +180,14 @@ def _plugins(record: ModelRecord) -> str:
         for name, facts in record.plugins.items()
     ]
     return f"Beside FinanceLake's own features it learnt from those of plug-ins: {', '.join(told)}."
+
+
+def _labels(record: ModelRecord) -> str:
+    told = [f"{name} {facts['version']}" for name, facts in record.labels.items()]
+    return (
+        f"Of the return it learnt the label {', '.join(told)}. Calibration turns what it says of that into a return "
+        f"over {record.horizon} bar(s), and all figures are of that return."
+    )
 
 
 def _costs(record: ModelRecord) -> str:

@@ -16,14 +16,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.labels import LABEL, SIZE, UP
+from financelake_assets.model.labels import SIZE, TARGET, UP
 from financelake_assets.model.metrics import Floats
 from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 from financelake_assets.model.splits import Fold
 
 NAME = "linear"
 
-TARGETS = (LABEL, UP, SIZE)
+TARGETS = (TARGET, UP, SIZE)
 """What each of ``OUTPUTS`` is learnt from."""
 
 _PENALTIES = np.logspace(-6, 2, 33)
@@ -80,14 +80,14 @@ def walk(rows: pl.DataFrame, folds: Sequence[Fold], features: Sequence[str]) -> 
 
     Args:
         rows: symbol, asset_class, event_time and target_time in UTC without a zone, ``SYMBOL_WEEKDAY``, the features
-            and ``TARGETS``; the label is null where the outcome is not known.
+            and ``TARGETS``; the target is null where nothing is learnt of a row.
         folds: in order.
         features: names of the inputs; the weekday effect is added, as the forests have it.
 
     Returns:
         The key of each tested row with ``OUTPUTS``, ``fold`` and ``learnt_until``.
     """
-    known = rows.filter(pl.col(LABEL).is_not_null())
+    known = rows.filter(pl.col(TARGET).is_not_null())
     parts = []
     for fold in folds:
         learnt = known.filter(fold.learns_from(pl.col("target_time"), _literal))
@@ -107,21 +107,21 @@ def walk(rows: pl.DataFrame, folds: Sequence[Fold], features: Sequence[str]) -> 
 
 @dataclass(frozen=True)
 class Effects:
-    """The mean label of each category of symbol and weekday, and that of all rows for a category without any."""
+    """The mean target of each category of symbol and weekday, and that of all rows for a category without any."""
 
     by_category: pl.DataFrame
     overall: float
 
 
 def weekday_effects(learnt: pl.DataFrame) -> Effects:
-    """The mean label of each symbol's weekday, shrunk to that of all rows as Spark's ``TargetEncoder`` does.
+    """The mean target of each symbol's weekday, shrunk to that of all rows as Spark's ``TargetEncoder`` does.
 
     Args:
-        learnt: ``SYMBOL_WEEKDAY`` and the label.
+        learnt: ``SYMBOL_WEEKDAY`` and the target.
     """
-    overall = float(learnt[LABEL].mean())  # type: ignore[arg-type]
+    overall = float(learnt[TARGET].mean())  # type: ignore[arg-type]
     weight = pl.len() / (pl.len() + EFFECT_PRIOR_ROWS)
-    effect = weight * pl.col(LABEL).mean() + (1 - weight) * overall
+    effect = weight * pl.col(TARGET).mean() + (1 - weight) * overall
     return Effects(learnt.group_by(SYMBOL_WEEKDAY).agg(effect.alias(WEEKDAY_EFFECT)), overall)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import ADDED, LOOKBACK, features_of, time_before
-from financelake_assets.model.labels import LABELS
+from financelake_assets.model.labels import LABELS, TARGET
 from financelake_assets.model.outputs import COST, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError
@@ -60,7 +60,17 @@ def columns_of(plugins: Plugins) -> tuple[str, ...]:
     Raises:
         PluginError: one has a name that bars, features or labels have.
     """
-    taken = {*BARS.schema.names, *ADDED.names, *LABELS.names, *OUTPUTS, WEEKDAY_EFFECT, COST, EXECUTION, "inputs"}
+    taken = {
+        *BARS.schema.names,
+        *ADDED.names,
+        *LABELS.names,
+        TARGET,
+        *OUTPUTS,
+        WEEKDAY_EFFECT,
+        COST,
+        EXECUTION,
+        "inputs",
+    }
     for plugin in plugins:
         for name in plugin.columns:
             if name in taken:

@@ -120,13 +120,13 @@ def _same_settings(current: ModelRecord, settings: ModelSettings) -> bool:
 
 
 def _same_plugins(current: ModelRecord, trained: Trained) -> bool:
-    return current.plugins == trained.plugin_facts
+    return current.made_with == trained.made_with
 
 
 def _other_plugins(current: ModelRecord, trained: Trained) -> str | None:
     """Why the champion cannot predict the challenger's bars: one of its plug-ins is not in use as it was."""
     for name, facts in current.plugins.items():
-        if trained.plugin_facts.get(name) != facts:
+        if trained.made_with.plugins.get(name) != facts:
             return (
                 f"{current.model_version} was trained with the plug-in {name} {facts['version']}, which is not in use "
                 "any more, so this lake cannot score with it"

@@ -26,10 +26,19 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class MadeWith:
+    """The facts by name of the plug-ins that decide what a version predicts: its features and its label."""
+
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """One trained version: its training data, its quality, and whether its predictions are used.
 
     ``plugins``: the facts of each feature plug-in that it was trained with, by name; it is scored with the same.
+    ``labels``: those of the label that it learnt, if that is not our own.
     ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     """
@@ -58,6 +67,7 @@ class ModelRecord:
     manifest_sha256: str
     promoted_at: datetime | None
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     overfitting: Overfitting | None = None
 
@@ -79,6 +89,11 @@ class ModelRecord:
         return float(self.parameters["coverage"])
 
     @property
+    def made_with(self) -> MadeWith:
+        """The plug-ins that decide what it predicts."""
+        return MadeWith(self.plugins, self.labels)
+
+    @property
     def plugin_bars(self) -> int:
         """How many bars its plug-ins need before a bar, in addition to those for the product's own features."""
         return max((int(facts["lookback"]) for facts in self.plugins.values()), default=0)
@@ -96,6 +111,7 @@ class ModelRecord:
             "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
             "plugins": json.dumps(self.plugins),
+            "labels": json.dumps(self.labels),
             "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
             "parameters": json.dumps(self.parameters),
@@ -126,6 +142,7 @@ class ModelRecord:
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
                 "plugins": json.loads(row.get("plugins") or "{}"),
+                "labels": json.loads(row.get("labels") or "{}"),
                 "costs": json.loads(row.get("costs") or "{}"),
                 "overfitting": overfitting.parse(row.get("overfitting")),
                 "learnt_until": {

@@ -85,8 +85,9 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
     plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    label = next(iter(installed.recorded(record.labels, settings.skipped_plugins, "label")), None)
     bars = read_bars(spark, settings, record.silver_version, record.market)
-    again, rows = refit(spark, bars, parameters, plugins)
+    again, rows = refit(spark, bars, parameters, plugins, label)
     both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
@@ -123,7 +124,7 @@ def _note_trial(settings: Settings, trained: Trained) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
     sharpe, steps = trials.sharpe_of(judged.rows)
-    trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts)
+    trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.made_with)
     trials.note(settings, trial)
     trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows))
 
@@ -157,7 +158,8 @@ def _record(
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
-        plugins=trained.plugin_facts,
+        plugins=trained.made_with.plugins,
+        labels=trained.made_with.labels,
         costs=facts_by_name(trained.costs),
         overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
     )

@@ -144,6 +144,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "trials": record.trials,
         "overfitting": None if record.overfitting is None else record.overfitting.sentence,
         "plugins": {name: facts["version"] for name, facts in record.plugins.items()},
+        "labels": {name: facts["version"] for name, facts in record.labels.items()},
         "costs": {name: facts["version"] for name, facts in record.costs.items()},
         "parameters": record.parameters,
     }

@@ -29,6 +29,7 @@ MODELS = TableSpec(
             "interval": pa.string(),
             "features": pa.string(),
             "plugins": pa.string(),
+            "labels": pa.string(),
             "costs": pa.string(),
             "parameters": pa.string(),
             "importance": pa.string(),

@@ -32,13 +32,15 @@ from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, reach
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.importance import permutation_importance
-from financelake_assets.model.labels import LABEL
+from financelake_assets.model.labels import LABEL, TARGET
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, boosted, fit, local, predictions
 from financelake_assets.model.plugged_features import Plugins, columns_of
+from financelake_assets.model.record import MadeWith
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, Bars, chosen, facts_of, scorable_rows
+from financelake_assets.plugins import Plugin, PluginError
 from financelake_assets.plugins.declaration import facts_by_name
 from financelake_assets.spark_sessions import activated
 
@@ -60,7 +62,8 @@ class Trained:
     ``baselines`` are the metrics of each baseline by name, see ``baselines.judged_beside``.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
-    ``plugins`` are the feature plug-ins in use, ``costs`` those that changed the costs of the trades that are judged.
+    ``plugins`` are the feature plug-ins in use, ``label`` is what was learnt, if not our own label, and ``costs`` are
+    those that changed the costs of the trades that are judged.
     """
 
     session: SparkSession
@@ -83,11 +86,15 @@ class Trained:
     rows: int
     plugins: Plugins = ()
     costs: Plugins = ()
+    label: Plugin | None = None
 
     @property
-    def plugin_facts(self) -> dict[str, dict[str, Any]]:
-        """What the version records of its plug-ins, by name."""
-        return facts_by_name(self.plugins)
+    def made_with(self) -> MadeWith:
+        """What the version records of the plug-ins that decide what it predicts."""
+        return MadeWith(
+            plugins=facts_by_name(self.plugins),
+            labels=facts_by_name([] if self.label is None else [self.label]),
+        )
 
 
 def train(
@@ -98,6 +105,7 @@ def train(
     log: Callable[[str], None],
     costs: Costs | None = None,
     plugins: Plugins = (),
+    label: Plugin | None = None,
 ) -> Trained:
     """Train a version of the random forest and evaluate it out of sample.
 
@@ -111,19 +119,20 @@ def train(
         log: called with each line of progress.
         costs: of an execution; unset means the default settings.
         plugins: the feature plug-ins to learn from too.
+        label: what to learn of the return; unset is our own label.
 
     Raises:
-        PluginError: a plug-in fails, or knows what was not known; nothing is trained.
+        PluginError: a plug-in fails, or knows what was not known, or leaves too few rows; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
     charged = Costs() if costs is None else costs
-    examined = [*plugins, *charged.functions]
+    examined = [*plugins, *charged.functions, *([] if label is None else [label])]
     if examined:
-        plugin_frames.refuse_unsafe(plugins, charged, chosen(bars, settings))
+        plugin_frames.refuse_unsafe(plugins, charged, label, settings.horizon, chosen(bars, settings))
         log(f"no leak found in {', '.join(plugin.title for plugin in examined)}")
     inputs = (*INPUTS, *columns_of(plugins))
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, bars, settings, plugins, charged)
+        scorable = scorable_rows(session, bars, settings, plugins, charged, label)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -136,7 +145,8 @@ def train(
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
-    latest = _latest(labelled, facts, settings)
+    learnable = _learnable(scorable, label, settings)
+    latest = _latest(learnable, facts, settings)
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
         final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
         raw, beside, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
@@ -175,6 +185,7 @@ def train(
         rows=len(facts),
         plugins=plugins,
         costs=tuple(charged.functions),
+        label=label,
     )
 
 
@@ -189,7 +200,7 @@ def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
 
 
 def refit(
-    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()
+    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = (), label: Plugin | None = None
 ) -> tuple[PipelineModel, DataFrame]:
     """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
 
@@ -198,13 +209,15 @@ def refit(
         bars: silver bars of the settings' interval, as at the training.
         settings: as at the training.
         plugins: as at the training.
+        label: as at the training.
 
     Returns:
         The pipeline, and the labelled rows.
     """
     with plugin_frames.errors_told():
-        labelled = scorable_rows(session, bars, settings, plugins).where(F.col(LABEL).isNotNull())
-    latest = _latest(labelled, facts_of(labelled), settings)
+        scorable = scorable_rows(session, bars, settings, plugins, label=label)
+    labelled = scorable.where(F.col(LABEL).isNotNull())
+    latest = _latest(scorable.where(F.col(TARGET).isNotNull()), facts_of(labelled), settings)
     return fit(session, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
 
 
@@ -228,13 +241,25 @@ def _window(settings: ModelSettings) -> timedelta | None:
     return None if settings.window_days is None else timedelta(days=settings.window_days)
 
 
-def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
+def _learnable(scorable: DataFrame, label: Plugin | None, settings: ModelSettings) -> DataFrame:
+    """The rows that can be learnt.
+
+    Raises:
+        PluginError: the label leaves too few.
+    """
+    rows = scorable.where(F.col(TARGET).isNotNull())
+    if label is not None and (left := rows.count()) < settings.min_rows:
+        raise PluginError(f"{label.title} leaves {left} rows to learn; {settings.min_rows} are needed")
+    return rows
+
+
+def _latest(learnable: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
     """The training rows of the version: all rows, or those of a sliding window before the newest."""
     window = _window(settings)
     if window is None:
-        return labelled
+        return learnable
     since: datetime = facts["target_time"].max() - window  # type: ignore[operator, assignment]
-    return labelled.where(F.col("target_time") >= F.lit(utc(since)))
+    return learnable.where(F.col("target_time") >= F.lit(utc(since)))
 
 
 def _final(
@@ -267,10 +292,10 @@ def _walk(
     outcome never becomes known (a price below zero) is predicted like any other.
     """
     importance: dict[str, float] = {}
-    labelled = scorable.where(F.col(LABEL).isNotNull())
+    learnable = scorable.where(F.col(TARGET).isNotNull())
 
     def predict(fold: Fold) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
+        learnt = learnable.where(fold.learns_from(F.col("target_time"), _literal))
         tested = scorable.where(fold.judges(F.col("event_time"), _literal))
         model = fit(session, learnt, settings, inputs)
         # of the rows themselves: what the fold says is not what its forest got

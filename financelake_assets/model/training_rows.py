@@ -18,11 +18,13 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
-from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
+from financelake_assets.model.labels import LABEL, LABELS, SIZE, TARGET, UP, labels_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.outputs import COST, EXECUTION
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
+from financelake_assets.model.targets import with_target
+from financelake_assets.plugins import Plugin
 from financelake_assets.silver.merging import without_growing
 from financelake_assets.silver.schema import BARS
 
@@ -36,6 +38,8 @@ _LATER = ("delayed_return", "traded_return")
 FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL, EXECUTION)
 """What the evaluation needs of a row."""
 
+_PRICED = (pa.field(COST, pa.float64()), pa.field(EXECUTION, pa.float64()))
+_AIMED = pa.field(TARGET, pa.float64())
 _PARTITIONS = 2
 
 Bars = DataFrame | pl.DataFrame
@@ -61,9 +65,16 @@ def chosen(bars: Bars, settings: ModelSettings) -> Bars:
 
 
 def scorable_rows(
-    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = (), costs: Costs | None = None
+    session: SparkSession,
+    bars: Bars,
+    settings: ModelSettings,
+    plugins: Plugins = (),
+    costs: Costs | None = None,
+    label: Plugin | None = None,
 ) -> DataFrame:
     """The rows that can be predicted, with features and labels, computed once; a label is null if it is not known yet.
+
+    The target, which is learnt, is null too where nothing is learnt of a row.
 
     Args:
         session: the session of ``bars``.
@@ -71,15 +82,25 @@ def scorable_rows(
         settings: the symbols and the horizon.
         plugins: the feature plug-ins to learn from too.
         costs: of an execution at each row; unset means the default settings.
+        label: what is learnt of the return; unset is our own label.
 
     Raises:
         PluginError: a plug-in fails; from Spark's workers it comes as Spark's error, see ``plugin_frames.errors_told``.
     """
     own, horizon, charged = chosen(bars, settings), settings.horizon, Costs() if costs is None else costs
+    # resolved here, not in Spark's workers
+    ended, featured, priced, labelled, aimed = without_growing, features_with, with_costs, labels_of, with_target
+    plugins = tuple(plugins)
+
+    def made(series: pl.DataFrame) -> pl.DataFrame:
+        known = labelled(priced(featured(ended(series), plugins), charged), horizon)
+        return aimed(known, horizon, label)
+
     if isinstance(own, pl.DataFrame):
-        rows = _in_process(session, own, horizon, plugins, charged)
+        arrow = made(own).filter("scorable").select(_columns(plugins)).to_arrow()
+        rows = session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
     else:
-        rows = _in_spark(own, horizon, plugins, charged)
+        rows = by_series(own, made, pa.schema([*added(plugins), *_PRICED, *LABELS, _AIMED])).where("scorable")
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
     ordered = rows.select(*_columns(plugins)).repartition(_PARTITIONS, *parts).sortWithinPartitions(*parts)
@@ -93,21 +114,4 @@ def facts_of(rows: DataFrame) -> pl.DataFrame:
 
 
 def _columns(plugins: Plugins) -> tuple[str, ...]:
-    return (*FACTS, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
-
-
-def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins, costs: Costs) -> DataFrame:
-    featured = with_costs(features_with(without_growing(bars), plugins), costs)
-    rows = labels_of(featured, horizon).filter("scorable").select(_columns(plugins))
-    arrow = rows.to_arrow()
-    return session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
-
-
-def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins, costs: Costs) -> DataFrame:
-    # resolved here, not in the workers
-    ended, featured, priced, labelled, plugins = without_growing, features_with, with_costs, labels_of, tuple(plugins)
-    all_of_them = pa.schema([*added(plugins), (COST, pa.float64()), (EXECUTION, pa.float64()), *LABELS])
-    rows = by_series(
-        bars, lambda series: labelled(priced(featured(ended(series), plugins), costs), horizon), all_of_them
-    )
-    return rows.where("scorable")
+    return (*FACTS, TARGET, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
 from financelake_assets.model.overfitting import Overfitting, judge
+from financelake_assets.model.record import MadeWith
 from financelake_assets.model.schema import TRIAL_RETURNS, TRIALS
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.plugins.declaration import facts_by_name
@@ -79,17 +79,15 @@ class Trial:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def strategy(
-    model: ModelSettings, settings: Settings, plugins: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
+def strategy(model: ModelSettings, settings: Settings, made_with: MadeWith | None = None) -> dict[str, Any]:
     """All that decides what is traded: the forest's settings, those for signals and for positions, and plug-ins.
 
     Args:
         model: the forest's settings.
         settings: of the lake, for all rules.
-        plugins: the facts of the feature plug-ins of the version, by name.
+        made_with: the plug-ins of the version; none by default.
     """
-    of_plugins = {"plugins": dict(plugins or {}), **_in_use(settings)}
+    of_plugins = {**asdict(made_with or MadeWith()), **_in_use(settings)}
     return {
         "model": model.of_the_forest(),
         "signals": settings.signals.model_dump(mode="json"),
@@ -115,10 +113,10 @@ def strategy_trial(
     settings: Settings,
     sharpe: float = math.nan,
     steps: int = 0,
-    plugins: Mapping[str, Mapping[str, Any]] | None = None,
+    made_with: MadeWith | None = None,
 ) -> Trial:
     """A lake's whole strategy as a trial: the same for the same settings, however often it is trained and traded."""
-    return Trial("strategy", strategy(model, settings, plugins), sharpe, steps)
+    return Trial("strategy", strategy(model, settings, made_with), sharpe, steps)
 
 
 def sharpe_of(rows: pl.DataFrame) -> tuple[float, int]:
@@ -212,9 +210,9 @@ def overfitting(settings: Settings) -> dict[str, Overfitting]:
 
 
 def _forest_of(parameters: str) -> str:
-    """What of a strategy decides its daily returns: the forest, its plug-ins and those of the costs."""
+    """What of a strategy decides its daily returns: the forest, its plug-ins and the costs."""
     told = json.loads(parameters)
-    return json.dumps([told.get("model"), told.get("plugins"), told.get("costs")], sort_keys=True)
+    return json.dumps([told.get(part) for part in ("model", "plugins", "labels", "costs")], sort_keys=True)
 
 
 def ledger(settings: Settings) -> pl.DataFrame:

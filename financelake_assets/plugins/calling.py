@@ -25,7 +25,7 @@ def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) 
     """The columns of a plug-in.
 
     Args:
-        plugin: a feature, a rule or a cost.
+        plugin: whose function is called.
         series: bars of one series in order of time, with the columns that plug-ins get.
         seconds: how long it may take.
 

@@ -1,6 +1,7 @@
 """What a plug-in is: a pure function of one series of bars, with what it declares of itself.
 
-Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``rule`` and ``cost``.
+Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``label``, ``rule`` and
+``cost``.
 See docs/plugins.md.
 """
 
@@ -16,9 +17,9 @@ import polars as pl
 from financelake_assets.errors import FinanceLakeError
 
 Function = Callable[[pl.DataFrame], pl.DataFrame]
-Kind = Literal["feature", "rule", "cost"]
+Kind = Literal["feature", "label", "rule", "cost"]
 
-MOST_LOOKBACK = {"feature": 2_000, "rule": 50, "cost": 2_000}
+MOST_LOOKBACK = {"feature": 2_000, "label": 0, "rule": 50, "cost": 2_000}
 """The longest look-backs in bars. The gold query keeps so many bars of each series in memory, and scores the bars that
 a rule looks back at again."""
 
@@ -31,11 +32,12 @@ class PluginError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A feature, a rule or a cost.
+    """A feature, a label, a rule or a cost.
 
     ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``.
-    ``lookback`` is how many bars before a bar its values may depend on. ``name`` is the entry point's, and ``digest``
-    a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
+    ``lookback`` is how many bars before a bar its values may depend on, and ``ahead`` how many bars behind it those of
+    a label may (``None``: as far as the horizon); a label may know all bars before. ``name`` is the entry point's, and
+    ``digest`` a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
     """
 
     kind: Kind
@@ -45,6 +47,7 @@ class Plugin:
     function: Function
     name: str = ""
     digest: str = ""
+    ahead: int | None = None
 
     @property
     def title(self) -> str:
@@ -59,6 +62,7 @@ class Plugin:
             "lookback": self.lookback,
             "columns": list(self.columns),
             "digest": self.digest,
+            **({"ahead": self.ahead} if self.kind == "label" else {}),
         }
 
 
@@ -82,6 +86,23 @@ def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None
     def declared(function: Function) -> Plugin:
         names = (function.__name__,) if columns is None else tuple(columns)
         return _checked(Plugin("feature", version, lookback, names, function), function.__name__)
+
+    return declared
+
+
+def label(*, version: str, ahead: int | None = None) -> Callable[[Function], Plugin]:
+    """Declare a function of bars and their outcomes as what a training learns of the return; it gives ``label``.
+
+    Args:
+        version: give another one whenever the labels change.
+        ahead: how many bars behind a bar its label depends on; unset is the horizon, and more is refused.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        return _checked(Plugin("label", version, 0, ("label",), function, ahead=ahead), function.__name__)
 
     return declared
 
@@ -128,6 +149,8 @@ def _checked(plugin: Plugin, name: str) -> Plugin:
         problem = "its version must be a text that is not empty"
     elif type(plugin.lookback) is not int or not 0 <= plugin.lookback <= most:
         problem = f"its look-back must be a whole number of bars from 0 to {most:,}, not {plugin.lookback!r}"
+    elif plugin.ahead is not None and (type(plugin.ahead) is not int or plugin.ahead < 1):
+        problem = f"it must look a whole number of bars ahead, at least one, not {plugin.ahead!r}"
     elif wrong or not plugin.columns or len(set(plugin.columns)) < len(plugin.columns):
         problem = (
             "its columns need names of their own of small letters, digits and _, not "

@@ -19,6 +19,7 @@ from financelake_assets.plugins.declaration import Kind, Plugin, PluginError
 
 GROUPS: Mapping[Kind, str] = {
     "feature": "financelake.features",
+    "label": "financelake.labels",
     "rule": "financelake.signals",
     "cost": "financelake.costs",
 }
@@ -50,6 +51,21 @@ def features(skipped: Collection[str]) -> tuple[Plugin, ...]:
                 raise PluginError(f"the plug-ins {owner[column]} and {plugin.name} both have a column {column}")
             owner[column] = plugin.name
     return found
+
+
+def label(skipped: Collection[str]) -> Plugin | None:
+    """The label that a training learns, if there is one.
+
+    Raises:
+        PluginError: it cannot be loaded, or there are several.
+    """
+    found = _in_use("label", skipped)
+    if len(found) > 1:
+        raise PluginError(
+            f"there are several labels, and a training learns one: {', '.join(plugin.name for plugin in found)}",
+            remedy=f"Name the others in {SKIPPED}.",
+        )
+    return found[0] if found else None
 
 
 def rules(skipped: Collection[str]) -> tuple[Plugin, ...]:
@@ -98,17 +114,20 @@ def load(kind: Kind, name: str) -> Plugin:
     return _LOADED[kind, name]
 
 
-def recorded(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> tuple[Plugin, ...]:
-    """The features that a version was trained with, exactly as they were then.
+def recorded(
+    plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str], kind: Kind = "feature"
+) -> tuple[Plugin, ...]:
+    """The plug-ins of a kind that a version was trained with, exactly as they were then.
 
     Args:
         plugins: the ``facts`` of each by its name, as the version records them.
         skipped: names that the settings switch off.
+        kind: of them.
 
     Raises:
         PluginError: one is not installed, is switched off, or is another than the recorded one.
     """
-    return tuple(_as_recorded(name, facts, skipped) for name, facts in plugins.items())
+    return tuple(_as_recorded(kind, name, facts, skipped) for name, facts in plugins.items())
 
 
 def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> str | None:
@@ -120,13 +139,13 @@ def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) 
     return None
 
 
-def _as_recorded(name: str, facts: Mapping[str, Any], skipped: Collection[str]) -> Plugin:
+def _as_recorded(kind: Kind, name: str, facts: Mapping[str, Any], skipped: Collection[str]) -> Plugin:
     was = f"the model was trained with the plug-in {name} {facts['version']}"
     remedy = "Install that version and restart the lake, or train a new model (`financelake train`)."
     if name in skipped:
         raise PluginError(f"{was}, which {SKIPPED} switches off", remedy=remedy)
     try:
-        plugin = load("feature", name)
+        plugin = load(kind, name)
     except PluginError as error:
         raise PluginError(f"{was}: {error}", remedy=remedy) from error
     if plugin.version != facts["version"]:

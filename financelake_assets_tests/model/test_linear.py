@@ -17,9 +17,10 @@ from financelake_assets.model.baselines import judged_beside
 from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, features_of
-from financelake_assets.model.labels import LABEL, labels_of
+from financelake_assets.model.labels import LABEL, TARGET, labels_of
 from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
+from financelake_assets.model.targets import with_target
 from financelake_assets.model.training_rows import FACTS
 from financelake_assets_tests.model import market
 
@@ -77,7 +78,7 @@ def rows_of(persistence: float, days: int = 900) -> pl.DataFrame:
 
 def scorable(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Scorable rows of symbols, as the training has them."""
-    rows = labels_of(with_costs(features_of(pl.concat(frames)), Costs()), 1).filter("scorable")
+    rows = with_target(labels_of(with_costs(features_of(pl.concat(frames)), Costs()), 1), 1).filter("scorable")
     return rows.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None)).sort("event_time", "symbol")
 
 
@@ -146,7 +147,7 @@ def test_no_fold_knows_of_later_bars() -> None:
 
 def test_a_weekday_effect_is_that_of_sparks_encoder() -> None:
     """``w = n / (n + 200)`` of a category's mean, the rest of the mean of all rows."""
-    learnt = pl.DataFrame({SYMBOL_WEEKDAY: [1] * 300 + [2] * 100, LABEL: [1.0] * 300 + [-1.0] * 100})
+    learnt = pl.DataFrame({SYMBOL_WEEKDAY: [1] * 300 + [2] * 100, TARGET: [1.0] * 300 + [-1.0] * 100})
     found = linear.weekday_effects(learnt)
     by = dict(found.by_category.select(SYMBOL_WEEKDAY, WEEKDAY_EFFECT).iter_rows())
     assert found.overall == 0.5

@@ -13,8 +13,9 @@ import pytest
 from financelake_assets.plugins import calling, examined, installed
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
-FEATURES, SIGNALS, COSTS = "financelake.features", "financelake.signals", "financelake.costs"
-HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, rule\n"
+FEATURES, LABELS = "financelake.features", "financelake.labels"
+SIGNALS, COSTS = "financelake.signals", "financelake.costs"
+HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, label, rule\n"
 
 
 class Site:
@@ -56,6 +57,10 @@ class Site:
     def cost(self, name: str, code: str) -> None:
         """The same with a cost."""
         self.install(name, HEADER + code, {COSTS: {name: f"{name}:{name}"}})
+
+    def label(self, name: str, code: str) -> None:
+        """The same with a label."""
+        self.install(name, HEADER + code, {LABELS: {name: f"{name}:{name}"}})
 
     def uninstall(self, module: str) -> None:
         """Remove a package."""

@@ -42,6 +42,7 @@ def test_the_documented_examples_pass(
     assert told["well"]
     assert [(one["name"], one["kind"], one["version"]) for one in told["checks"][1:]] == [
         ("vwap_distance", "feature", "1"),
+        ("until_a_barrier", "label", "1"),
         ("no_fridays", "rule", "1"),
         ("wider_when_wild", "cost", "1"),
     ]
@@ -77,4 +78,6 @@ def test_an_unknown_name_is_told_with_those_that_there_are(
     site.documented()
     assert run(monkeypatch, "check-leaks", "--plugin", "rsi") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "There is no plug-in rsi; installed are: vwap_distance, no_fridays, wider_when_wild." in said
+    assert (
+        "There is no plug-in rsi; installed are: vwap_distance, until_a_barrier, no_fridays, wider_when_wild." in said
+    )

@@ -21,7 +21,7 @@ from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.promotion import decide
-from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.record import MadeWith, ModelRecord
 from financelake_assets.model.schema import MODELS
 from financelake_assets.model.trials import strategy_trial
 from financelake_assets.plugins import PluginError, installed
@@ -198,7 +198,7 @@ def test_a_champion_whose_plug_in_is_gone_is_replaced(site: Site) -> None:
 
     class Challenger:
         settings = ModelSettings()
-        plugin_facts = with_facts("2")
+        made_with = MadeWith(with_facts("2"))
 
     decision = decide(champion, Challenger(), lambda _: pytest.fail("it cannot be loaded"), champion.trained_at)  # type: ignore[arg-type]
     assert decision.promote
@@ -209,7 +209,7 @@ def test_a_strategy_with_plug_ins_is_another_trial(site: Site) -> None:
     settings = Settings()
     plain = strategy_trial(settings.model, settings)
     assert "plugins" not in plain.parameters, "the ledger of an earlier release has the same key"
-    with_one = strategy_trial(settings.model, settings, plugins=with_facts())
+    with_one = strategy_trial(settings.model, settings, made_with=MadeWith(with_facts()))
     site.documented()
     with_rule = strategy_trial(settings.model, settings)
     assert with_rule.parameters["rules"].keys() == {"no_fridays"}

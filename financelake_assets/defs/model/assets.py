@@ -95,8 +95,8 @@ def random_forest(
     bars = read_bars(session, settings, silver.version, market)
     try:
         plugins = installed.features(settings.skipped_plugins)
-        costs = Costs.of(settings)
-        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins)
+        costs, label = Costs.of(settings), installed.label(settings.skipped_plugins)
+        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     except PluginError as error:
