@@ -139,11 +139,30 @@ def _of_label(name: str, bars: pl.DataFrame) -> Examined:
     return Examined(name, "label", label.version, label.columns, None, taken)
 
 
+def _of_model(name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.model import plugged_model
+    from financelake_assets.model.features import FEATURES, features_of
+    from financelake_assets.model.labels import labels_of
+    from financelake_assets.model.targets import with_target
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        model = installed.load("model", name)
+        rows = with_target(labels_of(features_of(bars), 1), 1).filter("scorable").drop_nulls("target")
+        plugged_model.examine(model, rows, FEATURES)
+        learnt = plugged_model.fit(model, rows.tail(1_000), FEATURES)
+        taken = _microseconds(lambda: learnt.predict(rows.tail(1_000)), min(rows.height, 1_000))
+    except PluginError as error:
+        return _refused(name, "model", error)
+    return Examined(name, "model", model.version, model.columns, None, taken)
+
+
 _OF_KIND: Mapping[Kind, Callable[[str, pl.DataFrame], Examined]] = {
     "feature": _of_feature,
     "label": _of_label,
     "rule": _of_rule,
     "cost": _of_cost,
+    "model": _of_model,
 }
 
 

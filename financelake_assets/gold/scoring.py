@@ -23,8 +23,7 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model import cost_checks
 from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.costs import Costs, with_costs
-from financelake_assets.model.forest import Forest
-from financelake_assets.model.outputs import COST
+from financelake_assets.model.outputs import COST, Predictor
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import PluginError, installed
@@ -80,7 +79,7 @@ def score_bars(
     settings: Settings,
     bars: pl.DataFrame,
     wanted: pl.DataFrame,
-    forest: Forest,
+    model: Predictor,
     record: ModelRecord,
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
@@ -92,7 +91,7 @@ def score_bars(
         settings: the rules for signals and the model's greatest age.
         bars: rows of silver.bars of the record's interval: the wanted ones and the earlier ones that they need.
         wanted: symbol, interval and event_time.
-        forest: of ``record``.
+        model: of ``record``.
         record: the version.
         calendars: by symbol, for symbols that have their own.
         now: the time of the decision, ``as_of`` of the rows.
@@ -127,7 +126,7 @@ def score_bars(
     )
     of_bars = ("asset_class", "close", "horizon", "model_version", "as_of", "surprise", COST, "_wanted")
     seen = stamped.select(*BAR_KEY, *of_bars)
-    forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
+    forecast = score(stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
     rows = signals_of(seen, forecast, settings, calendars, model_expired=expired).filter(pl.col("_wanted") == 1)
     made = adapted(rows.drop_nulls("predicted_return"), featured, earlier, record)
     return rows.update(made.select(*BAR_KEY, "lower", "upper", WIDENING), on=BAR_KEY).select(_NAMES)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import polars as pl
+
 RAW = "raw_prediction"
 """The return that its forest predicts, in units of the expected move."""
 
@@ -15,6 +19,20 @@ RAW_SIZE = "raw_size"
 
 
 OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
+
+
+class Predictor(Protocol):
+    """A model that is served: the forests, or a model of a user's own."""
+
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The raw predictions.
+
+        Args:
+            rows: the features, and the category of symbol and weekday.
+
+        Returns:
+            ``OUTPUTS`` of each row; null if an input is missing.
+        """
 
 
 RETURNS = 3

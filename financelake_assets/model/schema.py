@@ -30,6 +30,7 @@ MODELS = TableSpec(
             "features": pa.string(),
             "plugins": pa.string(),
             "labels": pa.string(),
+            "learner": pa.string(),
             "costs": pa.string(),
             "parameters": pa.string(),
             "importance": pa.string(),

@@ -8,6 +8,8 @@ a series each. Both apply the same pure functions, so the rows are the same to t
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -115,3 +117,12 @@ def facts_of(rows: DataFrame) -> pl.DataFrame:
 
 def _columns(plugins: Plugins) -> tuple[str, ...]:
     return (*FACTS, TARGET, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
+
+
+def utc(moment: datetime) -> str:
+    """A literal that Spark reads as the same instant in every time zone of the session.
+
+    Args:
+        moment: a time in UTC, with or without its zone.
+    """
+    return f"{moment.replace(tzinfo=None).isoformat(sep=' ')}Z"

@@ -212,7 +212,7 @@ def overfitting(settings: Settings) -> dict[str, Overfitting]:
 def _forest_of(parameters: str) -> str:
     """What of a strategy decides its daily returns: the forest, its plug-ins and the costs."""
     told = json.loads(parameters)
-    return json.dumps([told.get(part) for part in ("model", "plugins", "labels", "costs")], sort_keys=True)
+    return json.dumps([told.get(part) for part in ("model", "plugins", "labels", "learner", "costs")], sort_keys=True)
 
 
 def ledger(settings: Settings) -> pl.DataFrame:

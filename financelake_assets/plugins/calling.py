@@ -35,17 +35,32 @@ def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) 
     Raises:
         PluginError: it raises, takes too long, or gives other rows, columns or types than it declares.
     """
+    found = guarded(plugin, seconds, f"for {series.height} bars", lambda: plugin.function(series.clone()))
+    return _typed(plugin, found, series.height)
+
+
+def guarded(plugin: Plugin, seconds: float, what: str, call: Callable[[], T]) -> T:
+    """The result of a call of a plug-in's code.
+
+    Args:
+        plugin: whose code it is.
+        seconds: how long it may take; one that took longer is not called again by this process.
+        what: the call in words, for messages.
+        call: of it.
+
+    Raises:
+        PluginError: it raises, or takes too long.
+    """
     key = (plugin.name, plugin.version)
     if key in _HANGING:
-        raise PluginError(f"{plugin.title} took more than {seconds:g} s for one series, and is not called again")
+        raise PluginError(f"{plugin.title} took too long before, and is not called again until the lake is restarted")
     try:
-        found = _within(seconds, lambda: plugin.function(series.clone()))
+        return _within(seconds, call)
     except TimeoutError:
         _HANGING.add(key)
-        raise PluginError(f"{plugin.title} takes more than {seconds:g} s for {series.height} bars") from None
+        raise PluginError(f"{plugin.title} takes more than {seconds:g} s {what}") from None
     except Exception as error:  # a user's function may raise anything
         raise PluginError(f"{plugin.title} fails: {told(error)}") from error
-    return _typed(plugin, found, series.height)
 
 
 def _typed(plugin: Plugin, found: object, rows: int) -> pl.DataFrame:

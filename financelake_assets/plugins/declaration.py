@@ -1,7 +1,7 @@
 """What a plug-in is: a pure function of one series of bars, with what it declares of itself.
 
-Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``label``, ``rule`` and
-``cost``.
+Input: a function or a class that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``label``,
+``rule``, ``cost`` and ``model``.
 See docs/plugins.md.
 """
 
@@ -17,9 +17,9 @@ import polars as pl
 from financelake_assets.errors import FinanceLakeError
 
 Function = Callable[[pl.DataFrame], pl.DataFrame]
-Kind = Literal["feature", "label", "rule", "cost"]
+Kind = Literal["feature", "label", "rule", "cost", "model"]
 
-MOST_LOOKBACK = {"feature": 2_000, "label": 0, "rule": 50, "cost": 2_000}
+MOST_LOOKBACK = {"feature": 2_000, "label": 0, "rule": 50, "cost": 2_000, "model": 0}
 """The longest look-backs in bars. The gold query keeps so many bars of each series in memory, and scores the bars that
 a rule looks back at again."""
 
@@ -32,9 +32,10 @@ class PluginError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A feature, a label, a rule or a cost.
+    """A feature, a label, a rule, a cost or a model.
 
-    ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``.
+    ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``; that of
+    a model is its class, see ``regressors.Regressor``.
     ``lookback`` is how many bars before a bar its values may depend on, and ``ahead`` how many bars behind it those of
     a label may (``None``: as far as the horizon); a label may know all bars before. ``name`` is the entry point's, and
     ``digest`` a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
@@ -44,7 +45,7 @@ class Plugin:
     version: str
     lookback: int
     columns: tuple[str, ...]
-    function: Function
+    function: Callable[..., Any]
     name: str = ""
     digest: str = ""
     ahead: int | None = None
@@ -137,6 +138,25 @@ def cost(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
 
     def declared(function: Function) -> Plugin:
         return _checked(Plugin("cost", version, lookback, ("cost_bps",), function), function.__name__)
+
+    return declared
+
+
+def model(*, version: str) -> Callable[[type], Plugin]:
+    """Declare a class as a model: it has ``fit``, ``predict``, ``save`` and ``load``, see ``regressors.Regressor``.
+
+    Args:
+        version: give another one whenever it learns or predicts otherwise.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(made: type) -> Plugin:
+        lacking = [name for name in ("fit", "predict", "save", "load") if not callable(getattr(made, name, None))]
+        if lacking:
+            raise PluginError(f"the model {made.__name__} is declared wrongly: it has no {', '.join(lacking)}")
+        return _checked(Plugin("model", version, 0, ("prediction",), made), made.__name__)
 
     return declared
 

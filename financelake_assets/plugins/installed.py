@@ -22,6 +22,7 @@ GROUPS: Mapping[Kind, str] = {
     "label": "financelake.labels",
     "rule": "financelake.signals",
     "cost": "financelake.costs",
+    "model": "financelake.models",
 }
 """The entry points of each kind."""
 
@@ -66,6 +67,19 @@ def label(skipped: Collection[str]) -> Plugin | None:
             remedy=f"Name the others in {SKIPPED}.",
         )
     return found[0] if found else None
+
+
+def learner(name: str | None, skipped: Collection[str]) -> Plugin | None:
+    """The model that a training lets learn, by its name; none is the forest.
+
+    Raises:
+        PluginError: it is not installed, cannot be loaded, or is switched off.
+    """
+    if name is not None and name in skipped:
+        raise PluginError(
+            f"the plug-in {name} shall learn (FINANCELAKE_MODEL__LEARNERS), and {SKIPPED} switches it off"
+        )
+    return None if name is None else load("model", name)
 
 
 def rules(skipped: Collection[str]) -> tuple[Plugin, ...]:
@@ -130,10 +144,10 @@ def recorded(
     return tuple(_as_recorded(kind, name, facts, skipped) for name, facts in plugins.items())
 
 
-def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> str | None:
-    """Why a version cannot be scored with its plug-ins here; ``None`` when it can be."""
+def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str], kind: Kind = "feature") -> str | None:
+    """Why a version cannot be scored with its plug-ins of a kind here; ``None`` when it can be."""
     try:
-        recorded(plugins, skipped)
+        recorded(plugins, skipped, kind)
     except PluginError as error:
         return str(error)
     return None
@@ -166,7 +180,7 @@ def _loaded(kind: Kind, point: EntryPoint) -> Plugin:
     if not isinstance(found, Plugin) or found.kind != kind:
         raise PluginError(
             f"the plug-in {point.name} ({point.value}) is no {kind}",
-            remedy=f"Decorate its function with financelake_assets.plugins.{kind}.",
+            remedy=f"Decorate it with financelake_assets.plugins.{kind}.",
         )
     return replace(found, name=point.name, digest=_digest(found))
 

@@ -18,10 +18,11 @@ from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, features_of
 from financelake_assets.model.labels import LABEL, TARGET, labels_of
-from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
 from financelake_assets.model.targets import with_target
 from financelake_assets.model.training_rows import FACTS
+from financelake_assets.model.weekday_effects import weekday_effects
 from financelake_assets_tests.model import market
 
 DAY = timedelta(days=1)
@@ -148,8 +149,8 @@ def test_no_fold_knows_of_later_bars() -> None:
 def test_a_weekday_effect_is_that_of_sparks_encoder() -> None:
     """``w = n / (n + 200)`` of a category's mean, the rest of the mean of all rows."""
     learnt = pl.DataFrame({SYMBOL_WEEKDAY: [1] * 300 + [2] * 100, TARGET: [1.0] * 300 + [-1.0] * 100})
-    found = linear.weekday_effects(learnt)
-    by = dict(found.by_category.select(SYMBOL_WEEKDAY, WEEKDAY_EFFECT).iter_rows())
+    found = weekday_effects(learnt)
+    by = found.by_category
     assert found.overall == 0.5
     weight = 300 / (300 + EFFECT_PRIOR_ROWS)
     assert by[1] == pytest.approx(weight * 1.0 + (1 - weight) * 0.5)

@@ -189,6 +189,7 @@ def test_a_label_of_a_user_is_learnt_and_the_return_is_judged(spark: SparkSessio
     assert both[1]["raw_prediction"].abs().max() > 1.01  # type: ignore[operator]
     assert overall(found)["rows"] == overall(plain)["rows"]
     assert found.rows == plain.rows
+    assert found.reference == plain.reference, "drift is that of all rows"
     assert found.made_with.labels[""]["version"] == "1"
     assert overall(found)["verdict"] == Verdict.EDGE.value
     none = label(version="1")(lambda rows: rows.select(label=pl.when(pl.col("close") > 1e9).then("label")))

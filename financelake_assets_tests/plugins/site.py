@@ -14,8 +14,8 @@ from financelake_assets.plugins import calling, examined, installed
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
 FEATURES, LABELS = "financelake.features", "financelake.labels"
-SIGNALS, COSTS = "financelake.signals", "financelake.costs"
-HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, label, rule\n"
+SIGNALS, COSTS, MODELS = "financelake.signals", "financelake.costs", "financelake.models"
+HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, label, model, rule\n"
 
 
 class Site:
@@ -61,6 +61,10 @@ class Site:
     def label(self, name: str, code: str) -> None:
         """The same with a label."""
         self.install(name, HEADER + code, {LABELS: {name: f"{name}:{name}"}})
+
+    def model(self, name: str, code: str) -> None:
+        """The same with a model."""
+        self.install(name, HEADER + code, {MODELS: {name: f"{name}:{name}"}})
 
     def uninstall(self, module: str) -> None:
         """Remove a package."""

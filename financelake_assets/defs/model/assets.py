@@ -96,7 +96,8 @@ def random_forest(
     try:
         plugins = installed.features(settings.skipped_plugins)
         costs, label = Costs.of(settings), installed.label(settings.skipped_plugins)
-        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label)
+        learner = installed.learner(chosen.learners.get(market.interval), settings.skipped_plugins)
+        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label, learner)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     except PluginError as error:
