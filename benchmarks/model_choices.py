@@ -25,7 +25,7 @@ import polars as pl
 from _lake import packaged_bars, spark_session
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.model import judgement, metrics, outputs, pipeline, training, training_rows
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged, evaluate
 from financelake_assets.model.features import FEATURES
@@ -35,7 +35,6 @@ from financelake_assets.model.splits import Fold, walk_forward
 
 Predict = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 SETTINGS = ModelSettings()
-COSTS = execution_costs(SignalSettings(), PortfolioSettings())
 SHOWN = ("skill", "skill_low", "skill_high", "ic_t", "oos_r2_return")
 
 
@@ -189,7 +188,7 @@ def walked(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> pl.DataFr
 def by_earlier_folds(rows: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold]) -> Judged:
     """What the training makes of raw predictions: each fold calibrated from the earlier ones."""
     facts = rows.select(training_rows.FACTS)
-    return training._judge(facts, training._forecasts(facts, scored, folds, SETTINGS), SETTINGS, COSTS)
+    return training._judge(facts, training._forecasts(facts, scored, folds, SETTINGS), SETTINGS)
 
 
 def judged(rows: pl.DataFrame, folds: list[Fold], predict: Predict) -> dict[str, Any]:

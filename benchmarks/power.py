@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 from scipy import signal
 
-from financelake_assets.config import PortfolioSettings, SignalSettings, execution_costs
-from financelake_assets.model.judgement import Setting, judge, verdicts
+from financelake_assets.model.costs import Costs
+from financelake_assets.model.judgement import judge, verdicts
 from financelake_assets.model.verdict import QUESTIONS, Verdict
 
 MARKETS: dict[str, dict[str, float]] = {
@@ -36,7 +36,7 @@ MARKETS: dict[str, dict[str, float]] = {
 }
 HORIZONS = (1, 5, 20)
 MOVE = 0.01
-COSTS = execution_costs(SignalSettings(), PortfolioSettings())
+COSTS = Costs()
 TRAINED = 4
 
 
@@ -67,7 +67,7 @@ def shares(kind: dict[str, float], horizon: int, days: int, runs: int) -> dict[s
     found = dict.fromkeys(QUESTIONS, 0)
     for seed in range(runs):
         rows = market(np.random.default_rng(seed), horizon, days, **kind)
-        (row,) = verdicts([{"rows": len(rows), **judge(rows, Setting(horizon, COSTS))}])
+        (row,) = verdicts([{"rows": len(rows), **judge(rows, horizon)}])
         for question in QUESTIONS:
             found[question] += row[question] == Verdict.EDGE
     return {question: count / runs for question, count in found.items()}
@@ -108,6 +108,7 @@ def market(
             "traded_return": np.expm1(ahead[judged] * MOVE),
             "training_mean": np.full(len(judged), float(np.mean(ahead[learnt])) * MOVE),
             "expected_move": expected,
+            "execution_bps": COSTS.by_class["stock"] + COSTS.slippage_bps,
             "probability_up": np.where(predicted > 0, 0.6, 0.4),
         }
     )

@@ -6,6 +6,7 @@ forecast, which is the last close; of a market without one, how far it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,6 +94,12 @@ def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:
     wanted = (pl.col("model_version") == version) & (pl.col("symbol") == symbol) & (pl.col("fold") == HOLDOUT)
     found = rows.filter(wanted)
     return found.row(-1, named=True) if not found.is_empty() else None
+
+
+def learner(record: Row) -> str:
+    """What learnt a version: the forest, or a plug-in; versions of an earlier release do not say."""
+    found = json.loads(record.get("learner") or "{}")
+    return f"Plug-in {next(iter(found))}" if found else "Random forest"
 
 
 def beside(snapshot: Snapshot, version: str, symbol: str = ALL) -> list[Row]:

@@ -63,9 +63,9 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
         html.P(html.Strong(words, className=f"verdict {kind}")),
         html.P(meaning, className="muted"),
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
-        *_beside(row, champion.beside(snapshot, record["model_version"], symbol)),
+        *_beside(champion.learner(record), row, champion.beside(snapshot, record["model_version"], symbol)),
         html.P(
-            f"Random forest {record['model_version']} of {interval} bars, {trained} on "
+            f"{champion.learner(record)} {record['model_version']} of {interval} bars, {trained} on "
             f"{wording.count(record['silver_rows'])} bars (silver version {record['silver_version']}); evaluated on "
             f"{wording.count(row['rows'])} later bars of {scope} that it had not seen.",
             className="fine",
@@ -80,11 +80,11 @@ def _overfitting(record: champion.Row) -> Children:
     return [] if found is None else [html.P(found.sentence, className="fine")]
 
 
-def _beside(row: champion.Row, baselines: list[champion.Row]) -> Children:
-    """The forest beside the other learners."""
+def _beside(own: str, row: champion.Row, baselines: list[champion.Row]) -> Children:
+    """The forest, or the model of a plug-in, beside the other learners."""
     if not baselines:
         return []
-    body = [[name, *_answers(one)] for name, one in (("Random forest", row), *map(_named, baselines))]
+    body = [[name, *_answers(one)] for name, one in ((own, row), *map(_named, baselines))]
     return [
         plain_table(
             "Other learners of the same inputs, judged on the same bars; none of them gives signals",

@@ -1,9 +1,9 @@
-"""``financelake check-leaks``: whether features and rules know more at a bar than was known then, on real bars."""
+"""``financelake check-leaks``: whether features and plug-ins know more at a bar than was known then, on real bars."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +37,7 @@ def check_leaks(
     plugin: Annotated[str | None, typer.Option(help="Only this plug-in; by default all, and our own features.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check that features and rules know nothing of the future, on the packaged real bars; exit code 1 if one does.
+    """Check that features and plug-ins know nothing of the future, on the packaged real bars; exit code 1 if one does.
 
     Truncation and a shuffled future find what looks ahead; stream parity and warm-up find what looks back further than
     it declares. The first column and bar that differ are shown. It needs no running lake.
@@ -53,7 +53,7 @@ def check_leaks(
     found = [] if plugin is not None else [_of_ours(bars)]
     for kind, name in wanted:
         err.print(f"examining {name} …")
-        found.append(_of_feature(name, bars) if kind == "feature" else _of_rule(name))
+        found.append(_OF_KIND[kind](name, bars))
     if as_json:
         print_json({"well": all(one.problem is None for one in found), "checks": [asdict(one) for one in found]})
     else:
@@ -90,7 +90,7 @@ def _of_feature(name: str, bars: pl.DataFrame) -> Examined:
     return Examined(name, "feature", plugin.version, plugin.columns, None, taken)
 
 
-def _of_rule(name: str) -> Examined:
+def _of_rule(name: str, _: pl.DataFrame) -> Examined:
     from financelake_assets.gold import rule_checks, rules
     from financelake_assets.plugins import PluginError, installed
 
@@ -102,6 +102,68 @@ def _of_rule(name: str) -> Examined:
     except PluginError as error:
         return _refused(name, "rule", error)
     return Examined(name, "rule", rule.version, rule.columns, None, taken)
+
+
+def _of_cost(name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.model.cost_checks import refuse_unsafe
+    from financelake_assets.model.costs import Costs, with_costs
+    from financelake_assets.model.features import features_of
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        cost = installed.load("cost", name)
+        costs = Costs(functions=(cost,))
+        refuse_unsafe(costs, bars)
+        longest = features_of(max(bars.partition_by("symbol", "interval"), key=len))
+        taken = _microseconds(lambda: with_costs(longest, costs), longest.height)
+    except PluginError as error:
+        return _refused(name, "cost", error)
+    return Examined(name, "cost", cost.version, cost.columns, None, taken)
+
+
+def _of_label(name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.model.features import features_of
+    from financelake_assets.model.label_checks import refuse_unsafe
+    from financelake_assets.model.labels import labels_of
+    from financelake_assets.model.targets import with_target
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        label = installed.load("label", name)
+        horizon = label.ahead or 1
+        refuse_unsafe(label, horizon, bars)
+        labelled = labels_of(features_of(max(bars.partition_by("symbol", "interval"), key=len)), horizon)
+        taken = _microseconds(lambda: with_target(labelled, horizon, label), labelled.height)
+    except PluginError as error:
+        return _refused(name, "label", error)
+    return Examined(name, "label", label.version, label.columns, None, taken)
+
+
+def _of_model(name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.model import plugged_model
+    from financelake_assets.model.features import FEATURES, features_of
+    from financelake_assets.model.labels import labels_of
+    from financelake_assets.model.targets import with_target
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        model = installed.load("model", name)
+        rows = with_target(labels_of(features_of(bars), 1), 1).filter("scorable").drop_nulls("target")
+        plugged_model.examine(model, rows, FEATURES)
+        learnt = plugged_model.fit(model, rows.tail(1_000), FEATURES)
+        taken = _microseconds(lambda: learnt.predict(rows.tail(1_000)), min(rows.height, 1_000))
+    except PluginError as error:
+        return _refused(name, "model", error)
+    return Examined(name, "model", model.version, model.columns, None, taken)
+
+
+_OF_KIND: Mapping[Kind, Callable[[str, pl.DataFrame], Examined]] = {
+    "feature": _of_feature,
+    "label": _of_label,
+    "rule": _of_rule,
+    "cost": _of_cost,
+    "model": _of_model,
+}
 
 
 def _refused(name: str, kind: Kind, error: FinanceLakeError) -> Examined:

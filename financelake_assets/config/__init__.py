@@ -36,7 +36,6 @@ from financelake_assets.config.market import (
     PortfolioSettings,
     SignalSettings,
     SilverSettings,
-    execution_costs,
 )
 from financelake_assets.config.own_secrets import OwnSecrets
 from financelake_assets.config.platform import (
@@ -73,7 +72,6 @@ __all__ = [
     "SparkSettings",
     "StoreSettings",
     "StreamSettings",
-    "execution_costs",
     "get_settings",
 ]
 
@@ -180,11 +178,6 @@ class Settings(BaseSettings):
     def sent(cls, text: str) -> Self:
         """The settings that ``without_secrets`` gave elsewhere, with the secrets of the process that receives them."""
         return cls(**json.loads(text))
-
-    @property
-    def execution_costs(self) -> dict[str, float]:
-        """What one execution costs by asset class, slippage included, in basis points."""
-        return execution_costs(self.signals, self.portfolio)
 
     # -- addresses ---------------------------------------------------------------------------------
     @property

@@ -66,7 +66,8 @@ class FeedSettings(Group):
     )
 
 
-_OF_JUDGING = (
+_NOT_OF_THE_FOREST = (
+    "learners",
     *("intervals", "skipped_intervals"),
     *("folds", "holdout_fraction", "holdout_since", "coverage", "boosted_trees"),
     *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
@@ -76,6 +77,9 @@ _OF_JUDGING = (
 class ModelSettings(Group):
     """The random forest, one for each market. Chosen in the training period (docs/decisions/0003-model-choices.md)."""
 
+    learners: dict[str, str] = Field(
+        {}, description="by interval, the installed model that learns it instead of the forest: docs/plugins.md"
+    )
     symbols: tuple[str, ...] = Field((), description="learn from these symbols alone; empty is all")
     intervals: tuple[str, ...] = Field(
         (), description="have a model for these intervals alone; empty is every interval with enough labelled bars"
@@ -118,6 +122,11 @@ class ModelSettings(Group):
     def _are_of_bars(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_of_bars(one) for one in value)
 
+    @field_validator("learners")
+    @classmethod
+    def _learn_bars(cls, value: dict[str, str]) -> dict[str, str]:
+        return {_of_bars(interval): name for interval, name in value.items()}
+
     @field_validator("interval")
     @classmethod
     def _is_of_bars(cls, value: str) -> str:
@@ -140,7 +149,7 @@ class ModelSettings(Group):
 
     def of_the_forest(self) -> dict[str, Any]:
         """What decides what a version predicts, as plain values: not when and how it is judged."""
-        return self.model_dump(mode="json", exclude=set(_OF_JUDGING))
+        return self.model_dump(mode="json", exclude=set(_NOT_OF_THE_FOREST))
 
 
 class SignalSettings(Group):
@@ -203,8 +212,3 @@ def _of_bars(interval: str) -> str:
     if found is None or found not in BAR_LENGTHS:
         raise ValueError(f"{interval!r} is no interval of bars; there are {', '.join(BAR_LENGTHS)}")
     return found
-
-
-def execution_costs(signals: SignalSettings, portfolio: PortfolioSettings) -> dict[str, float]:
-    """What one execution costs by asset class, slippage included, in basis points."""
-    return {asset_class: cost + portfolio.slippage_bps for asset_class, cost in signals.cost_bps.items()}

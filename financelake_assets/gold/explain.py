@@ -66,13 +66,19 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
         at: the start of the bar; unset means the newest bar with a prediction.
 
     Raises:
-        NoPredictionError: there is none.
+        NoPredictionError: there is none, or it was not made by a forest.
         ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
         PluginError: a plug-in that the version was trained with is not installed as it was.
     """
     prediction = _prediction(settings, symbol, interval, at)
     made = prediction.row(0, named=True)
     record = registry.get(settings, made["model_version"])
+    if record.learner:
+        (name,) = record.learner
+        raise NoPredictionError(
+            f"{record.model_version} is a model of the plug-in {name}, which does not tell what its inputs contribute.",
+            remedy=f"`financelake model show {record.model_version}` says what its inputs are worth on average.",
+        )
     bar = _featured(settings, record, prediction)
     loaded = registry.load_forest(settings, record)
     stage = forest.stages_of(artifacts.pipeline_of(settings.models_dir, record.model_version))[RETURNS]

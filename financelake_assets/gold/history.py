@@ -116,9 +116,9 @@ def _scored(
     known: Mapping[str, TradingCalendar],
 ) -> tuple[int, int]:
     """Insert predictions and signals of bars; how many of each were new."""
-    forest, now = registry.load_forest(tables.settings, record), datetime.now(UTC)
+    model, now = registry.load_predictor(tables.settings, record), datetime.now(UTC)
     earlier = EarlierPredictions(tables).before(wanted, record)
-    rows = scoring.score_bars(tables.settings, bars, wanted, forest, record, known, now, earlier)
+    rows = scoring.score_bars(tables.settings, bars, wanted, model, record, known, now, earlier)
     predictions = tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
     return predictions, tables.insert(SIGNALS, rows)
 

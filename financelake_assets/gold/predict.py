@@ -12,17 +12,16 @@ import polars as pl
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.calibration import calibrated
-from financelake_assets.model.forest import Forest
-from financelake_assets.model.outputs import OUTPUTS
+from financelake_assets.model.outputs import OUTPUTS, Predictor
 from financelake_assets.model.record import ModelRecord
 
 
-def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.DataFrame:
+def score(stamped: pl.DataFrame, model: Predictor, record: ModelRecord) -> pl.DataFrame:
     """Predict the return of every bar that can be scored.
 
     Args:
         stamped: the result of ``features_of`` with horizon, model_version, as_of and the bars' lineage.
-        forest: of ``record``.
+        model: of ``record``.
         record: has the version's calibration and coverage.
 
     Returns:
@@ -30,7 +29,7 @@ def score(stamped: pl.DataFrame, forest: Forest, record: ModelRecord) -> pl.Data
         calibrated; see ``adapting`` for what becomes of them.
     """
     scorable = stamped.filter("scorable")
-    raw = scorable.with_columns(forest.predict(scorable)).drop_nulls(OUTPUTS)
+    raw = scorable.with_columns(model.predict(scorable)).drop_nulls(OUTPUTS)
     if raw.is_empty():
         return PREDICTIONS.empty
     stated = raw.with_columns(

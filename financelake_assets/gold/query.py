@@ -31,8 +31,8 @@ from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
 from financelake_assets.model import registry, standstill
-from financelake_assets.model.forest import Forest
 from financelake_assets.model.markets import Market
+from financelake_assets.model.outputs import Predictor
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
 from financelake_assets.plugins import PluginError
@@ -134,7 +134,7 @@ class Scorer:
         self._tables = OpenTables(settings)
         self._recent: tuple[int, RecentBars] | None = None
         self._earlier = EarlierPredictions(self._tables)
-        self._forests: dict[Market, tuple[str, Forest]] = {}
+        self._predictors: dict[Market, tuple[str, Predictor]] = {}
         self._versions: tuple[int, list[ModelRecord]] | None = None
 
     def write_batch(self, committed: feed.Versions) -> None:
@@ -198,9 +198,9 @@ class Scorer:
         if wanted.is_empty():
             return None
         series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
-        forest, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
+        model, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
         earlier = self._earlier.before(wanted, record)
-        return scoring.score_bars(self._settings, series, wanted, forest, record, known, datetime.now(UTC), earlier)
+        return scoring.score_bars(self._settings, series, wanted, model, record, known, datetime.now(UTC), earlier)
 
     def _write(self, scored: Iterable[pl.DataFrame | None]) -> None:
         """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""
@@ -215,13 +215,13 @@ class Scorer:
         return calendars(self._tables.scan(UNIVERSE).filter(pl.col("symbol").is_in(symbols)).collect())
 
     def _is_loaded(self, record: ModelRecord) -> bool:
-        known = self._forests.get(record.market)
+        known = self._predictors.get(record.market)
         return known is not None and known[0] == record.model_version
 
-    def _loaded(self, record: ModelRecord) -> Forest:
+    def _loaded(self, record: ModelRecord) -> Predictor:
         if not self._is_loaded(record):
-            self._forests[record.market] = (record.model_version, registry.load_forest(self._settings, record))
-        return self._forests[record.market][1]
+            self._predictors[record.market] = (record.model_version, registry.load_predictor(self._settings, record))
+        return self._predictors[record.market][1]
 
 
 def _of_models(changed: pl.DataFrame, versions: Sequence[ModelRecord]) -> pl.DataFrame:

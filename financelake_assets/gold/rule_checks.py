@@ -14,15 +14,14 @@ from financelake_assets.config import Settings
 from financelake_assets.gold import rules
 from financelake_assets.gold.signals import decide, surprise
 from financelake_assets.intervals import SERIES
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.features import features_of
-from financelake_assets.model.plugin_checks import longest_series
-from financelake_assets.plugins import installed, leaks
+from financelake_assets.model.plugin_checks import example_bars, longest_series
+from financelake_assets.plugins import examined, installed, leaks
 from financelake_assets.plugins.declaration import Plugin, PluginError
-from financelake_assets.providers.replay import ReplayProvider
 
 _BARS_OF_A_SERIES = 600
 _SERIES = 3
-_EXAMINED: dict[tuple[Plugin, ...], str | None] = {}
 
 
 def in_use(settings: Settings) -> tuple[Plugin, ...]:
@@ -32,11 +31,7 @@ def in_use(settings: Settings) -> tuple[Plugin, ...]:
         PluginError: one cannot be loaded, fails, or knows what was not known; then there must be no signal.
     """
     found = installed.rules(settings.skipped_plugins)
-    if found and found not in _EXAMINED:
-        _EXAMINED[found] = _problem(found)
-    problem = _EXAMINED.get(found)
-    if problem is not None:
-        raise PluginError(problem)
+    examined.once(found, lambda: _examine_all(found))
     return found
 
 
@@ -59,10 +54,8 @@ def examine(rule: Plugin, scored: pl.DataFrame) -> None:
 @cache
 def scored_examples() -> pl.DataFrame:
     """Packaged bars with forecasts that follow the last move, and the signals of the product's own rules."""
-    chunks = (chunk.rows for part in ReplayProvider().history() for chunk in part.chunks)
-    bars = pl.concat(chunks).drop_nulls("close").unique([*SERIES, "event_time"], keep="last")
-    newest = pl.concat(longest_series(bars, _SERIES, _BARS_OF_A_SERIES))
-    featured = features_of(newest.with_columns(imputed=pl.lit(None, pl.String)))
+    newest = pl.concat(longest_series(example_bars(), _SERIES, _BARS_OF_A_SERIES))
+    featured = with_costs(features_of(newest), Costs())
     known = pl.when("scorable")
     forecast = featured.with_columns(
         predicted_return=known.then(0.5 * pl.col("log_return")),
@@ -75,11 +68,6 @@ def scored_examples() -> pl.DataFrame:
     return decide(forecast, default, model_expired=False, slippage_bps=0.0).select(rules.HANDED)
 
 
-def _problem(found: tuple[Plugin, ...]) -> str | None:
-    try:
-        scored = scored_examples()
-        for rule in found:
-            examine(rule, scored)
-    except PluginError as error:
-        return str(error)
-    return None
+def _examine_all(found: tuple[Plugin, ...]) -> None:
+    for rule in found:
+        examine(rule, scored_examples())

@@ -20,8 +20,10 @@ from financelake_assets.gold.predict import score
 from financelake_assets.gold.sessions import with_market_open
 from financelake_assets.gold.signals import decide, surprise
 from financelake_assets.intervals import SERIES
+from financelake_assets.model import cost_checks
 from financelake_assets.model.adaptive import WIDENING
-from financelake_assets.model.forest import Forest
+from financelake_assets.model.costs import Costs, with_costs
+from financelake_assets.model.outputs import COST, Predictor
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import PluginError, installed
@@ -34,7 +36,12 @@ _NAMES = list(dict.fromkeys((*schema.PREDICTIONS.schema.names, *schema.SIGNALS.s
 
 def bars_before(settings: Settings) -> int:
     """How many bars before a wanted one its signal needs, in addition to those for its features."""
-    return _scored_before(settings) + 2  # the surprise uses the volatility that was expected one bar before
+    try:
+        of_costs = Costs.of(settings).lookback
+    except PluginError:  # ``score_bars`` says which one it is
+        of_costs = 0
+    # the surprise uses the volatility that was expected one bar before
+    return _scored_before(settings) + 2 + of_costs
 
 
 def _scored_before(settings: Settings) -> int:
@@ -72,7 +79,7 @@ def score_bars(
     settings: Settings,
     bars: pl.DataFrame,
     wanted: pl.DataFrame,
-    forest: Forest,
+    model: Predictor,
     record: ModelRecord,
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
@@ -84,7 +91,7 @@ def score_bars(
         settings: the rules for signals and the model's greatest age.
         bars: rows of silver.bars of the record's interval: the wanted ones and the earlier ones that they need.
         wanted: symbol, interval and event_time.
-        forest: of ``record``.
+        model: of ``record``.
         record: the version.
         calendars: by symbol, for symbols that have their own.
         now: the time of the decision, ``as_of`` of the rows.
@@ -94,12 +101,13 @@ def score_bars(
         One row for each wanted bar, with the columns of gold.predictions and gold.signals.
 
     Raises:
-        PluginError: the version cannot be scored with its plug-ins, or a rule cannot be used.
+        PluginError: the version cannot be scored with its plug-ins, or a rule or a cost cannot be used.
     """
     expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
     near = pl.col("_wanted").reverse().rolling_max(_scored_before(settings) + 1, min_samples=1).reverse()
     # by series and time
-    featured = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins))
+    known = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins))
+    featured = with_costs(known, cost_checks.in_use(settings))
     stamped = (
         featured.with_columns(
             surprise=surprise(),
@@ -116,8 +124,9 @@ def score_bars(
         # the signal of a wanted bar also depends on the few bars before it, see ``decide``
         .filter(near.over(SERIES).is_not_null())
     )
-    seen = stamped.select(*BAR_KEY, "asset_class", "close", "horizon", "model_version", "as_of", "surprise", "_wanted")
-    forecast = score(stamped, forest, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
+    of_bars = ("asset_class", "close", "horizon", "model_version", "as_of", "surprise", COST, "_wanted")
+    seen = stamped.select(*BAR_KEY, *of_bars)
+    forecast = score(stamped, model, record).drop("asset_class", "close", "horizon", "model_version", "as_of")
     rows = signals_of(seen, forecast, settings, calendars, model_expired=expired).filter(pl.col("_wanted") == 1)
     made = adapted(rows.drop_nulls("predicted_return"), featured, earlier, record)
     return rows.update(made.select(*BAR_KEY, "lower", "upper", WIDENING), on=BAR_KEY).select(_NAMES)
@@ -134,9 +143,9 @@ def signals_of(
     """Signals of bars, with or without a prediction.
 
     Args:
-        seen: symbol, interval, event_time, asset_class, close and ``surprise`` of every bar.
+        seen: symbol, interval, event_time, asset_class, close, ``surprise`` and ``cost_bps`` of every bar.
         forecast: the predictions of those that could be scored, with the columns that ``decide`` needs.
-        settings: costs and thresholds.
+        settings: thresholds, and slippage.
         calendars: by symbol, for symbols that have their own.
         model_expired: whether the model is too old to use.
 

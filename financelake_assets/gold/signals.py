@@ -29,22 +29,21 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
         scored: bars with symbol, interval, event_time, asset_class, market_open (whether the symbol's market trades
             then), surprise (the bar's own move in units of the expected standard deviation), predicted_return (log
             return over the horizon; null if the bar could not be scored), volatility (standard deviation of that
-            return) and probability_up. Each bar whose signal is used needs ``settings.settle_bars`` earlier bars of
-            its series.
-        settings: costs and thresholds.
+            return), probability_up and cost_bps (one way, see ``costs.with_costs``). Each bar whose signal is used
+            needs ``settings.settle_bars`` earlier bars of its series.
+        settings: thresholds.
         model_expired: whether the model is too old to use.
         slippage_bps: of one execution, on top of its costs.
 
     Returns:
         ``scored`` by series and time with signal, strength (expected move in standard deviations), confidence
-        (probability of the predicted direction), reason (of a HOLD, otherwise null) and cost_bps (one way).
+        (probability of the predicted direction) and reason (of a HOLD, otherwise null).
     """
     up = pl.col("predicted_return") > 0
     reason = pl.col("reason")
     judged = (
         scored.sort(*SERIES, "event_time")
         .with_columns(
-            cost_bps=pl.col("asset_class").replace_strict(settings.cost_bps, default=None, return_dtype=pl.Float64),
             strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
             confidence=pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up")),
         )

@@ -70,7 +70,7 @@ class Standing:
         for record in registry.champions(self._settings).values():
             # rules for signals and positions that were changed after the training are another strategy
             trained = ModelSettings.model_validate(record.parameters)
-            trials.note(self._settings, trials.strategy_trial(trained, self._settings, plugins=record.plugins))
+            trials.note(self._settings, trials.strategy_trial(trained, self._settings, made_with=record.made_with))
         tried = trials.tried(self._settings)
         self._replace(PORTFOLIO, performance.statistics_of(equity, trades, tried.count, tried.variance))
         self._replace(POSITIONS, performance.positions_of(self._portfolio.books()))

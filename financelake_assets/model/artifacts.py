@@ -1,6 +1,6 @@
 """Model files on disk: written completely or not at all, and read only if every byte is as it was written.
 
-Input: a fitted pipeline and a version. Output: ``<models_dir>/<version>`` with a manifest of SHA-256 sums. The registry
+Input: a fitted model and a version. Output: ``<models_dir>/<version>`` with a manifest of SHA-256 sums. The registry
 stores the manifest's own sum. Loading a model runs code that its files define, so unverified files are not loaded.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
     from pyspark.sql import SparkSession
 
+PIPELINE = "pipeline"
 _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
@@ -27,19 +29,19 @@ class ArtifactError(FinanceLakeError, ValueError):
     """A model's files are missing, changed, or outside the registry's models folder."""
 
 
-def write(spark: SparkSession, model: PipelineModel, models_dir: Path, version: str) -> str:
-    """Save a fitted pipeline and return the SHA-256 of its manifest.
+def write(save: Callable[[Path], None], models_dir: Path, version: str) -> str:
+    """Save a fitted model and return the SHA-256 of its manifest.
 
-    The Spark server writes the files, so it must see ``models_dir`` under the same path.
+    Args:
+        save: writes the model's files into a folder.
+        models_dir: of the lake.
+        version: the name of its folder there.
     """
-    from financelake_assets.spark_sessions import activated  # who only reads models needs no Spark
-
     folder = folder_of(models_dir, version)
     partial = folder.with_name(f".{version}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with activated(spark):
-        model.write().save(str(partial / "pipeline"))
+    save(partial)
     manifest = json.dumps(_sums(partial), indent=1, sort_keys=True).encode()
     (partial / _MANIFEST).write_bytes(manifest)
     partial.rename(folder)
@@ -93,7 +95,7 @@ def folder_of(models_dir: Path, version: str) -> Path:
 
 def pipeline_of(models_dir: Path, version: str) -> Path:
     """The folder of MLlib's files of a version; see ``folder_of``."""
-    return folder_of(models_dir, version) / "pipeline"
+    return folder_of(models_dir, version) / PIPELINE
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -100,12 +100,12 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             f"# Model {record.model_version}",
             f"**Verdict: {record.verdict.value}.** {_meaning(record, held_out)}",
             f"{record.status.value.capitalize()}: {record.status_reason}.",
-            f"A forest of {record.parameters['trees']} trees, depth {record.parameters['depth']}, for the log return "
-            f"over {record.horizon} bar(s) of {record.interval} in units of its expected standard deviation; two "
-            "forests with half as many trees: one for the probability of a rise, one for the size of the move.",
+            _learner(record),
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
             *([] if not record.plugins else [_plugins(record)]),
+            *([] if not record.labels else [_labels(record)]),
+            *([] if not record.costs else [_costs(record)]),
             "## Three answers from the holdout, which no choice used, predicted out of sample",
             _table(held_out, _ANSWERS),
             "**Predictable**: it predicts a part of the return that neither zero nor the mean of the training data "
@@ -116,7 +116,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             "number of symbols. q is the p-value adjusted for the number of symbols (Benjamini & Hochberg 1995). The "
             "smallest edge is the skill that this much data shows in four of five cases; for a smaller one, *no edge* "
             "says little.",
-            *_beside(held_out, baselines),
+            *_beside(next(iter(record.learner), "forest"), held_out, baselines),
             "## More about the holdout",
             _table(held_out, _COLUMNS),
             "The R² of the price is near one for any forecast that stays close to the last price, so compare it with "
@@ -128,8 +128,8 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             _table(folds, _ANSWERS, first="fold"),
             _table(folds, _COLUMNS, first="fold"),
             "## The most important inputs",
-            "Impurity: how much the trees split on the input. Permutation: how much the squared error on unseen bars "
-            "grows when the input is shuffled; around zero, the trees split on noise.",
+            "Impurity: how much the trees of a forest split on the input. Permutation: how much the squared error on "
+            "unseen bars grows when the input is shuffled; around zero, the model learnt noise of it.",
             _importance(record),
             "## Calibration of its probabilities",
             "On the holdout, in groups with about the same number of bars: the stated probability of a rise, and how "
@@ -141,20 +141,20 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
     )
 
 
-def _beside(held_out: list[dict[str, Any]], baselines: Sequence[dict[str, Any]]) -> list[str]:
-    """The forest beside the other learners, over all symbols and by class, on the holdout."""
+def _beside(own: str, held_out: list[dict[str, Any]], baselines: Sequence[dict[str, Any]]) -> list[str]:
+    """The forest, or the plug-in of that name, beside the other learners, over all symbols and by class, held out."""
     known = [row for row in baselines if row["fold"] == HOLDOUT and _is_of_several(row)]
     if not known:
         return []
-    forest = [{**row, "baseline": "forest"} for row in held_out if _is_of_several(row)]
+    forest = [{**row, "baseline": own} for row in held_out if _is_of_several(row)]
     rows = sorted((*forest, *known), key=lambda row: (row["symbol"] != ALL, row["symbol"]))
     named = [{**row, "learner": f"{row['baseline']}, {row['symbol']}"} for row in rows]
     return [
-        "## The forest beside other learners",
+        f"## The {own} beside other learners",
         "The same inputs, folds and tests. `linear` is a ridge regression; `boosted` are gradient-boosted trees, where "
         "`FINANCELAKE_MODEL__BOOSTED_TREES` asks for them. None of them gives signals. Where none of them has an edge "
-        "either, the forest is not the reason. *Skill over the forest* is `1 - MSE/MSE of the forest`, in expected "
-        "moves: below zero, the forest is better.",
+        f"either, the {own} is not the reason. *Skill over the forest* is `1 - MSE/MSE of the {own}`, in expected "
+        f"moves: below zero, the {own} is better.",
         _table(named, _BESIDE, first="learner"),
     ]
 
@@ -172,12 +172,38 @@ def _meaning(record: ModelRecord, held_out: list[dict[str, Any]]) -> str:
     return _MEANING[record.verdict]
 
 
+def _learner(record: ModelRecord) -> str:
+    of_return = (
+        f"for the log return over {record.horizon} bar(s) of {record.interval} in units of its expected standard "
+        "deviation"
+    )
+    others = "one for the probability of a rise, one for the size of the move"
+    if record.learner:
+        ((name, facts),) = record.learner.items()
+        return f"Three regressors of the plug-in {name} {facts['version']}: one {of_return}, {others}."
+    trees, depth = record.parameters["trees"], record.parameters["depth"]
+    return f"A forest of {trees} trees, depth {depth}, {of_return}; two forests with half as many trees: {others}."
+
+
 def _plugins(record: ModelRecord) -> str:
     told = [
         f"{name} {facts['version']} ({', '.join(facts['columns'])}; look-back {facts['lookback']} bars)"
         for name, facts in record.plugins.items()
     ]
     return f"Beside FinanceLake's own features it learnt from those of plug-ins: {', '.join(told)}."
+
+
+def _labels(record: ModelRecord) -> str:
+    told = [f"{name} {facts['version']}" for name, facts in record.labels.items()]
+    return (
+        f"Of the return it learnt the label {', '.join(told)}. Calibration turns what it says of that into a return "
+        f"over {record.horizon} bar(s), and all figures are of that return."
+    )
+
+
+def _costs(record: ModelRecord) -> str:
+    told = [f"{name} {facts['version']} (look-back {facts['lookback']} bars)" for name, facts in record.costs.items()]
+    return f"Its trades are judged with the costs of plug-ins: {', '.join(told)}."
 
 
 def _trials(record: ModelRecord) -> str:
@@ -200,10 +226,12 @@ def _later(record: ModelRecord) -> str:
 
 
 def _importance(record: ModelRecord) -> str:
-    names = sorted(record.importance, key=lambda name: -record.importance[name])[:12]
+    by = record.importance or record.permutation  # only a forest has the first
+    names = sorted(by, key=lambda name: -by[name])[:12]
     lines = ["| input | impurity | permutation |", "| --- | --- | --- |"]
     lines += [
-        f"| {name} | {record.importance[name]:.3f} | {_cell(record.permutation.get(name), '+.4f')} |" for name in names
+        f"| {name} | {_cell(record.importance.get(name), '.3f')} | {_cell(record.permutation.get(name), '+.4f')} |"
+        for name in names
     ]
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ used. The verdicts depend on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,13 @@ class Judged:
     ``rows`` has symbol, asset_class, event_time, fold, held_out, price, realised_return, predicted_return,
     delayed_return, traded_return, expected_move, low and high (ends of the interval of the return), probability_up,
     volatility, naive_volatility, training_mean (mean of the symbol's returns in the fold's training data; null if there
-    are none) and training_naive (their mean absolute change of price). ``cost_bps`` is the cost of one execution by
-    asset class, slippage included.
+    are none), training_naive (their mean absolute change of price) and execution_bps (cost of one execution, slippage
+    included).
     """
 
     rows: pl.DataFrame
     horizon: int
     coverage: float
-    cost_bps: Mapping[str, float]
 
 
 def evaluate(judged: Judged, *, holdout_alone: bool = False) -> list[dict[str, Any]]:
@@ -119,7 +118,7 @@ def _returns(rows: pl.DataFrame, judged: Judged) -> dict[str, Any]:
         "rows": len(rows),
         "start": rows["event_time"].min(),
         "end": rows["event_time"].max(),
-        **judgement.judge(rows, judgement.Setting(judged.horizon, judged.cost_bps)),
+        **judgement.judge(rows, judged.horizon),
         **_direction(rows, judged),
         **_correlations(rows, judged),
         "oos_r2_return": metrics.oos_r2(actual, predicted, mean),

@@ -81,9 +81,10 @@ def _reliability(axes: Axes, bins: list[dict[str, float]]) -> None:
 
 
 def _importance(axes: Axes, record: ModelRecord) -> None:
-    names = sorted(record.importance, key=lambda name: record.importance[name])[-12:]
+    by = record.importance or record.permutation  # only a forest has the first
+    names = sorted(by, key=lambda name: by[name])[-12:]
     place = np.arange(len(names))
-    axes.barh(place + 0.2, [record.importance[name] for name in names], 0.4, color=_BLUE, label="impurity")
+    axes.barh(place + 0.2, [record.importance.get(name, 0.0) for name in names], 0.4, color=_BLUE, label="impurity")
     shuffled = [record.permutation.get(name, 0.0) for name in names]
     axes.barh(place - 0.2, shuffled, 0.4, color=_GREY, label="permutation")
     axes.set_yticks(place, names)

@@ -11,8 +11,6 @@ them. All are in one unit: the expected move, the standard deviation that was ex
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ import polars as pl
 from financelake_assets.model import inference, metrics
 from financelake_assets.model.inference import LEVEL, Clusters, Estimate
 from financelake_assets.model.metrics import Floats
+from financelake_assets.model.outputs import EXECUTION
 from financelake_assets.model.verdict import QUESTIONS, Verdict
 
 LEAST_ROWS = 100
@@ -33,27 +32,19 @@ LEAST_CONFIDENCE = 0.5
 """A trade needs the forest of the direction to agree with that of the return, as a signal does."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How rows are judged: ``horizon`` in bars, ``cost_bps`` of one execution by asset class, slippage included."""
-
-    horizon: int
-    cost_bps: Mapping[str, float]
-
-
-def judge(rows: pl.DataFrame, setting: Setting) -> dict[str, Any]:
+def judge(rows: pl.DataFrame, horizon: int) -> dict[str, Any]:
     """The numbers of all three answers, before the number of symbols is allowed for.
 
     Args:
-        rows: symbol, asset_class, event_time, realised_return, predicted_return, training_mean, traded_return,
-            expected_move and probability_up.
-        setting: see there.
+        rows: symbol, event_time, realised_return, predicted_return, training_mean, traded_return, expected_move,
+            probability_up and execution_bps.
+        horizon: in bars.
 
     Returns:
         Columns of gold.model_metrics: the p-values with the sign of what was found as ``…_t``, the estimates and their
         intervals; ``verdicts`` makes words of them.
     """
-    day, reach = days(rows), overlap(rows, setting.horizon)
+    day, reach = days(rows), overlap(rows, horizon)
     actual, predicted, usual = (moves(rows, name) for name in ("realised_return", "predicted_return", "training_mean"))
     beyond_zero = inference.clark_west(actual, predicted, np.zeros(len(actual)), day, reach)
     beyond_mean = inference.clark_west(actual, predicted, usual, day, reach)
@@ -70,7 +61,7 @@ def judge(rows: pl.DataFrame, setting: Setting) -> dict[str, Any]:
         "skill_high": accurate.interval.high,
         "accurate_t": accurate.t,
         "accurate_p": accurate.p,
-        **_trades(rows, setting, reach),
+        **_trades(rows, reach),
     }
 
 
@@ -217,15 +208,15 @@ def moves(rows: pl.DataFrame, name: str) -> Floats:
     return np.asarray((rows[name].cast(pl.Float64) / rows["expected_move"]).to_numpy(), dtype=np.float64)
 
 
-def traded(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
+def traded(rows: pl.DataFrame) -> pl.DataFrame:
     """What a trade on each row's forecast would have earned, executed a bar later.
 
     A forecast is traded when its move beats the costs of both executions and the probability of its direction is at
     least a half: what makes a signal BUY or SELL.
 
     Args:
-        rows: asset_class, predicted_return, probability_up, traded_return and expected_move.
-        cost_bps: of one execution by asset class.
+        rows: predicted_return, probability_up, traded_return, expected_move and execution_bps (the cost of one
+            execution, slippage included).
 
     Returns:
         The rows whose trade is over (``traded_return`` is there), with ``side`` (1, -1, or 0 for no trade),
@@ -233,7 +224,7 @@ def traded(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
         expected moves).
     """
     up = pl.col("predicted_return") > 0
-    costs = 2 * pl.col("asset_class").replace_strict(cost_bps, default=None, return_dtype=pl.Float64) / 10_000
+    costs = 2 * pl.col(EXECUTION) / 10_000
     confidence = pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up"))
     acts = ((pl.col("predicted_return").exp() - 1).abs() > costs) & (confidence >= LEAST_CONFIDENCE)
     side = pl.when(~acts.fill_null(False)).then(0).when(up).then(1).otherwise(-1)
@@ -245,8 +236,8 @@ def traded(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
     )
 
 
-def _trades(rows: pl.DataFrame, setting: Setting, reach: int) -> dict[str, Any]:
-    done = traded(rows, setting.cost_bps)
+def _trades(rows: pl.DataFrame, reach: int) -> dict[str, Any]:
+    done = traded(rows)
     made = int((done["side"] != 0).sum())
     if made:
         earned, acted = (done[name].cast(pl.Float64).to_numpy() for name in ("net_move", "side"))

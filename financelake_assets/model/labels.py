@@ -17,6 +17,8 @@ from financelake_assets.storage.delta import TIMESTAMP
 LABEL = "label"
 UP = "up"
 SIZE = "size"
+TARGET = "target"
+"""What the forest of the return learns: the label, or what a plug-in makes of it."""
 LARGEST_LABEL = 4.0
 """Training cuts larger moves off at this many standard deviations: a forest averages, and one crash would dominate its
 leaf. Evaluation does not cut moves off."""

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from financelake_assets.model.features import SYMBOL_WEEKDAY
-from financelake_assets.model.labels import LABEL, SIZE, UP
+from financelake_assets.model import local_walk
+from financelake_assets.model.local_walk import TARGETS, outputs_of
 from financelake_assets.model.metrics import Floats
-from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, OUTPUTS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
 from financelake_assets.model.splits import Fold
+from financelake_assets.model.weekday_effects import Effects, weekday_effects
 
 NAME = "linear"
-
-TARGETS = (LABEL, UP, SIZE)
-"""What each of ``OUTPUTS`` is learnt from."""
 
 _PENALTIES = np.logspace(-6, 2, 33)
 """The penalties of one row that are compared, in units of a standardised input's variance: from none to all."""
@@ -75,67 +71,38 @@ def fit(rows: NDArray[np.float64], targets: NDArray[np.float64]) -> Ridge:
     return Ridge(mean, scale, weights, intercept, chosen)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A fitted linear model: ridge regressions of the inputs and the weekday effect."""
+
+    ridge: Ridge
+    effects: Effects
+    features: tuple[str, ...]
+
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """``OUTPUTS`` of each row."""
+        return outputs_of(self.ridge.predict(_inputs(rows, self.effects, self.features)))
+
+
 def walk(rows: pl.DataFrame, folds: Sequence[Fold], features: Sequence[str]) -> pl.DataFrame:
     """Raw out-of-sample predictions of every fold's bars.
 
     Args:
-        rows: symbol, asset_class, event_time and target_time in UTC without a zone, ``SYMBOL_WEEKDAY``, the features
-            and ``TARGETS``; the label is null where the outcome is not known.
+        rows: see ``local_walk.walk``, with ``SYMBOL_WEEKDAY`` and the features.
         folds: in order.
         features: names of the inputs; the weekday effect is added, as the forests have it.
 
     Returns:
-        The key of each tested row with ``OUTPUTS``, ``fold`` and ``learnt_until``.
+        See ``local_walk.walk``.
     """
-    known = rows.filter(pl.col(LABEL).is_not_null())
-    parts = []
-    for fold in folds:
-        learnt = known.filter(fold.learns_from(pl.col("target_time"), _literal))
-        tested = rows.filter(fold.judges(pl.col("event_time"), _literal))
+
+    def learn(learnt: pl.DataFrame) -> Line:
         effects = weekday_effects(learnt)
-        model = fit(_inputs(learnt, effects, features), learnt.select(TARGETS).to_numpy())
-        made = model.predict(_inputs(tested, effects, features))
-        parts.append(
-            tested.select("symbol", "asset_class", "event_time").with_columns(
-                **{name: pl.Series(column) for name, column in zip(OUTPUTS, _bounded(made), strict=True)},
-                fold=pl.lit(fold.number, pl.Int32),
-                learnt_until=pl.lit(learnt["target_time"].max(), pl.Datetime("us")),
-            )
-        )
-    return pl.concat(parts)
+        ridge = fit(_inputs(learnt, effects, features), learnt.select(TARGETS).to_numpy())
+        return Line(ridge, effects, tuple(features))
 
-
-@dataclass(frozen=True)
-class Effects:
-    """The mean label of each category of symbol and weekday, and that of all rows for a category without any."""
-
-    by_category: pl.DataFrame
-    overall: float
-
-
-def weekday_effects(learnt: pl.DataFrame) -> Effects:
-    """The mean label of each symbol's weekday, shrunk to that of all rows as Spark's ``TargetEncoder`` does.
-
-    Args:
-        learnt: ``SYMBOL_WEEKDAY`` and the label.
-    """
-    overall = float(learnt[LABEL].mean())  # type: ignore[arg-type]
-    weight = pl.len() / (pl.len() + EFFECT_PRIOR_ROWS)
-    effect = weight * pl.col(LABEL).mean() + (1 - weight) * overall
-    return Effects(learnt.group_by(SYMBOL_WEEKDAY).agg(effect.alias(WEEKDAY_EFFECT)), overall)
+    return local_walk.walk(rows, folds, learn)
 
 
 def _inputs(rows: pl.DataFrame, effects: Effects, features: Sequence[str]) -> NDArray[np.float64]:
-    joined = rows.join(effects.by_category, on=SYMBOL_WEEKDAY, how="left", maintain_order="left")
-    effect = pl.col(WEEKDAY_EFFECT).fill_null(effects.overall)
-    return joined.select(*(pl.col(name).cast(pl.Float64) for name in features), effect).to_numpy()
-
-
-def _bounded(made: NDArray[np.float64]) -> list[Floats]:
-    """The outputs as columns: a probability is between 0 and 1, and no move is smaller than none."""
-    limits = {RAW: (-np.inf, np.inf), RAW_UP: (0.0, 1.0), RAW_SIZE: (0.0, np.inf)}
-    return [np.clip(made[:, number], *limits[name]) for number, name in enumerate(OUTPUTS)]
-
-
-def _literal(moment: Any) -> pl.Expr:
-    return pl.lit(moment.replace(tzinfo=None), pl.Datetime("us"))
+    return rows.select(*(pl.col(name).cast(pl.Float64) for name in features), effects.column()).to_numpy()

@@ -15,7 +15,6 @@ from financelake_assets.model.champions import champions_of, newest_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
-from financelake_assets.plugins import installed
 
 
 def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) -> dict[str, dict[str, Any]]:
@@ -31,7 +30,7 @@ def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) 
     champions = champions_of(versions)
     halted = {Market(name): why for name, why in standstill.reasons(settings).items()}
     for market, champion in champions.items():
-        problem = installed.problem(champion.plugins, settings.skipped_plugins)
+        problem = champion.plugin_problem(settings.skipped_plugins)
         if problem is not None:
             halted[market] = f"stands still, no new signals: {problem}; a training is due"
     return overview(versions, found, settings.model, now, halted)

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
-from financelake_assets.model.labels import LABEL, SIZE, UP
+from financelake_assets.model.labels import SIZE, TARGET, UP
 from financelake_assets.model.outputs import (
     EFFECT_PRIOR_ROWS,
     OUTPUTS,
@@ -64,7 +64,7 @@ def fit(
 
     with activated(session):
         prepared = Pipeline(stages=_preparation(inputs)).fit(learnt)
-        vectors = prepared.transform(learnt).select("inputs", LABEL, UP, SIZE).persist()
+        vectors = prepared.transform(learnt).select("inputs", TARGET, UP, SIZE).persist()
     try:
         with ThreadPoolExecutor(len(OUTPUTS)) as workers:
             grown = list(workers.map(grow, _forests(settings)))
@@ -79,7 +79,7 @@ def _preparation(inputs: Sequence[str]) -> list[Any]:
     effect = TargetEncoder(
         inputCols=[SYMBOL_WEEKDAY],
         outputCols=["_effect"],
-        labelCol=LABEL,
+        labelCol=TARGET,
         targetType="continuous",
         handleInvalid="keep",
         smoothing=EFFECT_PRIOR_ROWS,
@@ -110,7 +110,7 @@ def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomFore
     )
     returns, size = (
         RandomForestRegressor(labelCol=label, predictionCol=output, numTrees=trees, **common)
-        for label, output, trees in ((LABEL, RAW, settings.trees), (SIZE, RAW_SIZE, half))
+        for label, output, trees in ((TARGET, RAW, settings.trees), (SIZE, RAW_SIZE, half))
     )
     return [returns, rise, size]
 
@@ -134,10 +134,10 @@ def boosted(
         The named columns and ``OUTPUTS``.
     """
     prepared = PipelineModel(model.stages[:RETURNS])
-    vectors = prepared.transform(learnt).select("inputs", LABEL).persist()
+    vectors = prepared.transform(learnt).select("inputs", TARGET).persist()
     trees = GBTRegressor(
         featuresCol="inputs",
-        labelCol=LABEL,
+        labelCol=TARGET,
         predictionCol=RAW,
         maxIter=settings.boosted_trees,
         maxDepth=_BOOSTED_DEPTH,

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import ADDED, LOOKBACK, features_of, time_before
-from financelake_assets.model.labels import LABELS
-from financelake_assets.model.outputs import OUTPUTS, WEEKDAY_EFFECT
+from financelake_assets.model.labels import LABELS, TARGET
+from financelake_assets.model.outputs import COST, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError
 from financelake_assets.silver.schema import BARS
@@ -60,7 +60,17 @@ def columns_of(plugins: Plugins) -> tuple[str, ...]:
     Raises:
         PluginError: one has a name that bars, features or labels have.
     """
-    taken = {*BARS.schema.names, *ADDED.names, *LABELS.names, *OUTPUTS, WEEKDAY_EFFECT, "inputs"}
+    taken = {
+        *BARS.schema.names,
+        *ADDED.names,
+        *LABELS.names,
+        TARGET,
+        *OUTPUTS,
+        WEEKDAY_EFFECT,
+        COST,
+        EXECUTION,
+        "inputs",
+    }
     for plugin in plugins:
         for name in plugin.columns:
             if name in taken:
@@ -82,7 +92,7 @@ def _extended(series: pl.DataFrame, plugins: Plugins) -> pl.DataFrame:
     given = handed(series)
     made = series.with_columns(
         column for plugin in plugins for column in called(plugin, given).get_columns()
-    ).with_columns(scorable=_scorable(str(series["interval"][0]), longest_lookback(plugins)))
+    ).with_columns(scorable=pl.col("scorable") & has_bars_before(str(series["interval"][0]), longest_lookback(plugins)))
     for plugin in plugins:
         refuse_gaps(plugin, made)
     return made
@@ -110,7 +120,12 @@ def refuse_gaps(plugin: Plugin, made: pl.DataFrame) -> None:
             )
 
 
-def _scorable(interval: str, lookback: int) -> pl.Expr:
-    """Scorable by the product's own features, and with all bars of the look-back within what scoring reads."""
+def has_bars_before(interval: str, lookback: int) -> pl.Expr:
+    """Whether all bars of a look-back, and those that their own features need, are within what scoring reads.
+
+    Args:
+        interval: of the series.
+        lookback: of plug-ins, in bars.
+    """
     span = pl.col("event_time") - pl.col("event_time").shift(LOOKBACK + lookback)
-    return pl.col("scorable") & (span <= time_before(interval, lookback)).fill_null(False)
+    return (span <= time_before(interval, lookback)).fill_null(False)

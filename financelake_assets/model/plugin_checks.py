@@ -7,6 +7,7 @@ names its column and bar. A training examines its plug-ins on its own market's b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from financelake_assets.plugins import leaks
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError
 from financelake_assets.plugins.leaks import Leak
+from financelake_assets.providers.replay import ReplayProvider
 
 BARS_OF_A_SERIES = 1_500
 """So many of the newest bars of a series, and those of the look-back, are examined."""
@@ -37,7 +39,7 @@ def refuse_unsafe(plugins: Plugins, bars: pl.DataFrame) -> None:
         PluginError: the first that fails; the message has column and bar.
     """
     columns_of(plugins)
-    for series in _series(bars, longest_lookback(plugins)):
+    for series in examined_series(bars, longest_lookback(plugins)):
         featured = features_of(series)
         for plugin in plugins:
             examine(plugin, featured)
@@ -75,8 +77,16 @@ def leak_of_ours(bars: pl.DataFrame) -> Leak | None:
         known = pl.when("scorable")
         return features_of(part).select("scorable", *(known.then(pl.col(name)).alias(name) for name in names))
 
-    found = (leaks.find(made, one, LOOKBACK, tolerance=0.0, cuts=_CUTS_OF_OURS) for one in _series(bars, 0))
+    found = (leaks.find(made, one, LOOKBACK, tolerance=0.0, cuts=_CUTS_OF_OURS) for one in examined_series(bars, 0))
     return next((leak for leak in found if leak is not None), None)
+
+
+@cache
+def example_bars() -> pl.DataFrame:
+    """The packaged bars, for what is examined before there is a market: every column that plug-ins get is there."""
+    chunks = (chunk.rows for part in ReplayProvider().history() for chunk in part.chunks)
+    bars = pl.concat(chunks).drop_nulls("close").unique([*SERIES, "event_time"], keep="last")
+    return bars.with_columns(imputed=pl.lit(None, pl.String))
 
 
 def longest_series(bars: pl.DataFrame, most: int, newest: int) -> Iterator[pl.DataFrame]:
@@ -92,8 +102,13 @@ def longest_series(bars: pl.DataFrame, most: int, newest: int) -> Iterator[pl.Da
         yield series.sort("event_time").tail(newest)
 
 
-def _series(bars: pl.DataFrame, lookback: int) -> Iterator[pl.DataFrame]:
-    """The series to examine: those with enough bars behind the look-back."""
+def examined_series(bars: pl.DataFrame, lookback: int) -> Iterator[pl.DataFrame]:
+    """The series to examine: the newest bars of the longest, those with enough bars behind the look-back.
+
+    Args:
+        bars: of one or more series.
+        lookback: of what is examined, in bars.
+    """
     needed = LOOKBACK + lookback
     for series in longest_series(bars, MOST_SERIES, BARS_OF_A_SERIES + needed):
         if series.height >= needed + _LEAST_BARS:

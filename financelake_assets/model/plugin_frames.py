@@ -12,22 +12,33 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import plugin_checks
+from financelake_assets.model import cost_checks, label_checks, plugin_checks
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.features import LOOKBACK
 from financelake_assets.model.plugged_features import Plugins, longest_lookback
 from financelake_assets.model.training_rows import Bars
-from financelake_assets.plugins import PluginError
+from financelake_assets.plugins import Plugin, PluginError
 
 
-def refuse_unsafe(plugins: Plugins, bars: Bars) -> None:
-    """Examine plug-ins on the newest bars of a training's longest series; see ``plugin_checks.refuse_unsafe``.
+def refuse_unsafe(plugins: Plugins, costs: Costs, label: Plugin | None, horizon: int, bars: Bars) -> None:
+    """Examine features, costs and the label on the newest bars of a training's longest series; see ``plugin_checks``.
+
+    Args:
+        plugins: features.
+        costs: with the functions to examine.
+        label: if there is one.
+        horizon: of the training.
+        bars: of the training.
 
     Raises:
         PluginError: the first that fails; the message has column and bar.
     """
-    needed = plugin_checks.BARS_OF_A_SERIES + LOOKBACK + longest_lookback(plugins)
+    needed = plugin_checks.BARS_OF_A_SERIES + LOOKBACK + max(longest_lookback(plugins), costs.lookback, horizon)
     own = bars if isinstance(bars, pl.DataFrame) else _newest(bars, needed)
     plugin_checks.refuse_unsafe(plugins, own)
+    cost_checks.refuse_unsafe(costs, own)
+    if label is not None:
+        label_checks.refuse_unsafe(label, horizon, own)
 
 
 def _newest(bars: DataFrame, needed: int) -> pl.DataFrame:

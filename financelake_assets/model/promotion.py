@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
-from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.model import judgement, metrics
 from financelake_assets.model.calibration import calibrated
-from financelake_assets.model.pipeline import predictions
-from financelake_assets.model.training import Trained, utc
-from financelake_assets.model.training_rows import KEY
+from financelake_assets.model.learning import Model, predicted
+from financelake_assets.model.training import Trained
+from financelake_assets.model.training_rows import KEY, utc
+from financelake_assets.plugins import PluginError, installed
 
 if TYPE_CHECKING:
     from financelake_assets.model.record import ModelRecord
@@ -38,14 +38,14 @@ class PromotionDecision:
 
 
 def decide(
-    current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], PipelineModel], now: datetime
+    current: ModelRecord | None, trained: Trained, load: Callable[[ModelRecord], Model], now: datetime
 ) -> PromotionDecision:
     """Decide whether the new version replaces the champion.
 
     Args:
         current: the champion.
         trained: the challenger.
-        load: loads the champion's pipeline.
+        load: loads the champion's model.
         now: the time of the decision.
     """
     if current is None:
@@ -71,9 +71,11 @@ def decide(
             False, f"only {len(ours)} bars are outside the training data of both versions; {_LEAST_ROWS} are needed"
         )
     first: datetime = ours["event_time"].min()  # type: ignore[assignment]
-    raw = predictions(
-        load(current), trained.labelled.where(F.col("event_time") >= F.lit(utc(first))), *KEY, "expected_move"
-    )
+    bars = trained.labelled.where(F.col("event_time") >= F.lit(utc(first)))
+    try:
+        raw = predicted(load(current), bars, *KEY, "expected_move")
+    except PluginError as error:
+        return PromotionDecision(True, f"this lake cannot score with {current.model_version}: {error}")
     theirs = calibrated(raw, current.calibration).select(*KEY, pl.col("predicted_return").alias("champion_return"))
     same = _same_settings(current, trained.settings) and _same_plugins(current, trained)
     expired = now - current.trained_at >= timedelta(days=trained.settings.max_age_days)
@@ -120,18 +122,19 @@ def _same_settings(current: ModelRecord, settings: ModelSettings) -> bool:
 
 
 def _same_plugins(current: ModelRecord, trained: Trained) -> bool:
-    return current.plugins == trained.plugin_facts
+    return current.made_with == trained.made_with
 
 
 def _other_plugins(current: ModelRecord, trained: Trained) -> str | None:
     """Why the champion cannot predict the challenger's bars: one of its plug-ins is not in use as it was."""
     for name, facts in current.plugins.items():
-        if trained.plugin_facts.get(name) != facts:
+        if trained.made_with.plugins.get(name) != facts:
             return (
                 f"{current.model_version} was trained with the plug-in {name} {facts['version']}, which is not in use "
                 "any more, so this lake cannot score with it"
             )
-    return None
+    problem = installed.problem(current.learner, (), "model")
+    return None if problem is None else f"this lake cannot score with {current.model_version}: {problem}"
 
 
 def compare(rows: pl.DataFrame, champion: str, horizon: int, *, must_add: bool) -> PromotionDecision:

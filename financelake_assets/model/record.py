@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from financelake_assets.model.markets import Market
 from financelake_assets.model.overfitting import Overfitting
 from financelake_assets.model.schema import MODELS
 from financelake_assets.model.verdict import Verdict
+from financelake_assets.plugins import installed
 
 
 class Status(StrEnum):
@@ -26,10 +28,22 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class MadeWith:
+    """The facts by name of the plug-ins that decide what a version predicts: its features, label and learner."""
+
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    learner: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """One trained version: its training data, its quality, and whether its predictions are used.
 
     ``plugins``: the facts of each feature plug-in that it was trained with, by name; it is scored with the same.
+    ``labels``: those of the label that it learnt, if that is not our own.
+    ``learner``: those of the model that learnt, if that is not the forest; it is scored with the same.
+    ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     """
 
@@ -57,6 +71,9 @@ class ModelRecord:
     manifest_sha256: str
     promoted_at: datetime | None
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    learner: dict[str, dict[str, Any]] = field(default_factory=dict)
+    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     overfitting: Overfitting | None = None
 
     @property
@@ -77,6 +94,19 @@ class ModelRecord:
         return float(self.parameters["coverage"])
 
     @property
+    def made_with(self) -> MadeWith:
+        """The plug-ins that decide what it predicts."""
+        return MadeWith(self.plugins, self.labels, self.learner)
+
+    def plugin_problem(self, skipped: Collection[str]) -> str | None:
+        """Why it cannot be scored with its plug-ins here; ``None`` when it can be.
+
+        Args:
+            skipped: names that the settings switch off.
+        """
+        return installed.problem(self.plugins, skipped) or installed.problem(self.learner, skipped, "model")
+
+    @property
     def plugin_bars(self) -> int:
         """How many bars its plug-ins need before a bar, in addition to those for the product's own features."""
         return max((int(facts["lookback"]) for facts in self.plugins.values()), default=0)
@@ -94,6 +124,9 @@ class ModelRecord:
             "learnt_until": json.dumps({symbol: time.isoformat() for symbol, time in self.learnt_until.items()}),
             "features": json.dumps(self.features),
             "plugins": json.dumps(self.plugins),
+            "labels": json.dumps(self.labels),
+            "learner": json.dumps(self.learner),
+            "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
@@ -123,6 +156,9 @@ class ModelRecord:
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),
                 "plugins": json.loads(row.get("plugins") or "{}"),
+                "labels": json.loads(row.get("labels") or "{}"),
+                "learner": json.loads(row.get("learner") or "{}"),
+                "costs": json.loads(row.get("costs") or "{}"),
                 "overfitting": overfitting.parse(row.get("overfitting")),
                 "learnt_until": {
                     symbol: datetime.fromisoformat(time)

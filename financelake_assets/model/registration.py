@@ -7,9 +7,11 @@ registry that needs Spark. A version is visible only when its files and metrics 
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,6 @@ import pyarrow as pa
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
-from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
@@ -27,10 +28,11 @@ from financelake_assets.model import artifacts, judgement, metrics, plugged_feat
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
+from financelake_assets.model.learning import Model, predicted
 from financelake_assets.model.markets import Market
 from financelake_assets.model.outputs import OUTPUTS
 from financelake_assets.model.overfitting import NOTHING_KNOWN
-from financelake_assets.model.pipeline import predictions
+from financelake_assets.model.plugged_model import PluggedModel
 from financelake_assets.model.promotion import PromotionDecision, decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS, WALK_FORWARD
@@ -38,20 +40,24 @@ from financelake_assets.model.training import Trained, refit
 from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
 from financelake_assets.plugins import installed
+from financelake_assets.plugins.declaration import facts_by_name
 from financelake_assets.silver.schema import BARS
+from financelake_assets.spark_sessions import activated
 
 _WALKS_KEPT = 10
 """So many versions' out-of-sample forecasts are kept beside the new one's and the champion's: a table of millions of
 bars would otherwise grow by most of its size with every training."""
 
 
-def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> PipelineModel:
-    """Load a version's pipeline into Spark after verifying its files.
+def load(spark: SparkSession, settings: Settings, record: ModelRecord) -> Model:
+    """Load a version's pipeline into Spark, or its model of a user's own, after verifying its files.
 
     Raises:
         ArtifactError: they differ from what was saved, or this code makes other features than the version needs.
         PluginError: a plug-in that it was trained with is not installed as it was.
     """
+    if record.learner:
+        return registry.load_plugged(settings, record)
     registry.refuse_other_features(settings, record)
     return artifacts.read(spark, settings.models_dir, record.model_version, record.manifest_sha256)
 
@@ -84,9 +90,11 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
     saved = load(spark, settings, record)
     parameters = ModelSettings.model_validate(record.parameters)
     plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    label = next(iter(installed.recorded(record.labels, settings.skipped_plugins, "label")), None)
     bars = read_bars(spark, settings, record.silver_version, record.market)
-    again, rows = refit(spark, bars, parameters, plugins)
-    both = predictions(saved, rows, *KEY).join(predictions(again, rows, *KEY), on=KEY, validate="1:1")
+    learner = next(iter(installed.recorded(record.learner, settings.skipped_plugins, "model")), None)
+    again, rows = refit(spark, bars, parameters, plugins, label, learner)
+    both = predicted(saved, rows, *KEY).join(predicted(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
 
@@ -94,8 +102,8 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
 def save(settings: Settings, trained: Trained) -> ModelRecord:
     """Register a trained version: files, then metrics, then the version as champion or challenger of its market."""
     now = datetime.now(UTC)
-    version = f"rf-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
-    digest = artifacts.write(trained.session, trained.model, settings.models_dir, version)
+    version = f"{_prefix(trained)}-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
+    digest = artifacts.write(lambda folder: _save_files(trained, folder), settings.models_dir, version)
     with registry.writing(settings):
         current = registry.champion(settings, Market(trained.settings.interval))
         decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
@@ -118,13 +126,29 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     return record
 
 
+def _prefix(trained: Trained) -> str:
+    """What the names of versions begin with: ``rf``, or the name of the model of a user's own."""
+    if trained.learner is None:
+        return "rf"
+    return re.sub("[^a-z0-9]+", "-", trained.learner.name.lower()).strip("-")[:40] or "model"
+
+
+def _save_files(trained: Trained, folder: Path) -> None:
+    """Write the model's files; those of a pipeline are written by the Spark server, which sees the same path."""
+    if isinstance(trained.model, PluggedModel):
+        trained.model.save(folder)
+        return
+    with activated(trained.session):
+        trained.model.write().save(str(folder / artifacts.PIPELINE))
+
+
 def _note_trial(settings: Settings, trained: Trained) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
-    sharpe, steps = trials.sharpe_of(judged.rows, judged.cost_bps)
-    trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.plugin_facts)
+    sharpe, steps = trials.sharpe_of(judged.rows)
+    trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.made_with)
     trials.note(settings, trial)
-    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows, judged.cost_bps))
+    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows))
 
 
 def _record(
@@ -156,7 +180,10 @@ def _record(
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,
-        plugins=trained.plugin_facts,
+        plugins=trained.made_with.plugins,
+        labels=trained.made_with.labels,
+        learner=trained.made_with.learner,
+        costs=facts_by_name(trained.costs),
         overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
     )
 

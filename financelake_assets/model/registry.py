@@ -19,13 +19,15 @@ import pyarrow as pa
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, plugged_features
+from financelake_assets.model import artifacts, forest, plugged_features, plugged_model
 from financelake_assets.model.card import model_card
 from financelake_assets.model.champions import champions_of, serving, with_status
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.markets import Market
+from financelake_assets.model.outputs import Predictor
+from financelake_assets.model.plugged_model import PluggedModel
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS, WALK_FORWARD
 from financelake_assets.model.verdict import QUESTIONS
@@ -77,8 +79,31 @@ def get(settings: Settings, version: str) -> ModelRecord:
     return known[version]
 
 
+def load_predictor(settings: Settings, record: ModelRecord) -> Predictor:
+    """Load a version for scoring outside Spark: its forests, or its model of a user's own.
+
+    Raises:
+        ArtifactError: see ``load_forest``.
+        PluginError: see ``load_plugged``.
+    """
+    return load_plugged(settings, record) if record.learner else load_forest(settings, record)
+
+
+def load_plugged(settings: Settings, record: ModelRecord) -> PluggedModel:
+    """Load a version that a model of a user's own learnt, after verifying its files.
+
+    Raises:
+        ArtifactError: they differ from what was saved; and see ``refuse_other_features``.
+        PluginError: a plug-in that the version was trained with is not installed as it was, or cannot be loaded.
+    """
+    refuse_other_features(settings, record)
+    (learner,) = installed.recorded(record.learner, settings.skipped_plugins, "model")
+    artifacts.verify(settings.models_dir, record.model_version, record.manifest_sha256)
+    return plugged_model.load(learner, artifacts.folder_of(settings.models_dir, record.model_version))
+
+
 def load_forest(settings: Settings, record: ModelRecord) -> Forest:
-    """Load a version for scoring outside Spark, after verifying its files.
+    """Load the forests of a version for scoring outside Spark, after verifying its files.
 
     Raises:
         ArtifactError: they differ from what was saved; and see ``refuse_other_features``.
@@ -144,6 +169,9 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "trials": record.trials,
         "overfitting": None if record.overfitting is None else record.overfitting.sentence,
         "plugins": {name: facts["version"] for name, facts in record.plugins.items()},
+        "labels": {name: facts["version"] for name, facts in record.labels.items()},
+        "learner": {name: facts["version"] for name, facts in record.learner.items()},
+        "costs": {name: facts["version"] for name, facts in record.costs.items()},
         "parameters": record.parameters,
     }
 

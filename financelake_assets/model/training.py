@@ -1,47 +1,47 @@
-"""Training: bars → a fitted pipeline, its calibration, and its out-of-sample results.
+"""Training: bars → a fitted model, its calibration, and its out-of-sample results.
 
 Input: complete series of silver bars. Output: a ``Trained`` that the registry can save. A walk-forward evaluates the
-forest first; then the forest is fitted once more on all data. So no metric comes from a training row. The same bars,
-settings and seed give the same forest.
+model first; then it is fitted once more on all data. So no metric comes from a training row. The same bars,
+settings and seed give the same model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pyspark.ml import PipelineModel
-from pyspark.ml.regression import RandomForestRegressionModel
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
-from financelake_assets.model import baselines, linear, plugin_frames
+from financelake_assets.model import baselines, plugin_frames
 from financelake_assets.model.adaptive import WIDENING, widened
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
-from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, reach
+from financelake_assets.model.features import FEATURES, reach
 from financelake_assets.model.holdout import cut_offs, in_holdout
-from financelake_assets.model.importance import permutation_importance
-from financelake_assets.model.labels import LABEL
-from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP, RETURNS, WEEKDAY_EFFECT
-from financelake_assets.model.pipeline import INPUTS, boosted, fit, local, predictions
+from financelake_assets.model.labels import LABEL, TARGET
+from financelake_assets.model.learning import Model, by_a_line, by_forests, by_plugin, refit_by_plugin
+from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
+from financelake_assets.model.pipeline import INPUTS, fit, local
 from financelake_assets.model.plugged_features import Plugins, columns_of
+from financelake_assets.model.record import MadeWith
 from financelake_assets.model.schema import WALK_FORWARD
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
-from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, Bars, chosen, facts_of, scorable_rows
-from financelake_assets.spark_sessions import activated
+from financelake_assets.model.training_rows import KEY, Bars, chosen, facts_of, scorable_rows, utc
+from financelake_assets.plugins import Plugin, PluginError
+from financelake_assets.plugins.declaration import facts_by_name
 
 _LEAST_FOLDS = 2  # the first fold only calibrates the others
-_FITS_AT_ONCE = 2  # the fit of a small forest mostly waits for Spark to schedule its next job
+_LEAST_LEARNT = 50  # rows that a label leaves before a fold
 
 
 class NotEnoughHistoryError(FinanceLakeError, ValueError):
@@ -50,21 +50,22 @@ class NotEnoughHistoryError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted pipeline and its results, not yet registered.
+    """A fitted model and its results, not yet registered.
 
     ``judged`` are its out-of-sample predictions whose outcomes are known; ``walked`` are all of them, as rows of
     gold.walk_forward without the version's name; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
-    of the last fold's forest; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
+    of the last fold's model; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
     ``baselines`` are the metrics of each baseline by name, see ``baselines.judged_beside``.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
-    ``plugins`` are the feature plug-ins in use.
+    ``plugins`` are the feature plug-ins in use, ``label`` is what was learnt, if not our own label, ``learner`` what
+    learnt it, if not the forest, and ``costs`` are those that changed the costs of the trades that are judged.
     """
 
     session: SparkSession
     settings: ModelSettings
     silver_version: int
-    model: PipelineModel
+    model: Model
     calibration: Calibration
     importance: dict[str, float]
     permutation: dict[str, float]
@@ -80,11 +81,18 @@ class Trained:
     later_share: float
     rows: int
     plugins: Plugins = ()
+    costs: Plugins = ()
+    label: Plugin | None = None
+    learner: Plugin | None = None
 
     @property
-    def plugin_facts(self) -> dict[str, dict[str, Any]]:
-        """What the version records of its plug-ins, by name."""
-        return {plugin.name: plugin.facts for plugin in self.plugins}
+    def made_with(self) -> MadeWith:
+        """What the version records of the plug-ins that decide what it predicts."""
+        return MadeWith(
+            plugins=facts_by_name(self.plugins),
+            labels=facts_by_name([] if self.label is None else [self.label]),
+            learner=facts_by_name([] if self.learner is None else [self.learner]),
+        )
 
 
 def train(
@@ -93,12 +101,12 @@ def train(
     settings: ModelSettings,
     silver_version: int,
     log: Callable[[str], None],
-    cost_bps: Mapping[str, float] | None = None,
+    costs: Costs | None = None,
     plugins: Plugins = (),
+    label: Plugin | None = None,
+    learner: Plugin | None = None,
 ) -> Trained:
-    """Train a version of the random forest and evaluate it out of sample.
-
-    The walk-forward's fits and the final fit run in parallel and independently.
+    """Train a version of the random forest, or of a model of a user's own, and evaluate it out of sample.
 
     Args:
         session: a session of the Spark server.
@@ -106,19 +114,23 @@ def train(
         settings: the forest, horizon, folds and holdout.
         silver_version: the Delta version of silver from which ``bars`` were read.
         log: called with each line of progress.
-        cost_bps: the cost of one execution by asset class, slippage included; unset means the default settings.
+        costs: of an execution; unset means the default settings.
         plugins: the feature plug-ins to learn from too.
+        label: what to learn of the return; unset is our own label.
+        learner: the model that learns; unset is the forest.
 
     Raises:
-        PluginError: a plug-in fails, or knows what was not known; nothing is trained.
+        PluginError: a plug-in fails, or knows what was not known, or leaves too few rows; nothing is trained.
         NotEnoughHistoryError: fewer labelled bars than the settings ask for.
     """
-    if plugins:
-        plugin_frames.refuse_unsafe(plugins, chosen(bars, settings))
-        log(f"no leak found in {', '.join(plugin.title for plugin in plugins)}")
-    inputs = (*INPUTS, *columns_of(plugins))
+    charged = Costs() if costs is None else costs
+    examined = [*plugins, *charged.functions, *([] if label is None else [label])]
+    if examined:
+        plugin_frames.refuse_unsafe(plugins, charged, label, settings.horizon, chosen(bars, settings))
+        log(f"no leak found in {', '.join(plugin.title for plugin in examined)}")
+    features = (*FEATURES, *columns_of(plugins))
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, bars, settings, plugins)
+        scorable = scorable_rows(session, bars, settings, plugins, charged, label)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -126,38 +138,39 @@ def train(
         raise NotEnoughHistoryError(
             f"{len(facts)} labelled bars of {settings.interval}; {settings.min_rows} are needed"
         )
-    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(inputs)} features")
+    log(f"{len(facts)} labelled bars of {facts['symbol'].n_unique()} symbols with {len(features) + 1} features")
     embargo = bar_length(settings.interval) * settings.horizon
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
-    latest = _latest(labelled, facts, settings)
-    with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
-        final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
-        raw, beside, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
-        model, importance = final.result()
-    costs = execution_costs(SignalSettings(), PortfolioSettings()) if cost_bps is None else cost_bps
-    beside |= _linear(scorable, everything.height, folds, plugins, log)
-    refuse_leaks(raw, embargo)
-    scored = _with_facts(everything, raw)
+    latest = _latest(_learnable(scorable, label, folds, settings), facts, settings)
+    if learner is None:
+        learnt = by_forests(scorable, latest, folds, settings, (*INPUTS, *columns_of(plugins)), log)
+    else:
+        learnt = by_plugin(learner, scorable, everything.height, latest, folds, settings, features, log)
+    beside = {**learnt.beside, **by_a_line(scorable, everything.height, folds, features, log)}
+    refuse_leaks(learnt.raw, embargo)
+    scored = _with_facts(everything, learnt.raw)
     walked = _forecasts(facts, scored, folds, settings)
-    judged = _judge(facts, walked, settings, costs)
+    judged = _judge(facts, walked, settings)
     log(f"{len(judged.rows)} bars predicted out of sample")
     compared = {}
     for name, made in beside.items():
         refuse_leaks(made, embargo)
-        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings, costs)
+        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings)
         compared[name] = baselines.judged_beside(judged, theirs)
     return Trained(
         session=session,
         settings=settings,
         silver_version=silver_version,
-        model=model,
+        model=learnt.model,
         calibration=_calibration(scored.drop_nulls(LABEL), settings.coverage),
-        importance=importance,
-        permutation=permutation,
+        importance=learnt.importance,
+        permutation=learnt.permutation,
+        # also of the rows that a label leaves out: they are scored like all others
         reference=reference_of(
-            local(latest.select("event_time", *FEATURES, *columns_of(plugins))).sort("event_time"), columns_of(plugins)
+            local(_latest(labelled, facts, settings).select("event_time", *features)).sort("event_time"),
+            columns_of(plugins),
         ),
         labelled=labelled,
         judged=judged,
@@ -170,6 +183,9 @@ def train(
         later_share=later_share(facts, until),
         rows=len(facts),
         plugins=plugins,
+        costs=tuple(charged.functions),
+        label=label,
+        learner=learner,
     )
 
 
@@ -184,35 +200,33 @@ def later_share(facts: pl.DataFrame, until: Mapping[str, datetime]) -> float:
 
 
 def refit(
-    session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()
-) -> tuple[PipelineModel, DataFrame]:
-    """Fit only the final pipeline: the same bars, settings and seed give the same pipeline as ``train``.
+    session: SparkSession,
+    bars: Bars,
+    settings: ModelSettings,
+    plugins: Plugins = (),
+    label: Plugin | None = None,
+    learner: Plugin | None = None,
+) -> tuple[Model, DataFrame]:
+    """Fit only the final model: the same bars, settings and seed give the same model as ``train``.
 
     Args:
         session: a session of the Spark server.
         bars: silver bars of the settings' interval, as at the training.
         settings: as at the training.
         plugins: as at the training.
+        label: as at the training.
+        learner: as at the training.
 
     Returns:
-        The pipeline, and the labelled rows.
+        The model, and the labelled rows.
     """
     with plugin_frames.errors_told():
-        labelled = scorable_rows(session, bars, settings, plugins).where(F.col(LABEL).isNotNull())
-    latest = _latest(labelled, facts_of(labelled), settings)
+        scorable = scorable_rows(session, bars, settings, plugins, label=label)
+    labelled = scorable.where(F.col(LABEL).isNotNull())
+    latest = _latest(scorable.where(F.col(TARGET).isNotNull()), facts_of(labelled), settings)
+    if learner is not None:
+        return refit_by_plugin(learner, latest, (*FEATURES, *columns_of(plugins))), labelled
     return fit(session, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
-
-
-def _linear(
-    scorable: DataFrame, count: int, folds: list[Fold], plugins: Plugins, log: Callable[[str], None]
-) -> dict[str, pl.DataFrame]:
-    """The linear model's raw predictions, where the rows and their inputs fit in this process."""
-    if count > MOST_LOCAL_BARS:
-        log(f"no linear model beside the forest: {count} bars are more than {MOST_LOCAL_BARS}")
-        return {}
-    features = (*FEATURES, *columns_of(plugins))
-    rows = local(scorable.select(*KEY, "target_time", *linear.TARGETS, SYMBOL_WEEKDAY, *features)).sort(KEY)
-    return {baselines.LINEAR: linear.walk(rows, folds, features)}
 
 
 def _with_facts(everything: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
@@ -223,74 +237,33 @@ def _window(settings: ModelSettings) -> timedelta | None:
     return None if settings.window_days is None else timedelta(days=settings.window_days)
 
 
-def _latest(labelled: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
+def _learnable(scorable: DataFrame, label: Plugin | None, folds: list[Fold], settings: ModelSettings) -> DataFrame:
+    """The rows that can be learnt.
+
+    Raises:
+        PluginError: the label leaves too few, in all or before a fold.
+    """
+    rows = scorable.where(F.col(TARGET).isNotNull())
+    if label is not None:
+        known = local(rows.select("target_time"))["target_time"].to_numpy()
+        if len(known) < settings.min_rows:
+            raise PluginError(f"{label.title} leaves {len(known)} rows to learn; {settings.min_rows} are needed")
+        for fold in folds:
+            left = int(fold.learns_from(known).sum())
+            if left < _LEAST_LEARNT:
+                raise PluginError(
+                    f"{label.title} leaves {left} rows before {fold.start:%Y-%m-%d}; {_LEAST_LEARNT} are needed"
+                )
+    return rows
+
+
+def _latest(rows: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> DataFrame:
     """The training rows of the version: all rows, or those of a sliding window before the newest."""
     window = _window(settings)
     if window is None:
-        return labelled
+        return rows
     since: datetime = facts["target_time"].max() - window  # type: ignore[operator, assignment]
-    return labelled.where(F.col("target_time") >= F.lit(utc(since)))
-
-
-def _final(
-    session: SparkSession,
-    latest: DataFrame,
-    settings: ModelSettings,
-    inputs: tuple[str, ...],
-    log: Callable[[str], None],
-) -> tuple[PipelineModel, dict[str, float]]:
-    """The pipeline that is saved, and the importance of its inputs by impurity."""
-    model = fit(session, latest, settings, inputs)
-    with activated(session):
-        weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
-    log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
-    return model, {name: float(weight) for name, weight in zip(inputs, weights, strict=True)}
-
-
-def _walk(
-    session: SparkSession,
-    scorable: DataFrame,
-    folds: list[Fold],
-    settings: ModelSettings,
-    inputs: tuple[str, ...],
-    workers: ThreadPoolExecutor,
-    log: Callable[[str], None],
-) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], dict[str, float]]:
-    """Raw out-of-sample predictions for every fold's bars, and the importance of the inputs in the last fold.
-
-    First those of the forests, then those of the baselines that Spark fits, by name. As in a live lake, a bar whose
-    outcome never becomes known (a price below zero) is predicted like any other.
-    """
-    importance: dict[str, float] = {}
-    labelled = scorable.where(F.col(LABEL).isNotNull())
-
-    def predict(fold: Fold) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        learnt = labelled.where(fold.learns_from(F.col("target_time"), _literal))
-        tested = scorable.where(fold.judges(F.col("event_time"), _literal))
-        model = fit(session, learnt, settings, inputs)
-        # of the rows themselves: what the fold says is not what its forest got
-        (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
-        with activated(session):
-            rows = predictions(model, tested, *KEY)
-            other = boosted(model, learnt, tested, settings, *KEY) if settings.boosted_trees else None
-            if fold == folds[-1]:
-                # the effect is looked up from the category of symbol and weekday, so that is what is shuffled
-                names = [SYMBOL_WEEKDAY if name == WEEKDAY_EFFECT else name for name in inputs]
-                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
-                importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
-        log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
-        of_fold = [
-            pl.lit(fold.number, dtype=pl.Int32).alias("fold"),
-            pl.lit(until, pl.Datetime("us")).alias("learnt_until"),
-        ]
-        return rows.with_columns(of_fold), None if other is None else other.with_columns(of_fold)
-
-    # the later folds have more training bars: start the longest first
-    made = list(workers.map(predict, reversed(folds)))
-    boosted_too = [other for _, other in made if other is not None]
-    beside = {baselines.BOOSTED: pl.concat(boosted_too)} if boosted_too else {}
-    raw = pl.concat([rows for rows, _ in made])
-    return raw, beside, {WEEKDAY_EFFECT if name == SYMBOL_WEEKDAY else name: gain for name, gain in importance.items()}
+    return rows.where(F.col("target_time") >= F.lit(utc(since)))
 
 
 def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> pl.DataFrame:
@@ -318,7 +291,7 @@ def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], set
     return widened(made, settings.horizon, reach(settings.interval)).drop("coverage")
 
 
-def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, cost_bps: Mapping[str, float]) -> Judged:
+def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings) -> Judged:
     """The calibrated rows whose outcomes are known, with those marked that are held out."""
     held_out = in_holdout(
         facts["symbol"].to_numpy().astype(str),
@@ -328,7 +301,7 @@ def _judge(facts: pl.DataFrame, walked: pl.DataFrame, settings: ModelSettings, c
     )
     marked = facts.select(*KEY, pl.Series("held_out", held_out))
     rows = walked.drop_nulls(LABEL).join(marked, on=list(KEY))
-    return Judged(rows, settings.horizon, settings.coverage, cost_bps)
+    return Judged(rows, settings.horizon, settings.coverage)
 
 
 def _rows_of_the_walk(walked: pl.DataFrame, judged: Judged, settings: ModelSettings) -> pl.DataFrame:
@@ -364,16 +337,3 @@ def _calibration(scored: pl.DataFrame, coverage: float) -> Calibration:
         ),
         coverage,
     )
-
-
-def _literal(moment: datetime) -> Column:
-    return F.lit(utc(moment))
-
-
-def utc(moment: datetime) -> str:
-    """A literal that Spark reads as the same instant in every time zone of the session.
-
-    Args:
-        moment: a time in UTC, with or without its zone.
-    """
-    return f"{moment.replace(tzinfo=None).isoformat(sep=' ')}Z"

@@ -8,6 +8,8 @@ a series each. Both apply the same pure functions, so the rows are the same to t
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -15,12 +17,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from financelake_assets.config import ModelSettings, Settings
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
-from financelake_assets.model.labels import LABEL, LABELS, SIZE, UP, labels_of
+from financelake_assets.model.labels import LABEL, LABELS, SIZE, TARGET, UP, labels_of
 from financelake_assets.model.markets import Market
+from financelake_assets.model.outputs import COST, EXECUTION
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
+from financelake_assets.model.targets import with_target
+from financelake_assets.plugins import Plugin
 from financelake_assets.silver.merging import without_growing
 from financelake_assets.silver.schema import BARS
 
@@ -31,9 +37,11 @@ KEY = ("symbol", "asset_class", "event_time")
 """The key of labelled rows; all have the same interval."""
 
 _LATER = ("delayed_return", "traded_return")
-FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL)
+FACTS = (*KEY, "target_time", "price", "realised_return", *_LATER, "expected_move", LABEL, EXECUTION)
 """What the evaluation needs of a row."""
 
+_PRICED = (pa.field(COST, pa.float64()), pa.field(EXECUTION, pa.float64()))
+_AIMED = pa.field(TARGET, pa.float64())
 _PARTITIONS = 2
 
 Bars = DataFrame | pl.DataFrame
@@ -58,23 +66,43 @@ def chosen(bars: Bars, settings: ModelSettings) -> Bars:
     return bars.where(F.col("symbol").isin(*settings.symbols))
 
 
-def scorable_rows(session: SparkSession, bars: Bars, settings: ModelSettings, plugins: Plugins = ()) -> DataFrame:
+def scorable_rows(
+    session: SparkSession,
+    bars: Bars,
+    settings: ModelSettings,
+    plugins: Plugins = (),
+    costs: Costs | None = None,
+    label: Plugin | None = None,
+) -> DataFrame:
     """The rows that can be predicted, with features and labels, computed once; a label is null if it is not known yet.
+
+    The target, which is learnt, is null too where nothing is learnt of a row.
 
     Args:
         session: the session of ``bars``.
         bars: whole series.
         settings: the symbols and the horizon.
         plugins: the feature plug-ins to learn from too.
+        costs: of an execution at each row; unset means the default settings.
+        label: what is learnt of the return; unset is our own label.
 
     Raises:
         PluginError: a plug-in fails; from Spark's workers it comes as Spark's error, see ``plugin_frames.errors_told``.
     """
-    own, horizon = chosen(bars, settings), settings.horizon
+    own, horizon, charged = chosen(bars, settings), settings.horizon, Costs() if costs is None else costs
+    # resolved here, not in Spark's workers
+    ended, featured, priced, labelled, aimed = without_growing, features_with, with_costs, labels_of, with_target
+    plugins = tuple(plugins)
+
+    def made(series: pl.DataFrame) -> pl.DataFrame:
+        known = labelled(priced(featured(ended(series), plugins), charged), horizon)
+        return aimed(known, horizon, label)
+
     if isinstance(own, pl.DataFrame):
-        rows = _in_process(session, own, horizon, plugins)
+        arrow = made(own).filter("scorable").select(_columns(plugins)).to_arrow()
+        rows = session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
     else:
-        rows = _in_spark(own, horizon, plugins)
+        rows = by_series(own, made, pa.schema([*added(plugins), *_PRICED, *LABELS, _AIMED])).where("scorable")
     # a forest's samples depend on the order of rows: sort them, because silver's files have no fixed order
     parts = ("symbol", "event_time")
     ordered = rows.select(*_columns(plugins)).repartition(_PARTITIONS, *parts).sortWithinPartitions(*parts)
@@ -88,19 +116,13 @@ def facts_of(rows: DataFrame) -> pl.DataFrame:
 
 
 def _columns(plugins: Plugins) -> tuple[str, ...]:
-    return (*FACTS, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
+    return (*FACTS, TARGET, UP, SIZE, *FEATURES, *columns_of(plugins), SYMBOL_WEEKDAY)
 
 
-def _in_process(session: SparkSession, bars: pl.DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
-    featured = features_with(without_growing(bars), plugins)
-    rows = labels_of(featured, horizon).filter("scorable").select(_columns(plugins))
-    arrow = rows.to_arrow()
-    return session.createDataFrame(arrow, from_arrow_schema(arrow.schema))  # without rows it would infer no schema
+def utc(moment: datetime) -> str:
+    """A literal that Spark reads as the same instant in every time zone of the session.
 
-
-def _in_spark(bars: DataFrame, horizon: int, plugins: Plugins) -> DataFrame:
-    # resolved here, not in the workers
-    ended, featured, labelled, plugins = without_growing, features_with, labels_of, tuple(plugins)
-    both = pa.schema([*added(plugins), *LABELS])
-    rows = by_series(bars, lambda series: labelled(featured(ended(series), plugins), horizon), both)
-    return rows.where("scorable")
+    Args:
+        moment: a time in UTC, with or without its zone.
+    """
+    return f"{moment.replace(tzinfo=None).isoformat(sep=' ')}Z"

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +23,10 @@ from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.files import locked
 from financelake_assets.model.judgement import days, traded
 from financelake_assets.model.overfitting import Overfitting, judge
+from financelake_assets.model.record import MadeWith
 from financelake_assets.model.schema import TRIAL_RETURNS, TRIALS
 from financelake_assets.plugins import PluginError, installed
+from financelake_assets.plugins.declaration import facts_by_name
 from financelake_assets.storage.delta import retried
 
 BEFORE = (
@@ -78,17 +79,15 @@ class Trial:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def strategy(
-    model: ModelSettings, settings: Settings, plugins: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
-    """All that decides what is traded: the forest's settings, the rules for signals, those for positions, and plug-ins.
+def strategy(model: ModelSettings, settings: Settings, made_with: MadeWith | None = None) -> dict[str, Any]:
+    """All that decides what is traded: the forest's settings, those for signals and for positions, and plug-ins.
 
     Args:
         model: the forest's settings.
         settings: of the lake, for all rules.
-        plugins: the facts of the feature plug-ins of the version, by name.
+        made_with: the plug-ins of the version; none by default.
     """
-    of_plugins = {"plugins": dict(plugins or {}), "rules": _rules(settings)}
+    of_plugins = {**asdict(made_with or MadeWith()), **_in_use(settings)}
     return {
         "model": model.of_the_forest(),
         "signals": settings.signals.model_dump(mode="json"),
@@ -98,10 +97,14 @@ def strategy(
     }
 
 
-def _rules(settings: Settings) -> dict[str, dict[str, Any]]:
+def _in_use(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The facts of the plug-ins that act on what is predicted: rules and costs."""
     try:
-        return {rule.name: rule.facts for rule in installed.rules(settings.skipped_plugins)}
-    except PluginError:  # without its rules the lake gives no signal, so no strategy is tried
+        return {
+            "rules": facts_by_name(installed.rules(settings.skipped_plugins)),
+            "costs": facts_by_name(installed.costs(settings.skipped_plugins)),
+        }
+    except PluginError:  # without them the lake gives no signal, so no strategy is tried
         return {}
 
 
@@ -110,32 +113,30 @@ def strategy_trial(
     settings: Settings,
     sharpe: float = math.nan,
     steps: int = 0,
-    plugins: Mapping[str, Mapping[str, Any]] | None = None,
+    made_with: MadeWith | None = None,
 ) -> Trial:
     """A lake's whole strategy as a trial: the same for the same settings, however often it is trained and traded."""
-    return Trial("strategy", strategy(model, settings, plugins), sharpe, steps)
+    return Trial("strategy", strategy(model, settings, made_with), sharpe, steps)
 
 
-def sharpe_of(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> tuple[float, int]:
+def sharpe_of(rows: pl.DataFrame) -> tuple[float, int]:
     """The Sharpe ratio per day of trades of equal risk on out-of-sample rows, and the number of days.
 
     Args:
         rows: see ``judgement.judge``.
-        cost_bps: of one execution by asset class.
     """
-    earned = daily(rows, cost_bps)["net_move"].to_numpy()
+    earned = daily(rows)["net_move"].to_numpy()
     spread = float(np.std(earned, ddof=1)) if len(earned) > 1 else 0.0
     return (float(np.mean(earned)) / spread if spread > 0 else math.nan), len(earned)
 
 
-def daily(rows: pl.DataFrame, cost_bps: Mapping[str, float]) -> pl.DataFrame:
+def daily(rows: pl.DataFrame) -> pl.DataFrame:
     """What trades of equal risk on out-of-sample rows earned, by ``day`` in order: ``net_move``, in expected moves.
 
     Args:
         rows: see ``judgement.judge``.
-        cost_bps: of one execution by asset class.
     """
-    done = traded(rows, cost_bps)
+    done = traded(rows)
     found = done.group_by(pl.Series("day", days(done))).agg(pl.col("net_move").cast(pl.Float64).sum())
     return found.sort("day")
 
@@ -209,9 +210,9 @@ def overfitting(settings: Settings) -> dict[str, Overfitting]:
 
 
 def _forest_of(parameters: str) -> str:
-    """What of a strategy decides its daily returns: the forest and its plug-ins."""
+    """What of a strategy decides its daily returns: the forest, its plug-ins and the costs."""
     told = json.loads(parameters)
-    return json.dumps([told.get("model"), told.get("plugins")], sort_keys=True)
+    return json.dumps([told.get(part) for part in ("model", "plugins", "labels", "learner", "costs")], sort_keys=True)
 
 
 def ledger(settings: Settings) -> pl.DataFrame:

@@ -25,27 +25,42 @@ def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) 
     """The columns of a plug-in.
 
     Args:
-        plugin: a feature or a rule.
+        plugin: whose function is called.
         series: bars of one series in order of time, with the columns that plug-ins get.
         seconds: how long it may take.
 
     Returns:
-        ``plugin.columns`` for each row: Float64 of a feature, text of a rule.
+        ``plugin.columns`` for each row: text of a rule, otherwise Float64.
 
     Raises:
         PluginError: it raises, takes too long, or gives other rows, columns or types than it declares.
     """
+    found = guarded(plugin, seconds, f"for {series.height} bars", lambda: plugin.function(series.clone()))
+    return _typed(plugin, found, series.height)
+
+
+def guarded(plugin: Plugin, seconds: float, what: str, call: Callable[[], T]) -> T:
+    """The result of a call of a plug-in's code.
+
+    Args:
+        plugin: whose code it is.
+        seconds: how long it may take; one that took longer is not called again by this process.
+        what: the call in words, for messages.
+        call: of it.
+
+    Raises:
+        PluginError: it raises, or takes too long.
+    """
     key = (plugin.name, plugin.version)
     if key in _HANGING:
-        raise PluginError(f"{plugin.title} took more than {seconds:g} s for one series, and is not called again")
+        raise PluginError(f"{plugin.title} took too long before, and is not called again until the lake is restarted")
     try:
-        found = _within(seconds, lambda: plugin.function(series.clone()))
+        return _within(seconds, call)
     except TimeoutError:
         _HANGING.add(key)
-        raise PluginError(f"{plugin.title} takes more than {seconds:g} s for {series.height} bars") from None
+        raise PluginError(f"{plugin.title} takes more than {seconds:g} s {what}") from None
     except Exception as error:  # a user's function may raise anything
         raise PluginError(f"{plugin.title} fails: {told(error)}") from error
-    return _typed(plugin, found, series.height)
 
 
 def _typed(plugin: Plugin, found: object, rows: int) -> pl.DataFrame:
@@ -57,7 +72,7 @@ def _typed(plugin: Plugin, found: object, rows: int) -> pl.DataFrame:
         )
     if found.height != rows:
         raise PluginError(f"{plugin.title} gives {found.height} rows for {rows} bars")
-    numbers = plugin.kind == "feature"
+    numbers = plugin.kind != "rule"
     for name, kind in found.schema.items():
         allowed = kind.is_numeric() or kind in (pl.Boolean, pl.Null) if numbers else kind in (pl.String, pl.Enum)
         if not allowed:

@@ -1,13 +1,14 @@
 """What a plug-in is: a pure function of one series of bars, with what it declares of itself.
 
-Input: a function that a user writes. Output: a ``Plugin``, by the decorators ``feature`` and ``rule``.
+Input: a function or a class that a user writes. Output: a ``Plugin``, by the decorators ``feature``, ``label``,
+``rule``, ``cost`` and ``model``.
 See docs/plugins.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,9 +17,9 @@ import polars as pl
 from financelake_assets.errors import FinanceLakeError
 
 Function = Callable[[pl.DataFrame], pl.DataFrame]
-Kind = Literal["feature", "rule"]
+Kind = Literal["feature", "label", "rule", "cost", "model"]
 
-MOST_LOOKBACK = {"feature": 2_000, "rule": 50}
+MOST_LOOKBACK = {"feature": 2_000, "label": 0, "rule": 50, "cost": 2_000, "model": 0}
 """The longest look-backs in bars. The gold query keeps so many bars of each series in memory, and scores the bars that
 a rule looks back at again."""
 
@@ -31,20 +32,23 @@ class PluginError(FinanceLakeError, ValueError):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A feature or a rule.
+    """A feature, a label, a rule, a cost or a model.
 
-    ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``.
-    ``lookback`` is how many bars before a bar its values may depend on. ``name`` is the entry point's, and ``digest``
-    a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
+    ``function`` gets the bars of one series in order of time, and gives as many rows with exactly ``columns``; that of
+    a model is its class, see ``regressors.Regressor``.
+    ``lookback`` is how many bars before a bar its values may depend on, and ``ahead`` how many bars behind it those of
+    a label may (``None``: as far as the horizon); a label may know all bars before. ``name`` is the entry point's, and
+    ``digest`` a hash of the module's code; both are empty until the plug-in is loaded from its entry point.
     """
 
     kind: Kind
     version: str
     lookback: int
     columns: tuple[str, ...]
-    function: Function
+    function: Callable[..., Any]
     name: str = ""
     digest: str = ""
+    ahead: int | None = None
 
     @property
     def title(self) -> str:
@@ -59,7 +63,13 @@ class Plugin:
             "lookback": self.lookback,
             "columns": list(self.columns),
             "digest": self.digest,
+            **({"ahead": self.ahead} if self.kind == "label" else {}),
         }
+
+
+def facts_by_name(plugins: Iterable[Plugin]) -> dict[str, dict[str, Any]]:
+    """The facts of plug-ins as a version and the trials ledger record them."""
+    return {plugin.name: plugin.facts for plugin in plugins}
 
 
 def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None) -> Callable[[Function], Plugin]:
@@ -81,6 +91,23 @@ def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None
     return declared
 
 
+def label(*, version: str, ahead: int | None = None) -> Callable[[Function], Plugin]:
+    """Declare a function of bars and their outcomes as what a training learns of the return; it gives ``label``.
+
+    Args:
+        version: give another one whenever the labels change.
+        ahead: how many bars behind a bar its label depends on; unset is the horizon, and more is refused.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        return _checked(Plugin("label", version, 0, ("label",), function, ahead=ahead), function.__name__)
+
+    return declared
+
+
 def rule(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
     """Declare a function of scored bars as a rule; it gives one column, ``signal``.
 
@@ -98,6 +125,42 @@ def rule(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
     return declared
 
 
+def cost(*, version: str, lookback: int = 0) -> Callable[[Function], Plugin]:
+    """Declare a function of bars as the cost of an execution; it gives one column, ``cost_bps``.
+
+    Args:
+        version: give another one whenever the costs change.
+        lookback: how many bars before a bar its cost depends on.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(function: Function) -> Plugin:
+        return _checked(Plugin("cost", version, lookback, ("cost_bps",), function), function.__name__)
+
+    return declared
+
+
+def model(*, version: str) -> Callable[[type], Plugin]:
+    """Declare a class as a model: it has ``fit``, ``predict``, ``save`` and ``load``, see ``regressors.Regressor``.
+
+    Args:
+        version: give another one whenever it learns or predicts otherwise.
+
+    Raises:
+        PluginError: the declaration is wrong.
+    """
+
+    def declared(made: type) -> Plugin:
+        lacking = [name for name in ("fit", "predict", "save", "load") if not callable(getattr(made, name, None))]
+        if lacking:
+            raise PluginError(f"the model {made.__name__} is declared wrongly: it has no {', '.join(lacking)}")
+        return _checked(Plugin("model", version, 0, ("prediction",), made), made.__name__)
+
+    return declared
+
+
 def _checked(plugin: Plugin, name: str) -> Plugin:
     most = MOST_LOOKBACK[plugin.kind]
     wrong = [column for column in plugin.columns if not _NAME.fullmatch(str(column))]
@@ -106,6 +169,8 @@ def _checked(plugin: Plugin, name: str) -> Plugin:
         problem = "its version must be a text that is not empty"
     elif type(plugin.lookback) is not int or not 0 <= plugin.lookback <= most:
         problem = f"its look-back must be a whole number of bars from 0 to {most:,}, not {plugin.lookback!r}"
+    elif plugin.ahead is not None and (type(plugin.ahead) is not int or plugin.ahead < 1):
+        problem = f"it must look a whole number of bars ahead, at least one, not {plugin.ahead!r}"
     elif wrong or not plugin.columns or len(set(plugin.columns)) < len(plugin.columns):
         problem = (
             "its columns need names of their own of small letters, digits and _, not "

@@ -1,8 +1,7 @@
 """Plug-ins by name, from the entry points of installed packages.
 
-Input: the entry points of the groups ``financelake.features`` and ``financelake.signals``. Output: plug-ins, in the
-order of their names. A process keeps what it has loaded, as Python keeps modules: after an update, the lake must be
-restarted.
+Input: the entry points of ``GROUPS``. Output: plug-ins, in the order of their names. A process keeps what it has
+loaded, as Python keeps modules: after an update, the lake must be restarted.
 """
 
 from __future__ import annotations
@@ -18,14 +17,20 @@ from typing import Any
 
 from financelake_assets.plugins.declaration import Kind, Plugin, PluginError
 
-GROUPS: Mapping[Kind, str] = {"feature": "financelake.features", "rule": "financelake.signals"}
+GROUPS: Mapping[Kind, str] = {
+    "feature": "financelake.features",
+    "label": "financelake.labels",
+    "rule": "financelake.signals",
+    "cost": "financelake.costs",
+    "model": "financelake.models",
+}
 """The entry points of each kind."""
 
 SKIPPED = "FINANCELAKE_SKIPPED_PLUGINS"
 """The setting that switches plug-ins off."""
 
 _LOADED: dict[tuple[Kind, str], Plugin] = {}
-_RULES: dict[frozenset[str], tuple[Plugin, ...]] = {}
+_IN_USE: dict[tuple[Kind, frozenset[str]], tuple[Plugin, ...]] = {}
 
 
 def names(kind: Kind) -> list[str]:
@@ -49,16 +54,58 @@ def features(skipped: Collection[str]) -> tuple[Plugin, ...]:
     return found
 
 
+def label(skipped: Collection[str]) -> Plugin | None:
+    """The label that a training learns, if there is one.
+
+    Raises:
+        PluginError: it cannot be loaded, or there are several.
+    """
+    found = _in_use("label", skipped)
+    if len(found) > 1:
+        raise PluginError(
+            f"there are several labels, and a training learns one: {', '.join(plugin.name for plugin in found)}",
+            remedy=f"Name the others in {SKIPPED}.",
+        )
+    return found[0] if found else None
+
+
+def learner(name: str | None, skipped: Collection[str]) -> Plugin | None:
+    """The model that a training lets learn, by its name; none is the forest.
+
+    Raises:
+        PluginError: it is not installed, cannot be loaded, or is switched off.
+    """
+    if name is not None and name in skipped:
+        raise PluginError(
+            f"the plug-in {name} shall learn (FINANCELAKE_MODEL__LEARNERS), and {SKIPPED} switches it off"
+        )
+    return None if name is None else load("model", name)
+
+
 def rules(skipped: Collection[str]) -> tuple[Plugin, ...]:
-    """The rules that change signals; a process asks once, because every batch needs the answer.
+    """The rules that change signals.
 
     Raises:
         PluginError: one cannot be loaded.
     """
-    key = frozenset(skipped)
-    if key not in _RULES:
-        _RULES[key] = tuple(load("rule", name) for name in names("rule") if name not in skipped)
-    return _RULES[key]
+    return _in_use("rule", skipped)
+
+
+def costs(skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """The functions that change what an execution costs.
+
+    Raises:
+        PluginError: one cannot be loaded.
+    """
+    return _in_use("cost", skipped)
+
+
+def _in_use(kind: Kind, skipped: Collection[str]) -> tuple[Plugin, ...]:
+    """All of a kind that are not skipped; a process looks once, because every batch needs the answer."""
+    key = kind, frozenset(skipped)
+    if key not in _IN_USE:
+        _IN_USE[key] = tuple(load(kind, name) for name in names(kind) if name not in skipped)
+    return _IN_USE[key]
 
 
 def load(kind: Kind, name: str) -> Plugin:
@@ -81,35 +128,38 @@ def load(kind: Kind, name: str) -> Plugin:
     return _LOADED[kind, name]
 
 
-def recorded(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> tuple[Plugin, ...]:
-    """The features that a version was trained with, exactly as they were then.
+def recorded(
+    plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str], kind: Kind = "feature"
+) -> tuple[Plugin, ...]:
+    """The plug-ins of a kind that a version was trained with, exactly as they were then.
 
     Args:
         plugins: the ``facts`` of each by its name, as the version records them.
         skipped: names that the settings switch off.
+        kind: of them.
 
     Raises:
         PluginError: one is not installed, is switched off, or is another than the recorded one.
     """
-    return tuple(_as_recorded(name, facts, skipped) for name, facts in plugins.items())
+    return tuple(_as_recorded(kind, name, facts, skipped) for name, facts in plugins.items())
 
 
-def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str]) -> str | None:
-    """Why a version cannot be scored with its plug-ins here; ``None`` when it can be."""
+def problem(plugins: Mapping[str, Mapping[str, Any]], skipped: Collection[str], kind: Kind = "feature") -> str | None:
+    """Why a version cannot be scored with its plug-ins of a kind here; ``None`` when it can be."""
     try:
-        recorded(plugins, skipped)
+        recorded(plugins, skipped, kind)
     except PluginError as error:
         return str(error)
     return None
 
 
-def _as_recorded(name: str, facts: Mapping[str, Any], skipped: Collection[str]) -> Plugin:
+def _as_recorded(kind: Kind, name: str, facts: Mapping[str, Any], skipped: Collection[str]) -> Plugin:
     was = f"the model was trained with the plug-in {name} {facts['version']}"
     remedy = "Install that version and restart the lake, or train a new model (`financelake train`)."
     if name in skipped:
         raise PluginError(f"{was}, which {SKIPPED} switches off", remedy=remedy)
     try:
-        plugin = load("feature", name)
+        plugin = load(kind, name)
     except PluginError as error:
         raise PluginError(f"{was}: {error}", remedy=remedy) from error
     if plugin.version != facts["version"]:
@@ -130,7 +180,7 @@ def _loaded(kind: Kind, point: EntryPoint) -> Plugin:
     if not isinstance(found, Plugin) or found.kind != kind:
         raise PluginError(
             f"the plug-in {point.name} ({point.value}) is no {kind}",
-            remedy=f"Decorate its function with financelake_assets.plugins.{kind}.",
+            remedy=f"Decorate it with financelake_assets.plugins.{kind}.",
         )
     return replace(found, name=point.name, digest=_digest(found))
 

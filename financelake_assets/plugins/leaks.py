@@ -1,8 +1,8 @@
 """Leaks: whether a function of bars knows more at a bar than was known then, as pure functions of frames.
 
 Input: a function of the bars of one series. Output: the first column and bar at which it gives something else when
-later bars, or bars before its look-back, are others or are not there. The product's own features are examined by the
-same code as plug-ins.
+later bars, or bars before its look-back, are others or are not there. A label may know the bars up to its horizon. The
+product's own features are examined by the same code as plug-ins.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _WITH = {
     "shuffled future": "when the later bars are shuffled: it knows the future",
     "stream parity": "from the bars of its look-back alone: it looks back further than it declares",
     "warm-up": "when the series begins later: it looks back further than it declares",
+    "horizon": "without the bars behind its horizon: it looks ahead further than it declares",
+    "shuffled horizon": "when the bars behind its horizon are shuffled: it looks ahead further than it declares",
 }
-CHECKS = tuple(_WITH)
-"""The examinations, in their order."""
 
 
 def find(make: Make, bars: pl.DataFrame, lookback: int, *, tolerance: float = TOLERANCE, cuts: int = 24) -> Leak | None:
@@ -67,8 +67,25 @@ def find(make: Make, bars: pl.DataFrame, lookback: int, *, tolerance: float = TO
         tolerance: see ``TOLERANCE``; 0 asks for the same bits.
         cuts: at how many bars the series is cut.
     """
-    whole = make(bars)
-    for check, first, part, rows in _parts(make, bars, lookback, cuts):
+    return _first_leak(make(bars), bars, _parts(make, bars, lookback, cuts), tolerance)
+
+
+def find_ahead(make: Make, bars: pl.DataFrame, ahead: int, *, cuts: int = 24) -> Leak | None:
+    """The first value of a label that depends on bars behind its horizon; ``None`` if there is none.
+
+    Args:
+        make: gives as many rows as it gets, with the columns to examine.
+        bars: of one series, in order of time.
+        ahead: how many bars behind a bar the function may use.
+        cuts: at how many bars the series is cut.
+    """
+    return _first_leak(make(bars), bars, _parts_ahead(make, bars, ahead, cuts), TOLERANCE)
+
+
+def _first_leak(
+    whole: pl.DataFrame, bars: pl.DataFrame, parts: Iterator[tuple[str, int, pl.DataFrame, int]], tolerance: float
+) -> Leak | None:
+    for check, first, part, rows in parts:
         found = _first_difference(whole.slice(first, rows), part, tolerance, whole)
         if found is not None:
             row, column = found
@@ -90,6 +107,14 @@ def _parts(make: Make, bars: pl.DataFrame, lookback: int, cuts: int) -> Iterator
     for start in _places(1, bars.height - lookback - 1, max(1, cuts // 4)):
         later = make(bars.slice(start))
         yield "warm-up", start + lookback, later.slice(lookback), later.height - lookback
+
+
+def _parts_ahead(make: Make, bars: pl.DataFrame, ahead: int, cuts: int) -> Iterator[tuple[str, int, pl.DataFrame, int]]:
+    yield "repeatable", 0, make(bars), bars.height
+    for cut in _places(ahead + 1, bars.height - 1, cuts):
+        yield "horizon", 0, make(bars.head(cut)).head(cut - ahead), cut - ahead
+    for cut in _places(ahead + 1, bars.height - 2, max(1, cuts // 4)):
+        yield "shuffled horizon", 0, make(_shuffled_after(bars, cut)).head(cut - ahead), cut - ahead
 
 
 def _places(first: int, last: int, count: int) -> list[int]:

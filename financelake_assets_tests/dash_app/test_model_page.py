@@ -136,3 +136,9 @@ def test_the_forest_stands_beside_the_other_learners(offline_lake: Settings):
     assert "Linear model (ridge)" in said
     assert "+1.54" in said
     assert "Linear model" not in text(model_card.card(read(offline_lake), "1d", "AAPL"))
+
+
+def test_the_page_names_what_learnt_a_version() -> None:
+    assert champion.learner({"learner": '{"hist_boosting": {"version": "1"}}'}) == "Plug-in hist_boosting"
+    assert champion.learner({"learner": "{}"}) == "Random forest"
+    assert champion.learner({}) == champion.learner({"learner": None}) == "Random forest", "of an earlier release"

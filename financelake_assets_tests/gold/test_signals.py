@@ -19,7 +19,7 @@ SCHEMA = {
     **dict.fromkeys(("symbol", "interval", "asset_class"), pl.String),
     "event_time": pl.Datetime("us", "UTC"),
     "market_open": pl.Boolean,
-    **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up"), pl.Float64),
+    **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up", "cost_bps"), pl.Float64),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 GOOD = {
@@ -32,6 +32,7 @@ GOOD = {
     "predicted_return": 0.01,
     "volatility": 0.02,
     "probability_up": 0.6,
+    "cost_bps": 2.0,
 }
 
 
@@ -61,7 +62,7 @@ def expected_reason(row: dict[str, Any], rules: SignalSettings, *, expired: bool
         return HoldReason.MARKET_CLOSED
     if row["surprise"] is not None and row["surprise"] > rules.outlier_sigmas:
         return HoldReason.OUTLIER_INPUT
-    if abs(math.expm1(row["predicted_return"])) * 10_000 <= 2 * rules.cost_bps[row["asset_class"]]:
+    if abs(math.expm1(row["predicted_return"])) * 10_000 <= 2 * row["cost_bps"]:
         return HoldReason.BELOW_COSTS
     up = row["predicted_return"] > 0
     confidence = row["probability_up"] if up else 1 - row["probability_up"]
@@ -85,13 +86,13 @@ def test_each_reason_by_itself():
         (alone(probability_up=None), "HOLD", "insufficient_history"),
         (alone(market_open=False), "HOLD", "market_closed"),
         (alone(market_open=None), "HOLD", "market_closed"),
-        (alone(asset_class="bond"), "HOLD", "below_costs"),
+        (alone(cost_bps=None), "HOLD", "below_costs"),
         (alone(surprise=11.0), "HOLD", "outlier_input"),
         (alone(surprise=None), "BUY", None),
         (alone(predicted_return=0.0003), "HOLD", "below_costs"),
         (alone(predicted_return=0.0), "HOLD", "below_costs"),
         (alone(predicted_return=0.0005), "BUY", None),
-        (alone(predicted_return=0.0005, asset_class="crypto"), "HOLD", "below_costs"),
+        (alone(predicted_return=0.0005, cost_bps=5.0), "HOLD", "below_costs"),
         (alone(probability_up=0.49), "HOLD", "low_confidence"),
         (alone(predicted_return=-0.01), "HOLD", "low_confidence"),
     ]
@@ -110,7 +111,7 @@ def test_the_rules_hold_on_many_generated_rows():
     rows = [
         alone(
             event_time=MONDAY + timedelta(days=chance.randrange(14)),
-            asset_class=chance.choice(["stock", "crypto", "commodity"]),
+            cost_bps=chance.choice([2.0, 5.0, 3.0]),
             market_open=chance.choice([True, True, True, False, None]),
             surprise=chance.choice([None, 0.0, 3.0, 9.99, 10.01, 1e9]),
             predicted_return=chance.choice([*returns, chance.gauss(0, 0.01)]),

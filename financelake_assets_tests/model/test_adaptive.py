@@ -15,9 +15,11 @@ from polars.testing import assert_frame_equal
 from financelake_assets.config import ModelSettings
 from financelake_assets.model import linear, training
 from financelake_assets.model.adaptive import STEP, WIDENING, factors, widened
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.labels import LABEL, labels_of
 from financelake_assets.model.splits import walk_forward
+from financelake_assets.model.targets import with_target
 from financelake_assets.model.training_rows import FACTS
 from financelake_assets.silver import packaged
 
@@ -107,7 +109,8 @@ def test_an_outcome_that_is_not_known_changes_nothing() -> None:
 def walked() -> pl.DataFrame:
     """The linear model's walk-forward over the packaged history, as the training makes it of raw predictions."""
     settings = ModelSettings()
-    rows = labels_of(features_of(packaged.packaged_bars()), settings.horizon).filter("scorable")
+    featured = with_costs(features_of(packaged.packaged_bars()), Costs())
+    rows = with_target(labels_of(featured, settings.horizon), settings.horizon).filter("scorable")
     rows = rows.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None)).sort("event_time", "symbol")
     facts = rows.select(FACTS)
     known = facts.drop_nulls(LABEL)

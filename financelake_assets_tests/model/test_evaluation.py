@@ -37,13 +37,13 @@ def judged(keep: float, rows: int = 600, price: float = 100.0, symbol: str = "A"
             "probability_up": np.where(known > 0, 0.7, 0.3) if keep else np.full(rows, 0.5),
             "training_mean": np.zeros(rows),
             "training_naive": np.full(rows, price * 0.01),
+            "execution_bps": 3.0,
         }
     )
 
 
 def metrics_of(*parts: pl.DataFrame) -> dict[tuple[int, str], dict[str, Any]]:
-    costs = {"stock": 3.0, "crypto": 6.0, "commodity": 4.0}
-    found = evaluate(Judged(pl.concat(parts), horizon=1, coverage=0.8, cost_bps=costs))
+    found = evaluate(Judged(pl.concat(parts), horizon=1, coverage=0.8))
     return {(row["fold"], row["symbol"]): row for row in found}
 
 
@@ -176,8 +176,6 @@ def test_labels_that_overlap_are_less_evidence() -> None:
     twenty = running[20:620] - running[:600]
     signal = np.convolve(random.standard_normal(619) * 0.01, np.ones(20) / 20, "valid")
     rows = judged(1.0).with_columns(realised_return=pl.Series(twenty), predicted_return=pl.Series(signal))
-    narrow, wide = (
-        evaluate(Judged(rows, horizon, 0.8, {"stock": 3.0, "crypto": 6.0, "commodity": 4.0}))[0] for horizon in (1, 20)
-    )
+    narrow, wide = (evaluate(Judged(rows, horizon, 0.8))[0] for horizon in (1, 20))
     assert wide["hit_rate_high"] - wide["hit_rate_low"] > 1.5 * 1.96 * 2 * math.sqrt(0.25 / 600)
     assert abs(wide["ic_t"]) <= abs(narrow["ic_t"])

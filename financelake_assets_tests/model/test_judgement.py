@@ -10,12 +10,9 @@ import polars as pl
 import pytest
 
 from financelake_assets.model import inference, judgement, metrics
-from financelake_assets.model.judgement import Setting
 from financelake_assets.model.metrics import Floats
 from financelake_assets.model.verdict import QUESTIONS, Verdict
 
-COSTS = {"stock": 3.0, "crypto": 6.0, "commodity": 4.0}
-DAILY = Setting(1, COSTS)
 MOVE = 0.01
 
 
@@ -33,12 +30,13 @@ def rows_of(actual: Floats, predicted: Floats, traded: Floats | None = None, sym
             "training_mean": np.zeros(count),
             "expected_move": np.full(count, MOVE),
             "probability_up": np.where(predicted > 0, 0.6, 0.4),
+            "execution_bps": 3.0,
         }
     )
 
 
-def answered(*parts: pl.DataFrame, setting: Setting = DAILY) -> list[dict[str, Any]]:
-    return judgement.verdicts([{"rows": len(part), **judgement.judge(part, setting)} for part in parts])
+def answered(*parts: pl.DataFrame) -> list[dict[str, Any]]:
+    return judgement.verdicts([{"rows": len(part), **judgement.judge(part, 1)} for part in parts])
 
 
 def words(row: dict[str, Any]) -> list[str]:
@@ -118,11 +116,15 @@ def test_a_trade_pays_for_both_executions_and_needs_both_forests() -> None:
     rows = rows_of(np.zeros(4), predicted, traded=np.full(4, 0.01 / MOVE)).with_columns(
         probability_up=pl.Series([0.9, 0.9, 0.4, 0.4])
     )
-    done = judgement.traded(rows, COSTS)
+    done = judgement.traded(rows)
     # a move of 5 basis points is below the 6 of both executions
     assert done["side"].to_list() == [0, 1, 0, -1]
     assert done["net_return"].to_list() == pytest.approx([0, 0.01 - 0.0006, 0, -0.01 - 0.0006])
-    assert judgement.traded(rows.with_columns(traded_return=None), COSTS).is_empty()
+    assert judgement.traded(rows.with_columns(traded_return=None)).is_empty()
+    # each trade pays what an execution cost at its own bar
+    done = judgement.traded(rows.with_columns(execution_bps=pl.Series([2.0, 4.0, 3.0, 1.0])))
+    assert done["side"].to_list() == [1, 0, 0, -1]
+    assert done["net_return"].to_list() == pytest.approx([0.01 - 0.0004, 0, 0, -0.01 - 0.0002])
 
 
 @dataclass(frozen=True)

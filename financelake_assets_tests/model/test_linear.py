@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.model import linear, training
 from financelake_assets.model.baselines import judged_beside
+from financelake_assets.model.costs import Costs, with_costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, features_of
-from financelake_assets.model.labels import LABEL, labels_of
-from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP, WEEKDAY_EFFECT
+from financelake_assets.model.labels import LABEL, TARGET, labels_of
+from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP
 from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
+from financelake_assets.model.targets import with_target
 from financelake_assets.model.training_rows import FACTS
+from financelake_assets.model.weekday_effects import weekday_effects
 from financelake_assets_tests.model import market
 
 DAY = timedelta(days=1)
@@ -76,7 +79,7 @@ def rows_of(persistence: float, days: int = 900) -> pl.DataFrame:
 
 def scorable(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Scorable rows of symbols, as the training has them."""
-    rows = labels_of(features_of(pl.concat(frames)), 1).filter("scorable")
+    rows = with_target(labels_of(with_costs(features_of(pl.concat(frames)), Costs()), 1), 1).filter("scorable")
     return rows.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.replace_time_zone(None)).sort("event_time", "symbol")
 
 
@@ -88,9 +91,8 @@ def judged(rows: pl.DataFrame, raw: pl.DataFrame) -> Judged:
     """What the training makes of raw predictions."""
     facts = rows.select(FACTS)
     scored = facts.join(raw, on=["symbol", "asset_class", "event_time"]).sort("event_time", "symbol")
-    costs = execution_costs(SignalSettings(), PortfolioSettings())
     known = facts.drop_nulls(LABEL)
-    return training._judge(known, training._forecasts(known, scored, folds_of(rows), SETTINGS), SETTINGS, costs)
+    return training._judge(known, training._forecasts(known, scored, folds_of(rows), SETTINGS), SETTINGS)
 
 
 def test_it_finds_a_straight_line_and_in_noise_none() -> None:
@@ -122,7 +124,7 @@ def test_the_canary_finds_a_correlation_of_a_twentieth_and_nothing_once_it_is_sh
 def test_its_skill_is_measured_over_the_forests() -> None:
     rows = rows_of(0.5)
     known = judged(rows, linear.walk(rows, folds_of(rows), FEATURES))
-    nothing = Judged(known.rows.with_columns(predicted_return=pl.lit(0.0)), 1, known.coverage, known.cost_bps)
+    nothing = Judged(known.rows.with_columns(predicted_return=pl.lit(0.0)), 1, known.coverage)
     for row in judged_beside(nothing, known):
         # over a forest that repeats the last price it is the skill itself
         assert row["over_forest"] == pytest.approx(row["skill"])
@@ -146,9 +148,9 @@ def test_no_fold_knows_of_later_bars() -> None:
 
 def test_a_weekday_effect_is_that_of_sparks_encoder() -> None:
     """``w = n / (n + 200)`` of a category's mean, the rest of the mean of all rows."""
-    learnt = pl.DataFrame({SYMBOL_WEEKDAY: [1] * 300 + [2] * 100, LABEL: [1.0] * 300 + [-1.0] * 100})
-    found = linear.weekday_effects(learnt)
-    by = dict(found.by_category.select(SYMBOL_WEEKDAY, WEEKDAY_EFFECT).iter_rows())
+    learnt = pl.DataFrame({SYMBOL_WEEKDAY: [1] * 300 + [2] * 100, TARGET: [1.0] * 300 + [-1.0] * 100})
+    found = weekday_effects(learnt)
+    by = found.by_category
     assert found.overall == 0.5
     weight = 300 / (300 + EFFECT_PRIOR_ROWS)
     assert by[1] == pytest.approx(weight * 1.0 + (1 - weight) * 0.5)

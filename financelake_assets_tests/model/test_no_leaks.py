@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from financelake_assets.config import ModelSettings, PortfolioSettings, SignalSettings, execution_costs
+from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import training, training_rows
 from financelake_assets.model.adaptive import WIDENING
@@ -25,7 +25,6 @@ from financelake_assets_tests.model import market
 
 DAY = timedelta(days=1)
 SETTINGS = ModelSettings(folds=4)
-COSTS = execution_costs(SignalSettings(), PortfolioSettings())
 MADE = ["predicted_return", "low", "high", "probability_up", "volatility", "naive_volatility"]
 BASELINES = ["training_mean", "training_naive"]
 
@@ -49,6 +48,7 @@ def walked(days: int = 1_000, horizon: int = 1) -> pl.DataFrame:
                     "delayed_return": actual,
                     "traded_return": actual,
                     "expected_move": 0.01,
+                    "execution_bps": 3.0,
                     LABEL: actual / 0.01,
                     RAW: (0.3 * actual + noise) / 0.01,
                     RAW_UP: 0.5 + np.clip(10 * actual + noise, -0.4, 0.4),
@@ -70,7 +70,7 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
     numbered = pl.coalesce(pl.when(fold.judges(pl.col("event_time"), pl.lit)).then(fold.number) for fold in folds)
     scored = rows.with_columns(fold=numbered.cast(pl.Int32)).drop_nulls("fold")
     forecast = training._forecasts(facts, scored, folds, SETTINGS)
-    made = training._judge(facts, forecast, SETTINGS, COSTS).rows.sort("event_time", "symbol")
+    made = training._judge(facts, forecast, SETTINGS).rows.sort("event_time", "symbol")
     # as the interval was calibrated: that its factor follows from earlier rows alone is tested in test_adaptive.py
     middle, half = (pl.col("low") + pl.col("high")) / 2, (pl.col("high") - pl.col("low")) / 2 / pl.col(WIDENING)
     return made.with_columns(low=middle - half, high=middle + half)

@@ -23,13 +23,16 @@ from financelake_assets.gold.scoring import score_bars
 from financelake_assets.model import plugin_frames, registration, registry, training_rows
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.figure import figure_png
+from financelake_assets.model.learning import predicted
 from financelake_assets.model.markets import Market
 from financelake_assets.model.pipeline import INPUTS, predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
+from financelake_assets.model.splits import refuse_leaks
 from financelake_assets.model.training import Trained, train
 from financelake_assets.model.training_rows import KEY, read_bars
 from financelake_assets.model.verdict import Verdict
@@ -386,10 +389,54 @@ def _is_explained(lake: Settings) -> None:
         explain(lake, "C")
 
 
+def test_a_model_of_a_user_learns_is_promoted_served_and_replaced(
+    spark: SparkSession, spark_lake: Settings, site: Site
+) -> None:
+    """The documented model end to end, beside a documented feature."""
+    site.documented("my_models", "my_features")
+    version = write_silver(spark_lake, history(500))
+    bars = read_bars(spark, spark_lake, version, DAILY)
+    learner = installed.learner("hist_boosting", ())
+    plugins, said = installed.features(()), list[str]()
+    trained = train(spark, bars, SMALL, version, said.append, plugins=plugins, learner=learner)
+    assert "the plug-in hist_boosting 1 can be served: the same again, row by row, and from its files" in said
+    made = registration.save(spark_lake, trained)
+    assert registry.champion(spark_lake, DAILY) == made
+    assert made.model_version.startswith("hist-boosting-")
+    assert made.learner == {"hist_boosting": trained.made_with.learner["hist_boosting"]}
+    assert made.importance == {}
+    assert set(made.permutation) == {*INPUTS, "vwap_distance"}
+    assert "Three regressors of the plug-in hist_boosting 1" in registry.card(spark_lake, made)
+    assert figure_png(trained.metrics, made).startswith(b"\x89PNG")
+    assert registry.baselines(spark_lake)[made.model_version].keys() == {"linear"}
+    refuse_leaks(trained.judged.rows, timedelta(days=1))
+
+    # scoring makes the training rows again, and the model that was read from its files gives the same
+    silver = BARS.scan(spark_lake).collect()
+    wanted = silver.filter(pl.col("event_time") > silver["event_time"].max() - timedelta(days=30))
+    found = registry.load_predictor(spark_lake, made)
+    rows = score_bars(spark_lake, silver, wanted, found, made, {}, datetime.now(UTC)).drop_nulls("predicted_return")
+    own = calibrated(predicted(trained.model, trained.labelled, *KEY, "expected_move"), made.calibration)
+    both = rows.join(own.with_columns(pl.col("event_time").dt.replace_time_zone("UTC")), on=list(KEY))
+    assert both.height > 50
+    assert both["predicted_return"].to_list() == pytest.approx(both["predicted_return_right"].to_list(), rel=1e-9)
+    assert registration.reproduce(spark, spark_lake, made).differing == 0
+
+    # the forest's next version is compared with it on bars that neither learnt
+    later = write_silver(spark_lake, history(900).filter(pl.col("event_time") > silver["event_time"].max()))
+    forest = train(spark, read_bars(spark, spark_lake, later, DAILY), SMALL, later, lambda _: None, plugins=plugins)
+    compared = decide(made, forest, lambda one: registration.load(spark, spark_lake, one), datetime.now(UTC))
+    assert f"over {made.model_version}" in compared.reason or f"what {made.model_version} does not" in compared.reason
+    site.uninstall("my_models")
+    replaced = decide(made, forest, lambda _: pytest.fail("it cannot be loaded"), datetime.now(UTC))
+    assert replaced.promote
+    assert "there is no plug-in hist_boosting" in replaced.reason
+
+
 def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     spark: SparkSession, spark_lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The documented feature end to end; beside it one that knows tomorrow, which no training takes."""
+    """The documented feature and cost end to end; beside them one that knows tomorrow, which no training takes."""
     site.documented()
     site.feature(
         "tomorrow",
@@ -411,9 +458,12 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
         with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
             train(spark, in_spark, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
 
-    trained = train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
+    costs, own = Costs.of(spark_lake), installed.features(("tomorrow",))
+    trained = train(spark, bars, SMALL, version, said.append, costs, own)
     made = registration.save(spark_lake, trained)
-    assert said[0] == "no leak found in the plug-in vwap_distance 1"
+    assert said[0] == "no leak found in the plug-in vwap_distance 1, the plug-in wider_when_wild 1"
+    assert made.costs == {"wider_when_wild": costs.functions[0].facts}
+    assert trained.judged.rows["execution_bps"].n_unique() > 100
     assert registry.champion(spark_lake, DAILY) == made
     assert made.plugins == {"vwap_distance": trained.plugins[0].facts}
     assert {"vwap_distance"} == set(made.features) - set(FEATURES)

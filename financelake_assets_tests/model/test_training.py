@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import training_rows
 from financelake_assets.model.calibration import POOLED
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
 from financelake_assets.model.outputs import WEEKDAY_EFFECT
@@ -20,6 +22,7 @@ from financelake_assets.model.pipeline import INPUTS
 from financelake_assets.model.plugged_features import Plugins
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
 from financelake_assets.model.verdict import Verdict
+from financelake_assets.plugins import PluginError, cost, label
 from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
@@ -160,6 +163,38 @@ def test_the_close_of_a_bar_that_still_grows_is_no_outcome(spark: SparkSession, 
     assert isinstance(last, datetime)
     found = {symbol: at.astimezone(UTC).replace(tzinfo=UTC) for symbol, at in newest}
     assert found == {"A": last - timedelta(days=1), "B": last - timedelta(days=2)}
+
+
+def test_an_execution_costs_the_same_in_spark_as_in_this_process(spark: SparkSession) -> None:
+    wild = cost(version="1", lookback=5)(lambda bars: bars.select(cost_bps=1e3 * bars["bar_volatility"].shift(5)))
+    bars = pl.concat([market.bars("A", market.moves(150, 1)), market.bars("B", market.moves(150, 2), "crypto")])
+    here, there = (
+        training_rows.facts_of(training_rows.scorable_rows(spark, some, FEW, costs=Costs(functions=(wild,))))
+        for some in (bars, spark.createDataFrame(bars.to_arrow()))
+    )
+    assert_frame_equal(here, there, check_exact=True)
+    assert here["execution_bps"].n_unique() > 100
+
+
+def test_a_label_of_a_user_is_learnt_and_the_return_is_judged(spark: SparkSession, fit: Fit) -> None:
+    bars = [market.bars(name, market.moves(700, seed, _SIGNAL)) for name, seed in (("A", 1), ("B", 2))]
+    small = label(version="1")(lambda rows: rows.select(label=pl.when(pl.col("symbol") == "A").then("label") / 4))
+    frame = market.shuffled(*bars)
+    found, plain = train(spark, frame, FEW, 7, lambda _: None, label=small), fit(*bars, settings=FEW)
+    key = ["symbol", "event_time"]
+    outcomes = [*key, "realised_return", "expected_move", "label"]
+    both = [one.judged.rows.sort(key) for one in (found, plain)]
+    assert_frame_equal(both[0].select(outcomes), both[1].select(outcomes))
+    assert both[0]["raw_prediction"].abs().max() < 1.01  # type: ignore[operator]
+    assert both[1]["raw_prediction"].abs().max() > 1.01  # type: ignore[operator]
+    assert overall(found)["rows"] == overall(plain)["rows"]
+    assert found.rows == plain.rows
+    assert found.reference == plain.reference, "drift is that of all rows"
+    assert found.made_with.labels[""]["version"] == "1"
+    assert overall(found)["verdict"] == Verdict.EDGE.value
+    none = label(version="1")(lambda rows: rows.select(label=pl.when(pl.col("close") > 1e9).then("label")))
+    with pytest.raises(PluginError, match=r"label 1 leaves 0 rows to learn; 500 are needed"):
+        train(spark, frame, FEW, 7, lambda _: None, label=none)
 
 
 def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) -> None:

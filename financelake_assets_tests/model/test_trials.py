@@ -20,7 +20,7 @@ from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import TRIAL_RETURNS
 from financelake_assets.model.trials import BEFORE, Trial, ledger, note, strategy_trial, tried
 from financelake_assets_tests.model.records import record
-from financelake_assets_tests.model.test_judgement import COSTS, numbers, rows_of
+from financelake_assets_tests.model.test_judgement import numbers, rows_of
 
 MODEL = ModelSettings()
 
@@ -75,16 +75,16 @@ def test_the_choices_that_are_compared_are_all_in_the_ledger(monkeypatch: pytest
 def test_the_sharpe_ratio_of_a_trial_is_that_of_its_days() -> None:
     known, unknown = numbers(300, 1)
     rows = rows_of(known + unknown, known)
-    sharpe, days = trials.sharpe_of(rows, COSTS)
-    done = judgement.traded(rows, COSTS)["net_move"].to_numpy()
+    sharpe, days = trials.sharpe_of(rows)
+    done = judgement.traded(rows)["net_move"].to_numpy()
     assert days == 300
     assert sharpe == pytest.approx(done.mean() / done.std(ddof=1))
-    assert trials.daily(rows, COSTS)["net_move"].to_list() == pytest.approx(done.tolist())
+    assert trials.daily(rows)["net_move"].to_list() == pytest.approx(done.tolist())
     # two symbols of a day are one return
     both = pl.concat([rows, rows.with_columns(symbol=pl.lit("B"))])
-    assert trials.sharpe_of(both, COSTS)[0] == pytest.approx(sharpe)
-    assert trials.sharpe_of(both, COSTS)[1] == 300
-    assert math.isnan(trials.sharpe_of(rows.with_columns(traded_return=None), COSTS)[0])
+    assert trials.sharpe_of(both)[0] == pytest.approx(sharpe)
+    assert trials.sharpe_of(both)[1] == 300
+    assert math.isnan(trials.sharpe_of(rows.with_columns(traded_return=None))[0])
 
 
 def test_the_returns_of_trials_make_the_probability_of_overfitting(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_returns_of_trials_make_the_probability_of_overfitting(tmp_path: Pat
 def test_what_a_training_earned_is_kept_and_what_is_known_of_it_is_in_the_record(tmp_path: Path) -> None:
     settings, trial = lake(tmp_path), strategy_trial(MODEL, lake(tmp_path))
     known, unknown = numbers(300, 1)
-    earned = trials.daily(rows_of(known + unknown, known), COSTS)
+    earned = trials.daily(rows_of(known + unknown, known))
     note(settings, trial)
     trials.keep_returns(settings, trial, "1d", earned.clear())
     assert trials.overfitting(settings) == {}

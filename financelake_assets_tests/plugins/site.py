@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from financelake_assets.gold import rule_checks
-from financelake_assets.plugins import calling, installed
+from financelake_assets.plugins import calling, examined, installed
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
-FEATURES, SIGNALS = "financelake.features", "financelake.signals"
-HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import feature, rule\n"
+FEATURES, LABELS = "financelake.features", "financelake.labels"
+SIGNALS, COSTS, MODELS = "financelake.signals", "financelake.costs", "financelake.models"
+HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, label, model, rule\n"
 
 
 class Site:
@@ -54,6 +54,18 @@ class Site:
         """The same with a rule."""
         self.install(name, HEADER + code, {SIGNALS: {name: f"{name}:{name}"}})
 
+    def cost(self, name: str, code: str) -> None:
+        """The same with a cost."""
+        self.install(name, HEADER + code, {COSTS: {name: f"{name}:{name}"}})
+
+    def label(self, name: str, code: str) -> None:
+        """The same with a label."""
+        self.install(name, HEADER + code, {LABELS: {name: f"{name}:{name}"}})
+
+    def model(self, name: str, code: str) -> None:
+        """The same with a model."""
+        self.install(name, HEADER + code, {MODELS: {name: f"{name}:{name}"}})
+
     def uninstall(self, module: str) -> None:
         """Remove a package."""
         for file in (self._folder / f"{module}-1.0.dist-info").iterdir():
@@ -63,16 +75,17 @@ class Site:
         self._patch.delitem(sys.modules, module, raising=False)
         self.restart()
 
-    def documented(self) -> None:
-        """Install the examples of docs/plugins.md."""
+    def documented(self, *modules: str) -> None:
+        """Install the examples of docs/plugins.md: those modules, or all."""
         for module, code, points in documented():
-            self.install(module, code, points)
+            if module in modules or not modules:
+                self.install(module, code, points)
 
     @staticmethod
     def restart() -> None:
         """What a process remembers is forgotten, as if it had started now."""
         invalidate_caches()
-        for memory in (installed._LOADED, installed._RULES, rule_checks._EXAMINED, calling._HANGING):
+        for memory in (installed._LOADED, installed._IN_USE, examined._PROBLEMS, calling._HANGING):
             memory.clear()  # type: ignore[attr-defined]
 
 

@@ -42,7 +42,10 @@ def test_the_documented_examples_pass(
     assert told["well"]
     assert [(one["name"], one["kind"], one["version"]) for one in told["checks"][1:]] == [
         ("vwap_distance", "feature", "1"),
+        ("until_a_barrier", "label", "1"),
         ("no_fridays", "rule", "1"),
+        ("wider_when_wild", "cost", "1"),
+        ("hist_boosting", "model", "1"),
     ]
     assert all(one["problem"] is None and one["microseconds_per_1000_bars"] > 0 for one in told["checks"])
 
@@ -76,4 +79,5 @@ def test_an_unknown_name_is_told_with_those_that_there_are(
     site.documented()
     assert run(monkeypatch, "check-leaks", "--plugin", "rsi") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "There is no plug-in rsi; installed are: vwap_distance, no_fridays." in said
+    names = "vwap_distance, until_a_barrier, no_fridays, wider_when_wild, hist_boosting"
+    assert f"There is no plug-in rsi; installed are: {names}." in said

@@ -17,11 +17,12 @@ def mean(bars):
 
 
 def test_the_documented_examples_are_found_and_short(site: Site) -> None:
-    assert (installed.features(()), installed.rules(())) == ((), ())
+    assert (installed.features(()), installed.rules(()), installed.costs(())) == ((), (), ())
     site.documented()
-    (found,), (decides,) = installed.features(()), installed.rules(())
+    (found,), (decides,), (charges,) = installed.features(()), installed.rules(()), installed.costs(())
     assert (found.name, found.version, found.lookback, found.columns) == ("vwap_distance", "1", 20, ("vwap_distance",))
     assert (decides.name, decides.columns) == ("no_fridays", ("signal",))
+    assert (charges.name, charges.columns, charges.lookback) == ("wider_when_wild", ("cost_bps",), 20)
     assert all(len(code.splitlines()) <= 30 for _, code, _ in documented())
 
 

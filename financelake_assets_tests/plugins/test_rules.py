@@ -41,7 +41,7 @@ def scored(
 
 def test_the_documented_rule_holds_on_fridays_and_only_then(site: Site) -> None:
     plain = scored(history())
-    site.documented()
+    site.documented("my_rules")
     # its look-back is not the model's: that one was trained without plug-ins
     found = scored(history())
     friday = pl.col("event_time").dt.weekday() == 5
@@ -56,8 +56,8 @@ def test_the_documented_rule_holds_on_fridays_and_only_then(site: Site) -> None:
 
 def test_a_rule_can_be_switched_off(site: Site) -> None:
     plain = scored(history())
-    site.documented()
-    off = SETTINGS.model_copy(update={"skipped_plugins": ("no_fridays", "vwap_distance")})
+    site.documented("my_rules")
+    off = SETTINGS.model_copy(update={"skipped_plugins": ("no_fridays",)})
     assert_frame_equal(scored(history(), settings=off), plain)
 
 

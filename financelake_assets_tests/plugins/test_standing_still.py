@@ -21,7 +21,7 @@ from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.promotion import decide
-from financelake_assets.model.record import ModelRecord
+from financelake_assets.model.record import MadeWith, ModelRecord
 from financelake_assets.model.schema import MODELS
 from financelake_assets.model.trials import strategy_trial
 from financelake_assets.plugins import PluginError, installed
@@ -132,6 +132,34 @@ def test_a_broken_rule_halts_every_market_and_no_stream(lake: Settings, site: Si
     assert "no new signals: the plug-in loose 1 gives 1 rows" in note(lake, "1d")
 
 
+DEARER = """
+import os
+
+@cost(version="1")
+def dearer(bars):
+    if bars["interval"][0] == os.environ.get("UNPAID"):
+        return bars.select(cost_bps=-pl.col("cost_bps"))
+    return bars.select(cost_bps=pl.col("cost_bps") + 1)
+"""
+
+
+def test_a_cost_that_is_none_halts_its_market_alone(
+    lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.cost("dearer", DEARER)
+    monkeypatch.setenv("UNPAID", "5m")
+    batch(lake)
+    assert signals(lake) == {"1d": len(SYMBOLS)}
+    of_class = {kind: cost + 1 for kind, cost in lake.signals.cost_bps.items()}
+    assert set(SIGNALS.scan(lake).collect()["cost_bps"]) <= set(of_class.values())
+    assert "no new signals: the plug-in dearer 1 gives the cost -" in note(lake, "5m")
+    assert "stands still" not in note(lake, "1d")
+    monkeypatch.delenv("UNPAID")
+    repair(lake, datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    assert signals(lake) == {"1d": len(SYMBOLS), "5m": len(SYMBOLS)}
+    assert "stands still" not in note(lake, "5m")
+
+
 def test_a_refused_training_is_told_beside_the_champion(offline_lake: Settings) -> None:
     standstill.note(offline_lake, FIVE, "training", "it leaks")
     assert standstill.reasons(offline_lake) == {"5m": "stands still, no training: it leaks"}
@@ -170,7 +198,7 @@ def test_a_champion_whose_plug_in_is_gone_is_replaced(site: Site) -> None:
 
     class Challenger:
         settings = ModelSettings()
-        plugin_facts = with_facts("2")
+        made_with = MadeWith(with_facts("2"))
 
     decision = decide(champion, Challenger(), lambda _: pytest.fail("it cannot be loaded"), champion.trained_at)  # type: ignore[arg-type]
     assert decision.promote
@@ -181,7 +209,7 @@ def test_a_strategy_with_plug_ins_is_another_trial(site: Site) -> None:
     settings = Settings()
     plain = strategy_trial(settings.model, settings)
     assert "plugins" not in plain.parameters, "the ledger of an earlier release has the same key"
-    with_one = strategy_trial(settings.model, settings, plugins=with_facts())
+    with_one = strategy_trial(settings.model, settings, made_with=MadeWith(with_facts()))
     site.documented()
     with_rule = strategy_trial(settings.model, settings)
     assert with_rule.parameters["rules"].keys() == {"no_fridays"}

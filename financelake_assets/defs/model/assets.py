@@ -15,6 +15,7 @@ from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
 from financelake_assets.model import markets, registration, registry, standstill
+from financelake_assets.model.costs import Costs
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
 from financelake_assets.model.training import NotEnoughHistoryError, train
@@ -94,7 +95,9 @@ def random_forest(
     bars = read_bars(session, settings, silver.version, market)
     try:
         plugins = installed.features(settings.skipped_plugins)
-        trained = train(session, bars, chosen, silver.version, context.log.info, settings.execution_costs, plugins)
+        costs, label = Costs.of(settings), installed.label(settings.skipped_plugins)
+        learner = installed.learner(chosen.learners.get(market.interval), settings.skipped_plugins)
+        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label, learner)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     except PluginError as error:
@@ -107,7 +110,7 @@ def random_forest(
         try:
             scored = history.score_newest(settings, record)
             context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
-        except PluginError as error:  # the version is registered; its market stands still until the rule is mended
+        except PluginError as error:  # the version is registered; its market stands still until the plug-in is mended
             standstill.note(settings, market, "scoring", str(error))
             context.log.warning(f"no signals of {market.name}: {error}")
     from financelake_assets.model.figure import figure_markdown  # the code location loads faster without matplotlib

@@ -29,7 +29,6 @@ from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import decisions
 from financelake_assets.operations.decisions import TRAIN_JOB
-from financelake_assets.plugins import installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.streams.keeping import keep_running
 
@@ -146,4 +145,4 @@ def _lacks_plugins(settings: Settings, champion: ModelRecord, newest: ModelRecor
     """
     if newest is not None and now - newest.trained_at < _TRAINED_JUST_NOW:
         return False
-    return installed.problem(champion.plugins, settings.skipped_plugins) is not None
+    return champion.plugin_problem(settings.skipped_plugins) is not None

@@ -23,7 +23,10 @@ from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
 from financelake_assets.gold.scoring import BAR_KEY, signals_of
 from financelake_assets.gold.signals import surprise
+from financelake_assets.model import cost_checks
+from financelake_assets.model.costs import with_costs
 from financelake_assets.model.features import features_of
+from financelake_assets.model.outputs import COST
 from financelake_assets.storage.delta import TableSpec
 
 _STEPS_AT_ONCE = 2_000
@@ -93,11 +96,14 @@ def signals(
     Args:
         walk: rows of gold.walk_forward of one account.
         bars: rows of silver.bars of its symbols.
-        settings: the rules for signals.
+        settings: the rules for signals, and the costs.
         calendars: see ``backtest``.
+
+    Raises:
+        PluginError: a rule or a cost cannot be used.
     """
-    featured = features_of(bars).with_columns(surprise=surprise())
-    seen = featured.select(*BAR_KEY, "asset_class", "close", "surprise")
+    featured = with_costs(features_of(bars), cost_checks.in_use(settings)).with_columns(surprise=surprise())
+    seen = featured.select(*BAR_KEY, "asset_class", "close", "surprise", COST)
     given = signals_of(seen, walk.select(*BAR_KEY, *_FORECAST), settings, calendars, model_expired=False)
     spans = walk.group_by("symbol", "interval").agg(
         _first=pl.col("event_time").min(), _last=pl.col("event_time").max(), _horizon=pl.col("horizon").first()

@@ -94,7 +94,7 @@ def make(settings: Settings, record: ModelRecord, log: Callable[[str], None], sy
     bars = BARS.scan(settings).filter(near).select(_READ).collect()
     log(f"{len(walk)} forecasts of {record.model_version}, {len(bars)} bars")
     trained = ModelSettings.model_validate(record.parameters)
-    trials.note(settings, trials.strategy_trial(trained, settings, plugins=record.plugins))
+    trials.note(settings, trials.strategy_trial(trained, settings, made_with=record.made_with))
     tried = trials.tried(settings)
     universe = UNIVERSE.scan(settings).collect()
     told = calendars(universe), currencies(universe)
