@@ -76,8 +76,8 @@ def equity(*drawdowns: float) -> pl.DataFrame:
 def test_each_account_is_a_series_also_without_a_currency() -> None:
     watch = Watch(parse("portfolio drawdown > 10 %"))
     euros = equity(0.2, 0.05, 0.05, 0.05).with_columns(currency=pl.lit("EUR"))
-    outcome = evaluate(watch, watch.empty, pl.concat([equity(0.05, 0.2, 0.2, 0.05), euros]))
-    assert outcome.fired.select("currency", "event_time").rows() == [(None, DAY + timedelta(days=1))]
+    outcome = evaluate(watch, watch.empty, pl.concat([equity(0.05, 0.05, 0.2, 0.2, 0.05, 0.05), euros]))
+    assert outcome.fired.select("currency", "event_time").rows() == [(None, DAY + timedelta(days=2))]
     late = equity(0.05, 0.05).with_columns(drawdown=pl.Series([0.05, 0.2]))
     assert evaluate(watch, outcome.seen, late).fired.is_empty(), "it is older than the newest of its account"
     named = Watch(parse("portfolio currency is EUR and portfolio drawdown > 10 %"))
