@@ -17,6 +17,7 @@ import polars as pl
 from dash_app import wording
 from dash_app.data.indicators import Choice, with_indicators
 from dash_app.data.lake_reader import KEPT_BARS, Snapshot
+from financelake_assets.bronze.universe import currencies
 from financelake_assets.calendars import ALWAYS, BY_CLASS, TradingCalendar, trading_calendar
 from financelake_assets.intervals import interval_length
 
@@ -282,11 +283,9 @@ def _told_of(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
 
 
 def _by_symbol(universe: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    for symbol, *told in universe.select("symbol", "currency", "calendar").iter_rows():
-        before = found.get(symbol, ("", ""))
-        found[symbol] = (before[0] or told[0] or "", before[1] or told[1] or "")
-    return found
+    described = universe.drop_nulls("calendar").unique("symbol", keep="first")
+    named, told = dict(described.select("symbol", "calendar").iter_rows()), currencies(universe)
+    return {symbol: (told.get(symbol, ""), named.get(symbol, "")) for symbol in universe["symbol"].unique()}
 
 
 def main_interval(snapshot: Snapshot, symbol: str) -> str | None:

@@ -58,6 +58,14 @@ def test_a_symbol_shows_its_currency_where_a_universe_file_says_it(offline_lake:
     assert {symbol: series.currency for symbol, series in found.items() if series} == {"WTI": "GBP", "AAPL": ""}
 
 
+def test_an_exchanges_pair_shows_the_currency_of_its_account(offline_lake: Settings) -> None:
+    written.write_bars(offline_lake, written.bars(("BTC-USD",), count=5))
+    Universe(offline_lake, "coinbase").add([Instrument("BTC-USD", "crypto")])
+    found = market.series(_read(offline_lake), "BTC-USD", "1d", 5)
+    assert found is not None
+    assert found.currency == "USD"
+
+
 def test_what_silver_found_in_the_bars_is_said_beneath_the_chart(offline_lake: Settings) -> None:
     """With Apple's split of February 2005, which the packaged prices are not adjusted for."""
     written.write_bars(offline_lake, written.bars(("AAPL",), skip_last=1_870, count=400))
