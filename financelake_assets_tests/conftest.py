@@ -33,6 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for _name in [name for name in os.environ if name.startswith("FINANCELAKE_")]:
     if not _name.startswith("FINANCELAKE_RUNTIME__"):  # a developer's own lake must not leak into the tests
         del os.environ[_name]
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as a lake's processes have it
 # a lake that a test starts shall not take the processor of others
 os.environ["FINANCELAKE_RUNTIME__CLASS_ARCHIVES"] = "false"
 

@@ -40,6 +40,8 @@ def lake_environment(settings: Settings) -> dict[str, str]:
         key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_") and key != _NO_BYTECODE
     }
     ours = {"FINANCELAKE_DATA_DIR": str(settings.data_dir), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    # by default OpenMP's threads spin while they wait: a fit then takes the cores from the streams, and longer itself
+    ours["OMP_WAIT_POLICY"] = inherited.get("OMP_WAIT_POLICY", "PASSIVE")
     if (file := settings_file.find()) is not None:  # a process of the lake has another working folder
         ours[settings_file.VARIABLE] = str(file)
     if "PYTHONPATH" in inherited:  # an empty or relative entry of it would mean the data folder too

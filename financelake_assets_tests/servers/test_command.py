@@ -28,6 +28,16 @@ def test_a_file_in_the_data_folder_is_no_module(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_threads_of_a_fit_wait_without_spinning_unless_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert lake_environment(settings)["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert lake_environment(settings)["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_every_python_of_a_lake_is_started_with_a_safe_path(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     assert lake_environment(settings)["PYTHONSAFEPATH"] == "1"
