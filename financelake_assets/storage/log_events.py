@@ -8,7 +8,9 @@ works so: in rounds, one after each commit.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
@@ -27,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS, _LOOK_STORE_SECONDS = 10.0, 1.0
 _RETRY_SECONDS = 1.0
+_AGAIN_SECONDS = 60.0
 _EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent]  # each read of a file is an event too
 
 
@@ -36,22 +39,30 @@ class LogEvents(FileSystemEventHandler):
     def __init__(self, specs: Collection[TableSpec], settings: Settings) -> None:
         self._folders = {Path(spec.path(settings), "_delta_log") for spec in specs}
         self._changed = threading.Event()
-        self._observer: BaseObserver | None = Observer() if settings.store.url is None else None
+        self._observer: BaseObserver | None = None
+        self._again_at = math.inf if settings.store.url is not None else 0.0
 
     def __enter__(self) -> Self:
-        if self._observer is not None:
-            try:
-                self._begin(self._observer)
-            except OSError as error:  # a file system that cannot be written, or no more watches for this user
-                _log.warning("the system does not tell of commits, so the tables are looked at each second: %s", error)
-                self._observer = None
+        self._begin()
         return self
 
-    def _begin(self, observer: BaseObserver) -> None:
-        for folder in {log.parent.parent for log in self._folders}:
-            folder.mkdir(parents=True, exist_ok=True)  # the tables may not exist yet
-            observer.schedule(self, str(folder), recursive=True, event_filter=_EVENTS)
-        observer.start()
+    def _begin(self) -> None:
+        """Ask the system to tell; where it cannot, ask again later, because a table may not exist yet."""
+        now = time.monotonic()
+        if self._observer is not None or now < self._again_at:
+            return
+        observer = Observer()
+        try:
+            for folder in {log.parent.parent for log in self._folders}:
+                folder.mkdir(parents=True, exist_ok=True)
+                observer.schedule(self, str(folder), recursive=True, event_filter=_EVENTS)
+            observer.start()
+        except OSError as error:  # a file system that this process cannot write, or no more watches for this user
+            if not self._again_at:
+                _log.warning("the system does not tell of commits, so the tables are looked at: %s", error)
+            self._again_at = now + _AGAIN_SECONDS
+        else:
+            self._observer = observer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,6 +73,7 @@ class LogEvents(FileSystemEventHandler):
 
     def wait(self, seconds: float | None = None) -> None:
         """Sleep until there may be a new commit, or ``wake`` was called."""
+        self._begin()
         usual = _LOOK_STORE_SECONDS if self._observer is None else _LOOK_SECONDS
         self._changed.wait(usual if seconds is None else seconds)
         self._changed.clear()

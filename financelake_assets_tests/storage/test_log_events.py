@@ -12,6 +12,7 @@ from watchdog.observers import Observer
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import SIGNALS
 from financelake_assets.silver.schema import BARS
+from financelake_assets.storage import log_events
 from financelake_assets.storage.log_events import LogEvents
 from financelake_assets_tests.dash_app import written
 
@@ -74,3 +75,23 @@ def test_where_the_system_tells_nothing_the_tables_are_looked_at(
         events.wait()
         assert time.monotonic() - begun < LONG / 2
     assert "inotify watch limit reached" in caplog.text
+
+
+def test_the_system_is_asked_again_where_a_folder_could_not_be_made(
+    offline_lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a page that reads a lake which it may not write, and that is older than the first table."""
+    made = Path.mkdir
+
+    def read_only(_: Path, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    monkeypatch.setattr(log_events, "_AGAIN_SECONDS", 0.0)
+    with LogEvents((BARS,), offline_lake) as events:
+        monkeypatch.setattr(Path, "mkdir", made)
+        events.wait(0.01)
+        commit(offline_lake, 1)
+        begun = time.monotonic()
+        events.wait(LONG)
+        assert time.monotonic() - begun < LONG / 2
