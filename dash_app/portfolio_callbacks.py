@@ -76,10 +76,11 @@ def register(app: Dash, reader: LakeReader, rules: PortfolioSettings) -> None:
         new, digests = only_new(pieces, seen)
         if found is not None:
             new["figure"] = sent.send(figure, digests["figure"], (seen or {}).get("figure"))
-            known = [_value(one) for one in portfolio.accounts(snapshot)]
-            digests["controls"] = digest([known, found.name, where.search])
-            if digests["controls"] != (seen or {}).get("controls"):
-                _controls(snapshot, found, where)
+            known, had = [_value(one) for one in portfolio.accounts(snapshot)], seen or {}
+            digests["choice"] = digest([found.name, where.search])
+            digests["controls"] = digest([known, digests["choice"]])
+            if digests["controls"] != had.get("controls"):
+                _controls(snapshot, found, where, moved=digests["choice"] != had.get("choice"))
         return (*(new.get(piece, no_update) for piece in _ORDER), digests)
 
     in_browser(
@@ -131,10 +132,12 @@ def _value(account: AccountKey) -> str:
     return "/".join(part for part in account if part)
 
 
-def _controls(snapshot: Snapshot, found: portfolio.AccountView, where: Address) -> None:
-    """Set the controls to what is shown."""
+def _controls(snapshot: Snapshot, found: portfolio.AccountView, where: Address, *, moved: bool) -> None:
+    """Set the controls to what is shown; where only accounts came, without the choice: a click may be on its way."""
     known = [{"value": _value(one), "label": portfolio.account_name(one)} for one in portfolio.accounts(snapshot)]
-    set_props("account-select", {"data": known, "value": _value(found.key)})
+    set_props("account-select", {"data": known, **({"value": _value(found.key)} if moved else {})})
+    if not moved:
+        return
     symbols = snapshot.trades.group(*found.key)["symbol"].unique().sort().to_list()
     names = [{"value": _ALL, "label": "All symbols"}, *({"value": one, "label": one} for one in symbols)]
     set_props("trades-symbol", {"data": names, "value": where.symbol if where.symbol in symbols else _ALL})
