@@ -16,7 +16,7 @@ from financelake_assets.errors import FinanceLakeError
 if TYPE_CHECKING:
     import polars as pl
 
-    from financelake_assets.plugins.declaration import Kind
+    from financelake_assets.plugins.declaration import Kind, Plugin
 
 OURS = "FinanceLake's own features"
 
@@ -53,7 +53,7 @@ def check_leaks(
     found = [] if plugin is not None else [_of_ours(bars)]
     for kind, name in wanted:
         err.print(f"examining {name} …")
-        found.append(_OF_KIND[kind](name, bars))
+        found.append(_of_plugin(kind, name, bars))
     if as_json:
         print_json({"well": all(one.problem is None for one in found), "checks": [asdict(one) for one in found]})
     else:
@@ -72,102 +72,83 @@ def _of_ours(bars: pl.DataFrame) -> Examined:
     return Examined(OURS, "feature", None, FEATURES, None if leak is None else f"{leak.check}: {leak}", taken)
 
 
-def _of_feature(name: str, bars: pl.DataFrame) -> Examined:
-    from financelake_assets.model.features import features_of
+def _of_plugin(kind: Kind, name: str, bars: pl.DataFrame) -> Examined:
+    from financelake_assets.plugins import PluginError, installed
+
+    try:
+        plugin = installed.load(kind, name)
+        taken = _EXAMINE[kind](plugin, bars)
+    except PluginError as error:
+        return Examined(name, kind, None, (), f"{error}. {error.remedy}".removesuffix(". "))
+    return Examined(name, kind, plugin.version, plugin.columns, None, taken)
+
+
+def _feature(plugin: Plugin, bars: pl.DataFrame) -> float:
     from financelake_assets.model.plugged_features import handed
     from financelake_assets.model.plugin_checks import refuse_unsafe
-    from financelake_assets.plugins import PluginError, installed
     from financelake_assets.plugins.calling import called
 
-    try:
-        plugin = installed.load("feature", name)
-        refuse_unsafe((plugin,), bars)
-        longest = max(bars.partition_by("symbol", "interval"), key=len).sort("event_time")
-        given = handed(features_of(longest))
-        taken = _microseconds(lambda: called(plugin, given), given.height)
-    except PluginError as error:
-        return _refused(name, "feature", error)
-    return Examined(name, "feature", plugin.version, plugin.columns, None, taken)
+    refuse_unsafe((plugin,), bars)
+    given = handed(_longest(bars))
+    return _microseconds(lambda: called(plugin, given), given.height)
 
 
-def _of_rule(name: str, _: pl.DataFrame) -> Examined:
+def _rule(plugin: Plugin, _: pl.DataFrame) -> float:
     from financelake_assets.gold import rule_checks, rules
-    from financelake_assets.plugins import PluginError, installed
 
-    try:
-        rule = installed.load("rule", name)
-        scored = rule_checks.scored_examples()
-        rule_checks.examine(rule, scored)
-        taken = _microseconds(lambda: rules.said(rule, scored), scored.height)
-    except PluginError as error:
-        return _refused(name, "rule", error)
-    return Examined(name, "rule", rule.version, rule.columns, None, taken)
+    scored = rule_checks.scored_examples()
+    rule_checks.examine(plugin, scored)
+    return _microseconds(lambda: rules.said(plugin, scored), scored.height)
 
 
-def _of_cost(name: str, bars: pl.DataFrame) -> Examined:
+def _cost(plugin: Plugin, bars: pl.DataFrame) -> float:
     from financelake_assets.model.cost_checks import refuse_unsafe
     from financelake_assets.model.costs import Costs, with_costs
-    from financelake_assets.model.features import features_of
-    from financelake_assets.plugins import PluginError, installed
 
-    try:
-        cost = installed.load("cost", name)
-        costs = Costs(functions=(cost,))
-        refuse_unsafe(costs, bars)
-        longest = features_of(max(bars.partition_by("symbol", "interval"), key=len))
-        taken = _microseconds(lambda: with_costs(longest, costs), longest.height)
-    except PluginError as error:
-        return _refused(name, "cost", error)
-    return Examined(name, "cost", cost.version, cost.columns, None, taken)
+    costs, longest = Costs(functions=(plugin,)), _longest(bars)
+    refuse_unsafe(costs, bars)
+    return _microseconds(lambda: with_costs(longest, costs), longest.height)
 
 
-def _of_label(name: str, bars: pl.DataFrame) -> Examined:
-    from financelake_assets.model.features import features_of
+def _label(plugin: Plugin, bars: pl.DataFrame) -> float:
     from financelake_assets.model.label_checks import refuse_unsafe
     from financelake_assets.model.labels import labels_of
     from financelake_assets.model.targets import with_target
-    from financelake_assets.plugins import PluginError, installed
 
-    try:
-        label = installed.load("label", name)
-        horizon = label.ahead or 1
-        refuse_unsafe(label, horizon, bars)
-        labelled = labels_of(features_of(max(bars.partition_by("symbol", "interval"), key=len)), horizon)
-        taken = _microseconds(lambda: with_target(labelled, horizon, label), labelled.height)
-    except PluginError as error:
-        return _refused(name, "label", error)
-    return Examined(name, "label", label.version, label.columns, None, taken)
+    horizon = plugin.ahead or 1
+    refuse_unsafe(plugin, horizon, bars)
+    labelled = labels_of(_longest(bars), horizon)
+    return _microseconds(lambda: with_target(labelled, horizon, plugin), labelled.height)
 
 
-def _of_model(name: str, bars: pl.DataFrame) -> Examined:
+def _model(plugin: Plugin, bars: pl.DataFrame) -> float:
     from financelake_assets.model import plugged_model
     from financelake_assets.model.features import FEATURES, features_of
     from financelake_assets.model.labels import labels_of
     from financelake_assets.model.targets import with_target
-    from financelake_assets.plugins import PluginError, installed
 
-    try:
-        model = installed.load("model", name)
-        rows = with_target(labels_of(features_of(bars), 1), 1).filter("scorable").drop_nulls("target")
-        plugged_model.examine(model, rows, FEATURES)
-        learnt = plugged_model.fit(model, rows.tail(1_000), FEATURES)
-        taken = _microseconds(lambda: learnt.predict(rows.tail(1_000)), min(rows.height, 1_000))
-    except PluginError as error:
-        return _refused(name, "model", error)
-    return Examined(name, "model", model.version, model.columns, None, taken)
+    rows = with_target(labels_of(features_of(bars), 1), 1).filter("scorable").drop_nulls("target")
+    plugged_model.examine(plugin, rows, FEATURES)
+    newest = rows.tail(1_000)
+    learnt = plugged_model.fit(plugin, newest, FEATURES)
+    return _microseconds(lambda: learnt.predict(newest), newest.height)
 
 
-_OF_KIND: Mapping[Kind, Callable[[str, pl.DataFrame], Examined]] = {
-    "feature": _of_feature,
-    "label": _of_label,
-    "rule": _of_rule,
-    "cost": _of_cost,
-    "model": _of_model,
+_EXAMINE: Mapping[Kind, Callable[[Plugin, pl.DataFrame], float]] = {
+    "feature": _feature,
+    "label": _label,
+    "rule": _rule,
+    "cost": _cost,
+    "model": _model,
 }
+"""By kind, what examines a plug-in on bars and gives the time of one call."""
 
 
-def _refused(name: str, kind: Kind, error: FinanceLakeError) -> Examined:
-    return Examined(name, kind, None, (), f"{error}. {error.remedy}".removesuffix(". "))
+def _longest(bars: pl.DataFrame) -> pl.DataFrame:
+    """The features of the series with the most bars."""
+    from financelake_assets.model.features import features_of
+
+    return features_of(max(bars.partition_by("symbol", "interval"), key=len))
 
 
 def _microseconds(call: Callable[[], object], rows: int) -> float:
