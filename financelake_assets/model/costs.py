@@ -18,7 +18,7 @@ from financelake_assets.model.outputs import COST, EXECUTION
 from financelake_assets.model.plugged_features import Plugins, has_bars_before
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.plugins.calling import called
-from financelake_assets.plugins.declaration import Plugin
+from financelake_assets.plugins.declaration import Plugin, bar_in_words
 
 MOST_BPS = 10_000
 """More than the whole price is no cost."""
@@ -99,7 +99,6 @@ def _refuse(function: Plugin, wrong: pl.DataFrame) -> None:
         bar = wrong.row(0, named=True)
         said = "null" if bar["_said"] is None else f"{bar['_said']:g}"
         raise PluginError(
-            f"{function.title} gives the cost {said} for {bar['symbol']} {bar['interval']} at "
-            f"{bar['event_time']:%Y-%m-%d %H:%M}, not 0 to {MOST_BPS:,} basis points",
+            f"{function.title} gives the cost {said} for {bar_in_words(bar)}, not 0 to {MOST_BPS:,} basis points",
             remedy="Let it give `cost_bps` as it came where it cannot compute another one.",
         )

@@ -16,7 +16,7 @@ from financelake_assets.model.features import ADDED, LOOKBACK, features_of, time
 from financelake_assets.model.labels import LABELS, TARGET
 from financelake_assets.model.outputs import COST, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
 from financelake_assets.plugins.calling import called
-from financelake_assets.plugins.declaration import Plugin, PluginError
+from financelake_assets.plugins.declaration import Plugin, PluginError, bar_in_words
 from financelake_assets.silver.schema import BARS
 
 Plugins = Sequence[Plugin]
@@ -114,8 +114,7 @@ def refuse_gaps(plugin: Plugin, made: pl.DataFrame) -> None:
             bar = gaps.row(0, named=True)
             raise PluginError(
                 f"the column {name} of {plugin.title} is {'null' if bar[name] is None else bar[name]} for "
-                f"{bar['symbol']} {bar['interval']} at {bar['event_time']:%Y-%m-%d %H:%M}, behind its look-back of "
-                f"{plugin.lookback} bars",
+                f"{bar_in_words(bar)}, behind its look-back of {plugin.lookback} bars",
                 remedy="Let the plug-in give a neutral number where it cannot be computed.",
             )
 

@@ -13,7 +13,7 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model import plugged_features
 from financelake_assets.model.labels import LABEL, LARGEST_LABEL, TARGET
 from financelake_assets.plugins.calling import called
-from financelake_assets.plugins.declaration import Plugin, PluginError
+from financelake_assets.plugins.declaration import Plugin, PluginError, bar_in_words
 
 HANDED = ("horizon", "expected_move", "realised_return", LABEL)
 """What a label gets of a series beside what a feature gets."""
@@ -66,9 +66,8 @@ def _learnt(series: pl.DataFrame, horizon: int, plugin: Plugin) -> pl.DataFrame:
     if not wrong.is_empty():
         bar = wrong.row(0, named=True)
         raise PluginError(
-            f"{plugin.title} gives the label {bar['_said']:g} for {bar['symbol']} {bar['interval']} at "
-            f"{bar['event_time']:%Y-%m-%d %H:%M}, not a number of expected moves from -{LARGEST_LABEL:g} to "
-            f"{LARGEST_LABEL:g}, or null",
+            f"{plugin.title} gives the label {bar['_said']:g} for {bar_in_words(bar)}, not a number of expected moves "
+            f"from -{LARGEST_LABEL:g} to {LARGEST_LABEL:g}, or null",
             remedy="Divide a log return by `expected_move`, and clip it.",
         )
     target = pl.when(pl.col(LABEL).is_not_null() & pl.col("_is_target")).then("_said")

@@ -8,7 +8,7 @@ See docs/plugins.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,6 +70,11 @@ class Plugin:
 def facts_by_name(plugins: Iterable[Plugin]) -> dict[str, dict[str, Any]]:
     """The facts of plug-ins as a version and the trials ledger record them."""
     return {plugin.name: plugin.facts for plugin in plugins}
+
+
+def bar_in_words(bar: Mapping[str, Any]) -> str:
+    """``WTI 1d at 2020-05-21 00:00``, of a row with symbol, interval and event_time."""
+    return f"{bar['symbol']} {bar['interval']} at {bar['event_time']:%Y-%m-%d %H:%M}"
 
 
 def feature(*, version: str, lookback: int, columns: Sequence[str] | None = None) -> Callable[[Function], Plugin]:
