@@ -18,6 +18,8 @@ SAMPLES = 2_000
 """Of the bootstrap: a p-value of 5 % is known to half a point."""
 
 _SEED = 24
+_QUIET_LAGS = 5
+"""So many small correlations in a row end the search; the article's rule has more than five from 10^25 days on."""
 
 
 def p_value(returns: Floats, samples: int = SAMPLES, seed: int = _SEED) -> float:
@@ -65,13 +67,13 @@ def block(returns: Floats) -> float:
     """
     days = len(returns)
     centred = returns - returns.mean()
-    few = max(5, round(math.sqrt(math.log10(days))))
-    most = min(math.ceil(math.sqrt(days)) + few, days - 2)
+    most = min(math.ceil(math.sqrt(days)) + _QUIET_LAGS, days - 2)
     covariances = np.array([centred[: days - lag] @ centred[lag:] for lag in range(most + 1)]) / days
     if covariances[0] <= 0:
         return 1.0
     small = np.abs(covariances[1:] / covariances[0]) < 2 * math.sqrt(math.log10(days) / days)
-    quiet = next((lag for lag in range(len(small) - few + 1) if small[lag : lag + few].all()), None)
+    starts = range(len(small) - _QUIET_LAGS + 1)
+    quiet = next((lag for lag in starts if small[lag : lag + _QUIET_LAGS].all()), None)
     last = most if quiet is None else max(quiet, 1)  # the last lag that matters
     lags = np.arange(1, min(2 * last, most) + 1)
     weights = np.clip(2 * (1 - lags / (2 * last)), 0, 1)  # the flat-top kernel
