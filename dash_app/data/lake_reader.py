@@ -57,8 +57,9 @@ _KEPT_SNAPSHOTS = 4
 KEPT_STEPS = 2_000
 KEPT_TRADES = 2_000
 _NO_TABLE = TableView()
-_NO_FINDINGS = FINDINGS.empty
-_NO_SYMBOLS = UNIVERSE.empty
+_NO_FINDINGS, _NO_SYMBOLS, _NO_BASELINES, _NO_BACKTEST = (
+    TableView(empty=spec.empty) for spec in (FINDINGS, UNIVERSE, BASELINE_METRICS, BACKTEST_PORTFOLIO)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class Snapshot:
     @property
     def universe(self) -> pl.DataFrame:
         """reference/universe: asset class, calendar and currency of each symbol."""
-        return self.tables.get(UNIVERSE.full_name, TableView(empty=_NO_SYMBOLS)).all
+        return self.tables.get(UNIVERSE.full_name, _NO_SYMBOLS).all
 
     @property
     def predictions(self) -> TableView:
@@ -121,7 +122,7 @@ class Snapshot:
     @property
     def findings(self) -> TableView:
         """silver/findings by symbol and interval."""
-        return self.tables.get(FINDINGS.full_name, TableView(empty=_NO_FINDINGS))
+        return self.tables.get(FINDINGS.full_name, _NO_FINDINGS)
 
     @property
     def quarantine(self) -> TableView:
@@ -141,7 +142,7 @@ class Snapshot:
     @property
     def baselines(self) -> pl.DataFrame:
         """gold/baseline_metrics."""
-        return self.tables.get(BASELINE_METRICS.full_name, TableView(empty=BASELINE_METRICS.empty)).all
+        return self.tables.get(BASELINE_METRICS.full_name, _NO_BASELINES).all
 
     @property
     def equity(self) -> TableView:
@@ -166,7 +167,7 @@ class Snapshot:
     @property
     def backtest(self) -> pl.DataFrame:
         """gold/backtest_portfolio: statistics by version, account and curve."""
-        return self.tables.get(BACKTEST_PORTFOLIO.full_name, TableView(empty=BACKTEST_PORTFOLIO.empty)).all
+        return self.tables.get(BACKTEST_PORTFOLIO.full_name, _NO_BACKTEST).all
 
     @property
     def calibration(self) -> pl.DataFrame:
