@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import polars as pl
 import pytest
 from hypothesis import given
@@ -11,38 +9,24 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from financelake_assets.config import Settings, SignalSettings
-from financelake_assets.gold.adapting import EARLIER
-from financelake_assets.gold.paper import backtest
+from financelake_assets.config import SignalSettings
 from financelake_assets.gold.scorecard import mature
-from financelake_assets.gold.scoring import bars_before, score_bars
+from financelake_assets.gold.scoring import bars_before
 from financelake_assets.model import cost_checks
 from financelake_assets.model.card import model_card
 from financelake_assets.model.costs import COST, EXECUTION, Costs, with_costs
-from financelake_assets.model.features import LOOKBACK, features_of, time_before
+from financelake_assets.model.features import LOOKBACK, features_of
 from financelake_assets.model.labels import labels_of
 from financelake_assets.model.plugin_checks import example_bars
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.trials import strategy_trial
 from financelake_assets.plugins import Plugin, PluginError, cost, installed
-from financelake_assets_tests.gold.test_backtest import LAST, RECORD, Guess, history, walk_of
-from financelake_assets_tests.model import market
+from financelake_assets_tests.gold.test_backtest import LAST, history
 from financelake_assets_tests.model.records import record
+from financelake_assets_tests.plugins.scoring import SETTINGS, assert_back_test_gives, assert_live_gives, scored
 from financelake_assets_tests.plugins.site import Site
 
-SETTINGS = Settings()
-FOREST = Guess({}, 0.0, (), None)  # type: ignore[arg-type]
 FEATURED = features_of(history())
-
-
-def scored(
-    bars: pl.DataFrame,
-    wanted: pl.DataFrame | None = None,
-    settings: Settings = SETTINGS,
-    earlier: pl.DataFrame = EARLIER,
-) -> pl.DataFrame:
-    wanted = bars if wanted is None else wanted
-    return score_bars(settings, bars, wanted, FOREST, RECORD, {}, LAST, earlier).sort("symbol", "event_time")
 
 
 def plugin(expression: pl.Expr, lookback: int = 0) -> Plugin:
@@ -88,18 +72,8 @@ def test_live_back_test_and_training_have_the_same_costs(site: Site) -> None:
     whole = scored(bars)
     assert (whole[COST] != plain[COST]).sum() > 100
     assert bars_before(SETTINGS) == SETTINGS.signals.settle_bars + 2 + 3
-    reads = time_before("1d", bars_before(SETTINGS))
-    for days in (61, 64, 90, 101, 115, 149):
-        time = market.START + timedelta(days=days)
-        near = bars.filter(pl.col("event_time").is_between(time - reads, time))
-        before = whole.filter(pl.col("event_time") < time).drop_nulls("predicted_return").select(EARLIER.columns)
-        live = scored(near, near.filter(event_time=time), earlier=before)
-        assert_frame_equal(live, whole.filter(event_time=time))
-    given = backtest.signals(walk_of(whole).filter(asset_class="stock"), bars, SETTINGS, {})
-    both = given.join(whole, on=["symbol", "interval", "event_time"])
-    assert both.height > 100
-    for name in ("signal", "reason", COST):
-        assert both[name].eq_missing(both[f"{name}_right"]).all()
+    assert_live_gives(whole, bars, (61, 64, 90, 101, 115, 149))
+    assert_back_test_gives(whole, bars, COST)
     # what a training judges its trades by is the same with slippage
     facts = labels_of(with_costs(features_of(bars), Costs.of(SETTINGS)), 1).filter("scorable")
     judged = facts.join(whole, on=["symbol", "interval", "event_time"])

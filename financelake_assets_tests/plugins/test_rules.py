@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from financelake_assets.config import Settings
 from financelake_assets.gold import rule_checks, rules
-from financelake_assets.gold.adapting import EARLIER
-from financelake_assets.gold.paper import backtest
-from financelake_assets.gold.scoring import bars_before, score_bars
-from financelake_assets.model.features import time_before
+from financelake_assets.gold.scoring import bars_before
 from financelake_assets.plugins import Plugin, PluginError, installed, rule
-from financelake_assets_tests.gold.test_backtest import LAST, RECORD, Guess, history, walk_of
-from financelake_assets_tests.model import market
+from financelake_assets_tests.gold.test_backtest import history
+from financelake_assets_tests.plugins.scoring import SETTINGS, assert_back_test_gives, assert_live_gives, scored
 from financelake_assets_tests.plugins.site import Site
 
-SETTINGS = Settings()
-FOREST = Guess({}, 0.0, (), None)  # type: ignore[arg-type]
 STREAK = """
 @rule(version="1", lookback=3)
 def streak(scored):
     same = pl.all_horizontal(pl.col("signal") == pl.col("signal").shift(back) for back in (1, 2, 3)).fill_null(False)
     return scored.select(signal=pl.when(same).then(pl.lit("HOLD")).otherwise("signal"))
 """
-
-
-def scored(
-    bars: pl.DataFrame,
-    wanted: pl.DataFrame | None = None,
-    settings: Settings = SETTINGS,
-    earlier: pl.DataFrame = EARLIER,
-) -> pl.DataFrame:
-    wanted = bars if wanted is None else wanted
-    return score_bars(settings, bars, wanted, FOREST, RECORD, {}, LAST, earlier).sort("symbol", "event_time")
 
 
 def test_the_documented_rule_holds_on_fridays_and_only_then(site: Site) -> None:
@@ -67,19 +49,8 @@ def test_live_and_back_test_decide_the_same_also_with_a_look_back(site: Site) ->
     whole = scored(bars)
     assert "rule:streak" in whole["reason"].to_list()
     assert bars_before(SETTINGS) == SETTINGS.signals.settle_bars + 3 + 2
-    # live, a day at a time, from the bars that are read for it
-    reads = time_before("1d", bars_before(SETTINGS))
-    for days in (90, 101, 115, 121, 140, 149):
-        time = market.START + timedelta(days=days)
-        near = bars.filter(pl.col("event_time").is_between(time - reads, time))
-        before = whole.filter(pl.col("event_time") < time).drop_nulls("predicted_return").select(EARLIER.columns)
-        live = scored(near, near.filter(event_time=time), earlier=before)
-        assert_frame_equal(live, whole.filter(event_time=time))
-    given = backtest.signals(walk_of(whole).filter(asset_class="stock"), bars, SETTINGS, {})
-    both = given.join(whole, on=["symbol", "interval", "event_time"])
-    assert both.height > 100
-    assert (both["signal"] == both["signal_right"]).all()
-    assert both["reason"].eq_missing(both["reason_right"]).all()
+    assert_live_gives(whole, bars, (90, 101, 115, 121, 140, 149))
+    assert_back_test_gives(whole, bars)
 
 
 def test_a_rule_may_turn_a_signal_round_and_says_so(site: Site) -> None:
