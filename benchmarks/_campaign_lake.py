@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -38,7 +38,8 @@ class StuckError(AssertionError):
     """The lake did not become well again."""
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, all different."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -51,8 +52,12 @@ def _free_ports(count: int) -> list[int]:
 class CampaignLake:
     """A whole lake in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        broker, controller, login, spark, web, code, page = _free_ports(7)
+    brokers: tuple[str, ...] = ("broker",)
+    """The names of its brokers."""
+
+    def __init__(self, folder: Path, more: Mapping[str, object] | None = None) -> None:
+        """``more``: settings without their prefix."""
+        broker, controller, login, spark, web, code, page = free_ports(7)
         variables: dict[str, object] = {
             "DATA_DIR": folder,
             "KAFKA__PORT": broker,
@@ -73,6 +78,7 @@ class CampaignLake:
             "STREAMS__STALL_SECONDS": 60,
             "RUNTIME__START_SECONDS": 300,
             "RUNTIME__MIN_FREE_GB": 0.2,
+            **(more or {}),
         }
         own = {f"FINANCELAKE_{name}": str(value) for name, value in variables.items()}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FINANCELAKE_")}

@@ -1,4 +1,4 @@
-"""A small lake for the campaign of faults: broker, Spark server and the silver query, without Dagster and the page.
+"""A small lake for the campaign of faults: brokers, Spark server and the silver query, without Dagster and the page.
 
 The servers' commands, and what keeps the query running, are the product's own (``streams/keeping.py``). A thread stands
 for the supervisor and for the sensor: it starts a server that has ended, and asks every second for the query.
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from _campaign_lake import CampaignLake, Status, StuckError
+from _campaign_lake import CampaignLake, Status, StuckError, free_ports
 
 from financelake_assets.bronze.offsets import lag
 from financelake_assets.bronze.topics import ensure_topics, watermarks
+from financelake_assets.config import Settings
 from financelake_assets.servers import jars, kafka, spark
 from financelake_assets.servers.command import Command, lake_environment
 from financelake_assets.servers.java import find_java
@@ -31,15 +32,23 @@ from financelake_assets.streams.failures import last_failure
 from financelake_assets.streams.keeping import keep_running
 from financelake_assets.supervision import probes
 
-SERVERS = ("broker", "spark")
 START_SECONDS = 300
+_CLUSTER_ID = "RmF1bHRzQnJva2Vyc0tSYQ"
 
 
 class SmallLake(CampaignLake):
     """The part of a lake that counts messages."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, brokers: int = 1) -> None:
+        """``brokers``: of one cluster; each topic's partitions are on all of them, up to three."""
+        self._ports = [tuple(free_ports(2)) for _ in range(brokers)]
+        several = {
+            "KAFKA__BOOTSTRAP": ",".join(f"127.0.0.1:{port}" for port, _ in self._ports),
+            "KAFKA__REPLICATION": min(3, brokers),
+        }
+        super().__init__(folder, several if brokers > 1 else None)
+        self.brokers = tuple(f"broker-{number}" for number in range(1, brokers + 1)) if brokers > 1 else ("broker",)
+        self._servers = (*self.brokers, "spark")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._wanted, self._over = threading.Event(), threading.Event()
         self._guard = threading.Lock()
@@ -51,7 +60,8 @@ class SmallLake(CampaignLake):
     def up(self) -> None:
         """Start the servers, and wait until both answer."""
         java = find_java()
-        kafka.prepare(self.settings, java, jars.class_path("kafka", self.settings))
+        for name in self.brokers:
+            kafka.prepare(self._of_broker(name), java, jars.class_path("kafka", self.settings))
         spark.prepare(self.settings)
         self._wanted.set()
         deadline = time.monotonic() + START_SECONDS
@@ -65,7 +75,7 @@ class SmallLake(CampaignLake):
         """Stop them."""
         self._wanted.clear()
         with self._guard:
-            for name in reversed(SERVERS):
+            for name in reversed(self._servers):
                 self._end(name)
 
     def close(self) -> None:
@@ -100,7 +110,29 @@ class SmallLake(CampaignLake):
 
     def _problem(self) -> str | None:
         host, settings = self.settings.host, self.settings
-        return probes.kafka(host, settings.kafka.port) or probes.grpc(host, settings.spark_port)
+        silent = [problem for name in self.brokers if (problem := probes.kafka(host, self._of_broker(name).kafka.port))]
+        return next(iter(silent), None) or probes.grpc(host, settings.spark_port)
+
+    def _of_broker(self, name: str) -> Settings:
+        """The settings of one broker's process: where there are several, each has a folder and ports of its own."""
+        if name == "broker":
+            return self.settings
+        number = self.brokers.index(name)
+        port, controller = self._ports[number]
+        own = {
+            "port": port,
+            "controller_port": controller,
+            "bootstrap": None,
+            "node_id": number + 1,
+            "voters": ",".join(f"{one}@127.0.0.1:{at}" for one, (_, at) in enumerate(self._ports, start=1)),
+            "cluster_id": _CLUSTER_ID,
+        }
+        return self.settings.model_copy(
+            update={
+                "data_dir": self.settings.data_dir / name,
+                "kafka": self.settings.kafka.model_copy(update=own),
+            }
+        )
 
     def _keep(self) -> None:
         asked = 0.0
@@ -109,7 +141,7 @@ class SmallLake(CampaignLake):
             if not self._wanted.is_set():
                 continue
             with self._guard:
-                for name in SERVERS:
+                for name in self._servers:
                     if self._wanted.is_set() and self.pid(name) is None:
                         self._end(name)
                         self._start(name)
@@ -138,8 +170,8 @@ class SmallLake(CampaignLake):
 
     def _command(self, name: str) -> Command:
         java = find_java()
-        if name == "broker":
-            return kafka.command(self.settings, java, jars.class_path("kafka", self.settings))
+        if name in self.brokers:
+            return kafka.command(self._of_broker(name), java, jars.class_path("kafka", self.settings))
         return spark.command(self.settings, java, jars.spark_class_path(self.settings))
 
     def _end(self, name: str) -> None:

@@ -22,10 +22,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from _campaign_faults import FAULTS, OF_WHOLE_LAKES, Scene, is_transient
+import _campaign_visitors  # noqa: F401  # with those of _campaign_faults: each adds itself to the list
 from _campaign_lake import CampaignLake, StuckError
 from _campaign_load import HISTORY, SYMBOLS, Load
 from _campaign_oracle import Gold, Published, Topics, Verdict, judge
+from _campaign_scene import FAULTS, OF_WHOLE_LAKES, Scene, is_transient
 from _campaign_small import SmallLake
 
 
@@ -165,6 +166,7 @@ def main() -> int:
     parser.add_argument(
         "--small", action="store_true", help="broker, Spark and silver alone: no Dagster, no page, no gold, minutes"
     )
+    parser.add_argument("--brokers", type=int, default=1, help="of a small lake, in one cluster (%(default)s)")
     parser.add_argument("--no-gold", action="store_true", help="train no model and look at silver alone")
     parser.add_argument("--go-on", action="store_true", help="do not end at the first failure")
     parser.add_argument("--list", action="store_true", help="list the faults and end")
@@ -172,10 +174,12 @@ def main() -> int:
     if arguments.list:
         print(json.dumps({"faults": list(FAULTS)}))
         return 0
+    if arguments.brokers > 1 and not arguments.small:
+        parser.error("--brokers is of a --small lake: a whole lake runs one broker")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it finds nothing left behind
     began, done = time.monotonic(), []
     with disk(arguments.disk_gb) as folder:
-        lake = SmallLake(folder) if arguments.small else CampaignLake(folder)
+        lake = SmallLake(folder, arguments.brokers) if arguments.small else CampaignLake(folder)
         with_gold = not (arguments.small or arguments.no_gold)
         campaign = Campaign(lake, arguments.seed, arguments.rate, with_gold)
         try:
@@ -205,6 +209,7 @@ def main() -> int:
     result = {
         "rounds": len(done),
         "seed": arguments.seed,
+        "brokers": arguments.brokers,
         **{kind: campaign.counts[kind] for kind in kinds},
         "acknowledged": len(campaign.load.acknowledged),
         "faults": dict(Counter(done)),

@@ -71,7 +71,7 @@ class CommandLine:
                 logs = {file.name: file.read_text(errors="replace")[-1500:] for file in self.logs()}
                 told = json.dumps(status, indent=1, default=str)
                 raise AssertionError(f"no {what}: {told}\n{json.dumps(logs, indent=1)}")
-            time.sleep(1)
+            time.sleep(3)  # a look takes processor time from the lake
 
     def close(self) -> None:
         """End the process that looks at the lake, before the lake ends."""
