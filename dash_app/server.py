@@ -130,6 +130,7 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
                 "every": settings.dashboard.refresh_seconds,
                 "held": held,
                 "stale": settings.dashboard.stale_seconds,
+                "signals": feed.told(snapshot.signals),
             }
         )
 
