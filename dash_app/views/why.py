@@ -56,10 +56,11 @@ def _origins(found: Explanation, dagster_url: str) -> list[Component]:
     query = urlencode({"symbol": found.symbol, "interval": found.interval, **span})
     first, last = (wording.bar_time(moment, found.interval) for moment in (found.first, bar["event_time"]))
     changed = "none of them changed since" if not found.corrected else f"{found.corrected} of them changed since"
-    message: str | Component = wording.UNKNOWN if bar["offset"] is None else f"offset {bar['offset']}"
+    offset = wording.UNKNOWN if bar["offset"] is None else f"offset {bar['offset']}"
+    message: Component = html.Span(offset)
     topic = "the bar does not tell its topic"
     if bar["topic"]:
-        message = _abroad(message, f"{dagster_url}/assets/{bar['topic'].replace('.', '/')}")
+        message = _abroad(offset, f"{dagster_url}/assets/{bar['topic'].replace('.', '/')}")
         topic = f"{bar['topic']}, partition {bar['partition']}; the link leads to the topic in Dagster"
     parts: list[Component] = [
         fact("Bars it used", f"{found.used}", f"{first} to {last}; {changed}"),
