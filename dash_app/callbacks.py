@@ -206,9 +206,10 @@ def _signals(app: Dash, reader: LakeReader) -> None:
     def signals(stamp: str | None, search: str | None, seen: Digests | None) -> tuple[Any, ...]:
         snapshot = reader.at(stamp)
         where = address.parse("/signals", search) or address.Address()
+        rows = feed.rows(snapshot, where.signal)
         pieces = {
-            "rows": feed.rows(snapshot, where.signal),
-            "notice": signals_view.missing(snapshot),
+            "rows": rows,
+            "notice": signals_view.missing(snapshot, len(rows), where.signal),
             "csv": f"/signals.csv{address.Address(signal=where.signal).search}",
         }
         if address_changed(seen):

@@ -51,7 +51,9 @@ def frame() -> Component:
                             className="brand-box",
                         ),
                         html.Nav(id="navigation", **aria(label="Views")),
-                        html.Div("Connecting …", id="status", className="status waiting", role="status"),
+                        html.Div("Connecting …", id="status", className="status waiting"),
+                        # the line above changes each second: a screen reader hears only what ``assets/lake.js`` says
+                        html.Div(id="said", className="unseen", role="status"),
                         html.Button(
                             "Pause",
                             id="pause",

@@ -28,6 +28,7 @@ from dash_app.foreign_pages import refuse_foreign_pages
 from dash_app.layout import frame
 from dash_app.login import require_login
 from dash_app.preferences import follow_visitors
+from dash_app.refused import add_refused_messages
 from dash_app.scripts import send_few_bytes
 from dash_app.tear_sheets import add_tear_sheets
 from financelake_assets.config import Settings
@@ -93,6 +94,7 @@ def create_app(settings: Settings, reader: LakeReader) -> Dash:
     send_few_bytes(server)
     add_api(server, settings, reader)
     add_tear_sheets(server, settings)
+    add_refused_messages(server, settings)
     _routes(server, settings, reader)
     _headers(server, _policy(app))
     return app
@@ -128,6 +130,7 @@ def _routes(server: Flask, settings: Settings, reader: LakeReader) -> None:
                 "every": settings.dashboard.refresh_seconds,
                 "held": held,
                 "stale": settings.dashboard.stale_seconds,
+                "signals": feed.told(snapshot.signals),
             }
         )
 

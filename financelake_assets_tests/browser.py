@@ -74,3 +74,15 @@ def open_page(
         yield page, problems
     finally:
         context.close()
+
+
+_AT_REST = """() => {
+  const count = document.getElementsByTagName('*').length, now = performance.now();
+  if (window.elementsBefore !== count) Object.assign(window, {elementsBefore: count, sameSince: now});
+  return now - window.sameSince > 500;
+}"""
+
+
+def at_rest(page: Page) -> None:
+    """Wait until nothing has been added or taken away for half a second: not while grid and charts are drawn."""
+    page.wait_for_function(_AT_REST)

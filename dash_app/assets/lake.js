@@ -4,6 +4,7 @@
 
 (() => {
   const MISSES_BEFORE_DISCONNECTED = 2;
+  const BETWEEN_WORDS_MS = 5000; // a screen reader has time for what was said before
   const SHORTEST_PAUSE = 0.1; // seconds between two questions where the server holds the answer back until there is news
   const state = { stamp: null, newest: null, ahead: 0, misses: 0, feed: null, every: 0.5, held: false, stale: 30, loaded: false, progress: null, asked: 0 };
 
@@ -73,6 +74,27 @@
     window.dash_clientside.set_props("status", { children: text, className: `status ${kind}` });
   };
 
+  // what a screen reader hears: new BUY and SELL signals, and that the connection is lost or back. Never a signal while
+  // the page is paused or shows the past
+  const MOST_NAMED = 5;
+  let heardUntil = null, unsaid = [], spokenAt = -Infinity, wasLost = false, turn = false;
+  const hear = (signals) => {
+    const past = paused || new URLSearchParams(window.location.search).has("replay");
+    const fresh = heardUntil === null || past ? [] : signals.filter(([given]) => given > heardUntil);
+    unsaid.push(...fresh.map(([, symbol, interval, side]) => `${side} ${symbol} ${interval}`));
+    heardUntil = Math.max(heardUntil ?? 0, ...signals.map(([given]) => given));
+  };
+  const speak = () => {
+    const lost = status()[0] === "lost", turned = lost !== wasLost;
+    if ((!turned && !unsaid.length) || performance.now() - spokenAt < BETWEEN_WORDS_MS) return;
+    const more = unsaid.length - MOST_NAMED;
+    const named = unsaid.slice(0, MOST_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+    const words = [turned ? (lost ? "Disconnected." : "Connected again.") : "", named && `New signals: ${named}.`];
+    [unsaid, spokenAt, wasLost, turn] = [[], performance.now(), lost, !turn];
+    // the same words twice are no change, which nobody would hear: a blank at the end makes them one
+    window.dash_clientside.set_props("said", { children: words.filter(Boolean).join(" ") + (turn ? "" : "\u00a0") });
+  };
+
   let timer = null, asking = false;
   const pulse = async () => {
     clearTimeout(timer);
@@ -85,6 +107,7 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const now = await answer.json();
       Object.assign(state, now, { ahead: now.now - Date.now(), misses: 0 });
+      hear(now.signals);
       if (now.stamp !== state.sent && state.asked === 0 && !(paused && state.sent)) {
         state.sent = now.stamp;
         window.dash_clientside.set_props("stamp", { data: now.stamp });
@@ -164,7 +187,7 @@
     wish.addEventListener("change", () => window.dash_clientside.set_props("scheme", { data: scheme() }));
     // a page that nobody looks at asks for nothing, and is up to date as soon as somebody does
     document.addEventListener("visibilitychange", () => { if (!document.hidden) pulse(); });
-    setInterval(say, 1000);
+    setInterval(() => { say(); speak(); }, 1000);
     setInterval(age, 5000);
     return pulse();
   };

@@ -5,15 +5,21 @@ Input: a ``Snapshot``. Output: rows for the grid, and CSV in which a spreadsheet
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import polars as pl
+from cachetools import LRUCache, cached
 
 from dash_app import wording
+from dash_app.data.cached_tables import TableView
 from dash_app.data.lake_reader import Snapshot
+from financelake_assets.gold.verdicts import Signal
 
 SHOWN = 500
 _EACH = 200
+_TOLD = 20
+_ACTED = (Signal.BUY, Signal.SELL)
 _KEY = ("symbol", "interval", "event_time")
 _COLUMNS = ("as_of", *_KEY, "signal", "reason", "close", "predicted_return", "confidence", "strength", "cost_bps",
             "model_version")  # fmt: skip
@@ -44,6 +50,17 @@ def _signals(snapshot: Snapshot, each: int) -> pl.DataFrame:
     if not parts:
         return snapshot.signals.empty.with_columns(pl.lit(None, pl.Float64).alias("predicted_return"))
     return pl.concat(parts).sort("as_of", "event_time", "symbol", descending=[True, True, False])
+
+
+@cached(LRUCache(2), lock=threading.Lock())
+def told(signals: TableView) -> list[tuple[int, str, str, str]]:
+    """The newest of the BUY and SELL signals that are the last of their series: time in ms, symbol, interval, signal.
+
+    An open page tells a person of those that are newer than what it knew a moment ago.
+    """
+    last = [(rows["as_of"][-1], *key, rows["signal"][-1]) for key, rows in signals.groups.items()]
+    acted = sorted((one for one in last if one[0] is not None and one[3] in _ACTED), reverse=True)
+    return [(int(time.timestamp() * 1000), *rest) for time, *rest in acted[:_TOLD]]
 
 
 def rows(snapshot: Snapshot, signal: str | None) -> list[Row]:

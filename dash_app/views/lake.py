@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from dash_app import refused as refused_message
 from dash_app import wording
 from dash_app.data.flow import Delay, delays, refused, slowest_symbols
 from dash_app.data.lake_reader import Snapshot
@@ -217,22 +219,29 @@ def _quarantine(snapshot: Snapshot) -> Children:
     caption = f"Messages in quarantine: {wording.count(total)}{part}"
     newest = snapshot.quarantine.all.tail(20).reverse().to_dicts()
     where: list[list[str | Component]] = [
-        [
-            wording.moment(row["quarantined_at"]),
-            str(row["reason"]).replace("_", " "),
-            str(row["topic"]),
-            wording.count(row["partition"]),
-            wording.count(row["offset"]),
-        ]
-        for row in newest
+        [wording.moment(row["quarantined_at"]), str(row["reason"]).replace("_", " "), _message(row)] for row in newest
     ]
     return [
         title,
         plain_table(caption, ["Reason", "Meaning", "Messages", f"Newest ({wording.zone()})"], body, ("Meaning",)),
         plain_table(
-            "The newest",
-            [f"Quarantined ({wording.zone()})", "Reason", "Topic", "Partition", "Offset"],
+            "The newest; each place opens its message",
+            [f"Quarantined ({wording.zone()})", "Reason", "Place"],
             where,
-            ("Reason", "Topic"),
+            ("Reason", "Place"),
+        ),
+        html.P(
+            [
+                "This page only reads. ",
+                html.Code("financelake quarantine replay PLACE --set FIELD=VALUE"),
+                " sends a message again, repaired.",
+            ],
+            className="fine",
         ),
     ]
+
+
+def _message(row: dict[str, Any]) -> html.A:
+    """The place of a message, as ``financelake quarantine`` takes it; it leads to what the message said."""
+    place = f"{row['topic']}/{row['partition']}/{row['offset']}"
+    return html.A(place, href=refused_message.href(row), target="_blank", rel="noopener")

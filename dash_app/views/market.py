@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from dash import dcc, html
 
@@ -223,24 +224,30 @@ def table(series: Series, rows: int = 60) -> html.Div:
     return plain_table(f"The last {len(body)} {what} of {series.symbol} in the chart", names, body)
 
 
+_instead = partial(notice, alone=True)
+
+
 def missing(snapshot: Snapshot, symbol: str | None) -> html.Div:
     """Why there is no chart."""
     if not snapshot.loaded:
-        return notice("Reading the lake", "One moment.")
+        return _instead("Reading the lake", "One moment.")
     if snapshot.bars.state == "broken":
-        return notice("The bars cannot be read", snapshot.bars.problem or "", kind="problem", role="alert")
+        return _instead("The bars cannot be read", snapshot.bars.problem or "", kind="problem", role="alert")
     if snapshot.bars.state != "ready":
         if snapshot.feed.phase == "history":
-            return notice(
+            return _instead(
                 "The feed loads the history",
                 f"{wording.percent(snapshot.feed.progress, 0)} of the feed has been published. The first bars will "
                 "appear here as soon as they are in silver.",
             )
-        return notice(
+        return _instead(
             "No bars yet",
             "This page shows bars as soon as the first ones are in silver. "
             "You need not do anything; `financelake status` shows what the lake waits for.",
         )
-    return notice(
-        "No such symbol", f"This lake has no bars of {symbol}. Choose one from the watch list.", kind="problem"
+    return _instead(
+        "No such symbol",
+        f"This lake has no bars of {symbol}. Choose one from the watch list, or let the lake follow it: "
+        "`financelake symbols add`.",
+        kind="problem",
     )

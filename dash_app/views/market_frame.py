@@ -16,6 +16,7 @@ from dash_app.views.parts import GRID, aria
 from dash_app.views.tools import beside, drawing, layouts, own_lists
 
 EVERY = "all"
+_NONE = "No symbol here. Search, class, filter and own list narrow this list; financelake symbols add makes it longer."
 _CLASSES = [{"value": name, "label": label} for name, label in wording.ASSET_CLASSES.items()]
 
 _COLUMNS: list[dict[str, Any]] = [
@@ -114,6 +115,7 @@ def _watch_list() -> html.Section:
                     "rowHeight": 46,
                     "headerHeight": 34,
                     "suppressCellFocus": False,
+                    "localeText": dict.fromkeys(("noRowsToShow", "noMatchingRows"), _NONE),
                 },
                 className="watch-grid",
                 style={"height": None, "width": "100%"},

@@ -36,10 +36,11 @@ def aria(**attributes: str) -> dict[str, Any]:
     return {f"aria-{name}": value for name, value in attributes.items()}
 
 
-def notice(title: str, text: str, *, kind: str = "waiting", role: str = "status") -> html.Div:
-    """A notice instead of data: what is missing and what it waits for."""
+def notice(title: str, text: str, *, kind: str = "waiting", role: str = "status", alone: bool = False) -> html.Div:
+    """A notice instead of data: what is missing and what it waits for; ``alone`` makes its title that of the page."""
+    heading = html.H1(title) if alone else html.H2(title)
     return html.Div(
-        [html.Div(className=f"notice-mark {kind}", **aria(hidden="true")), html.H3(title), html.P(text)],
+        [html.Div(className=f"notice-mark {kind}", **aria(hidden="true")), heading, html.P(text)],
         className="notice",
         role=role,
     )

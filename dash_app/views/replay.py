@@ -65,6 +65,7 @@ def missing(symbol: str | None) -> html.Div:
     return notice(
         "Nothing is known yet",
         f"No bar of {symbol} had ended by the time of the replay. Step on, or leave the replay.",
+        alone=True,
     )
 
 

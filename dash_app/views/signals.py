@@ -121,6 +121,7 @@ def skeleton() -> html.Div:
                             **GRID,
                             "rowHeight": 46,
                             "headerHeight": 46,
+                            "localeText": dict.fromkeys(("noRowsToShow", "noMatchingRows"), "No signals here"),
                         },
                         className="feed-grid",
                         style={"height": None, "width": "100%"},
@@ -133,10 +134,16 @@ def skeleton() -> html.Div:
     )
 
 
-def missing(snapshot: Snapshot) -> html.Div | None:
-    """Why there are no signals; ``None`` if there are signals."""
+def missing(snapshot: Snapshot, shown: int, signal: Signal | None) -> html.Div | None:
+    """Why no signals are shown; ``None`` if some are.
+
+    Args:
+        snapshot: the lake.
+        shown: how many are.
+        signal: the kind that was chosen; ``None`` means all.
+    """
     if snapshot.signals.state == "ready":
-        return None
+        return None if shown or signal is None else _none_of(signal)
     if not snapshot.loaded:
         return notice("Reading the lake", "One moment.")
     if snapshot.signals.state == "broken":
@@ -144,3 +151,8 @@ def missing(snapshot: Snapshot) -> html.Div | None:
     if snapshot.models.is_empty():
         return notice("No signals yet", "Signals begin with the first bar after the first training.")
     return notice("No signals yet", "There is a model. The first bar after its training data gets the first signal.")
+
+
+def _none_of(signal: Signal) -> html.Div:
+    others = "Choose All to see the others." if signal == Signal.HOLD else "Choose HOLD: each line gives its reason."
+    return notice(f"No {signal} among the newest signals", others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from dash import dcc, html
@@ -10,9 +11,12 @@ from dash.development.base_component import Component
 from dash_app import wording
 from dash_app.data.why import Explanation, Feature
 from dash_app.views.parts import Children, fact, plain_table, signal_chip
+from financelake_assets.model.markets import Market
 
 _HINT = "Choose a bar in the chart, or a line in Signals, to see what its signal was made of."
 _MOST_UNUSUAL = 12
+_FOREST = "model/random_forest"
+"""The asset whose runs train models, one partition an interval."""
 
 
 def section(found: Explanation | None, asked: bool, dagster_url: str) -> Children:
@@ -47,17 +51,20 @@ def _verdict(found: Explanation) -> html.P:
 
 def _origins(found: Explanation, dagster_url: str) -> list[Component]:
     bar, model = found.bar, found.model
-    query = urlencode({"symbol": found.symbol, "interval": found.interval})
+    at: datetime = bar["event_time"]
+    span = {"start": f"{at:%Y-%m-%dT%H:%M:%SZ}", "end": f"{at + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"}
+    query = urlencode({"symbol": found.symbol, "interval": found.interval, **span})
     first, last = (wording.bar_time(moment, found.interval) for moment in (found.first, bar["event_time"]))
     changed = "none of them changed since" if not found.corrected else f"{found.corrected} of them changed since"
-    message = wording.UNKNOWN if bar["offset"] is None else f"offset {bar['offset']}"
+    offset = wording.UNKNOWN if bar["offset"] is None else f"offset {bar['offset']}"
+    message: Component = html.Span(offset)
+    topic = "the bar does not tell its topic"
+    if bar["topic"]:
+        message = _abroad(offset, f"{dagster_url}/assets/{bar['topic'].replace('.', '/')}")
+        topic = f"{bar['topic']}, partition {bar['partition']}; the link leads to the topic in Dagster"
     parts: list[Component] = [
         fact("Bars it used", f"{found.used}", f"{first} to {last}; {changed}"),
-        fact(
-            "Kafka message of the bar",
-            message,
-            f"{bar['topic']}, partition {bar['partition']}" if bar["topic"] else "the bar does not tell its topic",
-        ),
+        fact("Kafka message of the bar", message, topic),
         fact("Came", wording.moment(bar["ingested_at"]), f"{wording.zone()}, from {bar['provider']}"),
     ]
     if found.signal is not None:
@@ -69,12 +76,14 @@ def _origins(found: Explanation, dagster_url: str) -> list[Component]:
             f"{model['silver_version']}"
         )
         parts.append(fact("Model", dcc.Link(version, href="/model"), trained))
+        market = Market(found.interval).name
+        training = f"{dagster_url}/assets/{_FOREST}?{urlencode({'view': 'events', 'partition': market})}"
+        note = f"the event with the data version {version} names its run"
+        parts.append(fact("Training runs in Dagster", _abroad(f"trainings of {market}", training), note))
     versions = [
         html.Span(
             [
-                html.A(
-                    table, href=f"{dagster_url}/assets/{table}", target="_blank", rel="noopener", className="origin"
-                ),
+                _abroad(table, f"{dagster_url}/assets/{table}"),
                 f" {wording.UNKNOWN if version is None else version}",
             ],
             className="origin-line",
@@ -83,11 +92,16 @@ def _origins(found: Explanation, dagster_url: str) -> list[Component]:
     ]
     parts.append(fact("Delta versions read", html.Span(versions), "each link leads to the asset in Dagster"))
     answers = [
-        html.A(name, href=f"/api/v1/{name}?{query}", target="_blank", rel="noopener", className="origin-line")
+        html.Span(_abroad(name, f"/api/v1/{name}?{query}"), className="origin-line")
         for name in ("bars", "predictions", "signals")
     ]
-    parts.append(fact("Rows by the API", html.Span(answers), "the newest of this series"))
+    parts.append(fact("Rows by the API", html.Span(answers), "of this bar, as they are now"))
     return parts
+
+
+def _abroad(words: str, href: str) -> html.A:
+    """A link that leaves the page as it is."""
+    return html.A(words, href=href, target="_blank", rel="noopener")
 
 
 def _inputs(found: Explanation) -> Children:

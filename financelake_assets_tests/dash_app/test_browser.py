@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from financelake_assets.bronze.universe import Universe, describe
@@ -19,14 +17,6 @@ from financelake_assets_tests.dash_app.conftest import Dashboard
 
 pytestmark = pytest.mark.browser
 
-_SIGNS = {
-    "/": "naive 0.9955",
-    "/model": "naive 0.9955",
-    "/signals": "BRENT",
-    "/portfolio": "Sharpe ratio",
-    "/lake": "gold/signals",
-}
-"""What each view shows when it has its data."""
 _SETTLED = "() => document.querySelectorAll('#candles .trace').length > 0"
 _RANGE = "() => document.querySelector('#candles .js-plotly-plot').layout.xaxis.range"
 _POINTS = "() => document.querySelector('#candles .js-plotly-plot').data.find(t => t.type === 'candlestick').x.length"
@@ -36,20 +26,8 @@ _DRAWN = """() => document.querySelector('#candles .js-plotly-plot').data.map(
 _DRAWN_TEXT = f"() => JSON.stringify(({_DRAWN})())"
 
 
-_AT_REST = """() => {
-  const count = document.getElementsByTagName('*').length, now = performance.now();
-  if (window.elementsBefore !== count) Object.assign(window, {elementsBefore: count, sameSince: now});
-  return now - window.sameSince > 500;
-}"""
-
-
 def _settled(page: Page) -> None:
     page.wait_for_function(_SETTLED)
-
-
-def _at_rest(page: Page) -> None:
-    """Until nothing has been added or taken away for half a second: not while grid and charts are being drawn."""
-    page.wait_for_function(_AT_REST)
 
 
 def _next_bars(dashboard: Dashboard, symbol: str, skip_last: int) -> pl.DataFrame:
@@ -297,91 +275,6 @@ def test_old_data_are_called_stale_and_a_server_that_is_gone_disconnected(
         expect(page.locator("#status")).to_contain_text("Disconnected")
         page.unroute("**/pulse")
         expect(page.locator("#status")).to_contain_text("Stale")
-
-
-@pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake"])
-@pytest.mark.parametrize("width", [360, 768, 1440, 3840])
-def test_nothing_is_wider_than_the_window(dashboard: Dashboard, browser: Browser, path: str, width: int) -> None:
-    written.write_lake(dashboard.lake)
-    if path == "/portfolio":
-        written.write_portfolio(dashboard.lake)
-    with open_page(browser, width=width, height=800) as (page, problems):
-        page.goto(dashboard.url + path)
-        expect(page.locator("#page")).to_contain_text(_SIGNS[path])
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert problems == []
-
-
-def test_a_grid_has_all_its_columns_however_narrow_the_window(dashboard: Dashboard, browser: Browser) -> None:
-    written.write_lake(dashboard.lake)
-    with open_page(browser, width=360, height=800) as (page, problems):
-        page.goto(dashboard.url)
-        expect(page.locator("#watch [role=columnheader]")).to_have_count(6)
-        page.goto(f"{dashboard.url}/signals")
-        expect(page.locator("#signals [role=columnheader]")).to_have_count(9)
-        assert problems == []
-
-
-_CUT_OFF = """(grid) => [...document.querySelectorAll(
-  `#${grid} .ag-cell, #${grid} .ag-cell *, #${grid} .ag-header-cell-text`)]
-  .map((one) => [one.textContent, one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight, one])
-  .filter(([, wider, higher, one]) => one.clientWidth && (wider > 1 || higher > 2))
-  .map(([text, wider, higher]) => `${text}: ${wider} x ${higher} more`)"""
-
-
-def test_no_cell_is_cut_off_on_a_small_laptop(dashboard: Dashboard, browser: Browser) -> None:
-    """With the longest values that a lake has: a series that is late by far, a long reason, a version's full name."""
-    rows = written.bars(("AAPL", "HENRYHUB"), skip_last=10)
-    came = pl.col("event_time") + timedelta(days=1)
-    live = rows.with_columns(provider=pl.lit("yfinance"), ingested_at=came, processed_at=came)
-    written.write(dashboard.lake, written.BARS, live)
-    Universe(dashboard.lake, "yfinance").add([Instrument("AAPL", "stock"), Instrument("HENRYHUB", "commodity")])
-    scored = written.gold_of(rows).with_columns(
-        model_version=pl.lit("rf-20261127t213045-8c1f"),
-        reason=pl.when(signal="HOLD").then(pl.lit("recent_reversal")),
-    )
-    written.write(dashboard.lake, written.PREDICTIONS, scored)
-    written.write(dashboard.lake, written.SIGNALS, scored)
-    with open_page(browser, width=1280, height=800) as (page, problems):
-        page.goto(dashboard.url)
-        expect(page.locator("#watch .late").first).to_contain_text("999+ late")
-        assert page.evaluate(_CUT_OFF, "watch") == []
-        page.goto(f"{dashboard.url}/signals")
-        expect(page.locator("#signals")).to_contain_text("a bar shortly before had the opposite signal")
-        assert page.evaluate(_CUT_OFF, "signals") == []
-        assert (
-            page.evaluate("document.querySelector('#signals .ag-body-horizontal-scroll-viewport').scrollWidth") <= 1280
-        )
-        assert problems == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/signals", "/portfolio", "/model", "/lake", "/nowhere"])
-def test_axe_finds_nothing(dashboard: Dashboard, browser: Browser, path: str, scheme: Any) -> None:
-    written.write_lake(dashboard.lake)
-    if path == "/portfolio":
-        written.write_portfolio(dashboard.lake)
-    with open_page(browser, scheme=scheme, bypass_csp=True) as (page, _):  # axe is put into the page as a script
-        page.goto(dashboard.url + path + ("?symbol=AAPL&bar=20130128000000&show=rsi-macd" if path == "/" else ""))
-        expect(page.locator("#page")).not_to_be_empty()
-        if path != "/nowhere":
-            expect(page.locator("#page")).to_contain_text(_SIGNS[path])
-        _at_rest(page)
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        assert [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found] == []
-
-
-def test_dark_is_dark_by_the_systems_wish(dashboard: Dashboard, browser: Browser) -> None:
-    written.write_lake(dashboard.lake, ("AAPL",))
-    with open_page(browser, scheme="dark") as (page, problems):
-        page.goto(dashboard.url)
-        _settled(page)
-        fills = "getComputedStyle(document.querySelector('#candles .main-svg')).backgroundColor"
-        assert page.evaluate(fills) == "rgb(21, 26, 34)"
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
-        page.emulate_media(color_scheme="light")
-        page.wait_for_function(f"() => {fills} === 'rgb(255, 255, 255)'")
-        assert problems == []
 
 
 def test_words_of_the_data_are_never_markup(dashboard: Dashboard, browser: Browser) -> None:

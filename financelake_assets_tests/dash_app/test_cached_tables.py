@@ -83,6 +83,26 @@ def test_a_correction_and_a_deletion_are_seen(offline_lake: Settings) -> None:
     assert table.view.group("AAPL", "1d").height == 9
 
 
+def test_a_table_that_is_travelled_back_is_shown_as_it_was_and_goes_on_from_there(offline_lake: Settings) -> None:
+    rows = written.bars(("AAPL", "FB"), count=40)
+    known = rows.filter(pl.col("event_time") < rows["event_time"].sort()[-10])
+    written.write_bars(offline_lake, known)
+    table = _bars(offline_lake)
+    table.refresh()
+    then = table.view
+    written.write_bars(offline_lake, rows.join(known, on=["symbol", "event_time"], how="anti"))
+    assert table.refresh() is True
+    DeltaTable(BARS.path(offline_lake)).restore(then.version)
+    assert table.refresh() is True
+    assert table.view.rows == then.rows
+    for key, frame in then.groups.items():
+        assert table.view.groups[key].equals(frame)
+    assert table.view.version != then.version
+    written.write_bars(offline_lake, rows.filter(symbol="FB").tail(1))
+    table.refresh()
+    assert table.view.group("FB", "1d").height == then.group("FB", "1d").height + 1
+
+
 def test_compaction_changes_nothing_that_is_shown(offline_lake: Settings) -> None:
     rows = written.bars(("AAPL", "FB"), count=40)
     for part in rows.iter_slices(20):

@@ -185,6 +185,7 @@ def test_callbacks_answer_in_every_state(offline_lake: Settings) -> None:
         reader.refresh()
         assert words in _call(client, "?symbol=AAPL")
     assert "has no bars of NOPE" in _call(client, "?symbol=NOPE")
+    assert "financelake symbols add" in _call(client, "?symbol=NOPE")
 
 
 def test_visitors_of_one_moment_get_their_own_times_and_numbers(offline_lake: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -15,6 +16,7 @@ from dash_app.charts.theme import LIGHT
 from dash_app.data import market
 from dash_app.data.lake_reader import LakeReader, Snapshot
 from dash_app.data.why import explain
+from dash_app.server import create_app
 from dash_app.views.why import section
 from financelake_assets.config import Settings
 from financelake_assets.model.features import LOOKBACK, features_of
@@ -68,9 +70,25 @@ def test_a_signal_is_explained_by_its_own_bars_features_and_origins(told: tuple[
             f"{DAGSTER}/assets/gold/signals",
         ),
         *("/api/v1/signals?symbol=AAPL", "none of them changed since", found.signal["signal"]),
+        f"{DAGSTER}/assets/bronze/stock",
+        f"{DAGSTER}/assets/model/random_forest?view=events&partition=1d",
     ):
         assert part in words, part
     assert found.versions["silver/bars"] == snapshot.bars.version
+
+
+def test_the_rows_behind_a_signal_are_those_of_its_bar(tmp_path_factory: pytest.TempPathFactory) -> None:
+    lake = Settings(data_dir=tmp_path_factory.mktemp("rows"))
+    written.write_lake(lake, ("AAPL",))
+    reader = LakeReader(lake)
+    reader.refresh()
+    moment = reader.snapshot.signals.group("AAPL", "1d")["event_time"][100]
+    client = create_app(lake, reader).server.test_client()
+    links = set(re.findall(r'"(/api/v1/[^"]*)"', _words(reader.snapshot, moment)))
+    assert len(links) == 3
+    for link in links:
+        (row,) = client.get(link).json or []
+        assert row["event_time"] == f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_nothing_of_a_later_bar_explains_a_signal(told: tuple[Snapshot, pl.DataFrame], tmp_path_factory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -52,12 +53,22 @@ def test_spark_sql_through_connect_reads_the_same_rows(asked_lake: Settings, spa
 
 
 def test_duckdbs_own_extension_reads_the_same_rows(asked_lake: Settings):
+    folder = asked_lake.table("gold", "signals")
+    newest = DeltaTable(folder).version()
     with duckdb.connect() as connection:
-        try:
-            connection.execute("LOAD delta")
-        except duckdb.Error:
-            pytest.skip("DuckDB's delta extension is not installed: duckdb -c 'INSTALL delta' fetches it")
-        found = connection.execute(
-            "SELECT confidence FROM delta_scan(?) ORDER BY 1", [asked_lake.table("gold", "signals")]
-        )
+        _load_delta(connection)
+        found = connection.execute("SELECT confidence FROM delta_scan(?) ORDER BY 1", [folder])
         assert [row[0] for row in found.fetchall()] == [0.5, 0.6, 0.7]
+        connection.execute(f"ATTACH '{folder}' AS earlier (TYPE delta, VERSION {newest - 1})")
+        assert connection.execute("SELECT count(*) FROM earlier").fetchall() == [(2,)]
+
+
+def _load_delta(connection: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB's extension, as it was installed or from a package; without either the test is skipped."""
+    package = find_spec("duckdb_extension_delta")
+    found = Path(package.origin or "").parent / "extensions" / f"v{duckdb.__version__}" if package else Path("none")
+    file = found / "delta.duckdb_extension"
+    try:
+        connection.execute(f"LOAD '{file}'" if file.exists() else "LOAD delta")
+    except duckdb.Error:
+        pytest.skip("DuckDB's delta extension is not installed: duckdb -c 'INSTALL delta' fetches it")
