@@ -165,7 +165,8 @@ def test_each_account_is_that_of_its_symbols_alone(told: Settings) -> None:
         assert account.currency == currency
         for table in ("equity", "trades", "statistics"):
             rows = getattr(whole, table).filter(account.condition)
-            assert rows.equals(getattr(alone, table)), table
+            # the last bit of a mean depends on where its rows lie in memory
+            assert_frame_equal(rows, getattr(alone, table), check_exact=False, rel_tol=1e-12)
             assert not rows.is_empty()
 
 
