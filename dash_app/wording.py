@@ -27,6 +27,7 @@ HOLD_REASONS: dict[str, str] = {
     HoldReason.INSUFFICIENT_HISTORY: "too little history to score this bar",
     HoldReason.MARKET_CLOSED: "this market does not trade on that day",
     HoldReason.OUTLIER_INPUT: "the bar itself moved too far to be trusted",
+    HoldReason.UNLIKE_TRAINING: "the bar is unlike all that the model learnt",
     HoldReason.BELOW_COSTS: "the expected move is smaller than the costs",
     HoldReason.LOW_CONFIDENCE: "the direction is not probable enough",
     HoldReason.RECENT_REVERSAL: "a bar shortly before had the opposite signal",

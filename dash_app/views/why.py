@@ -12,6 +12,7 @@ from dash_app import wording
 from dash_app.data.why import Explanation, Feature
 from dash_app.views.parts import Children, fact, plain_table, signal_chip
 from financelake_assets.model.markets import Market
+from financelake_assets.model.outputs import DISSIMILARITY
 
 _HINT = "Choose a bar in the chart, or a line in Signals, to see what its signal was made of."
 _MOST_UNUSUAL = 12
@@ -45,8 +46,17 @@ def _verdict(found: Explanation) -> html.P:
     expected = "" if made is None else f" Expected {wording.percent(made['predicted_return'], sign=True)}"
     confidence = f" with confidence {wording.percent(signal['confidence'], 0)}" if expected else ""
     reason = f" Withheld: {wording.hold_reason(signal['reason'])}." if signal["reason"] else ""
+    unlike = _unlike(made.get(DISSIMILARITY)) if made else ""
     given = f" Given {wording.moment(signal['as_of'])} {wording.zone()} on the bar {bar}."
-    return html.P([signal_chip(signal["signal"]), f"{expected}{confidence}.{reason}{given}" if expected else given])
+    told = f"{expected}{confidence}.{reason}{unlike}{given}" if expected else given
+    return html.P([signal_chip(signal["signal"]), told])
+
+
+def _unlike(dissimilarity: float | None) -> str:
+    """How unlike what the model learnt the bar is; nothing of a model that does not tell it."""
+    if dissimilarity is None:
+        return ""
+    return f" Dissimilarity {wording.number(dissimilarity, 2)}, where 1 is the limit of the training data."
 
 
 def _origins(found: Explanation, dagster_url: str) -> list[Component]:

@@ -162,6 +162,9 @@ class SignalSettings(Group):
     outlier_sigmas: float = Field(
         10.0, gt=0, description="a bar's own move of more standard deviations than this is taken for an error: HOLD"
     )
+    most_dissimilar: float = Field(
+        1.0, gt=0, description="a bar that is less like the training data is not trusted: HOLD; 1 is their own limit"
+    )
     settle_bars: int = Field(
         1, ge=0, le=20, description="a direction holds back while the opposite one was due in so many bars before"
     )

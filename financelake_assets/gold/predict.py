@@ -12,7 +12,7 @@ import polars as pl
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.calibration import calibrated
-from financelake_assets.model.outputs import OUTPUTS, Predictor
+from financelake_assets.model.outputs import DISSIMILARITY, OUTPUTS, Predictor
 from financelake_assets.model.record import ModelRecord
 
 
@@ -29,7 +29,9 @@ def score(stamped: pl.DataFrame, model: Predictor, record: ModelRecord) -> pl.Da
         calibrated; see ``adapting`` for what becomes of them.
     """
     scorable = stamped.filter("scorable")
-    raw = scorable.with_columns(model.predict(scorable)).drop_nulls(OUTPUTS)
+    # a version of an earlier release does not tell what it learnt
+    unknown = scorable.with_columns(pl.lit(None, pl.Float64).alias(DISSIMILARITY))
+    raw = unknown.with_columns(model.predict(scorable)).drop_nulls(OUTPUTS)
     if raw.is_empty():
         return PREDICTIONS.empty
     stated = raw.with_columns(

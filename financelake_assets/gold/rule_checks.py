@@ -62,6 +62,7 @@ def scored_examples() -> pl.DataFrame:
         volatility=known.then("bar_volatility"),
         probability_up=known.then(0.5 + (pl.col("log_return") / pl.col("bar_volatility")).clip(-4, 4) / 10),
         surprise=surprise(),
+        dissimilarity=pl.lit(None, pl.Float64),
         market_open=pl.col("event_time").dt.weekday() < 6,  # Saturday
     )
     default = Settings.model_fields["signals"].default

@@ -26,7 +26,7 @@ _FORECAST = {
 _BAR_COLUMNS = BARS.columns("event_time", "open", "high", "low", "close", "adj_close", "volume", "split")
 _FORECAST_COLUMNS = (
     *("predicted_return", "predicted_close", "lower", "upper", "volatility", "probability_up"),
-    *("widening", "expected_move"),
+    *("widening", "expected_move", "dissimilarity"),
 )
 OUTCOME = BARS.columns("close", "adj_close", "split")
 """The columns from which the outcome of a prediction is computed."""
@@ -39,7 +39,9 @@ PREDICTIONS = TableSpec(
     name="predictions",
     key=_KEY,
     description="The champion model's predictions for the next bars, made when each bar was first seen. widening is "
-    "the factor by which the calibrated interval was widened after those before it.",
+    "the factor by which the calibrated interval was widened after those before it. dissimilarity is how far the bar's "
+    "features are from those that the model learnt: above 1 the signal is HOLD, null where an earlier release trained "
+    "the model.",
     schema=columns(
         {
             **_BAR,
@@ -52,6 +54,7 @@ PREDICTIONS = TableSpec(
             "volatility": pa.float64(),
             "expected_move": pa.float64(),
             "probability_up": pa.float64(),
+            "dissimilarity": pa.float64(),
             "model_version": pa.string(),
             "topic": pa.string(),
             "partition": pa.int32(),
@@ -64,7 +67,9 @@ PREDICTIONS = TableSpec(
     lineage=Lineage(same=(BARS,), of=dict.fromkeys(_FORECAST_COLUMNS, _BAR_COLUMNS)),
 )
 
-_JUDGED_FORECAST = PREDICTIONS.columns("predicted_return", "lower", "upper", "volatility", "probability_up")
+_JUDGED_FORECAST = PREDICTIONS.columns(
+    *("predicted_return", "lower", "upper", "volatility", "probability_up", "dissimilarity")
+)
 _ERRORS = (*PREDICTIONS.columns("predicted_return", "predicted_close"), *OUTCOME)
 
 SIGNALS = TableSpec(

@@ -15,6 +15,7 @@ import polars as pl
 from financelake_assets.config import SignalSettings
 from financelake_assets.gold.verdicts import HoldReason, Signal
 from financelake_assets.intervals import SERIES
+from financelake_assets.model.outputs import DISSIMILARITY
 
 
 def surprise() -> pl.Expr:
@@ -29,8 +30,9 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
         scored: bars with symbol, interval, event_time, asset_class, market_open (whether the symbol's market trades
             then), surprise (the bar's own move in units of the expected standard deviation), predicted_return (log
             return over the horizon; null if the bar could not be scored), volatility (standard deviation of that
-            return), probability_up and cost_bps (one way, see ``costs.with_costs``). Each bar whose signal is used
-            needs ``settings.settle_bars`` earlier bars of its series.
+            return), probability_up, dissimilarity (from what the model learnt; null if that is not known) and cost_bps
+            (one way, see ``costs.with_costs``). Each bar whose signal is used needs ``settings.settle_bars`` earlier
+            bars of its series.
         settings: thresholds.
         model_expired: whether the model is too old to use.
         slippage_bps: of one execution, on top of its costs.
@@ -71,6 +73,7 @@ def _reason(settings: SignalSettings, slippage_bps: float, *, model_expired: boo
         (~_known("predicted_return", "volatility", "probability_up"), HoldReason.INSUFFICIENT_HISTORY),
         (~pl.col("market_open"), HoldReason.MARKET_CLOSED),
         ((pl.col("surprise") > settings.outlier_sigmas).fill_null(False), HoldReason.OUTLIER_INPUT),
+        ((pl.col(DISSIMILARITY) > settings.most_dissimilar).fill_null(False), HoldReason.UNLIKE_TRAINING),
         (rise * 10_000 <= 2 * (pl.col("cost_bps") + slippage_bps), HoldReason.BELOW_COSTS),
         (pl.col("confidence") < settings.min_confidence, HoldReason.LOW_CONFIDENCE),
     ]

@@ -20,6 +20,7 @@ class HoldReason(StrEnum):
     INSUFFICIENT_HISTORY = "insufficient_history"
     MARKET_CLOSED = "market_closed"
     OUTLIER_INPUT = "outlier_input"
+    UNLIKE_TRAINING = "unlike_training"
     BELOW_COSTS = "below_costs"
     LOW_CONFIDENCE = "low_confidence"
     RECENT_REVERSAL = "recent_reversal"

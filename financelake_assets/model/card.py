@@ -131,6 +131,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             "Impurity: how much the trees of a forest split on the input. Permutation: how much the squared error on "
             "unseen bars grows when the input is shuffled; around zero, the model learnt noise of it.",
             _importance(record),
+            *([] if record.held_back is None else _held_back(record.held_back.sentence)),
             "## Calibration of its probabilities",
             "On the holdout, in groups with about the same number of bars: the stated probability of a rise, and how "
             "often the price rose, with the 95 % interval.",
@@ -139,6 +140,14 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             "\n".join(f"- {name}: {value}" for name, value in record.parameters.items()),
         ]
     )
+
+
+def _held_back(sentence: str) -> list[str]:
+    return [
+        "## Bars unlike all that it learnt",
+        f"{sentence} Such a bar's signal is HOLD (`unlike_training`). The limit follows from the learnt rows alone, "
+        "and each fold of the walk-forward had its own. All other figures here are of all bars.",
+    ]
 
 
 def _beside(own: str, held_out: list[dict[str, Any]], baselines: Sequence[dict[str, Any]]) -> list[str]:

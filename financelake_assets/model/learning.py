@@ -6,7 +6,7 @@ model of a user's own learns in this process, by the same folds. What follows in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +20,12 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.model import baselines, linear, plugged_model
+from financelake_assets.model.dissimilarity import Gauged, Landmarks, landmarks_of
 from financelake_assets.model.features import SYMBOL_WEEKDAY
 from financelake_assets.model.importance import permutation_importance
 from financelake_assets.model.labels import LABEL, TARGET
 from financelake_assets.model.local_walk import TARGETS, walk
-from financelake_assets.model.outputs import RAW, RETURNS, WEEKDAY_EFFECT, Predictor
+from financelake_assets.model.outputs import OUTPUTS, RAW, RETURNS, WEEKDAY_EFFECT, Predictor
 from financelake_assets.model.pipeline import boosted, fit, local, predictions
 from financelake_assets.model.plugged_model import PluggedModel
 from financelake_assets.model.splits import Fold
@@ -32,6 +33,7 @@ from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, utc
 from financelake_assets.plugins import Plugin, PluginError
 from financelake_assets.spark_sessions import activated
 
+_MOST_LANDMARK_ROWS = 100_000  # of more rows that a forest learnt, a sample stands for all
 _FITS_AT_ONCE = 2  # the fit of a small forest mostly waits for Spark to schedule its next job
 
 Model = PipelineModel | PluggedModel
@@ -41,12 +43,14 @@ Model = PipelineModel | PluggedModel
 class Learnt:
     """What was learnt.
 
-    ``model`` is fitted on the latest rows. ``raw`` are the out-of-sample predictions of the folds, ``beside`` those of
-    the baselines by name. ``importance`` is by impurity, empty for a model without any; ``permutation`` by shuffling
-    the inputs of the last fold's model.
+    ``model`` is fitted on the latest rows, for which the ``landmarks`` stand. ``raw`` are the out-of-sample predictions
+    of the folds with ``DISSIMILARITY`` from what each fold learnt, ``beside`` those of the baselines by name.
+    ``importance`` is by impurity, empty for a model without any; ``permutation`` by shuffling the inputs of the last
+    fold's model.
     """
 
     model: Model
+    landmarks: Landmarks
     raw: pl.DataFrame
     beside: dict[str, pl.DataFrame]
     importance: dict[str, float]
@@ -75,8 +79,8 @@ def by_forests(
     with ThreadPoolExecutor(_FITS_AT_ONCE) as workers:
         final = workers.submit(_final, session, latest, settings, inputs, log)  # first, because it takes longest
         raw, beside, permutation = _walk(session, scorable, folds, settings, inputs, workers, log)
-        model, importance = final.result()
-    return Learnt(model, raw, beside, importance, permutation)
+        model, landmarks, importance = final.result()
+    return Learnt(model, landmarks, raw, beside, importance, permutation)
 
 
 def by_plugin(
@@ -117,13 +121,20 @@ def by_plugin(
     def judged(fold: Fold, model: Predictor, tested: pl.DataFrame) -> None:
         log(f"fold {fold.number} of {len(folds)}: {tested.height} bars from {fold.start:%Y-%m-%d}")
         if fold == folds[-1]:
-            own = cast("PluggedModel", model)
+            own = cast("PluggedModel", cast("Gauged", model).predictor)
             permutation.update(plugged_model.permutation_importance(own, tested, LABEL, settings.seed))
 
-    raw = walk(rows, folds, lambda learnt: plugged_model.fit(plugin, learnt, features), judged)
+    # a model of a user's own does not tell what it uses most: its inputs count alike
+    alike = dict.fromkeys(features, 1.0)
+    raw = walk(
+        rows,
+        folds,
+        lambda some: Gauged(plugged_model.fit(plugin, some, features), landmarks_of(some, alike, settings.seed)),
+        judged,
+    )
     model = plugged_model.fit(plugin, newest, features)
     log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
-    return Learnt(model, raw, {}, {}, permutation)
+    return Learnt(model, landmarks_of(newest, alike, settings.seed), raw, {}, {}, permutation)
 
 
 def refit_by_plugin(plugin: Plugin, latest: DataFrame, features: Sequence[str]) -> PluggedModel:
@@ -181,13 +192,30 @@ def _final(
     settings: ModelSettings,
     inputs: tuple[str, ...],
     log: Callable[[str], None],
-) -> tuple[PipelineModel, dict[str, float]]:
-    """The pipeline that is saved, and the importance of its inputs by impurity."""
+) -> tuple[PipelineModel, Landmarks, dict[str, float]]:
+    """The pipeline that is saved, the landmarks of what it learnt, and the importance of its inputs by impurity."""
     model = fit(session, latest, settings, inputs)
     with activated(session):
-        weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
+        importance = _importance(model, inputs)
     log("fitted on all labelled bars" if settings.window_days is None else f"fitted on {settings.window_days} days")
-    return model, {name: float(weight) for name, weight in zip(inputs, weights, strict=True)}
+    return model, _landmarks(latest, importance, settings.seed), importance
+
+
+def _importance(model: PipelineModel, inputs: tuple[str, ...]) -> dict[str, float]:
+    """How much the trees of the returns' forest split on each input."""
+    weights = cast("RandomForestRegressionModel", model.stages[RETURNS]).featureImportances.toArray()
+    return {name: float(weight) for name, weight in zip(inputs, weights, strict=True)}
+
+
+def _landmarks(learnt: DataFrame, importance: Mapping[str, float], seed: int) -> Landmarks:
+    """The landmarks of rows that a forest learnt.
+
+    The weekday effect does not count: it is what was learnt of a symbol's weekday, not how a bar is.
+    """
+    weights = {name: weight for name, weight in importance.items() if name != WEEKDAY_EFFECT}
+    by_chance = F.xxhash64("symbol", "event_time")
+    few = learnt.select("symbol", "event_time", *weights).orderBy(by_chance).limit(_MOST_LANDMARK_ROWS)
+    return landmarks_of(local(few).sort("event_time", "symbol"), weights, seed)
 
 
 def _walk(
@@ -214,7 +242,9 @@ def _walk(
         # of the rows themselves: what the fold says is not what its forest got
         (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
         with activated(session):
-            rows = predictions(model, tested, *KEY)
+            landmarks = _landmarks(learnt, _importance(model, inputs), settings.seed)
+            seen = predictions(model, tested, *KEY, *landmarks.names)
+            rows = seen.select(*KEY, *OUTPUTS, landmarks.of(seen))
             other = boosted(model, learnt, tested, settings, *KEY) if settings.boosted_trees else None
             if fold == folds[-1]:
                 # the effect is looked up from the category of symbol and weekday, so that is what is shuffled

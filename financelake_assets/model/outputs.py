@@ -21,6 +21,10 @@ RAW_SIZE = "raw_size"
 OUTPUTS = (RAW, RAW_UP, RAW_SIZE)
 
 
+DISSIMILARITY = "dissimilarity"
+"""How unlike all that was learnt a bar is: 0 is a bar that was learnt, 1 is the limit. See ``dissimilarity.py``."""
+
+
 class Predictor(Protocol):
     """A model that is served: the forests, or a model of a user's own."""
 
@@ -31,7 +35,7 @@ class Predictor(Protocol):
             rows: the features, and the category of symbol and weekday.
 
         Returns:
-            ``OUTPUTS`` of each row; null if an input is missing.
+            ``OUTPUTS`` of each row; null if an input is missing. And ``DISSIMILARITY``, where what was learnt is known.
         """
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from financelake_assets.intervals import SERIES
 from financelake_assets.model.features import ADDED, LOOKBACK, features_of, time_before
 from financelake_assets.model.labels import LABELS, TARGET
-from financelake_assets.model.outputs import COST, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
+from financelake_assets.model.outputs import COST, DISSIMILARITY, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError, bar_in_words
 from financelake_assets.silver.schema import BARS
@@ -66,6 +66,7 @@ def columns_of(plugins: Plugins) -> tuple[str, ...]:
         *LABELS.names,
         TARGET,
         *OUTPUTS,
+        DISSIMILARITY,
         WEEKDAY_EFFECT,
         COST,
         EXECUTION,

@@ -9,9 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from financelake_assets.model import overfitting
+from financelake_assets.model import held_back, overfitting
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
+from financelake_assets.model.held_back import HeldBack
 from financelake_assets.model.markets import Market
 from financelake_assets.model.overfitting import Overfitting
 from financelake_assets.model.schema import MODELS
@@ -45,6 +46,7 @@ class ModelRecord:
     ``learner``: those of the model that learnt, if that is not the forest; it is scored with the same.
     ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
+    ``held_back``: what its limit of dissimilarity would have held back out of sample; ``None`` as before.
     """
 
     model_version: str
@@ -75,6 +77,7 @@ class ModelRecord:
     learner: dict[str, dict[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     overfitting: Overfitting | None = None
+    held_back: HeldBack | None = None
 
     @property
     def market(self) -> Market:
@@ -128,6 +131,7 @@ class ModelRecord:
             "learner": json.dumps(self.learner),
             "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
+            "held_back": None if self.held_back is None else json.dumps(asdict(self.held_back)),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
@@ -160,6 +164,7 @@ class ModelRecord:
                 "learner": json.loads(row.get("learner") or "{}"),
                 "costs": json.loads(row.get("costs") or "{}"),
                 "overfitting": overfitting.parse(row.get("overfitting")),
+                "held_back": held_back.parse(row.get("held_back")),
                 "learnt_until": {
                     symbol: datetime.fromisoformat(time)
                     for symbol, time in json.loads(row.get("learnt_until") or "{}").items()

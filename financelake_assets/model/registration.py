@@ -24,7 +24,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import artifacts, judgement, metrics, plugged_features, registry, trials
+from financelake_assets.model import artifacts, held_back, judgement, metrics, plugged_features, registry, trials
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -135,6 +135,7 @@ def _prefix(trained: Trained) -> str:
 
 def _save_files(trained: Trained, folder: Path) -> None:
     """Write the model's files; those of a pipeline are written by the Spark server, which sees the same path."""
+    trained.landmarks.save(folder)
     if isinstance(trained.model, PluggedModel):
         trained.model.save(folder)
         return
@@ -185,6 +186,7 @@ def _record(
         learner=trained.made_with.learner,
         costs=facts_by_name(trained.costs),
         overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
+        held_back=held_back.judge(trained.judged.rows, trained.settings.horizon, trained.landmarks.threshold),
     )
 
 

@@ -19,9 +19,10 @@ import pyarrow as pa
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.files import locked
-from financelake_assets.model import artifacts, forest, plugged_features, plugged_model
+from financelake_assets.model import artifacts, dissimilarity, forest, plugged_features, plugged_model
 from financelake_assets.model.card import model_card
 from financelake_assets.model.champions import champions_of, serving, with_status
+from financelake_assets.model.dissimilarity import Gauged
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.forest import Forest
@@ -80,13 +81,15 @@ def get(settings: Settings, version: str) -> ModelRecord:
 
 
 def load_predictor(settings: Settings, record: ModelRecord) -> Predictor:
-    """Load a version for scoring outside Spark: its forests, or its model of a user's own.
+    """Load a version for scoring outside Spark: its forests or its model of a user's own, and its landmarks.
 
     Raises:
         ArtifactError: see ``load_forest``.
         PluginError: see ``load_plugged``.
     """
-    return load_plugged(settings, record) if record.learner else load_forest(settings, record)
+    predictor = load_plugged(settings, record) if record.learner else load_forest(settings, record)
+    landmarks = dissimilarity.read(artifacts.folder_of(settings.models_dir, record.model_version))
+    return predictor if landmarks is None else Gauged(predictor, landmarks)
 
 
 def load_plugged(settings: Settings, record: ModelRecord) -> PluggedModel:
@@ -168,6 +171,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "silver_version": record.silver_version,
         "trials": record.trials,
         "overfitting": None if record.overfitting is None else record.overfitting.sentence,
+        "held_back": None if record.held_back is None else record.held_back.sentence,
         "plugins": {name: facts["version"] for name, facts in record.plugins.items()},
         "labels": {name: facts["version"] for name, facts in record.labels.items()},
         "learner": {name: facts["version"] for name, facts in record.learner.items()},

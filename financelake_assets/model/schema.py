@@ -39,6 +39,7 @@ MODELS = TableSpec(
             "reference": pa.string(),
             "trials": pa.int32(),
             "overfitting": pa.string(),
+            "held_back": pa.string(),
             "residual_quantiles": pa.string(),
             "shrinkage": pa.string(),
             "manifest_sha256": pa.string(),
@@ -213,8 +214,9 @@ WALK_FORWARD = TableSpec(
     description=(
         "What each version's walk-forward forecast out of sample, bar by bar, from its second fold on (the first only "
         "calibrates the others). fold says which of its forests, learnt_until the latest time at which a label that "
-        "the forest learnt was known; low and high are the ends of the return's interval. The returns are logarithmic; "
-        "held_out is null where the outcome is not known. Kept for the champion and the newest versions."
+        "the forest learnt was known; low and high are the ends of the return's interval; dissimilarity is from what "
+        "that forest learnt, as in gold.predictions. The returns are logarithmic; held_out is null where the outcome "
+        "is not known. Kept for the champion and the newest versions."
     ),
     schema=columns(
         {
@@ -233,6 +235,7 @@ WALK_FORWARD = TableSpec(
             "probability_up": pa.float64(),
             "volatility": pa.float64(),
             "expected_move": pa.float64(),
+            "dissimilarity": pa.float64(),
             "realised_return": pa.float64(),
             "held_out": pa.bool_(),
         },

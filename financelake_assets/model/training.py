@@ -24,6 +24,7 @@ from financelake_assets.model import baselines, plugin_frames
 from financelake_assets.model.adaptive import WIDENING, widened
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.costs import Costs
+from financelake_assets.model.dissimilarity import Landmarks
 from financelake_assets.model.drift import Reference, reference_of
 from financelake_assets.model.evaluation import Judged, evaluate
 from financelake_assets.model.features import FEATURES, reach
@@ -55,6 +56,7 @@ class Trained:
     ``judged`` are its out-of-sample predictions whose outcomes are known; ``walked`` are all of them, as rows of
     gold.walk_forward without the version's name; ``importance`` is by impurity, ``permutation`` by shuffling the inputs
     of the last fold's model; ``reference`` has the distributions of the features; ``labelled`` are the Spark rows.
+    ``landmarks`` stand for the rows that the model learnt.
     ``baselines`` are the metrics of each baseline by name, see ``baselines.judged_beside``.
     ``learnt_until`` is the latest target time of each symbol, and ``later_share`` the share of rows that are later than
     the earliest of them: what was learnt of the future of a market that ended before the others.
@@ -66,6 +68,7 @@ class Trained:
     settings: ModelSettings
     silver_version: int
     model: Model
+    landmarks: Landmarks
     calibration: Calibration
     importance: dict[str, float]
     permutation: dict[str, float]
@@ -164,6 +167,7 @@ def train(
         settings=settings,
         silver_version=silver_version,
         model=learnt.model,
+        landmarks=learnt.landmarks,
         calibration=_calibration(scored.drop_nulls(LABEL), settings.coverage),
         importance=learnt.importance,
         permutation=learnt.permutation,

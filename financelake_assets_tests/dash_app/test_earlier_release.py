@@ -44,6 +44,8 @@ NEW_COLUMNS: dict[str, tuple[str, ...]] = {
     PORTFOLIO.name: ("luck_p", "currency"),
     TRADES.name: ("currency",),
     SCORECARD.name: ("traded_return",),
+    PREDICTIONS.name: ("dissimilarity",),
+    MODELS.name: ("held_back",),
 }
 """What this release adds to the tables that there were."""
 SPREAD = {"edges": [-1.0, 1.0], "shares": [0.2, 0.6, 0.2], "least": -3.0, "greatest": 3.0}

@@ -19,7 +19,8 @@ SCHEMA = {
     **dict.fromkeys(("symbol", "interval", "asset_class"), pl.String),
     "event_time": pl.Datetime("us", "UTC"),
     "market_open": pl.Boolean,
-    **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up", "cost_bps"), pl.Float64),
+    **dict.fromkeys(("surprise", "predicted_return", "volatility", "probability_up"), pl.Float64),
+    **dict.fromkeys(("dissimilarity", "cost_bps"), pl.Float64),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 GOOD = {
@@ -32,6 +33,7 @@ GOOD = {
     "predicted_return": 0.01,
     "volatility": 0.02,
     "probability_up": 0.6,
+    "dissimilarity": 0.5,
     "cost_bps": 2.0,
 }
 
@@ -62,6 +64,8 @@ def expected_reason(row: dict[str, Any], rules: SignalSettings, *, expired: bool
         return HoldReason.MARKET_CLOSED
     if row["surprise"] is not None and row["surprise"] > rules.outlier_sigmas:
         return HoldReason.OUTLIER_INPUT
+    if row["dissimilarity"] is not None and row["dissimilarity"] > rules.most_dissimilar:
+        return HoldReason.UNLIKE_TRAINING
     if abs(math.expm1(row["predicted_return"])) * 10_000 <= 2 * row["cost_bps"]:
         return HoldReason.BELOW_COSTS
     up = row["predicted_return"] > 0
@@ -89,6 +93,11 @@ def test_each_reason_by_itself():
         (alone(cost_bps=None), "HOLD", "below_costs"),
         (alone(surprise=11.0), "HOLD", "outlier_input"),
         (alone(surprise=None), "BUY", None),
+        (alone(surprise=11.0, dissimilarity=1.1), "HOLD", "outlier_input"),
+        (alone(dissimilarity=1.0001), "HOLD", "unlike_training"),
+        (alone(dissimilarity=1.0), "BUY", None),
+        (alone(dissimilarity=1.1, predicted_return=0.0), "HOLD", "unlike_training"),
+        (alone(dissimilarity=None), "BUY", None),
         (alone(predicted_return=0.0003), "HOLD", "below_costs"),
         (alone(predicted_return=0.0), "HOLD", "below_costs"),
         (alone(predicted_return=0.0005), "BUY", None),
@@ -117,10 +126,11 @@ def test_the_rules_hold_on_many_generated_rows():
             predicted_return=chance.choice([*returns, chance.gauss(0, 0.01)]),
             volatility=chance.choice([None, math.nan, 0.01, 0.03]),
             probability_up=chance.choice([None, 0.0, 0.39, 0.5, 0.61, 1.0, chance.random()]),
+            dissimilarity=chance.choice([None, 0.0, 0.99, 1.01, 1.19, 1.21]),
         )
         for _ in range(3_000)
     ]
-    rules = SignalSettings(min_confidence=0.55, settle_bars=0)
+    rules = SignalSettings(min_confidence=0.55, settle_bars=0, most_dissimilar=1.2)
     for expired in (False, True):
         decided = judge(rows, rules, expired=expired)
         wanted = [expected_reason(row, rules, expired=expired) for row in rows]

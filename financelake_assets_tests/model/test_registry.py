@@ -28,7 +28,7 @@ from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.figure import figure_png
 from financelake_assets.model.learning import predicted
 from financelake_assets.model.markets import Market
-from financelake_assets.model.pipeline import INPUTS, predictions
+from financelake_assets.model.pipeline import INPUTS, local, predictions
 from financelake_assets.model.promotion import decide
 from financelake_assets.model.record import ModelRecord, Status
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
@@ -135,6 +135,12 @@ def test_what_was_forecast_out_of_sample_is_kept_also_where_no_outcome_is_known(
     assert (both["predicted_return"] == both["predicted_return_right"]).all()
     assert (both["held_out"] == both["held_out_right"]).all()
     assert (kept["learnt_until"] + timedelta(days=1) <= kept["event_time"]).all()
+    # each from what its own fold learnt, which was less than the version did
+    assert kept["dissimilarity"].null_count() == 0
+    assert registered.held_back is not None
+    assert registered.held_back.bars == len(judged)
+    assert registered.held_back.held_back == (judged["dissimilarity"] > 1).sum()
+    assert registered.held_back.sentence in registry.card(spark_lake, registered)
     # oil's price is below zero at bar 460: the bar before it has no outcome, and a live lake would have forecast it
     unknown = kept.filter(pl.col("held_out").is_null())
     assert unknown.select("symbol", "event_time").rows() == [("WTI", market.START + timedelta(days=459))]
@@ -157,7 +163,7 @@ def test_a_loaded_model_predicts_what_the_trained_one_did(
 ) -> None:
     bars = pl.read_delta(BARS.path(spark_lake))
     stamped = stamp(bars, registered.model_version)
-    scored = score(stamped, registry.load_forest(spark_lake, registered), registered)
+    scored = score(stamped, registry.load_predictor(spark_lake, registered), registered)
     assert scored.columns == PREDICTIONS.schema.names
     found = scored.sort("symbol", "event_time")
     # every bar but warm-up, the negative price and the day behind it
@@ -307,17 +313,21 @@ def test_scoring_makes_the_training_rows_again(
 ) -> None:
     """Row for row, what gold predicts a bar from a few days of silver is what training would have."""
     wanted = history(500).filter(pl.col("event_time").dt.ordinal_day().is_in([40, 41, 100])).select(*BARS.key)
-    forest = registry.load_forest(spark_lake, registered)
+    forest = registry.load_predictor(spark_lake, registered)
     few = pl.read_delta(BARS.path(spark_lake)).filter(pl.col("event_time") <= wanted["event_time"].max())
     rows = score_bars(spark_lake, few, wanted, forest, registered, {}, datetime.now(UTC))
     scored = rows.filter(pl.col("predicted_return").is_not_null())
     whole = predictions(trained.model, trained.labelled, *KEY, "expected_move")
-    keys, made = ["symbol", "event_time"], ["predicted_return", "probability_up", "volatility"]
-    expected = calibrated(whole, trained.calibration).select(*keys, *made).sort(keys)
+    keys, made = ["symbol", "event_time"], ["predicted_return", "probability_up", "volatility", "dissimilarity"]
+    learnt = local(trained.labelled)
+    unlike = learnt.select(*keys, trained.landmarks.of(learnt))
+    expected = calibrated(whole, trained.calibration).join(unlike, on=keys).select(*keys, *made).sort(keys)
     found = scored.with_columns(pl.col("event_time").dt.replace_time_zone(None)).select(*keys, *made).sort(keys)
     both = expected.join(found, on=keys, how="semi")
     assert len(both) == len(found) > 5
     assert_frame_equal(found, both, rel_tol=1e-12)
+    assert found["dissimilarity"].to_list() == both["dissimilarity"].to_list()
+    assert unlike["dissimilarity"].max() <= 1, "no bar that was learnt is unlike what was learnt"  # type: ignore[operator]
 
 
 def test_a_version_of_an_earlier_release_is_read_but_not_scored_with(

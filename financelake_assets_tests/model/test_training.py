@@ -18,7 +18,7 @@ from financelake_assets.model.costs import Costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
 from financelake_assets.model.outputs import WEEKDAY_EFFECT
-from financelake_assets.model.pipeline import INPUTS
+from financelake_assets.model.pipeline import INPUTS, local
 from financelake_assets.model.plugged_features import Plugins
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
 from financelake_assets.model.verdict import Verdict
@@ -202,6 +202,14 @@ def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) ->
     assert rows.select("symbol", "event_time").is_duplicated().sum() == 0
     # the first fold only calibrates the others
     assert set(rows["fold"]) == {2, 3}
+    # nor is its dissimilarity from what was learnt of it later
+    learnt = local(predictable.labelled)
+    known = learnt.select("symbol", "event_time", predictable.landmarks.of(learnt).alias("known"))
+    both = rows.join(known, on=["symbol", "event_time"])
+    assert known["known"].max() <= 1  # type: ignore[operator]
+    assert both.height == rows.height
+    assert both["dissimilarity"].null_count() == 0
+    assert both["dissimilarity"].mean() > 1.02 * both["known"].mean()  # type: ignore[operator]
 
 
 def test_the_same_bars_settings_and_seed_give_the_same_forest(

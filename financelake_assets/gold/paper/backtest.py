@@ -30,7 +30,7 @@ from financelake_assets.model.outputs import COST
 from financelake_assets.storage.delta import TableSpec
 
 _STEPS_AT_ONCE = 2_000
-_FORECAST = ("predicted_return", "probability_up", "volatility", "horizon")
+_FORECAST = ("predicted_return", "probability_up", "volatility", "dissimilarity", "horizon")
 
 
 @dataclass(frozen=True)

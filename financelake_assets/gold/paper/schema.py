@@ -179,7 +179,7 @@ PORTFOLIO = TableSpec(
 
 
 _BACKTESTED = (
-    *WALK_FORWARD.columns("predicted_return", "probability_up", "volatility", "horizon"),
+    *WALK_FORWARD.columns("predicted_return", "probability_up", "volatility", "dissimilarity", "horizon"),
     *BARS.columns("open", "close", "adj_close", "split"),
 )
 """The columns from which a back-test is computed."""
