@@ -18,6 +18,7 @@ from financelake_assets.gold.paper.schema import (
 )
 from financelake_assets.gold.schema import (
     CALIBRATION,
+    CONTRIBUTIONS,
     CORRECTIONS,
     DAILY,
     LATEST,
@@ -48,7 +49,7 @@ PAPER = (EQUITY, TRADES, POSITIONS, PORTFOLIO)
 BACKTEST = (BACKTEST_EQUITY, BACKTEST_TRADES, BACKTEST_PORTFOLIO)
 """The back-test's tables."""
 
-SUMMARIES = (LATEST, SUMMARY, DAILY, CALIBRATION)
+SUMMARIES = (LATEST, CONTRIBUTIONS, SUMMARY, DAILY, CALIBRATION)
 """Small tables for the page, computed from other tables."""
 
 TABLES: tuple[TableSpec, ...] = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -22,6 +25,13 @@ def explained(error: Exception) -> str:
     elif isinstance(error, SettingsError):
         message, remedy = f"The settings cannot be read: {error}.", f"Check {SECRETS_DIR}."
     return message + (f"\n  → {remedy}" if remedy else "")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """``Did you mean AAPL? ``, or nothing where no known name is like it."""
+    folded = {one.casefold(): one for one in known}
+    found = get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return f"Did you mean {folded[found[0]]}? " if found else ""
 
 
 def _variable(place: tuple[int | str, ...]) -> str:

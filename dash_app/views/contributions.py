@@ -17,7 +17,6 @@ QUESTION = "How much did each input count?"
 """The text of the button."""
 
 _MOST = 12
-_SAME = 1e-9
 
 
 def place() -> html.Div:
@@ -38,13 +37,12 @@ def section(found: Explained) -> Children:
     if others:
         body.append([f"{len(others)} others", "", _share(sum(one.contribution for one in others))])
     body.append(["predicted return", "", _share(found.predicted_return)])
-    corrected = abs(found.predicted_return - found.stored_return) > _SAME
     then = f" Bars were corrected since: the prediction that was made then is {_share(found.stored_return)}."
     return [
         plain_table(f"What each input added to the prediction of {found.model_version}", _NAMES, body),
         html.P(
             "Shapley values of the forest: they add up to its prediction, and explain the model and not the market."
-            + (then if corrected else ""),
+            + ("" if found.made_of_these_bars else then),
             className="fine",
         ),
     ]

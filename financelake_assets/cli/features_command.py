@@ -11,6 +11,7 @@ import typer
 from financelake_assets.cli.output_format import Format, refuse_bytes_on_terminal, refuse_table_in_file
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.explanations import did_you_mean
 
 
 class NoBarsError(FinanceLakeError, ValueError):
@@ -61,5 +62,9 @@ def _missing(settings: Settings, symbol: str, interval: str, as_of: str | None) 
     if interval in known:
         return NoBarsError(f"no {interval} bars of {symbol} in that time", remedy="Ask for another --start or --end.")
     then = "" if as_of is None else f" at {as_of}"
-    others = f"It has {', '.join(known)}." if known else "`financelake tables` shows what the lake has."
+    if known:
+        others = f"It has {', '.join(known)}."
+    else:
+        symbols = bars.select("symbol").unique().collect()["symbol"].sort().to_list()
+        others = f"{did_you_mean(symbol, symbols)}`financelake tables` shows what the lake has."
     return NoBarsError(f"the lake has no {interval} bars of {symbol}{then}", remedy=others)

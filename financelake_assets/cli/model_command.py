@@ -1,4 +1,4 @@
-"""``financelake model``: lists the registry's versions, shows one, rolls back to one, or trains one again."""
+"""``financelake model``: lists the registry's versions, shows one, rolls back to one, or makes one again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from financelake_assets.cli.rebuild_command import rebuild
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
 
-app = typer.Typer(no_args_is_help=True, help="List the trained models, show one, roll back to one, or train one again.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List the trained models, show one, roll back to one, train one or make its predictions again.",
+)
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -40,13 +44,22 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
 
 
 @app.command()
-def show(version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")]) -> None:
+def show(
+    version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")],
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="VERSION|TIME", help="As gold.models was at this version or UTC time."),
+    ] = None,
+) -> None:
     """Print a version's card, in Markdown: its verdict, its figures beside those of the baselines, its settings."""
     from financelake_assets.model import registry
+    from financelake_assets.model.schema import MODELS
+    from financelake_assets.query import versions as kept
 
     settings = get_settings()
+    then = None if as_of is None else kept.at(MODELS, settings, as_of)
     # as it is: a program may read it, and a terminal is narrower than its tables
-    typer.echo(registry.card(settings, registry.get(settings, version)))
+    typer.echo(registry.card(settings, registry.get(settings, version, then)))
 
 
 @app.command()
@@ -63,6 +76,9 @@ def rollback(
     except ArtifactError as error:
         raise FinanceLakeError(f"{error}.", remedy="Choose another version, or train a new model.") from error
     out.print(f"{record.model_version} is the champion of {record.market.name}")
+
+
+app.command()(rebuild)
 
 
 @app.command()

@@ -24,26 +24,34 @@ def why(
     at: Annotated[
         datetime | None, typer.Option(help="Start of the bar in UTC; by default the newest bar with a prediction.")
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
+    ] = None,
     most: Annotated[int, typer.Option(min=1, help="So many inputs are shown; --json has all.")] = 12,
     as_json: Json = False,
 ) -> None:
     """Show how much each input contributed to a prediction; the parts add up to it. The lake need not run.
 
-    They are Shapley values of the forest that made the prediction. They explain the model and not the market.
+    They are Shapley values of the forest that made the prediction. They explain the model and not the market. Those of
+    the newest prediction of each series are kept in the table gold.contributions.
     """
     from financelake_assets.gold.explain import explain
 
-    moment = None if at is None else at.replace(tzinfo=UTC)
-    found = explain(get_settings(), symbol, interval, moment)
+    settings, moment = get_settings(), None if at is None else at.replace(tzinfo=UTC)
+    bars = None
+    if as_of is not None:
+        from financelake_assets import lake
+
+        bars = lake.table("silver.bars", as_of=as_of, settings=settings)
+    found = explain(settings, symbol, interval, moment, bars)
     if as_json:
         print_json(asdict(found))
         return
     out.print(_table(found, most))
-    if abs(found.predicted_return - found.stored_return) > 1e-9:
-        err.print(
-            f"Bars were corrected since: the prediction that was made then is {_percent(found.stored_return)}.",
-            markup=False,
-        )
+    if not found.made_of_these_bars:
+        why = "Bars were corrected since" if as_of is None else "It was made of other bars"
+        err.print(f"{why}: the prediction that was made then is {_percent(found.stored_return)}.", markup=False)
 
 
 def _table(found: Explained, most: int) -> Table:

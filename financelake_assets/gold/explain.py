@@ -1,7 +1,8 @@
 """Why a prediction was made: how much each input of its model contributed.
 
-Input: a series and a bar. Output: the parts of its predicted return, which add up to it. They are computed on demand,
-from the version that made the prediction and from the bars as they are now.
+Input: a series and a bar, or rows of gold.predictions. Output: the parts of each predicted return, which add up to it.
+They are computed on demand, from the version that made the prediction and from the bars as they are now, or as they
+were; ``kept_contributions`` keeps those of the newest predictions.
 """
 
 from __future__ import annotations
@@ -9,20 +10,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
+from financelake_assets.explanations import did_you_mean
 from financelake_assets.gold.featured import featured
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model import artifacts, forest, registry
-from financelake_assets.model.contributions import contributions, paths_of
+from financelake_assets.model.contributions import Paths, contributions, paths_of
+from financelake_assets.model.forest import Forest
+from financelake_assets.model.metrics import Floats
 from financelake_assets.model.outputs import RETURNS
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import installed
+from financelake_assets.plugins.declaration import bar_in_words
 from financelake_assets.silver.schema import BARS
+
+_ROUNDING = 1e-12
+"""Of a log return: the parts are added in another order than the trees."""
 
 
 class NoPredictionError(FinanceLakeError, LookupError):
@@ -43,7 +52,8 @@ class Explained:
     """The parts of one prediction, the largest first.
 
     ``base`` is what the version predicts of this series when it knows no input; ``base`` and all parts add up to
-    ``predicted_return``. ``stored_return`` is that of gold.predictions: another number if bars were corrected since.
+    ``predicted_return``. ``stored_return`` is that of gold.predictions: another number if the bars are not those that
+    it was made of.
     """
 
     symbol: str
@@ -55,8 +65,28 @@ class Explained:
     base: float
     parts: tuple[Part, ...]
 
+    @property
+    def made_of_these_bars(self) -> bool:
+        """Whether the prediction that is stored was made of the bars that were read here."""
+        return abs(self.predicted_return - self.stored_return) <= _ROUNDING
 
-def explain(settings: Settings, symbol: str, interval: str | None = None, at: datetime | None = None) -> Explained:
+
+@dataclass(frozen=True)
+class Version:
+    """A version whose predictions can be explained."""
+
+    record: ModelRecord
+    forest: Forest
+    paths: Paths
+
+
+def explain(
+    settings: Settings,
+    symbol: str,
+    interval: str | None = None,
+    at: datetime | None = None,
+    bars: pl.LazyFrame | None = None,
+) -> Explained:
     """Explain the prediction of a bar.
 
     Args:
@@ -64,67 +94,109 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
         symbol: of the series.
         interval: of the series; unset means that of the newest prediction.
         at: the start of the bar; unset means the newest bar with a prediction.
+        bars: silver.bars at an earlier version, of whose bars one is explained; unset means as they are now.
 
     Raises:
         NoPredictionError: there is none, or it was not made by a forest.
         ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
         PluginError: a plug-in that the version was trained with is not installed as it was.
     """
-    prediction = _prediction(settings, symbol, interval, at)
-    made = prediction.row(0, named=True)
-    record = registry.get(settings, made["model_version"])
+    prediction = _prediction(settings, symbol, interval, at, bars)
+    version = load(settings, registry.get(settings, prediction["model_version"][0]))
+    found = explained(settings, version, prediction, bars)
+    if found:
+        return found[0]
+    raise NoPredictionError(
+        f"{bar_in_words(prediction.row(0, named=True))} cannot be scored any more: silver has not the bars."
+    )
+
+
+def load(settings: Settings, record: ModelRecord) -> Version:
+    """Load what explains the predictions of a version.
+
+    Raises:
+        NoPredictionError: no forest made them.
+        ArtifactError: see ``registry.load_forest``.
+        PluginError: see ``registry.load_forest``.
+    """
     if record.learner:
         (name,) = record.learner
         raise NoPredictionError(
             f"{record.model_version} is a model of the plug-in {name}, which does not tell what its inputs contribute.",
             remedy=f"`financelake model show {record.model_version}` says what its inputs are worth on average.",
         )
-    bar = _featured(settings, record, prediction)
     loaded = registry.load_forest(settings, record)
     stage = forest.stages_of(artifacts.pipeline_of(settings.models_dir, record.model_version))[RETURNS]
-    paths, inputs = paths_of(forest.nodes_of(stage)), loaded.inputs_of(bar)
+    return Version(record, loaded, paths_of(forest.nodes_of(stage)))
+
+
+def explained(
+    settings: Settings, version: Version, predictions: pl.DataFrame, bars: pl.LazyFrame | None = None
+) -> list[Explained]:
+    """Explain predictions of one version.
+
+    Args:
+        settings: the lake.
+        version: that made them.
+        predictions: the key of silver.bars and ``predicted_return``.
+        bars: silver.bars at an earlier version; unset means as they are now.
+
+    Returns:
+        One for each prediction whose bar can still be scored.
+
+    Raises:
+        PluginError: a plug-in that the version was trained with is not installed as it was, or fails.
+    """
+    record, key = version.record, list(BARS.key)
+    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
+    keys = predictions.select(key)
+    rows = featured(settings, record, plugins, keys, bars).join(
+        predictions.select(*key, stored="predicted_return"), on=key, maintain_order="left"
+    )
+    values = version.forest.inputs_of(rows).cast(pl.Float64).to_numpy()
+    said = contributions(version.paths, values)
+    return [_one(version, row, values[place], said[place]) for place, row in enumerate(rows.iter_rows(named=True))]
+
+
+def _one(version: Version, row: dict[str, Any], values: Floats, said: Floats) -> Explained:
+    record = version.record
     # the prediction is the forest's, shrunk and scaled: so are its parts
-    shrunk = record.calibration.shrinkage_of(symbol, str(bar["asset_class"][0]))
-    scale = shrunk * float(bar["bar_volatility"][0]) * math.sqrt(record.horizon)
-    values = inputs.cast(pl.Float64).to_numpy()
-    found = scale * contributions(paths, values)[0]
-    parts = [Part(name, float(values[0, place]), float(found[place])) for place, name in enumerate(loaded.inputs)]
+    shrunk = record.calibration.shrinkage_of(row["symbol"], str(row["asset_class"]))
+    scale = shrunk * float(row["bar_volatility"]) * math.sqrt(record.horizon)
+    found = scale * said
+    names = enumerate(version.forest.inputs)
+    parts = [Part(name, float(values[place]), float(found[place])) for place, name in names]
     return Explained(
-        symbol=symbol,
+        symbol=row["symbol"],
         interval=record.interval,
-        event_time=made["event_time"],
+        event_time=row["event_time"],
         model_version=record.model_version,
-        predicted_return=float(scale * paths.base + np.sum(found)),
-        stored_return=made["predicted_return"],
-        base=scale * paths.base,
+        predicted_return=float(scale * version.paths.base + np.sum(found)),
+        stored_return=row["stored"],
+        base=scale * version.paths.base,
         parts=tuple(sorted(parts, key=lambda part: -abs(part.contribution))),
     )
 
 
-def _prediction(settings: Settings, symbol: str, interval: str | None, at: datetime | None) -> pl.DataFrame:
+def _prediction(
+    settings: Settings, symbol: str, interval: str | None, at: datetime | None, bars: pl.LazyFrame | None
+) -> pl.DataFrame:
     """The row of gold.predictions."""
     rows = PREDICTIONS.scan(settings).filter(pl.col("symbol") == symbol)
     rows = rows if interval is None else rows.filter(pl.col("interval") == interval)
     rows = rows if at is None else rows.filter(pl.col("event_time") == at)
+    if bars is not None:
+        known_then = bars.filter(pl.col("symbol") == symbol).select(BARS.key)
+        rows = rows.join(known_then, on=list(BARS.key), how="semi")
     newest = rows.sort("event_time", "as_of").tail(1).collect()
     if not newest.is_empty():
         return newest
     bar = f"{symbol}{'' if interval is None else f' {interval}'}{'' if at is None else f' at {at:%Y-%m-%d %H:%M}'}"
     known = PREDICTIONS.scan(settings).select(pl.col("symbol").unique().sort()).collect()["symbol"].to_list()
+    if symbol in known and bars is not None:
+        raise NoPredictionError(f"There is no prediction of {bar} among the bars that silver had then.")
     there = ", ".join(known[:20]) or "none"
     raise NoPredictionError(
         f"There is no prediction of {bar}; there are predictions of: {there}.",
-        remedy="`financelake status` says which markets have a model.",
+        remedy=f"{did_you_mean(symbol, known)}`financelake status` says which markets have a model.",
     )
-
-
-def _featured(settings: Settings, record: ModelRecord, prediction: pl.DataFrame) -> pl.DataFrame:
-    """The bar of a prediction, with its features."""
-    plugins = installed.recorded(record.plugins, settings.skipped_plugins)
-    bar = featured(settings, record, plugins, prediction.select(BARS.key))
-    if bar.is_empty():
-        symbol, moment = prediction.row(0, named=True)["symbol"], prediction["event_time"][0]
-        raise NoPredictionError(
-            f"{symbol} {record.interval} at {moment:%Y-%m-%d %H:%M} cannot be scored any more: silver has not the bars."
-        )
-    return bar

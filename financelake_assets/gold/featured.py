@@ -16,14 +16,21 @@ from financelake_assets.model.record import ModelRecord
 from financelake_assets.silver.schema import BARS
 
 
-def featured(settings: Settings, record: ModelRecord, plugins: Plugins, keys: pl.DataFrame) -> pl.DataFrame:
-    """The features of bars, from silver as it is now.
+def featured(
+    settings: Settings,
+    record: ModelRecord,
+    plugins: Plugins,
+    keys: pl.DataFrame,
+    bars: pl.LazyFrame | None = None,
+) -> pl.DataFrame:
+    """The features of bars.
 
     Args:
         settings: the lake.
         record: the version.
         plugins: as the version records them.
         keys: symbol, interval and event_time, of at least one bar.
+        bars: silver.bars at an earlier version; unset means as they are now.
 
     Returns:
         The result of ``features_with`` for the bars that can be scored.
@@ -36,5 +43,5 @@ def featured(settings: Settings, record: ModelRecord, plugins: Plugins, keys: pl
         first - time_before(record.interval, record.plugin_bars), keys["event_time"].max()
     )
     own = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(keys["symbol"].unique().to_list())
-    bars = BARS.scan(settings).filter(own & span).collect()
-    return features_with(bars, plugins).filter("scorable").join(keys, on=list(BARS.key), how="semi")
+    near = (BARS.scan(settings) if bars is None else BARS.completed(bars)).filter(own & span).collect()
+    return features_with(near, plugins).filter("scorable").join(keys, on=list(BARS.key), how="semi")

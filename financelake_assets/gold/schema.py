@@ -250,6 +250,39 @@ LATEST = TableSpec(
 )
 
 
+CONTRIBUTIONS = TableSpec(
+    layer="gold",
+    name="contributions",
+    key=("symbol", "interval", "horizon", "feature"),
+    description=(
+        "What each input of the model contributed to the newest prediction of each series (gold.latest), in log "
+        "return: exact Shapley values of the forest. With the row of the feature 'nothing known', which is what the "
+        "version predicts without any input, they add up to predicted_return. Where there are none, reason says why in "
+        "the only row. They explain the model and not the market."
+    ),
+    schema=columns(
+        {
+            "symbol": pa.string(),
+            "interval": pa.string(),
+            "event_time": TIMESTAMP,
+            "horizon": pa.int32(),
+            "feature": pa.string(),
+            "value": pa.float64(),
+            "contribution": pa.float64(),
+            "reason": pa.string(),
+            "model_version": pa.string(),
+            "as_of": TIMESTAMP,
+        },
+        required=("symbol", "interval", "event_time", "feature", "model_version"),
+    ),
+    expectations={"contribution_or_reason": "(contribution IS NULL) = (reason IS NOT NULL)"},
+    lineage=Lineage(
+        same=(LATEST,),
+        of=dict.fromkeys(("value", "contribution", "reason"), _BAR_COLUMNS),
+    ),
+)
+
+
 SUMMARY = TableSpec(
     layer="gold",
     name="scorecard_summary",

@@ -1,7 +1,8 @@
 """Brings the paper portfolio and the summary tables up to date.
 
 Input: a lake. Output: gold.equity and gold.trades with all complete steps, and the current summaries. A second call
-changes nothing. It runs beside the gold query, so a signal never waits for a summary.
+changes nothing. It runs beside the gold query, so a signal never waits for a summary. The contributions to the newest
+predictions come last and, behind the first time, beside all others: they cost most, and nothing waits for them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from deltalake import write_deltalake
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.gold import schema, summaries
+from financelake_assets.gold.kept_contributions import KeptContributions
 from financelake_assets.gold.paper import performance
 from financelake_assets.gold.paper.book_store import PaperPortfolio
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
 from financelake_assets.model import registry, trials
+from financelake_assets.seldom import Seldom
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -37,6 +40,8 @@ class Standing:
         self._settings = settings
         self._tables = OpenTables(settings)
         self._portfolio = PaperPortfolio(settings)
+        self._contributions = KeptContributions(settings)
+        self._explained = Seldom[bool](beside=True)
         self._made_of: dict[str, int] = {}
 
     def refresh(self) -> Taken:
@@ -56,6 +61,9 @@ class Standing:
             if version is not None and version != self._made_of.get(source.full_name):
                 written += make()
                 self._made_of[source.full_name] = version
+        latest = self._version(LATEST)
+        if latest is not None:
+            self._explained.of(None, latest, self._contributions.refresh)
         return Taken(steps, tuple(written))
 
     def _version(self, table: TableSpec) -> int | None:

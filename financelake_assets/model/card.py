@@ -129,7 +129,8 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             _table(folds, _COLUMNS, first="fold"),
             "## The most important inputs",
             "Impurity: how much the trees of a forest split on the input. Permutation: how much the squared error on "
-            "unseen bars grows when the input is shuffled; around zero, the model learnt noise of it.",
+            "unseen bars grows when the input is shuffled; around zero, the model learnt noise of it. "
+            + _contributions(record),
             _importance(record),
             *([] if record.held_back is None else _held_back(record.held_back.sentence)),
             "## Calibration of its probabilities",
@@ -234,15 +235,29 @@ def _later(record: ModelRecord) -> str:
     )
 
 
+def _contributions(record: ModelRecord) -> str:
+    if record.learner:
+        return "What an input contributes to a single prediction is not known: a model of a plug-in does not tell."
+    if not record.contributions:
+        return "An earlier release did not measure what the inputs contribute to its predictions."
+    return (
+        "Contribution: by how much the input moves a prediction up or down, the mean of the absolute Shapley values "
+        "over bars of the last fold, in expected moves before calibration. It tells what the forest uses, right or "
+        "wrong, and the forest that is served learnt these bars too."
+    )
+
+
 def _importance(record: ModelRecord) -> str:
     by = record.importance or record.permutation  # only a forest has the first
     names = sorted(by, key=lambda name: -by[name])[:12]
-    lines = ["| input | impurity | permutation |", "| --- | --- | --- |"]
-    lines += [
-        f"| {name} | {_cell(record.importance.get(name), '.3f')} | {_cell(record.permutation.get(name), '+.4f')} |"
-        for name in names
+    shown = [
+        ("impurity", record.importance, ".3f"),
+        ("permutation", record.permutation, "+.4f"),
+        *([("contribution", record.contributions, ".4f")] if record.contributions else []),
     ]
-    return "\n".join(lines)
+    lines = [["input", *(title for title, _, _ in shown)], ["---"] * (len(shown) + 1)]
+    lines += [[name, *(_cell(known.get(name), form) for _, known, form in shown)] for name in names]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _reliability(record: ModelRecord) -> str:

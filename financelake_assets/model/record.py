@@ -45,6 +45,8 @@ class ModelRecord:
     ``labels``: those of the label that it learnt, if that is not our own.
     ``learner``: those of the model that learnt, if that is not the forest; it is scored with the same.
     ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
+    ``contributions``: by how much each input moves a prediction, on average over bars of its last fold, see
+    ``registration``; empty where a model of a user's own learnt, and for a version of an earlier release.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     ``held_back``: what its limit of dissimilarity would have held back out of sample; ``None`` as before.
     """
@@ -76,6 +78,7 @@ class ModelRecord:
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     learner: dict[str, dict[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    contributions: dict[str, float] = field(default_factory=dict)
     overfitting: Overfitting | None = None
     held_back: HeldBack | None = None
 
@@ -135,6 +138,7 @@ class ModelRecord:
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
+            "contributions": json.dumps(self.contributions),
             "reliability": json.dumps(self.reliability),
             "reference": self.reference.dump(),
             "residual_quantiles": errors,
@@ -156,6 +160,7 @@ class ModelRecord:
                 "importance": json.loads(row["importance"]),
                 # versions of earlier releases lack these fields
                 "permutation": json.loads(row.get("permutation") or "{}"),
+                "contributions": json.loads(row.get("contributions") or "{}"),
                 "reliability": json.loads(row.get("reliability") or "[]"),
                 "reference": Reference.parse(row.get("reference")),
                 "trials": row.get("trials"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from financelake_assets.config import Settings
 from financelake_assets.errors import FinanceLakeError
@@ -56,26 +57,33 @@ def champions(settings: Settings) -> dict[Market, ModelRecord]:
     return serving(versions(settings), settings.model)
 
 
-def versions(settings: Settings) -> list[ModelRecord]:
-    """Every registered version, the oldest first."""
-    table = MODELS.open(settings)
+def versions(settings: Settings, then: DeltaTable | None = None) -> list[ModelRecord]:
+    """Every registered version, the oldest first.
+
+    Args:
+        settings: the lake.
+        then: gold.models at an earlier version; unset means as it is now.
+    """
+    table = MODELS.open(settings) if then is None else then
     if table is None:
         return []
     rows = pl.scan_delta(table).sort("trained_at").collect().to_dicts()
     return with_status([ModelRecord.parse(row) for row in rows])
 
 
-def get(settings: Settings, version: str) -> ModelRecord:
-    """One version by its name.
+def get(settings: Settings, version: str, then: DeltaTable | None = None) -> ModelRecord:
+    """One version by its name; ``then`` as in ``versions``.
 
     Raises:
-        UnknownVersionError: it was never registered.
+        UnknownVersionError: it was never registered, or not yet.
     """
-    known = {record.model_version: record for record in versions(settings)}
+    known = {record.model_version: record for record in versions(settings, then)}
     if version not in known:
         there = ", ".join(known) or "none"
+        has, at = ("has", "") if then is None else ("had", f" at version {then.version()} of gold.models")
         raise UnknownVersionError(
-            f"no model {version}; the registry has {there}.", remedy="`financelake model list` shows all versions."
+            f"no model {version}; the registry {has} {there}{at}.",
+            remedy="`financelake model list` shows all versions.",
         )
     return known[version]
 

@@ -35,6 +35,7 @@ MODELS = TableSpec(
             "parameters": pa.string(),
             "importance": pa.string(),
             "permutation": pa.string(),
+            "contributions": pa.string(),
             "reliability": pa.string(),
             "reference": pa.string(),
             "trials": pa.int32(),

@@ -16,7 +16,7 @@ SPECS = {table.full_name: table for table in TABLES}
 WRITTEN = [*SCORED, *PAPER, *BACKTEST, *SUMMARIES]
 SAYS_WHEN_OR_BY_WHAT = {
     *("model_version", "horizon", "coverage", "as_of", "scored_at", "corrected_at", "computed_at"),
-    *("curve", "trials", "measure", "low"),
+    *("curve", "trials", "measure", "low", "feature"),
 }
 
 

@@ -350,6 +350,12 @@ def test_the_card_has_everything(spark_lake: Settings, registered: ModelRecord) 
     stated = (str(registered.trials), f"silver version {registered.silver_version}", "min_instances_per_node: 20")
     assert all(part in text for part in (*stated, "permutation", "Brier", "QLIKE", "IC one bar later", "momentum_1"))
     assert "the daily returns of 1 strategy is kept" in text
+    assert "| input | impurity | permutation | contribution |" in text
+    assert registered.contributions.keys() == registered.importance.keys()
+    # an input that no tree asks about moves nothing
+    used = {name for name, weight in registered.importance.items() if weight > 0}
+    assert {name for name, moved in registered.contributions.items() if moved > 0} <= used
+    assert max(registered.contributions.values()) > 0
     rows = sum(one["rows"] for one in registered.reliability)
     metrics = registry.metrics_of(spark_lake, registered.model_version)
     assert rows == next(row["rows"] for row in metrics if (row["fold"], row["symbol"]) == (0, "ALL"))
@@ -388,6 +394,7 @@ def _is_explained(lake: Settings) -> None:
     """The parts of a prediction add up to what was stored."""
     for symbol in ("A", "B"):
         found = explain(lake, symbol)
+        assert found.made_of_these_bars
         assert found.predicted_return == pytest.approx(found.stored_return, rel=1e-9)
         assert found.base + sum(part.contribution for part in found.parts) == pytest.approx(found.stored_return)
         assert {part.name for part in found.parts} == set(INPUTS)
@@ -414,7 +421,7 @@ def test_a_model_of_a_user_learns_is_promoted_served_and_replaced(
     assert registry.champion(spark_lake, DAILY) == made
     assert made.model_version.startswith("hist-boosting-")
     assert made.learner == {"hist_boosting": trained.made_with.learner["hist_boosting"]}
-    assert made.importance == {}
+    assert made.importance == made.contributions == {}
     assert set(made.permutation) == {*INPUTS, "vwap_distance"}
     assert "Three regressors of the plug-in hist_boosting 1" in registry.card(spark_lake, made)
     assert figure_png(trained.metrics, made).startswith(b"\x89PNG")

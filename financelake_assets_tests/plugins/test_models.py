@@ -245,7 +245,11 @@ def test_it_is_another_strategy_and_stands_in_record_and_card(line: Plugin, tmp_
     card = model_card(made, [])
     assert "Three regressors of the plug-in line 1: one for the log return" in card
     assert "| rsi |  | +0.2500 |" in card
-    assert "A forest of" in model_card(record("rf-1"), [])
+    assert "contributes to a single prediction is not known: a model of a plug-in does not tell" in card
+    forests = model_card(record("rf-1", importance={"rsi": 0.5}, contributions={"rsi": 0.03}), [])
+    assert "A forest of" in forests
+    assert "| rsi | 0.500 |  | 0.0300 |" in forests
+    assert "An earlier release did not measure what the inputs contribute" in model_card(record("rf-1"), [])
     assert json.loads(made.row()["learner"]) == facts
 
 

@@ -17,6 +17,7 @@ from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, T
 from financelake_assets.gold.query import QUERY, waits_for
 from financelake_assets.gold.schema import (
     CALIBRATION,
+    CONTRIBUTIONS,
     CORRECTIONS,
     DAILY,
     LATEST,
@@ -39,6 +40,7 @@ _SOURCES: dict[str, tuple[TableSpec, ...]] = {
     POSITIONS.name: (EQUITY,),
     PORTFOLIO.name: (EQUITY, TRADES),
     LATEST.name: (SIGNALS, PREDICTIONS),
+    CONTRIBUTIONS.name: (LATEST, BARS),
     **dict.fromkeys((SUMMARY.name, DAILY.name, CALIBRATION.name), (SCORECARD,)),
 }
 """The tables from which each derived table is computed."""

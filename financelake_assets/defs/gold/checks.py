@@ -14,11 +14,14 @@ from financelake_assets.gold import recording
 from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.query import QUERY
-from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.gold.schema import CONTRIBUTIONS, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
 
 _ROUNDING = 1e-6
 """The allowed rounding error of an account, as a share of it."""
+
+_EXACT = 1e-12
+"""The allowed rounding error of a log return that is the sum of its contributions."""
 
 
 def _signal_for_each(settings: Settings) -> CheckOutcome:
@@ -42,6 +45,16 @@ def _sums_up(settings: Settings) -> CheckOutcome:
     return CheckOutcome.none_of("steps_that_do_not", int(wrong.item()))
 
 
+def _adds_up(settings: Settings) -> CheckOutcome:
+    key = list(PREDICTIONS.key)
+    kept = CONTRIBUTIONS.scan(settings).group_by(key).agg(pl.col("contribution").sum(), pl.col("reason").first())
+    explained = kept.filter(pl.col("reason").is_null()).collect()
+    made = PREDICTIONS.scan(settings).filter(pl.col("event_time").is_in(explained["event_time"].unique().implode()))
+    both = explained.join(made.select(*key, "predicted_return").collect(), on=key, how="left")
+    exact = (pl.col("contribution") - pl.col("predicted_return")).abs() <= _EXACT
+    return CheckOutcome.none_of("that_do_not", both.filter(~exact.fill_null(False)).height)
+
+
 CHECKS = [
     *(
         check
@@ -50,6 +63,7 @@ CHECKS = [
     ),
     Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),
     Check(SCORECARD, "all_matured", "every prediction whose horizon has passed has an outcome", _all_matured),
+    Check(CONTRIBUTIONS, "adds_up", "contributions add up to their prediction", _adds_up),
     Check(EQUITY, "sums_up", "cash plus positions equals the equity", _sums_up),
 ]
 
