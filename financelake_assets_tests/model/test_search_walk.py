@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -20,11 +20,15 @@ from financelake_assets.model import registry, search, search_space, search_stat
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.labels import LABEL, labels_of
 from financelake_assets.model.markets import Market
-from financelake_assets.model.search_walk import Made, bars_before
+from financelake_assets.model.outputs import OUTPUTS
+from financelake_assets.model.search_walk import Made, Period, bars_before
+from financelake_assets.model.splits import Fold, LeakError
+from financelake_assets.model.training_rows import FACTS, KEY
 from financelake_assets.operations import tune_now
 from financelake_assets.silver.schema import BARS
 from financelake_assets_tests.gold import lakes
 from financelake_assets_tests.model import market
+from financelake_assets_tests.model.test_no_leaks import walked
 
 DAILY = Market("1d")
 UNTIL = {"A": (market.START + timedelta(days=300)).replace(tzinfo=None), "B": datetime(2015, 9, 1)}
@@ -71,6 +75,46 @@ def test_no_label_of_a_search_is_known_later_than_its_last_bar(horizon: int) -> 
     assert len(all_of_them.drop_nulls(LABEL).filter(late)) == 2 * horizon
     # a trade is over a bar after the label is known
     assert mine["traded_return"].null_count() == 2 * (horizon + 1)
+
+
+@pytest.fixture
+def period(monkeypatch: pytest.MonkeyPatch) -> Period:
+    """A period whose forests know a part of the outcome."""
+    rows = walked()
+
+    def said(_: Period, fold: Fold, settings: ModelSettings) -> pl.DataFrame:
+        tested = rows.filter(fold.judges(pl.col("event_time"), pl.lit))
+        # a forest of one tree peeps: it learns what overlaps its test
+        until = fold.start if settings.trees == 1 else fold.learn_before - timedelta(microseconds=1)
+        marks = {"fold": pl.lit(fold.number, pl.Int32), "learnt_until": pl.lit(until, pl.Datetime("us"))}
+        return tested.select(*KEY, *OUTPUTS, **marks)
+
+    monkeypatch.setattr(search_walk, "_said", said)
+    known = rows["target_time"].to_numpy()
+    return Period(cast("Any", None), cast("Any", None), rows.select(FACTS), known, ())
+
+
+def test_a_candidate_is_judged_after_each_fold_but_the_first_on_all_until_then(period: Period) -> None:
+    found = list(search_walk.walk(period, ModelSettings()))
+    assert [(one.fold, one.folds, one.rows.height) for one in found] == [(2, 4, 400), (3, 4, 800), (4, 4, 1_200)]
+    assert [sorted(one.rows["fold"].unique()) for one in found] == [[2], [2, 3], [2, 3, 4]]
+    # whoever stops asking after a fold has seen the same
+    first = next(iter(search_walk.walk(period, ModelSettings())))
+    assert_frame_equal(first.rows, found[0].rows)
+    assert all(search.skill_of(one.rows) > 0.05 for one in found)
+
+
+def test_a_walk_that_learns_what_overlaps_its_test_is_refused(period: Period) -> None:
+    with pytest.raises(LeakError, match="fold 1 learnt a label"):
+        next(iter(search_walk.walk(period, ModelSettings(trees=1))))
+
+
+def test_a_window_that_leaves_a_fold_too_few_rows_is_not_judged(
+    period: Period, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(list(search_walk.walk(period, ModelSettings(window_days=30)))) == 3
+    monkeypatch.setattr(search_walk, "_LEAST_LEARNT", 61)
+    assert list(search_walk.walk(period, ModelSettings(window_days=30))) == []
 
 
 @pytest.fixture
