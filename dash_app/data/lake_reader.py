@@ -32,7 +32,7 @@ from financelake_assets.gold.paper.accounts import ACCOUNT
 from financelake_assets.gold.paper.schema import BACKTEST_PORTFOLIO, EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import standstill
+from financelake_assets.model import search_state, standstill
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS
 from financelake_assets.seldom import Seldom
 from financelake_assets.silver import lateness
@@ -77,6 +77,8 @@ class Snapshot:
     """How many bars are overdue, by symbol and interval; not for a replay, nor where only history was loaded."""
     halted: Mapping[str, str] = field(default_factory=dict)
     """Why a plug-in halts a market, by the market's name."""
+    searches: Mapping[str, str] = field(default_factory=dict)
+    """How far the search of a market's settings is, by the market's name."""
     as_of: datetime | None = None
     """The moment of a replay; ``None`` is now."""
     lacking: Seldom[dict[str, str]] = field(default_factory=Seldom)
@@ -179,7 +181,7 @@ class Snapshot:
         """Changes exactly when something on a page may change."""
         seen = [(name, view.version, view.state, view.problem) for name, view in sorted(self.tables.items())]
         state = (self.feed, self.loaded, self.inventory, self.as_of)
-        told = (seen, state, sorted(self.overdue.items()), sorted(self.halted.items()))
+        told = (seen, state, sorted(self.overdue.items()), sorted(self.halted.items()), sorted(self.searches.items()))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @cached_property
@@ -283,8 +285,10 @@ class LakeReader:
         feed = read_feed(self._settings)
         overdue = self._overdue()
         halted = standstill.reasons(self._settings)
+        searches = search_state.of_lake(self._settings)
         before = self.snapshot
-        same = (feed, overdue, halted) == (before.feed, before.overdue, before.halted)
+        told = (before.feed, before.overdue, before.halted, before.searches)
+        same = (feed, overdue, halted, searches) == told
         if not any(changed) and self.snapshot.loaded and same:
             return False
         seen_after = self.snapshot.seen_after
@@ -293,7 +297,9 @@ class LakeReader:
         views = {table.spec.full_name: table.view for table in self._tables}
         inventory = self._stocktaker.inventory
         model = self._settings.model
-        made = Snapshot(views, feed, inventory, True, seen_after, model, overdue, halted, lacking=self._lacking)
+        made = Snapshot(
+            views, feed, inventory, True, seen_after, model, overdue, halted, searches, lacking=self._lacking
+        )
         for make in self._prepare:
             make(made)
         self._recent[made.stamp] = made

@@ -68,6 +68,10 @@ def _markets(snapshot: Snapshot) -> Children:
     return [
         html.H2("Markets", className="section"),
         plain_table("The champion of each interval, judged on bars that it had not seen", names, body, ("Verdict",)),
+        *(
+            html.P(f"Search of settings for {market} bars: {how_far}.", className="fine")
+            for market, how_far in snapshot.searches.items()
+        ),
     ]
 
 

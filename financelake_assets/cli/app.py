@@ -30,6 +30,7 @@ from financelake_assets.cli.quarantine_command import quarantine
 from financelake_assets.cli.sql_command import sql
 from financelake_assets.cli.symbols_command import app as symbols_app
 from financelake_assets.cli.tables_command import tables
+from financelake_assets.cli.tune_command import tune
 from financelake_assets.cli.why_command import why
 from financelake_assets.config import Settings, get_settings, settings_file
 from financelake_assets.errors import FinanceLakeError
@@ -222,6 +223,7 @@ def train(
             out.print(f"{name:18} {value}")
 
 
+app.command()(tune)
 app.command(context_settings={"allow_extra_args": True})(ingest)
 app.command()(formats)
 app.command()(backfill)

@@ -93,6 +93,9 @@ class ModelSettings(Group):
     depth: int = Field(6, ge=1, le=20)
     min_instances_per_node: int = Field(50, ge=1)
     subsampling_rate: float = Field(0.5, gt=0, le=1)
+    features_a_split: float | None = Field(
+        None, gt=0, le=1, description="share of the inputs that a split is chosen from; unset is a third, or the root"
+    )
     seed: int = 20_001
     folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
     boosted_trees: int = Field(
@@ -149,7 +152,9 @@ class ModelSettings(Group):
 
     def of_the_forest(self) -> dict[str, Any]:
         """What decides what a version predicts, as plain values: not when and how it is judged."""
-        return self.model_dump(mode="json", exclude=set(_NOT_OF_THE_FOREST))
+        told = self.model_dump(mode="json", exclude=set(_NOT_OF_THE_FOREST))
+        # a forest that leaves it to MLlib is the one that it was before there was a choice
+        return {name: value for name, value in told.items() if name != "features_a_split" or value is not None}
 
 
 class SignalSettings(Group):

@@ -99,6 +99,8 @@ def _forests(settings: ModelSettings) -> list[RandomForestRegressor | RandomFore
         "subsamplingRate": settings.subsampling_rate,
         "seed": settings.seed,
     }
+    if settings.features_a_split is not None:
+        common["featureSubsetStrategy"] = str(settings.features_a_split)
     half = (settings.trees + 1) // 2  # as good as all trees, see docs/decisions/0003-model-choices.md
     rise = RandomForestClassifier(
         labelCol=UP,

@@ -160,8 +160,7 @@ def train(
     compared = {}
     for name, made in beside.items():
         refuse_leaks(made, embargo)
-        theirs = _judge(facts, _forecasts(facts, _with_facts(everything, made), folds, settings), settings)
-        compared[name] = baselines.judged_beside(judged, theirs)
+        compared[name] = baselines.judged_beside(judged, judged_walk(everything, made, folds, settings))
     return Trained(
         session=session,
         settings=settings,
@@ -231,6 +230,19 @@ def refit(
     if learner is not None:
         return refit_by_plugin(learner, latest, (*FEATURES, *columns_of(plugins))), labelled
     return fit(session, latest, settings, (*INPUTS, *columns_of(plugins))), labelled
+
+
+def judged_walk(everything: pl.DataFrame, raw: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> Judged:
+    """Judge the raw predictions of a walk: each fold calibrated from those before it, beside the outcomes.
+
+    Args:
+        everything: ``FACTS`` of all rows that could be predicted.
+        raw: the predictions of the folds.
+        folds: in order; the first only calibrates.
+        settings: the horizon, the holdout and the coverage.
+    """
+    facts = everything.drop_nulls(LABEL)
+    return _judge(facts, _forecasts(facts, _with_facts(everything, raw), folds, settings), settings)
 
 
 def _with_facts(everything: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:

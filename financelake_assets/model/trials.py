@@ -189,6 +189,11 @@ def keep_returns(settings: Settings, trial: Trial, interval: str, earned: pl.Dat
     retried(lambda: write_deltalake(TRIAL_RETURNS.ensure(settings), source, mode="overwrite", predicate=mine))
 
 
+def has_returns(settings: Settings, trial: Trial) -> bool:
+    """Whether gold.trial_returns knows what a trial earned."""
+    return not TRIAL_RETURNS.scan(settings).filter(pl.col("trial") == trial.key).head(1).collect().is_empty()
+
+
 def overfitting(settings: Settings) -> dict[str, Overfitting]:
     """By interval, the probability of back-test overfitting of the trials whose daily returns are kept.
 

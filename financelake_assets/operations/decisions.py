@@ -15,6 +15,9 @@ from financelake_assets.config import ModelSettings, StreamSettings
 TRAIN_JOB = "train_model"
 """Name of the job that trains: Dagster defines it, and ``financelake train`` launches it."""
 
+TUNE_JOB = "tune_model"
+"""Name of the job that searches settings and trains with them: ``financelake tune`` launches it."""
+
 PARTITION_TAG = "dagster/partition"
 """The tag of a run that names its partition: of a training, the market."""
 

@@ -8,18 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from dagster import DagsterRunStatus
-from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
-
 from financelake_assets.config import Settings
-from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import registry
 from financelake_assets.model.markets import Market
-from financelake_assets.operations.decisions import PARTITION_TAG, TRAIN_JOB
-from financelake_assets.servers import web_token
-from financelake_assets.supervision import probes
-
-_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+from financelake_assets.operations import dagster_runs
+from financelake_assets.operations.decisions import TRAIN_JOB
 
 
 def train_now(settings: Settings, market: Market, say: Callable[[str], None]) -> dict[str, Any]:
@@ -31,20 +24,12 @@ def train_now(settings: Settings, market: Market, say: Callable[[str], None]) ->
     Raises:
         FinanceLakeError: Dagster does not answer, or the run failed.
     """
-    problem = probes.http(f"{settings.dagster_url}/server_info")
-    if problem:
-        raise FinanceLakeError(f"Dagster {problem}.", remedy="Start the lake with `financelake up`.")
-    port = settings.dagster.port + settings.port_offset
-    client = DagsterGraphQLClient(settings.host, port_number=port, headers=web_token.headers(settings))
-    try:
-        run = client.submit_job_execution(TRAIN_JOB, tags={PARTITION_TAG: market.name})
-    except DagsterGraphQLClientError as error:
-        raise FinanceLakeError(f"Dagster did not accept the training: {error}") from error
-    page = f"{settings.dagster_url}/runs/{run}"
-    while (now := client.get_run_status(run)) not in _ENDED:
+    client = dagster_runs.connected(settings)
+    run = dagster_runs.launched(client, TRAIN_JOB, market)
+    page = dagster_runs.page_of(settings, run)
+    while (now := client.get_run_status(run)) not in dagster_runs.ENDED:
         say(f"training {market.name}: {now.value.lower()}, {page}")
         time.sleep(1)
-    if now is not DagsterRunStatus.SUCCESS:
-        raise FinanceLakeError(f"The training ended with the state {now.value}.", remedy=f"See {page}.")
+    dagster_runs.refuse_failure(now, "training", page)
     record = registry.champion(settings, market)
     return {"run": page, **({} if record is None else json.loads(json.dumps(asdict(record), default=str)))}

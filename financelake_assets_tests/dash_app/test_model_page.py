@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -18,10 +18,11 @@ from dash_app.views import model as view
 from dash_app.views import model_card
 from dash_app.views.parts import Children
 from financelake_assets.config import Settings
-from financelake_assets.model import standstill
+from financelake_assets.model import search_state, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.overfitting import Overfitting
 from financelake_assets.model.schema import BASELINE_METRICS
+from financelake_assets.model.search_state import SearchState
 from financelake_assets_tests.dash_app import written
 
 LATER = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -108,6 +109,21 @@ def test_a_market_that_a_plug_in_halts_says_so_and_goes_on(offline_lake: Setting
     assert reader.refresh()
     assert "stands still" not in text(model_card.card(reader.snapshot, "1d"))
     assert not reader.refresh()
+
+
+def test_the_search_of_a_market_says_how_far_it_is(offline_lake: Settings):
+    written.write_bars(offline_lake, written.bars(("AAPL",), 10))
+    written.write_model(offline_lake)
+    reader = LakeReader(offline_lake)
+    reader.refresh()
+    before = reader.snapshot.stamp
+    state = SearchState("1d", "runs", 20, 1, LATER.isoformat(), done=3, best=0.002, own=0.001, seconds=60.0)
+    search_state.tell(offline_lake, state)
+    assert reader.refresh()
+    assert reader.snapshot.stamp != before
+    assert f"Search of settings for 1d bars: {state.sentence}." in text(view.page(reader.snapshot, LIGHT))
+    search_state.tell(offline_lake, replace(state, fold=3))
+    assert not reader.refresh(), "it is told of trials, not of folds"
 
 
 def test_a_signal_that_a_rule_gave_names_the_rule():

@@ -127,7 +127,7 @@ def test_loopback(host: str, expected: bool) -> None:
 
 
 def test_the_page_needs_neither_spark_nor_kafka() -> None:
-    heavy = "{'pyspark', 'confluent_kafka', 'dagster'}"
+    heavy = "{'pyspark', 'confluent_kafka', 'dagster', 'optuna'}"
     code = f"import sys, dash_app.__main__; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

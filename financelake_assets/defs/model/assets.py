@@ -14,7 +14,7 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
-from financelake_assets.model import markets, registration, registry, standstill
+from financelake_assets.model import markets, registration, registry, search_state, standstill
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
@@ -24,7 +24,7 @@ from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
 
-FOREST = dg.AssetKey(["model", "random_forest"])
+FOREST, SEARCH = dg.AssetKey(["model", "random_forest"]), dg.AssetKey(["model", "search"])
 
 MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.ALL])
 """One partition for each market that can have a model."""
@@ -39,6 +39,7 @@ class TrainingConfig(dg.Config):
     horizon: int | None = Field(default=None, description="how many bars ahead to predict")
     trees: int | None = Field(default=None, description="number of trees of the forest")
     depth: int | None = Field(default=None, description="depth of its trees")
+    searched: bool = Field(default=False, description="with what the market's search found, see model/search")
 
     def applied(self, settings: ModelSettings, market: Market) -> ModelSettings:
         """The settings of this training.
@@ -46,7 +47,7 @@ class TrainingConfig(dg.Config):
         Raises:
             ValidationError: a value is out of its range.
         """
-        given = {name: value for name, value in self.model_dump().items() if value}
+        given = {name: value for name, value in self.model_dump(exclude={"searched"}).items() if value}
         return ModelSettings.model_validate({**settings.model_dump(), **given, "interval": market.interval})
 
 
@@ -54,7 +55,7 @@ class TrainingConfig(dg.Config):
     specs=[
         dg.AssetSpec(
             FOREST,
-            deps=[table_key(BARS)],
+            deps=[table_key(BARS), SEARCH],
             group_name="model",
             kinds={"spark"},
             owners=OWNERS,
@@ -89,6 +90,7 @@ def random_forest(
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
     try:
         chosen = config.applied(settings.model, market)
+        chosen = search_state.chosen(settings, market, chosen) if config.searched else chosen
     except ValidationError as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
     session = spark.spark_session
