@@ -24,7 +24,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import artifacts, judgement, metrics, plugged_features, registry, trials
+from financelake_assets.model import artifacts, judgement, metrics, other_reading, plugged_features, registry, trials
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -93,7 +93,8 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
     label = next(iter(installed.recorded(record.labels, settings.skipped_plugins, "label")), None)
     bars = read_bars(spark, settings, record.silver_version, record.market)
     learner = next(iter(installed.recorded(record.learner, settings.skipped_plugins, "model")), None)
-    again, rows = refit(spark, bars, parameters, plugins, label, learner)
+    others = other_reading.of_lake(settings, BARS.scan(settings, record.silver_version), plugins, record.interval)
+    again, rows = refit(spark, bars, parameters, plugins, label, learner, others)
     both = predicted(saved, rows, *KEY).join(predicted(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)
