@@ -62,7 +62,7 @@ class Waiting:
             learnt = pl.col("interval").replace_strict(seen, default=None, return_dtype=pl.Int64)
             rows = pl.concat(waited).filter(pl.col(COMMIT) > learnt).sort(*SERIES, "event_time")
             newest = rows.group_by(SERIES, maintain_order=True).tail(MOST)
-            self._batch = pl.concat([newest.select(changed.columns).cast(dict(changed.schema)), changed])
+            self._batch = pl.concat([newest.select(changed.columns).cast(changed.schema), changed])
         return self._batch
 
     def keep(self, bars: pl.DataFrame) -> None:

@@ -235,7 +235,7 @@ def _checked(plugin: Plugin, name: str) -> Plugin:
     return plugin
 
 
-def _problem_of(name: str, other: Other) -> str | None:
+def _problem_of(name: str, other: object) -> str | None:
     if not _NAME.fullmatch(str(name)) or name == "bars":
         return f"its other series need names of small letters, digits and _ that are not `bars`, not {name!r}"
     if not isinstance(other, Other):

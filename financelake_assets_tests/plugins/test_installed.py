@@ -64,7 +64,7 @@ def test_a_plug_in_can_be_switched_off(site: Site) -> None:
 )
 def test_a_wrong_declaration_is_told(declared: dict[str, object], said: str) -> None:
     with pytest.raises(PluginError, match=said):
-        feature(**declared)(lambda bars: bars)  # type: ignore[arg-type]
+        feature(**{"columns": ("own",), **declared})(lambda bars: bars)  # type: ignore[arg-type]
     with pytest.raises(PluginError, match="from 0 to 50"):
         rule(version="1", lookback=51)(lambda bars: bars)
 
