@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from financelake_assets.catalogue import TABLES
 from financelake_assets.config import Settings, get_settings
+from financelake_assets.model import other_reading, other_series
 from financelake_assets.model.features import FEATURES
 from financelake_assets.model.plugged_features import columns_of, features_with
 from financelake_assets.plugins import installed
@@ -203,10 +204,12 @@ def features(
         >>> lake.features("BTC-USD", "1d", as_of="2026-11-01").filter("scorable")  # doctest: +SKIP
     """
     lake = settings or get_settings()
-    plugins = installed.features(lake.skipped_plugins)
+    plugins = other_series.usable(installed.features(lake.skipped_plugins), interval)
     columns = ("symbol", "interval", "event_time", "price", "bar_volatility", "scorable", *FEATURES)
     whole = bars(symbol, interval, as_of=as_of, settings=lake).collect()
-    rows = features_with(without_growing(whole), plugins).select(*columns, *columns_of(plugins))
+    silver = table(dotted(BARS), as_of=as_of, settings=lake)
+    others = other_reading.of_lake(lake, silver, plugins, interval, [symbol])
+    rows = features_with(without_growing(whole), plugins, others).select(*columns, *columns_of(plugins))
     return rows.filter(*_within(start, end))
 
 

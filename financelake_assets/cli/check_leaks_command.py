@@ -84,13 +84,15 @@ def _of_plugin(kind: Kind, name: str, bars: pl.DataFrame) -> Examined:
 
 
 def _feature(plugin: Plugin, bars: pl.DataFrame) -> float:
-    from financelake_assets.model.plugged_features import handed
+    from financelake_assets.model.other_series import NONE
+    from financelake_assets.model.plugged_features import handed, made_by
     from financelake_assets.model.plugin_checks import refuse_unsafe
-    from financelake_assets.plugins.calling import called
+    from financelake_assets.model.plugin_examples import examples
 
-    refuse_unsafe((plugin,), bars)
-    given = handed(_longest(bars))
-    return _microseconds(lambda: called(plugin, given), given.height)
+    own, others = examples(plugin, bars) if plugin.others else (bars, NONE)
+    refuse_unsafe((plugin,), own, others)
+    given = handed(_longest(own))
+    return _microseconds(lambda: made_by(plugin, given, others), given.height)
 
 
 def _rule(plugin: Plugin, _: pl.DataFrame) -> float:

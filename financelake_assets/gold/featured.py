@@ -10,6 +10,7 @@ from datetime import datetime
 import polars as pl
 
 from financelake_assets.config import Settings
+from financelake_assets.model import other_reading
 from financelake_assets.model.features import time_before
 from financelake_assets.model.plugged_features import Plugins, features_with
 from financelake_assets.model.record import ModelRecord
@@ -43,5 +44,7 @@ def featured(
         first - time_before(record.interval, record.plugin_bars), keys["event_time"].max()
     )
     own = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(keys["symbol"].unique().to_list())
-    near = (BARS.scan(settings) if bars is None else BARS.completed(bars)).filter(own & span).collect()
-    return features_with(near, plugins).filter("scorable").join(keys, on=list(BARS.key), how="semi")
+    silver = BARS.scan(settings) if bars is None else BARS.completed(bars)
+    near = silver.filter(own & span).collect()
+    others = other_reading.beside(settings, silver, plugins, near)
+    return features_with(near, plugins, others).filter("scorable").join(keys, on=list(BARS.key), how="semi")

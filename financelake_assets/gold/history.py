@@ -25,10 +25,10 @@ from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import registry, standstill
+from financelake_assets.model import other_reading, other_series, registry, standstill
 from financelake_assets.model.features import time_before
 from financelake_assets.model.record import ModelRecord
-from financelake_assets.plugins import PluginError
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.open_tables import OpenTables
 
@@ -116,9 +116,14 @@ def _scored(
     known: Mapping[str, TradingCalendar],
 ) -> tuple[int, int]:
     """Insert predictions and signals of bars; how many of each were new."""
+    plugins = installed.recorded(record.plugins, tables.settings.skipped_plugins)
+    others = other_reading.beside(tables.settings, tables.scan(BARS), plugins, bars)
+    wanted = other_series.settled(plugins, wanted, others)
+    if wanted.is_empty():
+        return 0, 0
     model, now = registry.load_predictor(tables.settings, record), datetime.now(UTC)
     earlier = EarlierPredictions(tables).before(wanted, record)
-    rows = scoring.score_bars(tables.settings, bars, wanted, model, record, known, now, earlier)
+    rows = scoring.score_bars(tables.settings, bars, wanted, model, record, known, now, earlier, others)
     predictions = tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
     return predictions, tables.insert(SIGNALS, rows)
 

@@ -27,15 +27,18 @@ from financelake_assets.gold import recording, schema, scoring, source
 from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.earlier import EarlierPredictions
 from financelake_assets.gold.recent import RecentBars
+from financelake_assets.gold.recent_others import RecentOthers
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
+from financelake_assets.gold.waiting import Waiting
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
-from financelake_assets.model import registry, standstill
+from financelake_assets.model import other_series, registry, standstill
 from financelake_assets.model.markets import Market
+from financelake_assets.model.other_series import OtherBars, Plugins
 from financelake_assets.model.outputs import Predictor
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.model.schema import MODEL_METRICS, MODELS
-from financelake_assets.plugins import PluginError
+from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import WriteBatch, start_query
 from financelake_assets.storage.open_tables import OpenTables
@@ -134,6 +137,8 @@ class Scorer:
         self._tables = OpenTables(settings)
         self._recent: tuple[int, RecentBars] | None = None
         self._earlier = EarlierPredictions(self._tables)
+        self._others = RecentOthers(self._tables)
+        self._waiting = Waiting(self._tables)
         self._predictors: dict[Market, tuple[str, Predictor]] = {}
         self._versions: tuple[int, list[ModelRecord]] | None = None
 
@@ -151,6 +156,8 @@ class Scorer:
         if changed.is_empty():
             return
         versions = self._registered()
+        self._others.take(changed)
+        changed = self._waiting.before(changed, versions)
         models = models_for(versions, changed, self._settings.model)
         last = _of_models(changed, versions).unique(BAR_KEY, keep="last", maintain_order=True)
         if last.is_empty():
@@ -198,9 +205,25 @@ class Scorer:
         if wanted.is_empty():
             return None
         series = bars.filter(own).join(wanted.select(SERIES).unique(), on=SERIES, how="semi")
+        plugins = installed.recorded(record.plugins, self._settings.skipped_plugins)
+        others = self._others.beside(plugins, series)
+        wanted = self._without_waiting(record, plugins, series, wanted, others)
+        if wanted.is_empty():
+            return None
         model, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
-        earlier = self._earlier.before(wanted, record)
-        return scoring.score_bars(self._settings, series, wanted, model, record, known, datetime.now(UTC), earlier)
+        earlier, now = self._earlier.before(wanted, record), datetime.now(UTC)
+        return scoring.score_bars(self._settings, series, wanted, model, record, known, now, earlier, others)
+
+    def _without_waiting(
+        self, record: ModelRecord, plugins: Plugins, series: pl.DataFrame, wanted: pl.DataFrame, others: OtherBars
+    ) -> pl.DataFrame:
+        """The bars that can be scored now; those that wait for another series come again with a later batch."""
+        ready = other_series.settled(plugins, wanted, others)
+        left = wanted.join(ready, on=BAR_KEY, how="anti")
+        self._waiting.keep(series.join(left, on=BAR_KEY, how="semi"))
+        told = None if left.is_empty() else other_series.waits_for(plugins, left, others)
+        standstill.note(self._settings, record.market, "waiting", told)
+        return ready
 
     def _write(self, scored: Iterable[pl.DataFrame | None]) -> None:
         """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""

@@ -21,7 +21,7 @@ from financelake_assets.gold.explain import NoPredictionError
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import features, registry
+from financelake_assets.model import features, other_reading, registry
 from financelake_assets.model.features import LOOKBACK, time_before
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
@@ -78,8 +78,9 @@ def rebuild(
     extra = scoring.bars_before(settings) + record.plugin_bars + record.horizon
     own = (pl.col("interval") == record.interval) & pl.col("symbol").is_in(stored["symbol"].unique().to_list())
     since = first - time_before(record.interval, extra)
-    near = without_growing(BARS.completed(bars).filter(own, pl.col("event_time") >= since).collect())
-    featured = features_with(near, installed.recorded(record.plugins, settings.skipped_plugins))
+    silver, plugins = BARS.completed(bars), installed.recorded(record.plugins, settings.skipped_plugins)
+    near = without_growing(silver.filter(own, pl.col("event_time") >= since).collect())
+    featured = features_with(near, plugins, other_reading.beside(settings, silver, plugins, near))
     stamped = featured.join(
         stored.select(*_KEY, "horizon", "model_version", "as_of"), on=_KEY, how="inner", maintain_order="left"
     )

@@ -23,6 +23,7 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model import cost_checks
 from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.costs import Costs, with_costs
+from financelake_assets.model.other_series import NONE, OtherBars
 from financelake_assets.model.outputs import COST, Predictor
 from financelake_assets.model.plugged_features import features_with
 from financelake_assets.model.record import ModelRecord
@@ -84,6 +85,7 @@ def score_bars(
     calendars: Mapping[str, TradingCalendar],
     now: datetime,
     earlier: pl.DataFrame = EARLIER,
+    others: OtherBars = NONE,
 ) -> pl.DataFrame:
     """Compute predictions and signals of bars.
 
@@ -96,6 +98,7 @@ def score_bars(
         calendars: by symbol, for symbols that have their own.
         now: the time of the decision, ``as_of`` of the rows.
         earlier: the predictions before, see ``EarlierPredictions``; without them each series' intervals begin anew.
+        others: bars of the other series that the version's features ask for; wanted are only bars that wait for none.
 
     Returns:
         One row for each wanted bar, with the columns of gold.predictions and gold.signals.
@@ -106,7 +109,7 @@ def score_bars(
     expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
     near = pl.col("_wanted").reverse().rolling_max(_scored_before(settings) + 1, min_samples=1).reverse()
     # by series and time
-    known = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins))
+    known = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins), others)
     featured = with_costs(known, cost_checks.in_use(settings))
     stamped = (
         featured.with_columns(

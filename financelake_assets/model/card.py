@@ -5,7 +5,7 @@ Input: a record and its metrics. Output: text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from financelake_assets.model.calibration import POOLED
@@ -197,10 +197,19 @@ def _learner(record: ModelRecord) -> str:
 
 def _plugins(record: ModelRecord) -> str:
     told = [
-        f"{name} {facts['version']} ({', '.join(facts['columns'])}; look-back {facts['lookback']} bars)"
+        f"{name} {facts['version']} ({', '.join(facts['columns'])}; look-back {facts['lookback']} bars{_others(facts)})"
         for name, facts in record.plugins.items()
     ]
     return f"Beside FinanceLake's own features it learnt from those of plug-ins: {', '.join(told)}."
+
+
+def _others(facts: Mapping[str, Any]) -> str:
+    """The other series that a plug-in asks for."""
+    told = [
+        f"{other['symbol'] or 'the symbol'} {other['interval'] or 'at its interval'} and {other['bars']} bars before"
+        for other in facts.get("others", {}).values()
+    ]
+    return f"; knows {', '.join(told)}" if told else ""
 
 
 def _labels(record: ModelRecord) -> str:

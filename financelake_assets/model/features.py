@@ -96,9 +96,19 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
     ).select(*bars.columns, *ADDED.names)
 
 
+def returns_of(bars: pl.DataFrame) -> pl.DataFrame:
+    """Add ``price`` and ``log_return`` alone to bars, see ``features_of``; a row depends on the bar before it."""
+    return _returns(_prices(bars.sort(*SERIES, "event_time"))).select(*bars.columns, "price", "log_return")
+
+
 def reach(interval: str) -> timedelta:
     """How far back in calendar time a bar's features may reach; a bar with a longer gap before it is not scored."""
-    return bar_length(interval) * LOOKBACK * _CALENDAR_SLACK + _LONGEST_CLOSURE
+    return span(interval, LOOKBACK)
+
+
+def span(interval: str, bars: int) -> timedelta:
+    """How much calendar time so many bars before a bar may take: longer is a gap."""
+    return bar_length(interval) * bars * _CALENDAR_SLACK + _LONGEST_CLOSURE
 
 
 def time_before(interval: str, extra_bars: int) -> timedelta:

@@ -12,8 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from financelake_assets.intervals import SERIES
+from financelake_assets.model import other_series
 from financelake_assets.model.features import ADDED, LOOKBACK, features_of, time_before
 from financelake_assets.model.labels import LABELS, TARGET
+from financelake_assets.model.other_series import NONE, OtherBars
 from financelake_assets.model.outputs import COST, DISSIMILARITY, EXECUTION, OUTPUTS, WEEKDAY_EFFECT
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError, bar_in_words
@@ -29,29 +31,50 @@ HANDED = (
 """The columns that a feature plug-in gets: those of the bars, and three that ``features_of`` adds."""
 
 
-def features_with(bars: pl.DataFrame, plugins: Plugins) -> pl.DataFrame:
+def features_with(bars: pl.DataFrame, plugins: Plugins, others: OtherBars = NONE) -> pl.DataFrame:
     """Add the product's own features and those of plug-ins.
 
     Args:
         bars: see ``features_of``.
         plugins: in use.
+        others: bars of the other series that they ask for.
 
     Returns:
         See ``features_of``, with the columns of the plug-ins. A bar is scorable only behind the look-backs of all
-        plug-ins, and there each of their values is finite.
+        plug-ins and where they have the bars of other series, and there each of their values is finite.
 
     Raises:
-        PluginError: a plug-in fails, or gives a value that is not finite at a scorable bar.
+        PluginError: a plug-in fails, or gives a value that is not finite at a scorable bar, or silver has no bar of
+            another symbol that it asks for.
     """
     featured = features_of(bars)
     if not plugins:
         return featured
-    return pl.concat(_extended(series, plugins) for series in featured.partition_by(SERIES, maintain_order=True))
+    return pl.concat(
+        _extended(series, plugins, others) for series in featured.partition_by(SERIES, maintain_order=True)
+    )
 
 
 def handed(featured: pl.DataFrame) -> pl.DataFrame:
     """What a feature plug-in gets of a series of ``features_of``."""
     return featured.select(name for name in HANDED if name in featured.columns)
+
+
+def made_by(plugin: Plugin, given: pl.DataFrame, others: OtherBars = NONE) -> pl.DataFrame:
+    """The columns of a feature.
+
+    Args:
+        plugin: a feature.
+        given: see ``handed``.
+        others: bars of the other series that it asks for.
+
+    Raises:
+        PluginError: it fails.
+    """
+    if not plugin.others:
+        return called(plugin, given)
+    ended = other_series.with_ends(given)
+    return called(plugin, ended, others=other_series.handed(plugin, ended, others))
 
 
 def columns_of(plugins: Plugins) -> tuple[str, ...]:
@@ -89,11 +112,13 @@ def longest_lookback(plugins: Plugins) -> int:
     return max((plugin.lookback for plugin in plugins), default=0)
 
 
-def _extended(series: pl.DataFrame, plugins: Plugins) -> pl.DataFrame:
+def _extended(series: pl.DataFrame, plugins: Plugins, others: OtherBars) -> pl.DataFrame:
     given = handed(series)
     made = series.with_columns(
-        column for plugin in plugins for column in called(plugin, given).get_columns()
+        column for plugin in plugins for column in made_by(plugin, given, others).get_columns()
     ).with_columns(scorable=pl.col("scorable") & has_bars_before(str(series["interval"][0]), longest_lookback(plugins)))
+    for plugin in other_series.asking(plugins):
+        made = made.with_columns(pl.col("scorable") & other_series.computable(plugin, series, others))
     for plugin in plugins:
         refuse_gaps(plugin, made)
     return made

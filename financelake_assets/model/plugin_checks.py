@@ -12,8 +12,17 @@ from functools import cache
 import polars as pl
 
 from financelake_assets.intervals import SERIES
+from financelake_assets.model import other_series
 from financelake_assets.model.features import FEATURES, LOOKBACK, features_of
-from financelake_assets.model.plugged_features import Plugins, columns_of, handed, longest_lookback, refuse_gaps
+from financelake_assets.model.other_series import NONE, OtherBars
+from financelake_assets.model.plugged_features import (
+    Plugins,
+    columns_of,
+    handed,
+    longest_lookback,
+    made_by,
+    refuse_gaps,
+)
 from financelake_assets.plugins import leaks
 from financelake_assets.plugins.calling import called
 from financelake_assets.plugins.declaration import Plugin, PluginError
@@ -28,12 +37,13 @@ _LEAST_BARS = 20  # fewer beyond the look-back show little
 _CUTS_OF_OURS = 6  # our own features take longer than a plug-in
 
 
-def refuse_unsafe(plugins: Plugins, bars: pl.DataFrame) -> None:
+def refuse_unsafe(plugins: Plugins, bars: pl.DataFrame, others: OtherBars = NONE) -> None:
     """Make sure that plug-ins know nothing that was not known, and have a value wherever a bar is scored.
 
     Args:
         plugins: features.
         bars: of one or more series, of which the newest are examined.
+        others: bars of the other series that they ask for.
 
     Raises:
         PluginError: the first that fails; the message has column and bar.
@@ -42,26 +52,33 @@ def refuse_unsafe(plugins: Plugins, bars: pl.DataFrame) -> None:
     for series in examined_series(bars, longest_lookback(plugins)):
         featured = features_of(series)
         for plugin in plugins:
-            examine(plugin, featured)
+            examine(plugin, featured, others)
 
 
-def examine(plugin: Plugin, featured: pl.DataFrame) -> None:
+def examine(plugin: Plugin, featured: pl.DataFrame, others: OtherBars = NONE) -> None:
     """Examine a plug-in on a series.
 
     Args:
         plugin: a feature.
         featured: the result of ``features_of`` for one series.
+        others: bars of the other series that it asks for.
 
     Raises:
         PluginError: it fails, or has a leak, or lacks a value.
     """
     bars = handed(featured)
-    leak = leaks.find(lambda part: called(plugin, part), bars, plugin.lookback)
+    # of a part of the bars it gets the part of the other series that was known by then
+    leak = leaks.find(lambda part: made_by(plugin, part, others), bars, plugin.lookback)
+    if leak is None and plugin.others:
+        ended = other_series.with_ends(bars)
+        whole = other_series.handed(plugin, ended, others)
+        leak = leaks.find_in_others(lambda own, seen: called(plugin, own, others=seen), ended, whole)
     if leak is not None:
         raise PluginError(f"{plugin.title} is refused ({leak.check}): {leak}")
     behind = pl.int_range(pl.len()) >= LOOKBACK + plugin.lookback
-    made = featured.with_columns(called(plugin, bars).get_columns())
-    refuse_gaps(plugin, made.with_columns(scorable=pl.col("scorable") & behind))
+    known = other_series.computable(plugin, bars, others)
+    made = featured.with_columns(made_by(plugin, bars, others).get_columns())
+    refuse_gaps(plugin, made.with_columns(scorable=pl.col("scorable") & behind & known))
 
 
 def leak_of_ours(bars: pl.DataFrame) -> Leak | None:

@@ -15,12 +15,15 @@ from financelake_assets.intervals import SERIES
 from financelake_assets.model import cost_checks, label_checks, plugin_checks
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.features import LOOKBACK
+from financelake_assets.model.other_series import OtherBars
 from financelake_assets.model.plugged_features import Plugins, longest_lookback
 from financelake_assets.model.training_rows import Bars
 from financelake_assets.plugins import Plugin, PluginError
 
 
-def refuse_unsafe(plugins: Plugins, costs: Costs, label: Plugin | None, horizon: int, bars: Bars) -> None:
+def refuse_unsafe(
+    plugins: Plugins, costs: Costs, label: Plugin | None, horizon: int, bars: Bars, others: OtherBars
+) -> None:
     """Examine features, costs and the label on the newest bars of a training's longest series; see ``plugin_checks``.
 
     Args:
@@ -29,13 +32,14 @@ def refuse_unsafe(plugins: Plugins, costs: Costs, label: Plugin | None, horizon:
         label: if there is one.
         horizon: of the training.
         bars: of the training.
+        others: bars of the other series that the features ask for.
 
     Raises:
         PluginError: the first that fails; the message has column and bar.
     """
     needed = plugin_checks.BARS_OF_A_SERIES + LOOKBACK + max(longest_lookback(plugins), costs.lookback, horizon)
     own = bars if isinstance(bars, pl.DataFrame) else _newest(bars, needed)
-    plugin_checks.refuse_unsafe(plugins, own)
+    plugin_checks.refuse_unsafe(plugins, own, others)
     cost_checks.refuse_unsafe(costs, own)
     if label is not None:
         label_checks.refuse_unsafe(label, horizon, own)

@@ -15,10 +15,11 @@ import polars as pl
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
-from financelake_assets.model import markets
+from financelake_assets.model import markets, other_reading
 from financelake_assets.model.features import LOOKBACK
 from financelake_assets.model.labels import LABEL, labels_of
 from financelake_assets.model.markets import Market, Series
+from financelake_assets.model.other_series import NONE, OtherBars, usable
 from financelake_assets.model.plugged_features import Plugins, features_with, longest_lookback
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.seldom import Seldom
@@ -95,7 +96,7 @@ def survey(
             new=int(rows["new"].sum()),
             arriving=int(rows["arriving"].sum()),
             written_at=rows["written_at"].max(),  # type: ignore[arg-type]
-            labelled=None if market in trained_at else _labelled(own, rows, settings, plugins),
+            labelled=None if market in trained_at else _labelled(own, bars, rows, settings, plugins),
         )
     return found
 
@@ -150,30 +151,42 @@ def _spacing(row: dict[str, Any]) -> timedelta:
     return (row["newest"] - row["recent"]) / max(steps, 1)  # type: ignore[no-any-return]
 
 
-def _labelled(bars: pl.LazyFrame, rows: pl.DataFrame, settings: ModelSettings, plugins: Plugins) -> int:
+def _labelled(
+    bars: pl.LazyFrame, silver: pl.LazyFrame, rows: pl.DataFrame, settings: ModelSettings, plugins: Plugins
+) -> int:
     """How many bars of a market have a label, up to what a training needs.
 
     Args:
-        bars: rows of silver.bars.
+        bars: rows of silver.bars that a model learns from.
+        silver: all rows, for the other series that plug-ins ask for.
         rows: of ``_counted``, those of the market.
         settings: the horizon, and how many are needed.
         plugins: see ``survey``.
     """
-    found, horizon = 0, settings.horizon
+    found, horizon, interval = 0, settings.horizon, str(rows["interval"][0])
+    plugins = usable(plugins, interval)
+    try:
+        others = other_reading.of_bars(silver, plugins, interval, rows["symbol"].to_list())
+    except PluginError:  # as in ``_featured``
+        others = NONE
     long = rows.filter(pl.col("bars") > LOOKBACK + longest_lookback(plugins) + horizon)
-    own = bars.filter((pl.col("interval") == rows["interval"][0]) & pl.col("symbol").is_in(long["symbol"].to_list()))
+    own = bars.filter((pl.col("interval") == interval) & pl.col("symbol").is_in(long["symbol"].to_list()))
     whole = own.select(_COLUMNS).collect()
     for series in whole.partition_by("symbol"):
         newest = series.sort("event_time").tail(_LONGEST_READ)
-        found += labels_of(_featured(newest, plugins), horizon).filter("scorable", pl.col(LABEL).is_not_null()).height
+        found += (
+            labels_of(_featured(newest, plugins, others), horizon)
+            .filter("scorable", pl.col(LABEL).is_not_null())
+            .height
+        )
         if found >= settings.min_rows:
             break
     return found
 
 
-def _featured(bars: pl.DataFrame, plugins: Plugins) -> pl.DataFrame:
+def _featured(bars: pl.DataFrame, plugins: Plugins, others: OtherBars) -> pl.DataFrame:
     try:
-        return features_with(bars, plugins)
+        return features_with(bars, plugins, others)
     except PluginError:  # the training refuses the plug-in with its reason; here bars are only counted
         return features_with(bars, ())
 

@@ -118,6 +118,11 @@ class ModelRecord:
         return max((int(facts["lookback"]) for facts in self.plugins.values()), default=0)
 
     @property
+    def asks_for_others(self) -> bool:
+        """Whether one of its plug-ins asks for bars of another series."""
+        return any(facts.get("others") for facts in self.plugins.values())
+
+    @property
     def outdated(self) -> bool:
         """Whether an earlier release made it, with forests that this release cannot score with."""
         return not self.calibration.direction

@@ -31,6 +31,7 @@ from financelake_assets.model import (
     held_back,
     judgement,
     metrics,
+    other_reading,
     plugged_features,
     registry,
     trials,
@@ -108,7 +109,8 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
     label = next(iter(installed.recorded(record.labels, settings.skipped_plugins, "label")), None)
     bars = read_bars(spark, settings, record.silver_version, record.market)
     learner = next(iter(installed.recorded(record.learner, settings.skipped_plugins, "model")), None)
-    again, rows = refit(spark, bars, parameters, plugins, label, learner)
+    others = other_reading.of_lake(settings, BARS.scan(settings, record.silver_version), plugins, record.interval)
+    again, rows = refit(spark, bars, parameters, plugins, label, learner, others)
     both = predicted(saved, rows, *KEY).join(predicted(again, rows, *KEY), on=KEY, validate="1:1")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_right")) for name in OUTPUTS)
     return Reproduction(both.height, both.filter(differs).height)

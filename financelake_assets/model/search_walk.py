@@ -20,10 +20,11 @@ from pyspark.sql import functions as F
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import bar_length
-from financelake_assets.model import plugin_frames
+from financelake_assets.model import other_series, plugin_frames
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.labels import LABEL, TARGET
+from financelake_assets.model.other_series import NONE, OtherBars
 from financelake_assets.model.pipeline import INPUTS, fit, local, predictions
 from financelake_assets.model.plugged_features import Plugins, columns_of
 from financelake_assets.model.record import MadeWith
@@ -43,11 +44,16 @@ _LEAST_LEARNT = 50  # rows before a fold, below which a window is too short to b
 
 @dataclass(frozen=True)
 class Made:
-    """What a market is learnt with: the plug-ins in use, and the costs that trades are judged by."""
+    """What a market is learnt with: the plug-ins in use, and the costs that trades are judged by.
+
+    ``others``: bars of the other series that the features ask for; those that were not yet known at a bar, as any of
+    the holdout, change no row.
+    """
 
     plugins: Plugins = ()
     costs: Costs | None = None
     label: Plugin | None = None
+    others: OtherBars = NONE
 
     @property
     def made_with(self) -> MadeWith:
@@ -100,7 +106,8 @@ def holdout_starts(session: SparkSession, bars: Bars, settings: ModelSettings, m
         By symbol, in UTC without a zone. A symbol of which nothing is held out has the time of its last outcome.
     """
     with plugin_frames.errors_told():
-        facts = facts_of(scorable_rows(session, bars, settings, made.plugins, made.costs, made.label)).drop_nulls(LABEL)
+        scorable = scorable_rows(session, bars, settings, made.plugins, made.costs, made.label, made.others)
+        facts = facts_of(scorable).drop_nulls(LABEL)
     since = cut_offs(settings)
     symbols = facts["symbol"].to_numpy().astype(str)
     held = in_holdout(symbols, facts["event_time"].to_numpy(), settings.holdout_fraction, since)
@@ -151,9 +158,11 @@ def training_period(
     own = bars_before(bars, until)
     costs = Costs() if made.costs is None else made.costs
     if made.plugins or costs.functions or made.label is not None:
-        plugin_frames.refuse_unsafe(made.plugins, costs, made.label, settings.horizon, chosen(own, settings))
+        other_series.refuse_missing(made.plugins, settings.interval, made.others)
+        own_bars = chosen(own, settings)
+        plugin_frames.refuse_unsafe(made.plugins, costs, made.label, settings.horizon, own_bars, made.others)
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, own, settings, made.plugins, costs, made.label)
+        scorable = scorable_rows(session, own, settings, made.plugins, costs, made.label, made.others)
     everything = facts_of(scorable)
     labelled = everything[LABEL].count()
     if labelled < settings.min_rows:

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
-from financelake_assets.model import baselines, plugin_frames
+from financelake_assets.model import baselines, other_series, plugin_frames
 from financelake_assets.model.adaptive import WIDENING, widened
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.costs import Costs
@@ -31,6 +31,7 @@ from financelake_assets.model.features import FEATURES, reach
 from financelake_assets.model.holdout import cut_offs, in_holdout
 from financelake_assets.model.labels import LABEL, TARGET
 from financelake_assets.model.learning import Model, by_a_line, by_forests, by_plugin, refit_by_plugin
+from financelake_assets.model.other_series import NONE, OtherBars
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
 from financelake_assets.model.pipeline import INPUTS, fit, local
 from financelake_assets.model.plugged_features import Plugins, columns_of
@@ -108,6 +109,7 @@ def train(
     plugins: Plugins = (),
     label: Plugin | None = None,
     learner: Plugin | None = None,
+    others: OtherBars = NONE,
 ) -> Trained:
     """Train a version of the random forest, or of a model of a user's own, and evaluate it out of sample.
 
@@ -121,6 +123,7 @@ def train(
         plugins: the feature plug-ins to learn from too.
         label: what to learn of the return; unset is our own label.
         learner: the model that learns; unset is the forest.
+        others: bars of the other series that the features ask for.
 
     Raises:
         PluginError: a plug-in fails, or knows what was not known, or leaves too few rows; nothing is trained.
@@ -129,11 +132,12 @@ def train(
     charged = Costs() if costs is None else costs
     examined = [*plugins, *charged.functions, *([] if label is None else [label])]
     if examined:
-        plugin_frames.refuse_unsafe(plugins, charged, label, settings.horizon, chosen(bars, settings))
+        other_series.refuse_missing(plugins, settings.interval, others)
+        plugin_frames.refuse_unsafe(plugins, charged, label, settings.horizon, chosen(bars, settings), others)
         log(f"no leak found in {', '.join(plugin.title for plugin in examined)}")
     features = (*FEATURES, *columns_of(plugins))
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, bars, settings, plugins, charged, label)
+        scorable = scorable_rows(session, bars, settings, plugins, charged, label, others)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     everything = facts_of(scorable)
     facts = everything.drop_nulls(LABEL)
@@ -209,6 +213,7 @@ def refit(
     plugins: Plugins = (),
     label: Plugin | None = None,
     learner: Plugin | None = None,
+    others: OtherBars = NONE,
 ) -> tuple[Model, DataFrame]:
     """Fit only the final model: the same bars, settings and seed give the same model as ``train``.
 
@@ -219,12 +224,13 @@ def refit(
         plugins: as at the training.
         label: as at the training.
         learner: as at the training.
+        others: as at the training.
 
     Returns:
         The model, and the labelled rows.
     """
     with plugin_frames.errors_told():
-        scorable = scorable_rows(session, bars, settings, plugins, label=label)
+        scorable = scorable_rows(session, bars, settings, plugins, label=label, others=others)
     labelled = scorable.where(F.col(LABEL).isNotNull())
     latest = _latest(scorable.where(F.col(TARGET).isNotNull()), facts_of(labelled), settings)
     if learner is not None:

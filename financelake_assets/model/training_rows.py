@@ -22,6 +22,7 @@ from financelake_assets.model.feature_frames import by_series
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY
 from financelake_assets.model.labels import LABEL, LABELS, SIZE, TARGET, UP, labels_of
 from financelake_assets.model.markets import Market
+from financelake_assets.model.other_series import NONE, OtherBars
 from financelake_assets.model.outputs import COST, EXECUTION
 from financelake_assets.model.pipeline import local
 from financelake_assets.model.plugged_features import Plugins, added, columns_of, features_with
@@ -73,6 +74,7 @@ def scorable_rows(
     plugins: Plugins = (),
     costs: Costs | None = None,
     label: Plugin | None = None,
+    others: OtherBars = NONE,
 ) -> DataFrame:
     """The rows that can be predicted, with features and labels, computed once; a label is null if it is not known yet.
 
@@ -85,6 +87,7 @@ def scorable_rows(
         plugins: the feature plug-ins to learn from too.
         costs: of an execution at each row; unset means the default settings.
         label: what is learnt of the return; unset is our own label.
+        others: bars of the other series that the plug-ins ask for.
 
     Raises:
         PluginError: a plug-in fails; from Spark's workers it comes as Spark's error, see ``plugin_frames.errors_told``.
@@ -95,7 +98,7 @@ def scorable_rows(
     plugins = tuple(plugins)
 
     def made(series: pl.DataFrame) -> pl.DataFrame:
-        known = labelled(priced(featured(ended(series), plugins), charged), horizon)
+        known = labelled(priced(featured(ended(series), plugins, others), charged), horizon)
         return aimed(known, horizon, label)
 
     if isinstance(own, pl.DataFrame):

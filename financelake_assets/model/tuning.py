@@ -6,7 +6,7 @@ version yet: the same training as any other makes one of it, and judges it on th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 
@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import search, search_space, search_walk
+from financelake_assets.model import other_reading, other_series, search, search_space, search_walk
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.markets import Market
 from financelake_assets.model.search import Pinned, Search, Tell
@@ -23,6 +23,7 @@ from financelake_assets.model.search_state import SearchState
 from financelake_assets.model.search_walk import Made, Period
 from financelake_assets.model.training_rows import Bars, read_bars
 from financelake_assets.plugins import installed
+from financelake_assets.silver.schema import BARS
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def tune(
     """
     search_space.refuse_plugged(own)
     skipped = settings.skipped_plugins
-    made = Made(installed.features(skipped), Costs.of(settings), installed.label(skipped))
+    plugins = other_series.usable(installed.features(skipped), market.interval)
+    made = Made(plugins, Costs.of(settings), installed.label(skipped))
     strategy = search.strategy_of(own, settings, made.made_with)
     with search.opened(settings, market, fresh=order.fresh) as study:
         found = search.pinned(study)
@@ -68,14 +70,19 @@ def tune(
         version = order.silver_version if found is None else found.silver_version
 
         @cache
-        def bars() -> Bars:
-            return _bars(session, settings, version, market)
+        def read() -> tuple[Bars, Made]:
+            return _read(session, settings, version, market, made)
 
-        until = search_walk.holdout_starts(session, bars(), own, made) if found is None else found.until
+        def starts() -> dict[str, datetime]:
+            bars, whole = read()
+            return search_walk.holdout_starts(session, bars, own, whole)
+
+        until = starts() if found is None else found.until
 
         @cache
         def period() -> Period:
-            return search_walk.training_period(session, bars(), own, made, until)
+            bars, whole = read()
+            return search_walk.training_period(session, bars, own, whole, until)
 
         if found is None:
             begun = datetime.now(UTC).isoformat()
@@ -89,9 +96,11 @@ def tune(
         return searching.run(lambda candidate: search_walk.walk(period(), candidate))
 
 
-def _bars(session: SparkSession, settings: Settings, version: int, market: Market) -> Bars:
+def _read(session: SparkSession, settings: Settings, version: int, market: Market, made: Made) -> tuple[Bars, Made]:
+    """The market's bars at a version of silver, and those of the other series that features ask for."""
     try:
-        return read_bars(session, settings, version, market)
+        others = other_reading.of_lake(settings, BARS.scan(settings, version), made.plugins, market.interval)
+        return read_bars(session, settings, version, market), replace(made, others=others)
     except DeltaError as error:
         raise FinanceLakeError(
             f"silver/bars no longer has its version {version}, which the search of {market.name} was begun with.",

@@ -6,7 +6,7 @@ Input: a plug-in and the bars of one series. Output: its columns, as many rows, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import polars as pl
@@ -21,13 +21,19 @@ T = TypeVar("T")
 _HANGING: set[tuple[str, str]] = set()
 
 
-def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) -> pl.DataFrame:
+def called(
+    plugin: Plugin,
+    series: pl.DataFrame,
+    seconds: float = MOST_SECONDS,
+    others: Mapping[str, pl.DataFrame] | None = None,
+) -> pl.DataFrame:
     """The columns of a plug-in.
 
     Args:
         plugin: whose function is called.
         series: bars of one series in order of time, with the columns that plug-ins get.
         seconds: how long it may take.
+        others: bars of the other series that it asks for, by name.
 
     Returns:
         ``plugin.columns`` for each row: text of a rule, otherwise Float64.
@@ -35,7 +41,8 @@ def called(plugin: Plugin, series: pl.DataFrame, seconds: float = MOST_SECONDS) 
     Raises:
         PluginError: it raises, takes too long, or gives other rows, columns or types than it declares.
     """
-    found = guarded(plugin, seconds, f"for {series.height} bars", lambda: plugin.function(series.clone()))
+    beside = {name: rows.clone() for name, rows in (others or {}).items()}
+    found = guarded(plugin, seconds, f"for {series.height} bars", lambda: plugin.function(series.clone(), **beside))
     return _typed(plugin, found, series.height)
 
 

@@ -7,7 +7,7 @@ product's own features are examined by the same code as plug-ins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,16 @@ from typing import Any
 import polars as pl
 
 Make = Callable[[pl.DataFrame], pl.DataFrame]
+Others = Mapping[str, pl.DataFrame]
+
+KNOWN_AT = "known_at"
+"""The column that says from when on a bar counts: its end."""
 
 TOLERANCE = 1e-6
 """Of a value or, where that is larger, of the column's median: a running sum keeps rounding errors of older bars."""
 
 _KEY = ("symbol", "interval", "event_time")
-_CONSTANT = (*_KEY, "asset_class")
+_CONSTANT = (*_KEY, "asset_class", KNOWN_AT)
 _SEED = 11
 
 
@@ -52,6 +56,8 @@ _WITH = {
     "shuffled future": "when the later bars are shuffled: it knows the future",
     "stream parity": "from the bars of its look-back alone: it looks back further than it declares",
     "warm-up": "when the series begins later: it looks back further than it declares",
+    "others cut": "without the later bars of its other series: it knows their future",
+    "others shuffled": "when the later bars of its other series are shuffled: it knows their future",
     "horizon": "without the bars behind its horizon: it looks ahead further than it declares",
     "shuffled horizon": "when the bars behind its horizon are shuffled: it looks ahead further than it declares",
 }
@@ -82,6 +88,20 @@ def find_ahead(make: Make, bars: pl.DataFrame, ahead: int, *, cuts: int = 24) ->
     return _first_leak(make(bars), bars, _parts_ahead(make, bars, ahead, cuts), TOLERANCE)
 
 
+def find_in_others(
+    make: Callable[[pl.DataFrame, Others], pl.DataFrame], bars: pl.DataFrame, others: Others, *, cuts: int = 24
+) -> Leak | None:
+    """The first value that depends on bars of other series which were not known then; ``None`` if there is none.
+
+    Args:
+        make: gives as many rows as it gets of bars, with the columns to examine.
+        bars: of one series, in order of time, with ``KNOWN_AT``.
+        others: bars of other series by name, in order of time, with ``KNOWN_AT``.
+        cuts: at how many bars the other series are cut.
+    """
+    return _first_leak(make(bars, others), bars, _parts_of_others(make, bars, others, cuts), TOLERANCE)
+
+
 def _first_leak(
     whole: pl.DataFrame, bars: pl.DataFrame, parts: Iterator[tuple[str, int, pl.DataFrame, int]], tolerance: float
 ) -> Leak | None:
@@ -107,6 +127,22 @@ def _parts(make: Make, bars: pl.DataFrame, lookback: int, cuts: int) -> Iterator
     for start in _places(1, bars.height - lookback - 1, max(1, cuts // 4)):
         later = make(bars.slice(start))
         yield "warm-up", start + lookback, later.slice(lookback), later.height - lookback
+
+
+def _parts_of_others(
+    make: Callable[[pl.DataFrame, Others], pl.DataFrame], bars: pl.DataFrame, others: Others, cuts: int
+) -> Iterator[tuple[str, int, pl.DataFrame, int]]:
+    """The bars stay as they are: so it also finds what looks ahead only where there are bars enough."""
+
+    def known(cut: int, rows: pl.DataFrame) -> int:
+        return int((rows[KNOWN_AT] <= bars[KNOWN_AT][cut - 1]).sum())
+
+    for cut in _places(1, bars.height - 1, cuts):
+        early = {name: rows.head(known(cut, rows)) for name, rows in others.items()}
+        yield "others cut", 0, make(bars, early).head(cut), cut
+    for cut in _places(1, bars.height - 2, max(1, cuts // 4)):
+        other = {name: _shuffled_after(rows, known(cut, rows)) for name, rows in others.items()}
+        yield "others shuffled", 0, make(bars, other).head(cut), cut
 
 
 def _parts_ahead(make: Make, bars: pl.DataFrame, ahead: int, cuts: int) -> Iterator[tuple[str, int, pl.DataFrame, int]]:

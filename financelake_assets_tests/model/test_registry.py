@@ -20,7 +20,7 @@ from financelake_assets.gold.explain import NoPredictionError, explain
 from financelake_assets.gold.predict import score
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.gold.scoring import score_bars
-from financelake_assets.model import plugin_frames, registration, registry, training_rows
+from financelake_assets.model import other_reading, plugin_frames, registration, registry, training_rows
 from financelake_assets.model.artifacts import ArtifactError
 from financelake_assets.model.calibration import calibrated
 from financelake_assets.model.costs import Costs
@@ -57,6 +57,14 @@ def history(days: int) -> pl.DataFrame:
             market.with_close(market.close_only("WTI", market.moves(days, 3, 0.5)), days - 40, -36.98),
         ]
     )
+
+
+BESIDE_B = """
+@feature(version="1", lookback=0, others={"b": Other("B", bars=2)})
+def beside_b(bars, b):
+    moved = b.select("known_at", beside_b=pl.col("log_return").rolling_sum(3))
+    return bars.join_asof(moved, on="known_at").select(pl.col("beside_b").fill_null(0.0))
+"""
 
 
 def write_silver(lake: Settings, frame: pl.DataFrame) -> int:
@@ -453,8 +461,9 @@ def test_a_model_of_a_user_learns_is_promoted_served_and_replaced(
 def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     spark: SparkSession, spark_lake: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The documented feature and cost end to end; beside them one that knows tomorrow, which no training takes."""
-    site.documented()
+    """The documented feature and cost and one of another series end to end; one that knows tomorrow is refused."""
+    site.documented("my_features", "my_costs")
+    site.feature("beside_b", BESIDE_B)
     site.feature(
         "tomorrow",
         '@feature(version="1", lookback=0)\ndef tomorrow(bars):\n'
@@ -464,7 +473,9 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
     bars = read_bars(spark, spark_lake, version, DAILY)
     said: list[str] = []
     with pytest.raises(PluginError, match=r"tomorrow 1 is refused \(truncation\): the column tomorrow of A 1d"):
-        train(spark, bars, SMALL, version, said.append, plugins=installed.features(()))
+        train(spark, bars, SMALL, version, said.append, plugins=installed.features(("beside_b",)))
+    with pytest.raises(PluginError, match=r"beside_b 1 needs bars of B 1d, and silver has no finished one"):
+        train(spark, bars, SMALL, version, said.append, plugins=installed.features(("tomorrow",)))
     assert said == [], "nothing is trained"
 
     # what shows only in Spark's workers, in bars that were not examined, is told as what it is
@@ -472,28 +483,36 @@ def test_a_version_learns_from_a_plug_in_and_is_scored_with_it(
         blind.setattr(plugin_frames, "refuse_unsafe", lambda *_: None)
         blind.setattr(training_rows, "MOST_LOCAL_BARS", 0)
         in_spark = read_bars(spark, spark_lake, version, DAILY)
+        unexamined = installed.features(("vwap_distance", "beside_b"))
         with pytest.raises(PluginError, match=r"^the column tomorrow of the plug-in tomorrow 1 is null for \w+ 1d at"):
-            train(spark, in_spark, SMALL, version, lambda _: None, plugins=installed.features(("vwap_distance",)))
+            train(spark, in_spark, SMALL, version, lambda _: None, plugins=unexamined)
 
     costs, own = Costs.of(spark_lake), installed.features(("tomorrow",))
-    trained = train(spark, bars, SMALL, version, said.append, costs, own)
+    others = other_reading.of_lake(spark_lake, BARS.scan(spark_lake, version), own, "1d")
+    trained = train(spark, bars, SMALL, version, said.append, costs, own, others=others)
     made = registration.save(spark_lake, trained)
-    assert said[0] == "no leak found in the plug-in vwap_distance 1, the plug-in wider_when_wild 1"
+    assert (
+        said[0] == "no leak found in the plug-in beside_b 1, the plug-in vwap_distance 1, the plug-in wider_when_wild 1"
+    )
     assert made.costs == {"wider_when_wild": costs.functions[0].facts}
     assert trained.judged.rows["execution_bps"].n_unique() > 100
     assert registry.champion(spark_lake, DAILY) == made
-    assert made.plugins == {"vwap_distance": trained.plugins[0].facts}
-    assert {"vwap_distance"} == set(made.features) - set(FEATURES)
-    assert {"vwap_distance"} == set(made.importance) - set(INPUTS) == set(made.permutation) - set(INPUTS)
+    assert made.plugins == {plugin.name: plugin.facts for plugin in trained.plugins}
+    mine = {"beside_b", "vwap_distance"}
+    assert mine == set(made.features) - set(FEATURES)
+    assert mine == set(made.importance) - set(INPUTS) == set(made.permutation) - set(INPUTS)
     assert "vwap_distance" in made.reference.features
     assert "vwap_distance 1" in registry.card(spark_lake, made)
+    assert "look-back 0 bars; knows B at its interval and 2 bars before" in registry.card(spark_lake, made)
 
     # scoring makes the training rows again, and its forest gives what Spark's gives
     silver = BARS.scan(spark_lake).collect()
     wanted = silver.filter(pl.col("event_time") > silver["event_time"].max() - timedelta(days=30))
     found = registry.load_forest(spark_lake, made)
-    assert found.inputs == (*INPUTS, "vwap_distance")
-    rows = score_bars(spark_lake, silver, wanted, found, made, {}, datetime.now(UTC)).drop_nulls("predicted_return")
+    assert found.inputs == (*INPUTS, "beside_b", "vwap_distance")
+    rows = score_bars(spark_lake, silver, wanted, found, made, {}, datetime.now(UTC), others=others).drop_nulls(
+        "predicted_return"
+    )
     own = calibrated(
         predictions(registration.load(spark, spark_lake, made), trained.labelled, *KEY, "expected_move"),
         made.calibration,

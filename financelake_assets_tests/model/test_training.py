@@ -17,12 +17,12 @@ from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import features_of
+from financelake_assets.model.other_series import complete
 from financelake_assets.model.outputs import WEEKDAY_EFFECT
 from financelake_assets.model.pipeline import INPUTS, local
-from financelake_assets.model.plugged_features import Plugins
 from financelake_assets.model.training import NotEnoughHistoryError, Trained, train
 from financelake_assets.model.verdict import Verdict
-from financelake_assets.plugins import PluginError, cost, label
+from financelake_assets.plugins import Other, PluginError, cost, feature, label
 from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
@@ -142,7 +142,7 @@ def test_no_skill_is_left_when_the_order_of_moves_is_shuffled(fit: Fit) -> None:
 
 
 def test_the_canary_sees_a_leak_that_is_put_in(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaky(bars: pl.DataFrame, _: Plugins) -> pl.DataFrame:
+    def leaky(bars: pl.DataFrame, *_: object) -> pl.DataFrame:
         tomorrow = pl.col("log_return").shift(-1).over(SERIES)
         return features_of(bars).with_columns(gap=tomorrow.fill_null(0.0))
 
@@ -163,6 +163,24 @@ def test_the_close_of_a_bar_that_still_grows_is_no_outcome(spark: SparkSession, 
     assert isinstance(last, datetime)
     found = {symbol: at.astimezone(UTC).replace(tzinfo=UTC) for symbol, at in newest}
     assert found == {"A": last - timedelta(days=1), "B": last - timedelta(days=2)}
+
+
+def test_other_series_are_the_same_in_spark_as_in_this_process(spark: SparkSession) -> None:
+    def moved(bars: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+        known = b.select("known_at", own=pl.col("log_return").rolling_sum(3))
+        return bars.join_asof(known, on="known_at").select(pl.col("own").fill_null(0.0))
+
+    plugin = feature(version="1", lookback=0, columns=("own",), others={"b": Other("B", bars=2)})(moved)
+    bars = pl.concat([market.bars("A", market.moves(150, 1)), market.bars("B", market.moves(140, 2), "crypto")])
+    others = complete(bars.filter(symbol="B"), {})
+    here, there = (
+        market.to_polars(training_rows.scorable_rows(spark, some, FEW, [plugin], others=others))
+        for some in (bars, spark.createDataFrame(bars.to_arrow()))
+    )
+    assert_frame_equal(here, there, check_exact=True)
+    assert here["own"].n_unique() > 50
+    # the last ten days of A wait for B
+    assert here.group_by("symbol").len().sort("symbol")["len"].to_list() == [80, 80]
 
 
 def test_an_execution_costs_the_same_in_spark_as_in_this_process(spark: SparkSession) -> None:

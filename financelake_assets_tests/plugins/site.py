@@ -15,7 +15,10 @@ from financelake_assets.plugins import calling, examined, installed
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
 FEATURES, LABELS = "financelake.features", "financelake.labels"
 SIGNALS, COSTS, MODELS = "financelake.signals", "financelake.costs", "financelake.models"
-HEADER = "import time\nimport polars as pl\nfrom financelake_assets.plugins import cost, feature, label, model, rule\n"
+HEADER = """import time
+import polars as pl
+from financelake_assets.plugins import Other, cost, feature, label, model, rule
+"""
 
 
 class Site:

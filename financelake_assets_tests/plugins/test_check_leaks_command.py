@@ -41,6 +41,7 @@ def test_the_documented_examples_pass(
     told = json.loads(capsys.readouterr().out)
     assert told["well"]
     assert [(one["name"], one["kind"], one["version"]) for one in told["checks"][1:]] == [
+        ("context", "feature", "1"),
         ("vwap_distance", "feature", "1"),
         ("until_a_barrier", "label", "1"),
         ("no_fridays", "rule", "1"),
@@ -79,5 +80,5 @@ def test_an_unknown_name_is_told_with_those_that_there_are(
     site.documented()
     assert run(monkeypatch, "check-leaks", "--plugin", "rsi") == 1
     said = " ".join(capsys.readouterr().err.split())
-    names = "vwap_distance, until_a_barrier, no_fridays, wider_when_wild, hist_boosting"
+    names = "context, vwap_distance, until_a_barrier, no_fridays, wider_when_wild, hist_boosting"
     assert f"There is no plug-in rsi; installed are: {names}." in said

@@ -35,7 +35,7 @@ def test_without_plug_ins_nothing_changes() -> None:
 
 
 def test_the_documented_example_is_a_column_beside_our_own(site: Site) -> None:
-    site.documented()
+    site.documented("my_features")
     plugins = installed.features(())
     found = features_with(BARS, plugins)
     plain = features_of(BARS)
@@ -52,7 +52,7 @@ def test_the_documented_example_is_a_column_beside_our_own(site: Site) -> None:
 
 
 def test_a_bar_has_the_same_values_live_as_in_training(site: Site) -> None:
-    site.documented()
+    site.documented("my_features")
     plugins = installed.features(())
     whole = features_with(BARS, plugins).filter("scorable")
     reads = time_before("1d", 20)
@@ -153,6 +153,6 @@ def test_a_leaking_one_is_refused_with_its_column_and_bar(site: Site) -> None:
     short = plugin(CLOSE.rolling_mean(30).fill_null(0.0), lookback=10)
     with pytest.raises(PluginError, match=r"\(stream parity\).*looks back further than it declares"):
         refuse_unsafe((short,), BARS)
-    site.documented()
+    site.documented("my_features")
     refuse_unsafe(installed.features(()), BARS)
     refuse_unsafe(installed.features(()), packaged_bars())

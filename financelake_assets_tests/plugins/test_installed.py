@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from financelake_assets.model.record import ModelRecord
-from financelake_assets.plugins import PluginError, feature, installed, rule
+from financelake_assets.plugins import Other, PluginError, feature, installed, rule
 from financelake_assets_tests.model.records import record
 from financelake_assets_tests.plugins.site import FEATURES, HEADER, Site, documented
 
@@ -19,7 +19,9 @@ def mean(bars):
 def test_the_documented_examples_are_found_and_short(site: Site) -> None:
     assert (installed.features(()), installed.rules(()), installed.costs(())) == ((), (), ())
     site.documented()
-    (found,), (decides,), (charges,) = installed.features(()), installed.rules(()), installed.costs(())
+    (beside, found), (decides,), (charges,) = installed.features(()), installed.rules(()), installed.costs(())
+    assert (beside.name, beside.columns) == ("context", ("daily_trend", "bitcoin_move"))
+    assert dict(beside.others) == {"daily": Other(interval="1d", bars=20), "bitcoin": Other("BTC-USD", bars=20)}
     assert (found.name, found.version, found.lookback, found.columns) == ("vwap_distance", "1", 20, ("vwap_distance",))
     assert (decides.name, decides.columns) == ("no_fridays", ("signal",))
     assert (charges.name, charges.columns, charges.lookback) == ("wider_when_wild", ("cost_bps",), 20)
@@ -28,7 +30,7 @@ def test_the_documented_examples_are_found_and_short(site: Site) -> None:
 
 def test_a_plug_in_can_be_switched_off(site: Site) -> None:
     site.documented()
-    assert installed.features(("vwap_distance",)) == ()
+    assert installed.features(("vwap_distance", "context")) == ()
     assert installed.rules(("no_fridays",)) == ()
 
 
@@ -43,11 +45,26 @@ def test_a_plug_in_can_be_switched_off(site: Site) -> None:
         ({"version": "1", "lookback": 1, "columns": ()}, "not none"),
         ({"version": "1", "lookback": 1, "columns": ("a", "a")}, "not 'a', 'a'"),
         ({"version": "1", "lookback": 1, "columns": ("a b", "c")}, "not 'a b'"),
+        ({"version": "1", "lookback": 1, "others": {"bars": Other("A")}}, "that are not `bars`, not 'bars'"),
+        ({"version": "1", "lookback": 1, "others": {"A": Other("A")}}, "not 'A'"),
+        ({"version": "1", "lookback": 1, "others": {"a": "1d"}}, "a must be an `Other`, not '1d'"),
+        ({"version": "1", "lookback": 1, "others": {"a": Other()}}, "a needs a symbol or an interval of its own"),
+        ({"version": "1", "lookback": 1, "others": {"a": Other(" ")}}, "a has the symbol ' '"),
+        (
+            {"version": "1", "lookback": 1, "others": {"a": Other(interval="60m")}},
+            "a has the interval '60m'; there are",
+        ),
+        (
+            {"version": "1", "lookback": 1, "others": {"a": Other(interval="1m")}},
+            "no bars of the same symbol are shorter",
+        ),
+        ({"version": "1", "lookback": 1, "others": {"a": Other("A", bars=2_001)}}, "from 0 to 2,000, not 2001"),
+        ({"version": "1", "lookback": 1, "others": {"a": Other("A", bars=True)}}, "from 0 to 2,000, not True"),
     ],
 )
 def test_a_wrong_declaration_is_told(declared: dict[str, object], said: str) -> None:
     with pytest.raises(PluginError, match=said):
-        feature(**declared)(lambda bars: bars)  # type: ignore[arg-type]
+        feature(**{"columns": ("own",), **declared})(lambda bars: bars)  # type: ignore[arg-type]
     with pytest.raises(PluginError, match="from 0 to 50"):
         rule(version="1", lookback=51)(lambda bars: bars)
 

@@ -14,7 +14,15 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.gold import history
-from financelake_assets.model import markets, registration, registry, search_state, standstill
+from financelake_assets.model import (
+    markets,
+    other_reading,
+    other_series,
+    registration,
+    registry,
+    search_state,
+    standstill,
+)
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.markets import Market
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
@@ -96,10 +104,11 @@ def random_forest(
     session = spark.spark_session
     bars = read_bars(session, settings, silver.version, market)
     try:
-        plugins = installed.features(settings.skipped_plugins)
+        plugins = other_series.usable(installed.features(settings.skipped_plugins), market.interval)
+        others = other_reading.of_lake(settings, BARS.scan(settings, silver.version), plugins, market.interval)
         costs, label = Costs.of(settings), installed.label(settings.skipped_plugins)
         learner = installed.learner(chosen.learners.get(market.interval), settings.skipped_plugins)
-        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label, learner)
+        trained = train(session, bars, chosen, silver.version, context.log.info, costs, plugins, label, learner, others)
     except NotEnoughHistoryError as error:
         raise dg.Failure(f"nothing to train on: {error}", allow_retries=False) from error
     except PluginError as error:
