@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from financelake_assets.model import overfitting
+from financelake_assets.model.cadence import Refits
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
 from financelake_assets.model.markets import Market
@@ -45,6 +46,7 @@ class ModelRecord:
     ``learner``: those of the model that learnt, if that is not the forest; it is scored with the same.
     ``costs``: those of each plug-in that changed the costs of the trades which its *tradable* was judged by.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
+    ``refits``: those of its walk-forward; ``None`` where each fold had one forest.
     """
 
     model_version: str
@@ -75,6 +77,7 @@ class ModelRecord:
     learner: dict[str, dict[str, Any]] = field(default_factory=dict)
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     overfitting: Overfitting | None = None
+    refits: Refits | None = None
 
     @property
     def market(self) -> Market:
@@ -128,6 +131,7 @@ class ModelRecord:
             "learner": json.dumps(self.learner),
             "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
+            "refits": None if self.refits is None else json.dumps(self.refits.dump()),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
@@ -165,6 +169,7 @@ class ModelRecord:
                     for symbol, time in json.loads(row.get("learnt_until") or "{}").items()
                 },
                 "later_share": row.get("later_share"),
+                "refits": Refits.parse(json.loads(row.get("refits") or "{}")),
             },
             calibration=calibration,
         )

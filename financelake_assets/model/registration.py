@@ -25,6 +25,7 @@ from pyspark.sql import SparkSession
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
 from financelake_assets.model import artifacts, judgement, metrics, plugged_features, registry, trials
+from financelake_assets.model.cadence import refits_of
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -177,6 +178,7 @@ def _record(
         reliability=_reliability(trained),
         reference=trained.reference,
         trials=trials.tried(settings).count,
+        refits=refits_of(trained.walked),
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,

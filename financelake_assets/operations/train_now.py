@@ -22,8 +22,16 @@ from financelake_assets.supervision import probes
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
-def train_now(settings: Settings, market: Market, say: Callable[[str], None]) -> dict[str, Any]:
+def train_now(
+    settings: Settings, market: Market, say: Callable[[str], None], refits: int | None = None
+) -> dict[str, Any]:
     """Launch the training job of a market and wait for its end.
+
+    Args:
+        settings: the lake.
+        market: to train.
+        say: called with the state of the run, again and again.
+        refits: how many the walk-forward makes, whatever they cost; unset is what the settings say.
 
     Returns:
         The record of the market's champion afterwards.
@@ -37,7 +45,9 @@ def train_now(settings: Settings, market: Market, say: Callable[[str], None]) ->
     port = settings.dagster.port + settings.port_offset
     client = DagsterGraphQLClient(settings.host, port_number=port, headers=web_token.headers(settings))
     try:
-        run = client.submit_job_execution(TRAIN_JOB, tags={PARTITION_TAG: market.name})
+        run = client.submit_job_execution(
+            TRAIN_JOB, run_config=configuration(refits), tags={PARTITION_TAG: market.name}
+        )
     except DagsterGraphQLClientError as error:
         raise FinanceLakeError(f"Dagster did not accept the training: {error}") from error
     page = f"{settings.dagster_url}/runs/{run}"
@@ -48,3 +58,10 @@ def train_now(settings: Settings, market: Market, say: Callable[[str], None]) ->
         raise FinanceLakeError(f"The training ended with the state {now.value}.", remedy=f"See {page}.")
     record = registry.champion(settings, market)
     return {"run": page, **({} if record is None else json.loads(json.dumps(asdict(record), default=str)))}
+
+
+def configuration(refits: int | None) -> dict[str, Any]:
+    """The configuration of a training's run; who names a number of refits wants so many, whatever rows they learn."""
+    if refits is None:
+        return {}
+    return {"ops": {"random_forest": {"config": {"refits": refits, "refit_rows": 0}}}}
