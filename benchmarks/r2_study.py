@@ -41,7 +41,7 @@ from financelake_assets.model.pipeline import local
 from financelake_assets.model.training import KEY, train
 from financelake_assets.spark_sessions import activated
 
-SETTINGS = ModelSettings()
+SETTINGS = ModelSettings(refits=0)
 LEVELS = ("open", "high", "low", "close", "volume")
 TREES, DEPTH = 100, 8
 COLUMNS = (

@@ -10,8 +10,11 @@ import pytest
 from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 from dagster_pyspark import LazyPySparkResource
 
-from financelake_assets.config import get_settings
+from financelake_assets.config import ModelSettings, get_settings
 from financelake_assets.definitions import defs
+from financelake_assets.defs.model.assets import TrainingConfig
+from financelake_assets.model.markets import Market
+from financelake_assets.operations import train_now
 
 SNAPSHOT = Path(__file__).with_name("definitions.snapshot.json")
 
@@ -85,6 +88,18 @@ def test_a_run_cannot_change_a_resource(repository: dg.RepositoryDefinition):
 def test_a_run_that_tries_is_refused(repository: dg.RepositoryDefinition, resources: dict[str, object]):
     with pytest.raises(dg.DagsterInvalidConfigError):
         dg.validate_run_config(repository.get_job("train_model"), {"resources": resources})
+
+
+def test_a_training_can_be_asked_for_refits_and_the_first_of_a_market_makes_none(repository: dg.RepositoryDefinition):
+    job, lake, market = repository.get_job("train_model"), ModelSettings(), Market("5m")
+    for refits in (None, 0, 500):
+        given = dg.validate_run_config(job, train_now.configuration(refits))["ops"]["random_forest"]["config"]
+        config = TrainingConfig(**given)
+        chosen = config.applied(lake, market, awaited=False)
+        assert chosen.interval == "5m"
+        asked = lake.refits if refits is None else refits
+        assert (chosen.refits, chosen.refit_rows) == (asked, lake.refit_rows if refits is None else 0)
+        assert config.applied(lake, market, awaited=True).refits == (refits or 0)
 
 
 def test_an_asset_gets_the_spark_of_the_lake():

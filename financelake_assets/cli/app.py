@@ -206,6 +206,14 @@ def train(
         str | None,
         typer.Option(help="Learn from these bars, such as 5m; else from those of FINANCELAKE_MODEL__INTERVAL."),
     ] = None,
+    refits: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Judge it with so many refits of the newest time, made as often as a live lake makes them; each costs "
+            "one more training. Else as many as FINANCELAKE_MODEL__REFITS says.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model of one interval now, as a Dagster run of this lake, and show its quality."""
@@ -215,7 +223,7 @@ def train(
     settings = get_settings()
     market = markets.named(settings.model.interval if interval is None else interval)
     with err.status("training") as spinner:
-        record = train_now(settings, market, spinner.update)
+        record = train_now(settings, market, spinner.update, refits)
     if as_json:
         print_json(record)
     else:

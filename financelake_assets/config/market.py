@@ -69,7 +69,7 @@ class FeedSettings(Group):
 _NOT_OF_THE_FOREST = (
     "learners",
     *("intervals", "skipped_intervals"),
-    *("folds", "holdout_fraction", "holdout_since", "coverage", "boosted_trees"),
+    *("folds", "refits", "refit_rows", "holdout_fraction", "holdout_since", "coverage", "boosted_trees"),
     *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
 )
 
@@ -98,6 +98,15 @@ class ModelSettings(Group):
     )
     seed: int = 20_001
     folds: int = Field(4, ge=2, le=50, description="walk-forward folds; each costs one more training")
+    refits: int = Field(
+        12,
+        ge=0,
+        description="how many refits the walk-forward makes as often as a live lake does, the newest ones; each costs "
+        "one more training. A market's first training makes none",
+    )
+    refit_rows: int = Field(
+        1_000_000, ge=0, description="how many rows these refits may learn, those of all added up; 0 is any number"
+    )
     boosted_trees: int = Field(
         0, ge=0, le=1_000, description="gradient-boosted trees to compare the forest with; 0 is none, each costs time"
     )

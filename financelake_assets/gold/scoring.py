@@ -141,7 +141,7 @@ def signals_of(
     settings: Settings,
     calendars: Mapping[str, TradingCalendar],
     *,
-    model_expired: bool,
+    model_expired: bool | pl.Expr,
 ) -> pl.DataFrame:
     """Signals of bars, with or without a prediction.
 
@@ -150,7 +150,7 @@ def signals_of(
         forecast: the predictions of those that could be scored, with the columns that ``decide`` needs.
         settings: thresholds, and slippage.
         calendars: by symbol, for symbols that have their own.
-        model_expired: whether the model is too old to use.
+        model_expired: whether the model is too old to use, of all bars or of each.
 
     Returns:
         See ``decide``, with the user's rules applied.

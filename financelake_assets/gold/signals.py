@@ -23,7 +23,9 @@ def surprise() -> pl.Expr:
     return pl.col("log_return").abs() / pl.col("bar_volatility").shift(1).over(SERIES)
 
 
-def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool, slippage_bps: float) -> pl.DataFrame:
+def decide(
+    scored: pl.DataFrame, settings: SignalSettings, *, model_expired: bool | pl.Expr, slippage_bps: float
+) -> pl.DataFrame:
     """Turn predictions into signals.
 
     Args:
@@ -34,7 +36,7 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
             (one way, see ``costs.with_costs``). Each bar whose signal is used needs ``settings.settle_bars`` earlier
             bars of its series.
         settings: thresholds.
-        model_expired: whether the model is too old to use.
+        model_expired: whether the model is too old to use, of all bars or of each.
         slippage_bps: of one execution, on top of its costs.
 
     Returns:
@@ -43,17 +45,20 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
     """
     up = pl.col("predicted_return") > 0
     reason = pl.col("reason")
+    expired = model_expired if isinstance(model_expired, pl.Expr) else pl.lit(model_expired)
     judged = (
         scored.sort(*SERIES, "event_time")
         .with_columns(
             strength=(pl.col("predicted_return") / pl.col("volatility")).abs(),
             confidence=pl.when(up).then("probability_up").otherwise(1 - pl.col("probability_up")),
         )
-        .with_columns(reason=_reason(settings, slippage_bps, model_expired=model_expired))
+        .with_columns(reason=_reason(settings, slippage_bps))
         .with_columns(_due=pl.when(reason.is_not_null()).then(0).when(up).then(1).otherwise(-1))
         .with_columns(
             reason=pl.coalesce(reason, pl.when(_opposed(settings)).then(pl.lit(HoldReason.RECENT_REVERSAL.value)))
         )
+        # at last: a bar is compared with what the model that decides it says of those before, as live
+        .with_columns(reason=pl.when(expired).then(pl.lit(HoldReason.MODEL_EXPIRED.value)).otherwise(reason))
     )
     signal = (
         pl.when(reason.is_not_null())
@@ -65,11 +70,10 @@ def decide(scored: pl.DataFrame, settings: SignalSettings, *, model_expired: boo
     return judged.with_columns(signal=signal).drop("_due")
 
 
-def _reason(settings: SignalSettings, slippage_bps: float, *, model_expired: bool) -> pl.Expr:
+def _reason(settings: SignalSettings, slippage_bps: float) -> pl.Expr:
     """The first reason for a HOLD that the bar itself gives; null if there is none."""
     rise = (pl.col("predicted_return").exp() - 1).abs()
     verdicts: list[tuple[pl.Expr, HoldReason]] = [
-        (pl.lit(model_expired), HoldReason.MODEL_EXPIRED),
         (~_known("predicted_return", "volatility", "probability_up"), HoldReason.INSUFFICIENT_HISTORY),
         (~pl.col("market_open"), HoldReason.MARKET_CLOSED),
         ((pl.col("surprise") > settings.outlier_sigmas).fill_null(False), HoldReason.OUTLIER_INPUT),

@@ -103,6 +103,7 @@ def model_card(record: ModelRecord, metrics: list[dict[str, Any]], baselines: Se
             _learner(record),
             f"Trained on data from {record.train_start:%Y-%m-%d} to {record.train_end:%Y-%m-%d}, silver version "
             f"{record.silver_version}; seed {record.parameters['seed']}; {_trials(record)}{_later(record)}",
+            _walked(record),
             *([] if not record.plugins else [_plugins(record)]),
             *([] if not record.labels else [_labels(record)]),
             *([] if not record.costs else [_costs(record)]),
@@ -193,6 +194,15 @@ def _learner(record: ModelRecord) -> str:
         return f"Three regressors of the plug-in {name} {facts['version']}: one {of_return}, {others}."
     trees, depth = record.parameters["trees"], record.parameters["depth"]
     return f"A forest of {trees} trees, depth {depth}, {of_return}; two forests with half as many trees: {others}."
+
+
+def _walked(record: ModelRecord) -> str:
+    """How old the forests were that forecast the bars which it is judged on."""
+    folds = f"Judged by a walk-forward of {record.parameters['folds']} folds"
+    old = "which serves all of it where a live lake makes new ones"
+    if record.refits is None:
+        return f"{folds}, each with one forest, {old}."
+    return f"{folds}, with refits: {record.refits.sentence}. The bars before have one forest a fold, {old}."
 
 
 def _plugins(record: ModelRecord) -> str:

@@ -28,7 +28,7 @@ from financelake_assets.model.local_walk import TARGETS, walk
 from financelake_assets.model.outputs import OUTPUTS, RAW, RETURNS, WEEKDAY_EFFECT, Predictor
 from financelake_assets.model.pipeline import boosted, fit, local, predictions
 from financelake_assets.model.plugged_model import PluggedModel
-from financelake_assets.model.splits import Fold
+from financelake_assets.model.splits import Fold, last_as_a_whole
 from financelake_assets.model.training_rows import KEY, MOST_LOCAL_BARS, utc
 from financelake_assets.plugins import Plugin, PluginError
 from financelake_assets.spark_sessions import activated
@@ -118,11 +118,14 @@ def by_plugin(
     log(f"{plugin.title} can be served: the same again, row by row, and from its files")
     permutation: dict[str, float] = {}
 
+    explained = last_as_a_whole(folds)
+
     def judged(fold: Fold, model: Predictor, tested: pl.DataFrame) -> None:
-        log(f"fold {fold.number} of {len(folds)}: {tested.height} bars from {fold.start:%Y-%m-%d}")
-        if fold == folds[-1]:
+        log(f"{fold.name}: {tested.height} bars from {fold.start:%Y-%m-%d}")
+        if fold.start == explained.start:
             own = cast("PluggedModel", cast("Gauged", model).predictor)
-            permutation.update(plugged_model.permutation_importance(own, tested, LABEL, settings.seed))
+            shuffled = rows.filter(explained.judges(pl.col("event_time"), pl.lit))
+            permutation.update(plugged_model.permutation_importance(own, shuffled, LABEL, settings.seed))
 
     # a model of a user's own does not tell what it uses most: its inputs count alike
     alike = dict.fromkeys(features, 1.0)
@@ -233,7 +236,7 @@ def _walk(
     outcome never becomes known (a price below zero) is predicted like any other.
     """
     importance: dict[str, float] = {}
-    learnable = scorable.where(F.col(TARGET).isNotNull())
+    learnable, explained = scorable.where(F.col(TARGET).isNotNull()), last_as_a_whole(folds)
 
     def predict(fold: Fold) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         learnt = learnable.where(fold.learns_from(F.col("target_time"), _literal))
@@ -246,14 +249,16 @@ def _walk(
             seen = predictions(model, tested, *KEY, *landmarks.names)
             rows = seen.select(*KEY, *OUTPUTS, landmarks.of(seen))
             other = boosted(model, learnt, tested, settings, *KEY) if settings.boosted_trees else None
-            if fold == folds[-1]:
+            if fold.start == explained.start:
                 # the effect is looked up from the category of symbol and weekday, so that is what is shuffled
                 names = [SYMBOL_WEEKDAY if name == WEEKDAY_EFFECT else name for name in inputs]
-                outcomes = tested.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
+                shuffled = scorable.where(explained.judges(F.col("event_time"), _literal))
+                outcomes = shuffled.where(F.col(LABEL).isNotNull()).select(LABEL, *names)
                 importance.update(permutation_importance(model, outcomes, RAW, settings.seed))
-        log(f"fold {fold.number} of {len(folds)}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
+        log(f"{fold.name}: {len(rows)} bars from {fold.start:%Y-%m-%d}")
         of_fold = [
             pl.lit(fold.number, dtype=pl.Int32).alias("fold"),
+            pl.lit(fold.refit, dtype=pl.Int32).alias("refit"),
             pl.lit(until, pl.Datetime("us")).alias("learnt_until"),
         ]
         return rows.with_columns(of_fold), None if other is None else other.with_columns(of_fold)

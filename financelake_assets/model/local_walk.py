@@ -39,7 +39,7 @@ def walk(
         judged: called with each fold, what was fitted for it, and the rows that it was tested on.
 
     Returns:
-        The key of each tested row with ``OUTPUTS``, ``fold`` and ``learnt_until``.
+        The key of each tested row with ``OUTPUTS``, ``fold``, ``refit`` and ``learnt_until``.
     """
     known = rows.filter(pl.col(TARGET).is_not_null())
     parts = []
@@ -51,6 +51,7 @@ def walk(
             tested.select("symbol", "asset_class", "event_time").with_columns(
                 *model.predict(tested).get_columns(),
                 fold=pl.lit(fold.number, pl.Int32),
+                refit=pl.lit(fold.refit, pl.Int32),
                 learnt_until=pl.lit(learnt["target_time"].max(), pl.Datetime("us")),
             )
         )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from financelake_assets.model import held_back, overfitting
+from financelake_assets.model.cadence import Refits
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
 from financelake_assets.model.held_back import HeldBack
@@ -49,6 +50,7 @@ class ModelRecord:
     ``registration``; empty where a model of a user's own learnt, and for a version of an earlier release.
     ``overfitting``: what was known of overfitting by choice; ``None`` for a version of an earlier release.
     ``held_back``: what its limit of dissimilarity would have held back out of sample; ``None`` as before.
+    ``refits``: those of its walk-forward; ``None`` where each fold had one forest.
     """
 
     model_version: str
@@ -81,6 +83,7 @@ class ModelRecord:
     contributions: dict[str, float] = field(default_factory=dict)
     overfitting: Overfitting | None = None
     held_back: HeldBack | None = None
+    refits: Refits | None = None
 
     @property
     def market(self) -> Market:
@@ -140,6 +143,7 @@ class ModelRecord:
             "costs": json.dumps(self.costs),
             "overfitting": None if self.overfitting is None else json.dumps(asdict(self.overfitting)),
             "held_back": None if self.held_back is None else json.dumps(asdict(self.held_back)),
+            "refits": None if self.refits is None else json.dumps(self.refits.dump()),
             "parameters": json.dumps(self.parameters),
             "importance": json.dumps(self.importance),
             "permutation": json.dumps(self.permutation),
@@ -180,6 +184,7 @@ class ModelRecord:
                     for symbol, time in json.loads(row.get("learnt_until") or "{}").items()
                 },
                 "later_share": row.get("later_share"),
+                "refits": Refits.parse(json.loads(row.get("refits") or "{}")),
             },
             calibration=calibration,
         )

@@ -36,6 +36,7 @@ from financelake_assets.model import (
     registry,
     trials,
 )
+from financelake_assets.model.cadence import refits_of
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.contributions import contributions, paths_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
@@ -203,6 +204,7 @@ def _record(
         reliability=_reliability(trained),
         reference=trained.reference,
         trials=trials.tried(settings).count,
+        refits=refits_of(trained.walked),
         calibration=trained.calibration,
         manifest_sha256=digest,
         promoted_at=now if decision.promote else None,

@@ -178,6 +178,7 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,
         "trials": record.trials,
+        "refits": None if record.refits is None else record.refits.sentence,
         "overfitting": None if record.overfitting is None else record.overfitting.sentence,
         "held_back": None if record.held_back is None else record.held_back.sentence,
         "plugins": {name: facts["version"] for name, facts in record.plugins.items()},

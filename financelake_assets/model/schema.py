@@ -39,6 +39,7 @@ MODELS = TableSpec(
             "reliability": pa.string(),
             "reference": pa.string(),
             "trials": pa.int32(),
+            "refits": pa.string(),
             "overfitting": pa.string(),
             "held_back": pa.string(),
             "residual_quantiles": pa.string(),
@@ -214,15 +215,17 @@ WALK_FORWARD = TableSpec(
     key=("model_version", "symbol", "interval", "event_time"),
     description=(
         "What each version's walk-forward forecast out of sample, bar by bar, from its second fold on (the first only "
-        "calibrates the others). fold says which of its forests, learnt_until the latest time at which a label that "
-        "the forest learnt was known; low and high are the ends of the return's interval; dissimilarity is from what "
-        "that forest learnt, as in gold.predictions. The returns are logarithmic; held_out is null where the outcome "
-        "is not known. Kept for the champion and the newest versions."
+        "calibrates the others). fold and refit say which of its forests, learnt_until the latest time at which a "
+        "label that the forest learnt was known. refit counts the forests that were fitted as often as a live lake "
+        "does; it is null where the fold has one forest. low and high are the ends of the return's interval; "
+        "dissimilarity is from what that forest learnt, as in gold.predictions. The returns are logarithmic; held_out "
+        "is null where the outcome is not known. Kept for the champion and the newest versions."
     ),
     schema=columns(
         {
             "model_version": pa.string(),
             "fold": pa.int32(),
+            "refit": pa.int32(),
             "learnt_until": TIMESTAMP,
             "symbol": pa.string(),
             "asset_class": pa.string(),

@@ -211,4 +211,8 @@ def _said(period: Period, fold: Fold, settings: ModelSettings) -> pl.DataFrame:
     (until,) = local(learnt.agg(F.max("target_time").alias("until")))["until"]
     with activated(period.session):
         rows = predictions(model, tested, *KEY)
-    return rows.with_columns(fold=pl.lit(fold.number, pl.Int32), learnt_until=pl.lit(until, pl.Datetime("us")))
+    return rows.with_columns(
+        fold=pl.lit(fold.number, pl.Int32),
+        refit=pl.lit(None, pl.Int32),
+        learnt_until=pl.lit(until, pl.Datetime("us")),
+    )

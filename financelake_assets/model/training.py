@@ -22,6 +22,7 @@ from financelake_assets.errors import FinanceLakeError
 from financelake_assets.intervals import bar_length
 from financelake_assets.model import baselines, other_series, plugin_frames
 from financelake_assets.model.adaptive import WIDENING, widened
+from financelake_assets.model.cadence import retraining
 from financelake_assets.model.calibration import _SMALLEST_SIZE, Calibration, OutOfSample, calibrate, calibrated
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.dissimilarity import Landmarks
@@ -37,7 +38,7 @@ from financelake_assets.model.pipeline import INPUTS, fit, local
 from financelake_assets.model.plugged_features import Plugins, columns_of
 from financelake_assets.model.record import MadeWith
 from financelake_assets.model.schema import WALK_FORWARD
-from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
+from financelake_assets.model.splits import Fold, Times, refits, refuse_leaks, walk_forward, with_newest
 from financelake_assets.model.training_rows import KEY, Bars, chosen, facts_of, scorable_rows, utc
 from financelake_assets.plugins import Plugin, PluginError
 from financelake_assets.plugins.declaration import facts_by_name
@@ -150,6 +151,10 @@ def train(
     folds = walk_forward(facts["event_time"].to_numpy(), settings.folds, embargo, _window(settings))
     if len(folds) < _LEAST_FOLDS:
         raise NotEnoughHistoryError(f"the bars share too few times to be split into {settings.folds} folds")
+    folds = _with_refits(folds, chosen(bars, settings), everything, settings)
+    newest = [fold for fold in folds if fold.refit is not None]
+    if newest:
+        log(f"{len(newest)} refits as a live lake makes them, from {newest[0].start:%Y-%m-%d}")
     latest = _latest(_learnable(scorable, label, folds, settings), facts, settings)
     if learner is None:
         learnt = by_forests(scorable, latest, folds, settings, (*INPUTS, *columns_of(plugins)), log)
@@ -251,6 +256,32 @@ def judged_walk(everything: pl.DataFrame, raw: pl.DataFrame, folds: list[Fold], 
     return _judge(facts, _forecasts(facts, _with_facts(everything, raw), folds, settings), settings)
 
 
+def _with_refits(folds: list[Fold], bars: Bars, everything: pl.DataFrame, settings: ModelSettings) -> list[Fold]:
+    """The folds with the newest refits that a live lake would have made; the first fold, which calibrates, has none.
+
+    Args:
+        folds: in order.
+        bars: of the symbols that are learnt from.
+        everything: ``FACTS`` of the rows that can be predicted.
+        settings: when a training is due, and how many refits there may be.
+    """
+    if settings.refits == 0:
+        return folds
+    predicted = everything["event_time"].to_numpy()
+    # silver's bars are counted, as the live lake does
+    made = refits(folds[1:], _times(bars), lambda rows, days: retraining(rows, days, settings))
+    useful = [refit for refit in made if refit.judges(predicted).any()]
+    known = everything.drop_nulls(LABEL)["target_time"].to_numpy()
+    return with_newest(folds, useful, known, settings.refits, settings.refit_rows)
+
+
+def _times(bars: Bars) -> Times:
+    """The starts of bars, in UTC without a zone."""
+    if isinstance(bars, pl.DataFrame):
+        return bars["event_time"].dt.replace_time_zone(None).to_numpy()
+    return local(bars.select("event_time"))["event_time"].to_numpy()
+
+
 def _with_facts(everything: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
     return everything.join(raw, on=list(KEY), how="inner").sort("event_time", "symbol")
 
@@ -289,21 +320,21 @@ def _latest(rows: DataFrame, facts: pl.DataFrame, settings: ModelSettings) -> Da
 
 
 def _forecasts(facts: pl.DataFrame, scored: pl.DataFrame, folds: list[Fold], settings: ModelSettings) -> pl.DataFrame:
-    """Calibrate every fold from the earlier folds, as one could have done then; the first has no earlier fold.
+    """Calibrate every fold, and refit, from what was forecast before, as one could have done then; not the first fold.
 
     Then the intervals adapt, bar by bar.
 
     Args:
         facts: the labelled rows.
         scored: raw predictions of the folds, with outcomes where they are known.
-        folds: in order.
+        folds: in order, with refits.
         settings: the coverage of the interval.
     """
     parts = []
-    for fold in folds[1:]:
+    for fold in [fold for fold in folds if fold.number > folds[0].number]:
         known = pl.col(LABEL).is_not_null() & (pl.col("target_time") < fold.learn_before)
-        calibration = _calibration(scored.filter((pl.col("fold") < fold.number) & known), settings.coverage)
-        tested = scored.filter(pl.col("fold") == fold.number)
+        calibration = _calibration(scored.filter((pl.col("event_time") < fold.start) & known), settings.coverage)
+        tested = scored.filter(fold.judges(pl.col("event_time"), pl.lit))
         learnt = facts.filter(pl.col("target_time") < fold.learn_before)
         parts.append(calibrated(tested, calibration).join(_baselines(learnt), on="symbol", how="left"))
     if not parts:

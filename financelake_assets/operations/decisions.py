@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from financelake_assets.bronze.offsets import Offsets, Watermarks
 from financelake_assets.config import ModelSettings, StreamSettings
+from financelake_assets.model.cadence import retraining
 
 TRAIN_JOB = "train_model"
 """Name of the job that trains: Dagster defines it, and ``financelake train`` launches it."""
@@ -179,10 +180,9 @@ def training_due(state: MarketState, settings: ModelSettings) -> Decision:
     # the new rows must at least be those on which drift is measured, or the new model would hardly differ
     if state.drift and new >= settings.retrain_rows // 10:
         return Decision(True, f"{state.drift}; {new} new bars")
-    if new >= settings.retrain_rows:
-        return Decision(True, f"{new} new bars since the last training")
-    if new > 0 and state.trained_days >= settings.trains_after_days:
-        return Decision(True, f"the last training was {state.trained_days:.0f} days ago; {new} new bars")
+    why = retraining(new, state.trained_days, settings)
+    if why is not None:
+        return Decision(True, why)
     return Decision(
         False,
         f"{new} new bars; training at {settings.retrain_rows}, or after {settings.trains_after_days:g} days",

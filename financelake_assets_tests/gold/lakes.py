@@ -28,7 +28,7 @@ DAILY = Market("1d")
 
 def small(settings: Settings) -> Settings:
     """The same lake with a forest that trains in seconds."""
-    model = {"trees": 3, "depth": 3, "min_instances_per_node": 5, "min_rows": 50, "folds": 3}
+    model = {"trees": 3, "depth": 3, "min_instances_per_node": 5, "min_rows": 50, "folds": 3, "refits": 0}
     return settings.model_copy(update={"model": settings.model.model_copy(update=model)})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from financelake_assets.gold.schema import PREDICTIONS, SIGNALS
 from financelake_assets.gold.scoring import score_bars
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.model import trials
+from financelake_assets.model.cadence import Refits, refits_of
 from financelake_assets.model.forest import Forest
 from financelake_assets.model.outputs import DISSIMILARITY, RAW, RAW_SIZE, RAW_UP
 from financelake_assets.model.record import Status
@@ -47,6 +48,7 @@ from financelake_assets_tests.model.records import record
 DAYS = 150
 VERSION = "rf-1"
 LAST = market.START + timedelta(days=DAYS - 1)
+REFITTED = market.START + timedelta(days=90)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,39 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
+def aged(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same, where a new model came every 15 days from ``REFITTED`` on, and one of more than 10 gives no signals."""
+    settings = Settings.model_validate({"data_dir": tmp_path_factory.mktemp("aged"), "model": {"max_age_days": 10}})
+    bars, day = history(), timedelta(days=1)
+    fresh = RECORD, market.START, REFITTED, LAST
+    calls, walks = [fresh], [(None, fresh[1], REFITTED, market.START - day)]
+    for number, begins in enumerate(pl.datetime_range(REFITTED, LAST, "15d", eager=True), start=1):
+        made = replace(RECORD, trained_at=begins)
+        old, ends = begins + 10 * day, begins + 15 * day
+        # a bar of a day is decided when the day is over
+        calls += [(made, begins, old, old), (made, old, ends, old + day)]
+        walks.append((number, begins, ends, begins - 2 * day))
+    rows = pl.concat(
+        score_bars(settings, bars, of(bars, since, until), Guess({}, 0.0, (), None), made, {}, now)  # type: ignore[arg-type]
+        for made, since, until, now in calls
+    )
+    assert set(rows["reason"]) >= {"model_expired", "recent_reversal"}
+    parts = [
+        of(walk_of(rows), since, until).with_columns(
+            fold=pl.lit(2 if number is None else 3, pl.Int32),
+            refit=pl.lit(number, pl.Int32),
+            learnt_until=pl.lit(learnt),
+        )
+        for number, since, until, learnt in walks
+    ]
+    return traded(settings, rows, pl.concat(parts))
+
+
+def of(rows: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    return rows.filter(pl.col("event_time").is_between(since, until, closed="left"))
+
+
+@pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The same, where the universe tells two currencies of the stocks, and that of Bitcoin."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("told"))
@@ -102,18 +137,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return traded(settings)
 
 
-def traded(settings: Settings) -> Settings:
+def traded(settings: Settings, rows: pl.DataFrame | None = None, walk: pl.DataFrame | None = None) -> Settings:
+    """Trade the rows live; by default those of one model, which is the walk."""
     bars = history()
     add(BARS, settings, bars)
-    rows = score_bars(settings, bars, bars, Guess({}, 0.0, (), None), RECORD, {}, LAST)  # type: ignore[arg-type]
+    if rows is None:
+        rows = score_bars(settings, bars, bars, Guess({}, 0.0, (), None), RECORD, {}, LAST)  # type: ignore[arg-type]
     live = PaperPortfolio(settings)
     for first in range(0, DAYS, DAYS // 3):
         begins = market.START + timedelta(days=first)
-        part = rows.filter(pl.col("event_time").is_between(begins, begins + timedelta(days=DAYS // 3), closed="left"))
+        part = of(rows, begins, begins + timedelta(days=DAYS // 3))
         add(PREDICTIONS, settings, part.drop_nulls("predicted_return"))
         add(SIGNALS, settings, part)
         live.advance()
-    add(WALK_FORWARD, settings, walk_of(rows))
+    add(WALK_FORWARD, settings, walk_of(rows) if walk is None else walk)
     add(MODELS, settings, frame(MODELS, [RECORD.row()]))
     return settings
 
@@ -122,6 +159,7 @@ def walk_of(rows: pl.DataFrame) -> pl.DataFrame:
     second = pl.col("event_time") >= market.START + timedelta(days=100)
     return rows.drop_nulls("predicted_return").with_columns(
         fold=pl.when(second).then(3).otherwise(2).cast(pl.Int32),
+        refit=pl.lit(None, pl.Int32),
         learnt_until=pl.col("event_time").min().over(second) - timedelta(days=1),
         target_time=pl.col("event_time") + timedelta(days=1),
         low=pl.lit(-0.1),
@@ -135,7 +173,7 @@ def made(settings: Settings, symbol: str | None = None) -> Backtest:
     return backtest_store.make(settings, RECORD, lambda _: None, symbol)
 
 
-@pytest.mark.parametrize(("name", "accounts"), [("lake", 3), ("told", 4)])
+@pytest.mark.parametrize(("name", "accounts"), [("lake", 3), ("told", 4), ("aged", 3)])
 def test_on_the_same_rows_it_makes_the_trades_of_the_live_account(
     name: str, accounts: int, request: pytest.FixtureRequest
 ) -> None:
@@ -189,6 +227,25 @@ def test_it_says_what_it_covers_and_what_not(lake: Settings) -> None:
     below = market.START + timedelta(days=100)
     assert f"Buy and hold of commodity 1d was worth nothing, or less, on {below:%Y-%m-%d}" in said
     assert "stock 1d was worth nothing" not in said
+
+
+def test_it_says_how_many_refits_were_made_for_which_time_and_what_came_too_late(aged: Settings) -> None:
+    found = made(aged)
+    assert [(fold["fold"], fold["refit"]) for fold in found.folds] == [(2, None), (3, 1), (3, 2), (3, 3), (3, 4)]
+    walk = WALK_FORWARD.scan(aged).collect()
+    told = refits_of(walk)
+    assert told == Refits(4, REFITTED, LAST)
+    assert Refits.parse(json.loads(json.dumps(told.dump()))) == told
+    assert refits_of(walk.filter(pl.col("refit").is_null())) is None
+    assert Refits.parse({}) is None
+    late = SIGNALS.scan(aged).filter(pl.col("reason") == "model_expired").collect()
+    late = late.join(PREDICTIONS.scan(aged).collect(), on=PREDICTIONS.key, how="semi")
+    assert sum(one["expired"] for one in found.covered) == len(late) > 50
+    said = notes(found, 30)
+    assert said[0].startswith(
+        "Refits: 4 as a live lake makes them, for the bars from 2015-04-01 to 2015-05-30. 1 before"
+    )
+    assert said[-1] == f"Too old: the forests of {len(late)} forecasts, whose bars were HOLD (model_expired)."
 
 
 def test_the_signals_stand_beside_what_holding_and_luck_earn(lake: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from financelake_assets.model.evaluation import ALL, HOLDOUT, Judged
 from financelake_assets.model.features import FEATURES, SYMBOL_WEEKDAY, features_of
 from financelake_assets.model.labels import LABEL, TARGET, labels_of
 from financelake_assets.model.outputs import EFFECT_PRIOR_ROWS, RAW, RAW_SIZE, RAW_UP
-from financelake_assets.model.splits import Fold, refuse_leaks, walk_forward
+from financelake_assets.model.splits import Fold, refits, refuse_leaks, walk_forward, with_newest
 from financelake_assets.model.targets import with_target
 from financelake_assets.model.training_rows import FACTS
 from financelake_assets.model.weekday_effects import weekday_effects
@@ -87,12 +88,13 @@ def folds_of(rows: pl.DataFrame) -> list[Fold]:
     return walk_forward(rows["event_time"].to_numpy(), SETTINGS.folds, DAY)
 
 
-def judged(rows: pl.DataFrame, raw: pl.DataFrame) -> Judged:
+def judged(rows: pl.DataFrame, raw: pl.DataFrame, folds: list[Fold] | None = None) -> Judged:
     """What the training makes of raw predictions."""
+    folds = folds_of(rows) if folds is None else folds
     facts = rows.select(FACTS)
     scored = facts.join(raw, on=["symbol", "asset_class", "event_time"]).sort("event_time", "symbol")
     known = facts.drop_nulls(LABEL)
-    return training._judge(known, training._forecasts(known, scored, folds_of(rows), SETTINGS), SETTINGS)
+    return training._judge(known, training._forecasts(known, scored, folds, SETTINGS), SETTINGS)
 
 
 def test_it_finds_a_straight_line_and_in_noise_none() -> None:
@@ -144,6 +146,32 @@ def test_no_fold_knows_of_later_bars() -> None:
         )
         mine = pl.col("fold") <= fold.number
         assert linear.walk(other, folds, FEATURES).filter(mine).equals(whole.filter(mine))
+
+
+def test_refits_take_the_end_of_the_last_fold_and_nothing_else_changes() -> None:
+    rows = rows_of(0.5, 500)
+    folds = folds_of(rows)
+    made = refits(folds[1:], rows["event_time"].to_numpy(), lambda _, days: days >= 60)
+    walked = with_newest(folds, made, rows["target_time"].to_numpy(), 2, 0)
+    found, plain = linear.walk(rows, walked, FEATURES), linear.walk(rows, folds, FEATURES)
+    refuse_leaks(found, DAY)
+    assert found["refit"].drop_nulls().unique().to_list() == [1, 2]
+    key = ["event_time", "symbol"]
+    both = [raw.sort(key) for raw in (found, plain)]
+    assert both[0].select(*key, "fold").equals(both[1].select(*key, "fold"))
+    old = both[0]["refit"].is_null()
+    assert both[0].filter(old).equals(both[1].filter(old))
+    newer = both[0].filter(~old)
+    assert (newer["learnt_until"] > both[1].filter(~old)["learnt_until"]).all()
+    # a refit is the model of all that was known an embargo before it
+    for fold in walked[-2:]:
+        alone = linear.walk(rows, [replace(fold, number=9)], FEATURES)
+        assert alone.drop("fold").sort(key).equals(newer.filter(refit=fold.refit).drop("fold"))
+        last = rows.filter(pl.col("target_time") < fold.learn_before)["target_time"].max()
+        assert alone["learnt_until"].unique().to_list() == [last]
+    outcomes = [judged(rows, raw, folds).rows for raw, folds in ((found, walked), (plain, folds))]
+    assert len(outcomes[0]) == len(outcomes[1])
+    assert outcomes[0]["fold"].equals(outcomes[1]["fold"])
 
 
 def test_a_weekday_effect_is_that_of_sparks_encoder() -> None:

@@ -15,12 +15,13 @@ from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import training, training_rows
 from financelake_assets.model.adaptive import WIDENING
+from financelake_assets.model.cadence import retraining
 from financelake_assets.model.features import FEATURES, features_of
 from financelake_assets.model.labels import LABEL, LABELS, labels_of
 from financelake_assets.model.outputs import RAW, RAW_SIZE, RAW_UP
 from financelake_assets.model.promotion import unseen
 from financelake_assets.model.record import ModelRecord
-from financelake_assets.model.splits import Fold, LeakError, refuse_leaks, walk_forward
+from financelake_assets.model.splits import Fold, LeakError, refits, refuse_leaks, walk_forward, with_newest
 from financelake_assets_tests.model import market
 
 DAY = timedelta(days=1)
@@ -63,9 +64,15 @@ def folds_of(rows: pl.DataFrame, embargo: timedelta = DAY) -> list[Fold]:
     return walk_forward(rows["event_time"].to_numpy(), SETTINGS.folds, embargo)
 
 
-def judged(rows: pl.DataFrame) -> pl.DataFrame:
+def refitted(rows: pl.DataFrame, embargo: timedelta = DAY) -> list[Fold]:
+    """The folds with the newest two refits of a live lake that trains every 30 days."""
+    folds, times = folds_of(rows, embargo), rows["event_time"].to_numpy()
+    made = refits(folds[1:], times, lambda count, days: retraining(count, days, SETTINGS))
+    return with_newest(folds, made, rows["target_time"].to_numpy(), 2, 0)
+
+
+def judged(rows: pl.DataFrame, folds: list[Fold]) -> pl.DataFrame:
     """What the training makes of the walk's raw predictions."""
-    folds = folds_of(rows)
     facts = rows.select(training_rows.FACTS)
     numbered = pl.coalesce(pl.when(fold.judges(pl.col("event_time"), pl.lit)).then(fold.number) for fold in folds)
     scored = rows.with_columns(fold=numbered.cast(pl.Int32)).drop_nulls("fold")
@@ -78,8 +85,10 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
 
 def test_a_fold_is_calibrated_by_what_was_known_before_it() -> None:
     rows = walked()
-    whole = judged(rows)
-    for fold in folds_of(rows)[1:]:
+    folds = refitted(rows)
+    assert [fold.refit for fold in folds] == [None] * 4 + [1, 2]
+    whole = judged(rows, folds)
+    for place, fold in enumerate(folds[1:], start=1):
         # another world from the embargo on: no forecast of this fold or an earlier one may know of it
         later = pl.col("target_time") >= fold.learn_before
         other = rows.with_columns(
@@ -87,14 +96,14 @@ def test_a_fold_is_calibrated_by_what_was_known_before_it() -> None:
             for name in (LABEL, "realised_return")
         )
         until = pl.col("event_time") < fold.end
-        mine = pl.col("fold") <= fold.number
-        one, two = (each.filter(until & mine).select("fold", *MADE, *BASELINES) for each in (whole, judged(other)))
+        changed = judged(other, folds)
+        one, two = (each.filter(until).select("fold", *MADE, *BASELINES) for each in (whole, changed))
         assert len(one) > 300
         assert_frame_equal(one, two)
-        # and the test sees it when they do: the next fold is calibrated by this one
-        if fold.number < SETTINGS.folds:
-            following = pl.col("fold") == fold.number + 1
-            one, two = (each.filter(following).select(MADE) for each in (whole, judged(other)))
+        # and the test sees it when they do: the next fold or refit is calibrated by this one
+        for following in folds[place + 1 : place + 2]:
+            tested = following.judges(pl.col("event_time"), pl.lit)
+            one, two = (each.filter(tested).select(MADE) for each in (whole, changed))
             assert not one.equals(two)
 
 
@@ -136,13 +145,21 @@ def test_a_walk_that_learns_what_overlaps_its_test_is_refused(planted: str, emba
             own = rows.filter(fold.judges(pl.col("event_time"), pl.lit))
             before = fold.learns_from(pl.col("target_time"), pl.lit) if purged else pl.col("event_time") < fold.start
             until = rows.filter(before)["target_time"].max()
-            parts.append(own.select("event_time", fold=pl.lit(fold.number), learnt_until=pl.lit(until)))
+            own = own.select("event_time", fold=pl.lit(fold.number), refit=pl.lit(fold.refit, pl.Int32))
+            parts.append(own.with_columns(learnt_until=pl.lit(until)))
         return pl.concat(parts)
 
     due = horizon * DAY
     refuse_leaks(tested(folds_of(rows, due), purged=True), due)
     with pytest.raises(LeakError, match="fold 1 learnt a label"):
         refuse_leaks(tested(folds_of(rows, embargo), purged=planted != "no purge"), due)
+    # a leak of one refit is found, where the fold as a whole has none
+    refuse_leaks(tested(refitted(rows, due), purged=True), due)
+    leaky = refitted(rows, embargo)[-1:]
+    with pytest.raises(LeakError, match="fold 4, refit 2 learnt a label"):
+        refuse_leaks(
+            pl.concat([tested(refitted(rows, due)[:-1], purged=True), tested(leaky, purged=planted != "no purge")]), due
+        )
 
 
 def test_spark_and_arrays_are_asked_the_same_question() -> None:

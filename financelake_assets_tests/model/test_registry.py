@@ -46,7 +46,7 @@ from financelake_assets_tests.plugins.site import Site
 pytestmark = pytest.mark.integration
 
 DAILY = Market("1d")
-SMALL = ModelSettings(trees=5, depth=3, folds=2, min_instances_per_node=20)
+SMALL = ModelSettings(trees=5, depth=3, folds=2, refits=0, min_instances_per_node=20)
 
 
 def history(days: int) -> pl.DataFrame:

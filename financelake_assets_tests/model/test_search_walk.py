@@ -86,7 +86,11 @@ def period(monkeypatch: pytest.MonkeyPatch) -> Period:
         tested = rows.filter(fold.judges(pl.col("event_time"), pl.lit))
         # a forest of one tree peeps: it learns what overlaps its test
         until = fold.start if settings.trees == 1 else fold.learn_before - timedelta(microseconds=1)
-        marks = {"fold": pl.lit(fold.number, pl.Int32), "learnt_until": pl.lit(until, pl.Datetime("us"))}
+        marks = {
+            "fold": pl.lit(fold.number, pl.Int32),
+            "refit": pl.lit(None, pl.Int32),
+            "learnt_until": pl.lit(until, pl.Datetime("us")),
+        }
         return tested.select(*KEY, *OUTPUTS, **marks)
 
     monkeypatch.setattr(search_walk, "_said", said)

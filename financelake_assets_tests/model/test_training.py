@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from financelake_assets.config import ModelSettings
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import training_rows
+from financelake_assets.model.cadence import refits_of
 from financelake_assets.model.calibration import POOLED
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.evaluation import ALL, HOLDOUT
@@ -27,7 +28,7 @@ from financelake_assets_tests.model import market
 
 pytestmark = pytest.mark.integration
 
-SMALL = ModelSettings(trees=8, depth=4, folds=3, min_instances_per_node=20)
+SMALL = ModelSettings(trees=8, depth=4, folds=3, refits=0, min_instances_per_node=20)
 FEW = SMALL.model_copy(update={"trees": 4, "depth": 3, "folds": 2})
 """For what does not ask how good the forests are."""
 _SIGNAL = 0.5
@@ -228,6 +229,28 @@ def test_no_row_is_predicted_by_a_forest_that_learnt_it(predictable: Trained) ->
     assert both.height == rows.height
     assert both["dissimilarity"].null_count() == 0
     assert both["dissimilarity"].mean() > 1.02 * both["known"].mean()  # type: ignore[operator]
+
+
+def test_refits_are_judged_in_their_fold_by_later_forests(spark: SparkSession, fit: Fit) -> None:
+    frames = [market.bars(name, market.moves(700, seed, _SIGNAL)) for name, seed in (("A", 1), ("B", 2))]
+    said: list[str] = []
+    live = FEW.model_copy(update={"refits": 2, "retrain_days": 40})
+    found = train(spark, market.shuffled(*frames), live, 7, said.append)
+    plain, key = fit(*frames, settings=FEW), ["event_time", "symbol"]
+    both = [one.judged.rows.sort(key) for one in (found, plain)]
+    assert both[0].select(*key, "fold", "held_out").equals(both[1].select(*key, "fold", "held_out"))
+    old, raw = both[0]["refit"].is_null(), "raw_prediction"
+    assert both[0].filter(old)[raw].equals(both[1].filter(old)[raw])
+    assert not both[0].filter(~old)[raw].is_in(both[1][raw].implode()).any()
+    told = refits_of(found.walked)
+    assert told is not None
+    assert told.made == 2
+    assert f"2 refits as a live lake makes them, from {told.since:%Y-%m-%d}" in said
+    newest = found.walked.filter(refit=2)
+    assert newest["event_time"].min() - newest["learnt_until"].max() == timedelta(days=2)  # type: ignore[operator]
+    assert timedelta(days=40) < told.until - told.since < timedelta(days=80)
+    assert found.permutation == plain.permutation
+    assert found.importance == plain.importance
 
 
 def test_the_same_bars_settings_and_seed_give_the_same_forest(

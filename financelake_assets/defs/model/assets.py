@@ -44,18 +44,28 @@ class TrainingConfig(dg.Config):
     symbols: list[str] = Field(default=[], description="train only on these symbols; empty means all")
     window_days: int | None = Field(default=None, description="a sliding window of this many days")
     folds: int | None = Field(default=None, description="walk-forward folds")
+    refits: int | None = Field(default=None, description="refits as often as a live lake makes them, the newest ones")
+    refit_rows: int | None = Field(default=None, description="rows that they may learn, added up; 0 is any number")
     horizon: int | None = Field(default=None, description="how many bars ahead to predict")
     trees: int | None = Field(default=None, description="number of trees of the forest")
     depth: int | None = Field(default=None, description="depth of its trees")
     searched: bool = Field(default=False, description="with what the market's search found, see model/search")
 
-    def applied(self, settings: ModelSettings, market: Market) -> ModelSettings:
+    def applied(self, settings: ModelSettings, market: Market, *, awaited: bool) -> ModelSettings:
         """The settings of this training.
+
+        Args:
+            settings: of the lake.
+            market: to train.
+            awaited: whether the market has no signals until it ends: then no refits are made unless they are asked for.
 
         Raises:
             ValidationError: a value is out of its range.
         """
-        given = {name: value for name, value in self.model_dump(exclude={"searched"}).items() if value}
+        asked = self.model_dump(exclude={"searched"})
+        given = {name: value for name, value in asked.items() if value not in (None, [])}
+        if awaited:
+            given.setdefault("refits", 0)
         return ModelSettings.model_validate({**settings.model_dump(), **given, "interval": market.interval})
 
 
@@ -96,8 +106,10 @@ def random_forest(
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    champion = registry.champion(settings, market)
+    first = champion is None
     try:
-        chosen = config.applied(settings.model, market)
+        chosen = config.applied(settings.model, market, awaited=champion is None or champion.outdated)
         chosen = search_state.chosen(settings, market, chosen) if config.searched else chosen
     except ValidationError as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
@@ -115,7 +127,6 @@ def random_forest(
         standstill.note(settings, market, "training", str(error))
         raise dg.Failure(f"no training of {market.name}: {error}. {error.remedy}", allow_retries=False) from error
     standstill.note(settings, market, "training", None)
-    first = registry.champion(settings, market) is None
     record = registration.save(settings, trained)
     if first:
         try:

@@ -55,7 +55,7 @@ def search(
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
-    own = TrainingConfig().applied(settings.model, market)
+    own = TrainingConfig().applied(settings.model, market, awaited=False)
     told = 0
 
     def tell(state: SearchState) -> None:

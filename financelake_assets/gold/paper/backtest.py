@@ -2,14 +2,14 @@
 
 Input: a version's rows of gold.walk_forward, and the bars of silver. Output: the curve, the trades and the statistics
 of each account, as in live trading, and what was covered. Nothing is fitted here: the forecasts are those that the
-training judged, each of a forest that had learnt only labels known before its fold. Pure.
+training judged, each of a forest that had learnt only labels known before its fold or refit. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -23,7 +23,10 @@ from financelake_assets.gold.paper.orders import BAR_COLUMNS, bars_with_orders
 from financelake_assets.gold.paper.schema import EQUITY, TRADES
 from financelake_assets.gold.scoring import BAR_KEY, signals_of
 from financelake_assets.gold.signals import surprise
+from financelake_assets.gold.verdicts import HoldReason
+from financelake_assets.intervals import bar_length
 from financelake_assets.model import cost_checks
+from financelake_assets.model.cadence import Refits
 from financelake_assets.model.costs import with_costs
 from financelake_assets.model.features import features_of
 from financelake_assets.model.outputs import COST
@@ -90,8 +93,8 @@ def signals(
 ) -> pl.DataFrame:
     """The signals of every bar of each symbol from its first forecast to its last.
 
-    A bar between them that could not be scored has a HOLD, as in live trading. The version never expires: the
-    walk-forward judges it as a whole.
+    A bar between them that could not be scored has a HOLD, as in live trading. So has one whose refit is too old. A
+    fold's own forest never is: it stands for those that a live lake would have made, see ``expired``.
 
     Args:
         walk: rows of gold.walk_forward of one account.
@@ -104,7 +107,8 @@ def signals(
     """
     featured = with_costs(features_of(bars), cost_checks.in_use(settings)).with_columns(surprise=surprise())
     seen = featured.select(*BAR_KEY, "asset_class", "close", "surprise", COST)
-    given = signals_of(seen, walk.select(*BAR_KEY, *_FORECAST), settings, calendars, model_expired=False)
+    forecast = walk.select(*BAR_KEY, *_FORECAST, expired(walk, settings.model.max_age_days))
+    given = signals_of(seen, forecast, settings, calendars, model_expired=pl.col("expired").fill_null(False))
     spans = walk.group_by("symbol", "interval").agg(
         _first=pl.col("event_time").min(), _last=pl.col("event_time").max(), _horizon=pl.col("horizon").first()
     )
@@ -113,7 +117,25 @@ def signals(
         .join(spans, on=["symbol", "interval"])
         .filter(pl.col("event_time").is_between("_first", "_last"))
     )
-    return inside.with_columns(horizon=pl.coalesce("horizon", "_horizon")).drop("_first", "_last", "_horizon")
+    return inside.with_columns(horizon=pl.coalesce("horizon", "_horizon")).drop(
+        "_first", "_last", "_horizon", "expired"
+    )
+
+
+def expired(walk: pl.DataFrame, max_age_days: float) -> pl.Series:
+    """Whether each forecast is of a refit that a live lake would not have used any more, because it was too old.
+
+    A refit was made when the last bar before its first one had come: that is a horizon behind the newest label that it
+    had learnt (labels are purged for so long). Its age is that at the end of the bar, when a live lake decides.
+
+    Args:
+        walk: rows of gold.walk_forward of one interval and horizon, at least one.
+        max_age_days: the greatest age.
+    """
+    horizon: int = walk["horizon"][0]
+    newest = pl.col("event_time") - horizon * bar_length(walk["interval"][0])
+    too_old = newest - pl.col("learnt_until") > timedelta(days=max_age_days)
+    return walk.select(expired=pl.col("refit").is_not_null() & too_old).to_series()
 
 
 def trade(
@@ -158,7 +180,8 @@ def covered(
         ``first`` and ``last`` step; ``steps``; ``symbols``; ``forecasts``, the bars that were forecast; ``unscored``,
         the bars between a symbol's first and last forecast that have none (HOLD); ``left_out``, the bars of silver
         before and after, which no forest judged out of sample; ``held_out``, the share of the forecasts on which
-        nothing was chosen; ``learnt_at_first``, the latest label that the first forest had learnt.
+        nothing was chosen; ``expired``, the forecasts of a forest that was too old; ``learnt_at_first``, the latest
+        label that the first forest had learnt.
     """
     times: list[datetime] = [row["event_time"] for row in made.equity]
     return {
@@ -170,20 +193,21 @@ def covered(
         "forecasts": len(walk),
         "unscored": len(given) - len(walk),
         "left_out": len(bars) - len(given),
+        "expired": given["reason"].eq(HoldReason.MODEL_EXPIRED.value).sum(),
         "held_out": float(walk["held_out"].fill_null(False).mean()),  # type: ignore[arg-type]
         "learnt_at_first": walk["learnt_until"].min(),
     }
 
 
 def folds(walk: pl.DataFrame) -> list[dict[str, Any]]:
-    """The walk-forward's forests: each fold's number, first and last bar, rows, and until when it had learnt."""
-    by_fold = walk.group_by("fold").agg(
+    """The walk-forward's forests: fold, refit, first and last bar, rows, and until when each had learnt."""
+    by_forest = walk.group_by("fold", "refit").agg(
         start=pl.col("event_time").min(),
         end=pl.col("event_time").max(),
         learnt_until=pl.col("learnt_until").max(),
         rows=pl.len(),
     )
-    return by_fold.sort("fold").to_dicts()
+    return by_forest.sort("fold", "start").to_dicts()
 
 
 def notes(made: Backtest, trains_after_days: float) -> list[str]:
@@ -193,18 +217,41 @@ def notes(made: Backtest, trains_after_days: float) -> list[str]:
         made: the back-test.
         trains_after_days: age of the newest model at which the lake trains the next.
     """
-    days = [(fold["end"] - fold["start"]).days for fold in made.folds]
     left_out = sum(one["left_out"] for one in made.covered)
     held_out = sum(one["held_out"] * one["forecasts"] for one in made.covered)
     share = held_out / max(1, sum(one["forecasts"] for one in made.covered))
     return [
-        f"Refits: {len(made.folds)}, one a fold of {min(days)} to {max(days)} days. A live lake trains again after "
-        f"{trains_after_days:g} days at the latest, so the forests here are older than those that it would have used.",
+        f"Refits: {_refitted(made, trains_after_days)}",
         f"Left out: {left_out} bars before the second fold or after the last outcome, which no forest forecast out of "
         "sample and calibrated.",
         f"Held out: nothing was chosen on {share:.0%} of the forecasts; settings were chosen on bars like the others.",
         *_ruined(made.equity),
+        *_too_old(made.covered),
     ]
+
+
+def _refitted(made: Backtest, trains_after_days: float) -> str:
+    """How often the forests were fitted again, beside how often a live lake does it."""
+    told = []
+    newest = [fold for fold in made.folds if fold["refit"] is not None]
+    if newest:
+        since, until = min(fold["start"] for fold in newest), max(fold["end"] for fold in newest)
+        told.append(f"{Refits(len(newest), since, until).sentence}.")
+    own = [fold for fold in made.folds if fold["refit"] is None]
+    if own:
+        days = [(fold["end"] - fold["start"]).days for fold in own]
+        told.append(
+            f"{len(own)}{' before them' if newest else ''}, one a fold of {min(days)} to {max(days)} days. "
+            f"A live lake trains again after {trains_after_days:g} days at the latest, so the forests of these folds "
+            "are older than those that it would have used."
+        )
+    return " ".join(told)
+
+
+def _too_old(told: list[dict[str, Any]]) -> list[str]:
+    """How many forecasts were of a forest that was too old, as in a lake whose market paused."""
+    late = sum(one["expired"] for one in told)
+    return [f"Too old: the forests of {late} forecasts, whose bars were HOLD (model_expired)."] if late else []
 
 
 def _ruined(equity: pl.DataFrame) -> list[str]:
