@@ -24,6 +24,10 @@ def why(
     at: Annotated[
         datetime | None, typer.Option(help="Start of the bar in UTC; by default the newest bar with a prediction.")
     ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(help="So many bars ahead, one of the further horizons; by default that of the signals."),
+    ] = None,
     most: Annotated[int, typer.Option(min=1, help="So many inputs are shown; --json has all.")] = 12,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +38,7 @@ def why(
     from financelake_assets.gold.explain import explain
 
     moment = None if at is None else at.replace(tzinfo=UTC)
-    found = explain(get_settings(), symbol, interval, moment)
+    found = explain(get_settings(), symbol, interval, moment, horizon)
     if as_json:
         print_json(asdict(found))
         return

@@ -19,6 +19,7 @@ from financelake_assets.gold.featured import featured
 from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model import artifacts, forest, registry
 from financelake_assets.model.contributions import contributions, paths_of
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.model.outputs import RETURNS
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import installed
@@ -56,7 +57,13 @@ class Explained:
     parts: tuple[Part, ...]
 
 
-def explain(settings: Settings, symbol: str, interval: str | None = None, at: datetime | None = None) -> Explained:
+def explain(
+    settings: Settings,
+    symbol: str,
+    interval: str | None = None,
+    at: datetime | None = None,
+    further: int | None = None,
+) -> Explained:
     """Explain the prediction of a bar.
 
     Args:
@@ -64,13 +71,14 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
         symbol: of the series.
         interval: of the series; unset means that of the newest prediction.
         at: the start of the bar; unset means the newest bar with a prediction.
+        further: the horizon, in bars, of a prediction of a further one; unset means the prediction of the signal.
 
     Raises:
         NoPredictionError: there is none, or it was not made by a forest.
         ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
         PluginError: a plug-in that the version was trained with is not installed as it was.
     """
-    prediction = _prediction(settings, symbol, interval, at)
+    prediction = _prediction(settings, symbol, interval, at, further)
     made = prediction.row(0, named=True)
     record = registry.get(settings, made["model_version"])
     if record.learner:
@@ -101,15 +109,19 @@ def explain(settings: Settings, symbol: str, interval: str | None = None, at: da
     )
 
 
-def _prediction(settings: Settings, symbol: str, interval: str | None, at: datetime | None) -> pl.DataFrame:
+def _prediction(
+    settings: Settings, symbol: str, interval: str | None, at: datetime | None, further: int | None
+) -> pl.DataFrame:
     """The row of gold.predictions."""
-    rows = PREDICTIONS.scan(settings).filter(pl.col("symbol") == symbol)
+    ahead = ~FURTHER if further is None else FURTHER & (pl.col("horizon") == further)
+    rows = PREDICTIONS.scan(settings).filter((pl.col("symbol") == symbol) & ahead)
     rows = rows if interval is None else rows.filter(pl.col("interval") == interval)
     rows = rows if at is None else rows.filter(pl.col("event_time") == at)
     newest = rows.sort("event_time", "as_of").tail(1).collect()
     if not newest.is_empty():
         return newest
     bar = f"{symbol}{'' if interval is None else f' {interval}'}{'' if at is None else f' at {at:%Y-%m-%d %H:%M}'}"
+    bar += "" if further is None else f", {further} bars ahead"
     known = PREDICTIONS.scan(settings).select(pl.col("symbol").unique().sort()).collect()["symbol"].to_list()
     there = ", ".join(known[:20]) or "none"
     raise NoPredictionError(

@@ -38,8 +38,8 @@ PREDICTIONS = TableSpec(
     layer="gold",
     name="predictions",
     key=_KEY,
-    description="The champion model's predictions for the next bars, made when each bar was first seen. widening is "
-    "the factor by which the calibrated interval was widened after those before it.",
+    description="The champion models' predictions for the next bars, made when each bar was first seen: one for each "
+    "horizon. widening is the factor by which the calibrated interval was widened after those before it.",
     schema=columns(
         {
             **_BAR,
@@ -71,8 +71,8 @@ SIGNALS = TableSpec(
     layer="gold",
     name="signals",
     key=_KEY,
-    description="BUY, SELL or HOLD for every prediction, with the reason for a HOLD, or the rule of the user that gave "
-    "the signal, and the assumed costs.",
+    description="BUY, SELL or HOLD for every prediction of the first horizon, with the reason for a HOLD, or the rule "
+    "of the user that gave the signal, and the assumed costs.",
     schema=columns(
         {
             **_BAR,
@@ -293,7 +293,8 @@ DAILY = TableSpec(
     layer="gold",
     name="scorecard_daily",
     key=("date", "asset_class", "interval"),
-    description="Outcomes by day of the target bars, beside the naive forecast, by asset class and interval.",
+    description="Outcomes by day of the target bars, beside the naive forecast, by asset class and interval; those of "
+    "further horizons are left out.",
     schema=columns(
         {
             "date": TIMESTAMP,

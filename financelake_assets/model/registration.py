@@ -24,7 +24,7 @@ from pyspark.sql import SparkSession
 
 from financelake_assets.config import ModelSettings, Settings
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import artifacts, judgement, metrics, plugged_features, registry, trials
+from financelake_assets.model import artifacts, judgement, markets, metrics, plugged_features, registry, trials
 from financelake_assets.model.champions import champions_of
 from financelake_assets.model.evaluation import ALL, HOLDOUT
 from financelake_assets.model.features import FEATURES
@@ -102,13 +102,15 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
 def save(settings: Settings, trained: Trained) -> ModelRecord:
     """Register a trained version: files, then metrics, then the version as champion or challenger of its market."""
     now = datetime.now(UTC)
-    version = f"{_prefix(trained)}-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
+    market = markets.of_training(trained.settings, settings.model)
+    prefix = markets.version_prefix(_learner(trained), market)
+    version = f"{prefix}-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
     digest = artifacts.write(lambda folder: _save_files(trained, folder), settings.models_dir, version)
     with registry.writing(settings):
-        current = registry.champion(settings, Market(trained.settings.interval))
+        current = registry.champion(settings, market)
         decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
-        _note_trial(settings, trained)
-        record = _record(settings, version, now, digest, trained, decision)
+        _note_trial(settings, trained, market)
+        record = _record(settings, version, now, digest, trained, decision, market)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _append(
             settings,
@@ -126,8 +128,8 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     return record
 
 
-def _prefix(trained: Trained) -> str:
-    """What the names of versions begin with: ``rf``, or the name of the model of a user's own."""
+def _learner(trained: Trained) -> str:
+    """What learnt a version, for its name: ``rf``, or the name of the model of a user's own."""
     if trained.learner is None:
         return "rf"
     return re.sub("[^a-z0-9]+", "-", trained.learner.name.lower()).strip("-")[:40] or "model"
@@ -142,17 +144,23 @@ def _save_files(trained: Trained, folder: Path) -> None:
         trained.model.write().save(str(folder / artifacts.PIPELINE))
 
 
-def _note_trial(settings: Settings, trained: Trained) -> None:
+def _note_trial(settings: Settings, trained: Trained, market: Market) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
     sharpe, steps = trials.sharpe_of(judged.rows)
     trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.made_with)
     trials.note(settings, trial)
-    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows))
+    trials.keep_returns(settings, trial, market.name, trials.daily(judged.rows))
 
 
 def _record(
-    settings: Settings, version: str, now: datetime, digest: str, trained: Trained, decision: PromotionDecision
+    settings: Settings,
+    version: str,
+    now: datetime,
+    digest: str,
+    trained: Trained,
+    decision: PromotionDecision,
+    market: Market,
 ) -> ModelRecord:
     # of symbols whose bars all lie before their cut-offs nothing is held out
     judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
@@ -184,7 +192,7 @@ def _record(
         labels=trained.made_with.labels,
         learner=trained.made_with.learner,
         costs=facts_by_name(trained.costs),
-        overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
+        overfitting=trials.overfitting(settings).get(market.name, NOTHING_KNOWN),
     )
 
 

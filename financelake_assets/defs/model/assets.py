@@ -1,6 +1,7 @@
 """The model in Dagster: one run trains, evaluates out of sample and registers a version of one market's random forest.
 
-Each market is a partition. The list is closed, as that of intervals is: no run can name another one.
+Each market is a partition. The list is closed, as that of intervals is: no run can name another one. The settings'
+further horizons lengthen it when the code location is loaded.
 """
 
 from collections.abc import Iterator
@@ -8,12 +9,14 @@ from datetime import timedelta
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from financelake_assets.config import ModelSettings
+from financelake_assets.config import ModelSettings, get_settings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import history
+from financelake_assets.intervals import BAR_LENGTHS
 from financelake_assets.model import markets, registration, registry, standstill
 from financelake_assets.model.costs import Costs
 from financelake_assets.model.markets import Market
@@ -26,8 +29,11 @@ from financelake_assets.spark_sessions import await_server
 
 FOREST = dg.AssetKey(["model", "random_forest"])
 
-MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.ALL])
+MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.every(get_settings().model)])
 """One partition for each market that can have a model."""
+
+WITH_SIGNALS = dg.StaticPartitionsDefinition(list(BAR_LENGTHS))
+"""Those of them whose predictions become signals: all but those of further horizons."""
 
 
 class TrainingConfig(dg.Config):
@@ -44,10 +50,12 @@ class TrainingConfig(dg.Config):
         """The settings of this training.
 
         Raises:
-            ValidationError: a value is out of its range.
+            ValueError: a value is out of its range, or another horizon than that of the partition.
         """
         given = {name: value for name, value in self.model_dump().items() if value}
-        return ModelSettings.model_validate({**settings.model_dump(), **given, "interval": market.interval})
+        if market.further is not None and self.horizon not in (None, market.further):
+            raise ValueError(f"{market.name} looks {market.further} bars ahead, and not {self.horizon}")
+        return market.settings(settings, **given)
 
 
 @dg.multi_asset(
@@ -59,7 +67,7 @@ class TrainingConfig(dg.Config):
             kinds={"spark"},
             owners=OWNERS,
             description="Random forests on scale-free features, one for each market: predict the volatility-scaled "
-            "return of the next bar.",
+            "return of the next bar, or of so many bars as the horizon.",
             # one training a week, and more when one is due earlier
             freshness_policy=dg.FreshnessPolicy.time_window(
                 fail_window=timedelta(days=15), warn_window=timedelta(days=8)
@@ -82,14 +90,15 @@ def random_forest(
     spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Train on the market's bars in silver, evaluate on the latest part as holdout, and register the version."""
-    settings, market = lake.settings, Market(context.partition_key)
+    settings = lake.settings
     await_server(settings)
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
     try:
+        market = markets.asked(context.partition_key, settings.model)
         chosen = config.applied(settings.model, market)
-    except ValidationError as error:
+    except (ValueError, FinanceLakeError) as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
     session = spark.spark_session
     bars = read_bars(session, settings, silver.version, market)
@@ -109,7 +118,8 @@ def random_forest(
     if first:
         try:
             scored = history.score_newest(settings, record)
-            context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+            made = f"{scored.predictions} predictions and {scored.signals} signals of its newest bars"
+            context.log.info(f"the first model of {market.name}: {made}")
         except PluginError as error:  # the version is registered; its market stands still until the plug-in is mended
             standstill.note(settings, market, "scoring", str(error))
             context.log.warning(f"no signals of {market.name}: {error}")
