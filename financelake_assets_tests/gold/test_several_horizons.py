@@ -133,8 +133,9 @@ def test_lost_rows_of_one_horizon_come_back_and_the_others_stay(lake: Settings) 
     span, count = (day(0), day(400)), len(SYMBOLS)
     assert repair(lake, *span) == Repaired(LIVE * count, 0, (LIVE - 5) * count)
     assert repair(lake, *span) == Repaired()
-    SIGNALS.ensure(lake).delete(live_bars)
-    assert repair(lake, *span) == Repaired(0, LIVE * count, 0)
+    for table in (PREDICTIONS, SIGNALS, SCORECARD):
+        table.ensure(lake).delete(f"horizon = 1 AND {live_bars}")
+    assert repair(lake, *span) == Repaired(LIVE * count, LIVE * count, (LIVE - 1) * count)
     for table, rows in zip((PREDICTIONS, SIGNALS, SCORECARD), before, strict=True):
         assert_frame_equal(content(table, lake, NOT_TIMES), rows, check_exact=True)
 
