@@ -69,6 +69,7 @@ class CachedTable:
         keep: int = 1_000,
         unique: Group | None = None,
         without: Group = (),
+        where: pl.Expr | None = None,
     ) -> None:
         """Declare what to keep.
 
@@ -79,12 +80,14 @@ class CachedTable:
             keep: how many of each group's newest rows to keep.
             unique: columns that identify a row for the page, by default the table's key; the latest row wins.
             without: columns that the page does not need.
+            where: which rows the page needs; ``TableView.rows`` counts the others too.
         """
         self.spec = spec
         self._settings = settings
         self._group_by = group_by
         self._keep = keep
         self._unique = list(unique or spec.key)
+        self._where = where
         self._order = [spec.time_column] + (["as_of"] if "as_of" in spec.schema.names else [])
         self._empty = spec.empty.drop(without)
         self._followed = FollowedTable(spec, settings)
@@ -128,7 +131,8 @@ class CachedTable:
         else:
             fresh = self._typed(self._of_files(added, table) if plain else pl.scan_delta(table))
             came = fresh.height
-            groups = self._merged(before.groups if grown else {}, fresh)
+            needed = fresh if self._where is None else fresh.filter(self._where)
+            groups = self._merged(before.groups if grown else {}, needed)
         self._files = files
         count = before.rows + came if grown else self._count(table)
         return TableView("ready" if groups else "empty", table.version(), count, groups, None, self._empty)

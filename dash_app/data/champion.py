@@ -16,7 +16,7 @@ import polars as pl
 
 from dash_app import wording
 from dash_app.data.lake_reader import Snapshot
-from financelake_assets.model.markets import Market, wanted
+from financelake_assets.model.markets import Market, of_interval, of_version, wanted
 from financelake_assets.model.overview import overview
 from financelake_assets.model.readiness import survey
 
@@ -38,7 +38,7 @@ class Figure:
 
 
 def champions(snapshot: Snapshot) -> dict[str, Row]:
-    """By interval, the registry's row of the champion, the version that was promoted last; the shortest bars first."""
+    """By the name of the market, the row of the champion, the version promoted last; the shortest bars first."""
     return snapshot.once("champions", lambda: _champions(snapshot))
 
 
@@ -47,20 +47,32 @@ def _champions(snapshot: Snapshot) -> dict[str, Row]:
     if models.is_empty():
         return {}
     promoted = models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at")
-    found = {row["interval"]: row for row in promoted.to_dicts()}
-    return {market.interval: found[market.interval] for market in wanted(snapshot.settings, map(Market, found))}
+    found = {_market_of(row): row for row in promoted.to_dicts()}
+    return {market.name: found[market] for market in wanted(snapshot.settings, found)}
+
+
+def _market_of(row: Row) -> Market:
+    return of_version(row["model_version"], row["interval"], row["horizon"])
+
+
+def markets(snapshot: Snapshot) -> list[Market]:
+    """Every market that has a champion or bars, that of the shortest bars first."""
+    without = without_model(snapshot)
+    lacking = (market for market in _lacking(snapshot) if market.name in without)
+    return sorted({*map(_market_of, champions(snapshot).values()), *lacking}, key=lambda market: market.order)
 
 
 def leading(snapshot: Snapshot) -> Row | None:
     """The champion to tell of where one is asked for: of the settings' interval, or else the one promoted last."""
-    found = champions(snapshot)
+    # the market whose predictions become signals has the name of its interval
+    found = {name: row for name, row in champions(snapshot).items() if name == row["interval"]}
     last = max(found.values(), key=lambda row: row["promoted_at"], default=None)
     return found.get(snapshot.settings.interval, last)
 
 
 def without_model(snapshot: Snapshot) -> dict[str, str]:
-    """By interval, why a market with bars has no champion and how far it is from one, in words; maybe a little old."""
-    return snapshot.once("markets without a model", lambda: _lacking(snapshot))
+    """By name, why a market with bars has no champion and how far it is from one, in words; maybe a little old."""
+    return snapshot.once("markets without a model", lambda: _without_model(snapshot))
 
 
 def unscored(snapshot: Snapshot, interval: str) -> str:
@@ -71,19 +83,25 @@ def unscored(snapshot: Snapshot, interval: str) -> str:
     return f"{why[0].upper()}{why[1:]}."
 
 
-def _lacking(snapshot: Snapshot) -> dict[str, str]:
-    known = frozenset(champions(snapshot))
-    lacking = frozenset(interval for _, interval in snapshot.bars.groups) - known
-    return snapshot.lacking.of((known, lacking), snapshot.bars.version, lambda: _without_model(snapshot, lacking))
+def _lacking(snapshot: Snapshot) -> frozenset[Market]:
+    known, there = champions(snapshot), {interval for _, interval in snapshot.bars.groups}
+    every = (market for interval in there for market in of_interval(interval, snapshot.settings))
+    return frozenset(market for market in every if market.name not in known)
 
 
-def _without_model(snapshot: Snapshot, lacking: Collection[str]) -> dict[str, str]:
+def _without_model(snapshot: Snapshot) -> dict[str, str]:
+    known, lacking = frozenset(champions(snapshot)), _lacking(snapshot)
+    return snapshot.lacking.of((known, lacking), snapshot.bars.version, lambda: _progress(snapshot, lacking))
+
+
+def _progress(snapshot: Snapshot, lacking: Collection[Market]) -> dict[str, str]:
     now = datetime.now(UTC)
-    frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval in lacking]
+    intervals, names = {one.interval for one in lacking}, {one.name for one in lacking}
+    frames = [frame for (_, interval), frame in snapshot.bars.groups.items() if interval in intervals]
     if not frames:
         return {}
     found = overview([], survey(pl.concat(frames).lazy(), snapshot.settings, {}), snapshot.settings, now)
-    return {name: str(row["note"]) for name, row in found.items()}
+    return {name: str(row["note"]) for name, row in found.items() if name in names}
 
 
 def metrics(snapshot: Snapshot, version: str, symbol: str = ALL) -> Row | None:

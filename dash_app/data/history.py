@@ -19,6 +19,7 @@ from dash_app.data.lake_reader import KEPT_BARS, Snapshot
 from financelake_assets import lake
 from financelake_assets.config import Settings
 from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.query.names import dotted
 from financelake_assets.silver.schema import BARS
 from financelake_assets.storage.delta import TableSpec
@@ -114,6 +115,8 @@ class History:
     def _rows(self, spec: TableSpec, symbol: str, interval: str) -> pl.DataFrame:
         rows = lake.table(dotted(spec), settings=self._settings)
         mine = rows.filter(pl.col("symbol") == symbol, pl.col("interval") == interval)
+        if "model_version" in spec.schema.names:  # those that belong to the signals, one a bar
+            mine = mine.filter(~FURTHER)
         order = ["event_time", *(["as_of"] if "as_of" in spec.schema.names else [])]
         newest = mine.sort(order).unique("event_time", keep="last", maintain_order=True).tail(MOST_BARS)
         present = newest.collect_schema().names()

@@ -33,10 +33,12 @@ from financelake_assets.gold.paper.schema import BACKTEST_PORTFOLIO, EQUITY, POR
 from financelake_assets.gold.schema import CALIBRATION, PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.intervals import SERIES
 from financelake_assets.model import search_state, standstill
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, MODELS
 from financelake_assets.seldom import Seldom
 from financelake_assets.silver import lateness
 from financelake_assets.silver.schema import BARS, FINDINGS, QUARANTINE
+from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.log_events import LogEvents
 
 T = TypeVar("T")
@@ -54,11 +56,13 @@ _MOST_LOOKS = 5
 _OVERDUE_FOR = timedelta(seconds=1)
 _KEPT_SNAPSHOTS = 4
 """How many recent snapshots are kept: a page requests its parts one by one. Snapshots share most of their rows."""
-KEPT_STEPS = 2_000
-KEPT_TRADES = 2_000
+KEPT_STEPS = KEPT_TRADES = 2_000
+FURTHER_PREDICTIONS = f"{PREDICTIONS.full_name} of further horizons"
+"""The rows of a table that the page keeps beside those of its name."""
+_KEPT_FURTHER = 50
 _NO_TABLE = TableView()
-_NO_FINDINGS, _NO_SYMBOLS, _NO_BASELINES, _NO_BACKTEST = (
-    TableView(empty=spec.empty) for spec in (FINDINGS, UNIVERSE, BASELINE_METRICS, BACKTEST_PORTFOLIO)
+_NO_FINDINGS, _NO_SYMBOLS, _NO_BASELINES, _NO_BACKTEST, _NO_PREDICTIONS = (
+    TableView(empty=spec.empty) for spec in (FINDINGS, UNIVERSE, BASELINE_METRICS, BACKTEST_PORTFOLIO, PREDICTIONS)
 )
 
 
@@ -108,8 +112,13 @@ class Snapshot:
 
     @property
     def predictions(self) -> TableView:
-        """gold/predictions by symbol and interval, one for each bar."""
+        """gold/predictions by symbol and interval, one for each bar: those of which the signals are made."""
         return self.tables.get(PREDICTIONS.full_name, _NO_TABLE)
+
+    @property
+    def further(self) -> TableView:
+        """The newest of gold/predictions of further horizons, by symbol and interval, one for each bar and horizon."""
+        return self.tables.get(FURTHER_PREDICTIONS, _NO_PREDICTIONS)
 
     @property
     def signals(self) -> TableView:
@@ -118,7 +127,7 @@ class Snapshot:
 
     @property
     def scorecard(self) -> TableView:
-        """gold/scorecard by symbol and interval."""
+        """gold/scorecard by symbol and interval, without further horizons."""
         return self.tables.get(SCORECARD.full_name, _NO_TABLE)
 
     @property
@@ -234,13 +243,13 @@ class LakeReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._universe = CachedTable(UNIVERSE, settings, keep=KEPT_SYMBOLS)
-        self._signals = CachedTable(SIGNALS, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time"))
+        self._signals = self._one_a_bar(SIGNALS)
         self._tables = [
             CachedTable(BARS, settings, group_by=SERIES, keep=KEPT_BARS),
             self._universe,
-            CachedTable(PREDICTIONS, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time")),
+            self._one_a_bar(PREDICTIONS, where=~FURTHER),
             self._signals,
-            CachedTable(SCORECARD, settings, group_by=SERIES, keep=KEPT_BARS, unique=(*SERIES, "event_time")),
+            self._one_a_bar(SCORECARD, where=~FURTHER),
             CachedTable(FINDINGS, settings, group_by=SERIES, keep=KEPT_BARS),
             CachedTable(QUARANTINE, settings, keep=KEPT_QUARANTINE, without=("raw", "key")),
             CachedTable(MODELS, settings),
@@ -250,6 +259,8 @@ class LakeReader:
             CachedTable(TRADES, settings, group_by=ACCOUNT, keep=KEPT_TRADES),
             *[CachedTable(table, settings) for table in (POSITIONS, PORTFOLIO, BACKTEST_PORTFOLIO, CALIBRATION)],
         ]
+        further = CachedTable(PREDICTIONS, settings, group_by=SERIES, keep=_KEPT_FURTHER, where=FURTHER)
+        self._further = [further] if settings.model.further_horizons else []  # else the predictions are read once
         self._broker = BrokerWatcher(settings)
         self._stocktaker = Stocktaker(settings, self._broker)
         self._stopped = threading.Event()
@@ -260,6 +271,10 @@ class LakeReader:
         self._prepare: list[Callable[[Snapshot], object]] = []
         self._events = LogEvents([table.spec for table in self._tables], settings)
         self.snapshot = Snapshot()
+
+    def _one_a_bar(self, spec: TableSpec, where: pl.Expr | None = None) -> CachedTable:
+        unique = (*SERIES, "event_time")
+        return CachedTable(spec, self._settings, group_by=SERIES, keep=KEPT_BARS, unique=unique, where=where)
 
     def prepare(self, make: Callable[[Snapshot], object]) -> None:
         """Compute this of each snapshot before visitors get it, because all of them need it; see ``Snapshot.once``."""
@@ -295,6 +310,8 @@ class LakeReader:
         if self.snapshot.loaded and self._signals.view.version != self.snapshot.signals.version:
             seen_after = _age(self._signals.view)
         views = {table.spec.full_name: table.view for table in self._tables}
+        for table in self._further:
+            views[FURTHER_PREDICTIONS] = table.view
         inventory = self._stocktaker.inventory
         model = self._settings.model
         made = Snapshot(
@@ -311,7 +328,8 @@ class LakeReader:
         return True
 
     def _read_tables(self) -> bool:
-        return sum(table.refresh() for table in self._tables) > 0  # `any` would stop at the first that changed
+        # `any` would stop at the first that changed
+        return sum(table.refresh() for table in (*self._tables, *self._further)) > 0
 
     def _overdue(self) -> Mapping[tuple[str, str], int]:
         """Counted again where the tables changed, and each second: it would cost more than all looks at the tables."""

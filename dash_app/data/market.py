@@ -68,7 +68,7 @@ class Series:
     """One symbol in one interval: bars with the prediction and signal of each, oldest first.
 
     ``group`` is how many bars one row stands for; ``older`` and ``newer`` tell whether the lake has more bars on that
-    side.
+    side. ``further`` are the newest rows of gold.predictions of further horizons, one each, the nearest first.
     """
 
     symbol: str
@@ -84,6 +84,7 @@ class Series:
     group: int = 1
     older: bool = False
     newer: bool = False
+    further: tuple[Row, ...] = ()
 
     @cached_property
     def last(self) -> Row:
@@ -155,8 +156,11 @@ class Series:
     @cached_property
     def target_time(self) -> datetime:
         """The start of the bar that the newest prediction predicts; before the first one, that it will predict."""
-        made = (self.scored or self.last)["event_time"]
-        return next_bar_time(made, self.interval, self.horizon, trading_calendar(self.calendar))
+        return self.target_of((self.scored or self.last)["event_time"], self.horizon)
+
+    def target_of(self, made: datetime, horizon: int) -> datetime:
+        """The start of the bar so many bars after the one at ``made``."""
+        return next_bar_time(made, self.interval, horizon, trading_calendar(self.calendar))
 
 
 def series(snapshot: Snapshot, symbol: str, interval: str, bars: int, show: tuple[Choice, ...] = ()) -> Series | None:
@@ -218,7 +222,17 @@ def assembled(
         shown,
         found,
         show,
+        further=_further(snapshot, symbol, interval),
     )
+
+
+def _further(snapshot: Snapshot, symbol: str, interval: str) -> tuple[Row, ...]:
+    """The newest prediction of each further horizon."""
+    wanted = snapshot.settings.further_horizons
+    if not wanted:
+        return ()
+    rows = snapshot.further.group(symbol, interval).filter(pl.col("horizon").is_in(wanted))
+    return tuple(rows.unique("horizon", keep="last", maintain_order=True).sort("horizon").to_dicts())
 
 
 def _horizon(predictions: pl.DataFrame) -> int:

@@ -114,7 +114,19 @@ def facts(series: Series, waits_for: str) -> Children:
         fact("Confidence", wording.percent(scored["confidence"], 0), "that the direction is right"),
         fact("Naive forecast", wording.price(scored["close"]), "repeats that bar's close"),
         fact("Costs assumed", cost, f"strength {wording.number(scored['strength'], 2)} standard deviations"),
+        *(_further(series, row) for row in series.further),
     ]
+
+
+def _further(series: Series, made: Row) -> Element:
+    """The newest prediction of a further horizon, of which no signal is made."""
+    until = wording.bar_time(series.target_of(made["event_time"], made["horizon"]), series.interval)
+    expected = wording.percent(made["predicted_return"], sign=True)
+    return fact(
+        f"In {made['horizon']} bars, {wording.percent(made['coverage'], 0)}",
+        f"{wording.price(made['lower'])} to {wording.price(made['upper'])}",
+        f"{wording.price(made['predicted_close'])}, {expected} by {until}; no signal is made of it",
+    )
 
 
 def record(found: Record | None) -> Children:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -16,9 +15,9 @@ from dash_app.charts.theme import Palette
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
 from dash_app.views import runs
-from dash_app.views.model_card import card, verdict, waiting
+from dash_app.views.model_card import card, market_in_words, verdict, waiting
 from dash_app.views.parts import Children, plain_table
-from financelake_assets.model.markets import Market
+from financelake_assets.model.markets import NAME, Market
 from financelake_assets.model.verdict import QUESTIONS
 
 _MINUTES = "%Y-%m-%d %H:%M"
@@ -46,7 +45,7 @@ def page(snapshot: Snapshot, colours: Palette) -> Children:
         return [html.Div([waiting(snapshot)], className="stack"), *_markets(snapshot)]
     return [
         *_markets(snapshot),
-        *(part for interval, record in known.items() for part in _market(snapshot, interval, record, colours)),
+        *(part for name, record in known.items() for part in _market(snapshot, name, record, colours)),
         *_calibration(snapshot, colours),
         *_champions(snapshot),
         *runs.compared(snapshot),
@@ -61,13 +60,18 @@ def _markets(snapshot: Snapshot) -> Children:
         return []
     why = {**lacking, **snapshot.halted}
     body = [
-        [market.name, *_worth(snapshot, known.get(market.interval), why.get(market.interval, ""))]
-        for market in _ordered(known, lacking)
+        [
+            market.interval,
+            wording.count(_ahead(snapshot, market, known.get(market.name))),
+            *_worth(snapshot, known.get(market.name), why.get(market.name, "")),
+        ]
+        for market in champion.markets(snapshot)
     ]
-    names = ["Interval", "Model", "Verdict", "Skill", "95 % interval", "Bars judged"]
+    names = ["Interval", "Bars ahead", "Model", "Verdict", "Skill", "95 % interval", "Bars judged"]
+    caption = "The champion of each interval and horizon, judged on bars that it had not seen"
     return [
         html.H2("Markets", className="section"),
-        plain_table("The champion of each interval, judged on bars that it had not seen", names, body, ("Verdict",)),
+        plain_table(caption, names, body, ("Verdict",)),
         *(
             html.P(f"Search of settings for {market} bars: {how_far}.", className="fine")
             for market, how_far in snapshot.searches.items()
@@ -75,8 +79,9 @@ def _markets(snapshot: Snapshot) -> Children:
     ]
 
 
-def _ordered(*intervals: Iterable[str]) -> list[Market]:
-    return sorted({Market(interval) for some in intervals for interval in some}, key=lambda market: market.order)
+def _ahead(snapshot: Snapshot, market: Market, record: dict[str, Any] | None) -> int:
+    """How many bars ahead a market's champion looks; without one, how many the first will look."""
+    return (market.further or snapshot.settings.horizon) if record is None else int(record["horizon"])
 
 
 def _worth(snapshot: Snapshot, record: dict[str, Any] | None, why: str) -> list[Any]:
@@ -99,11 +104,11 @@ def _worth(snapshot: Snapshot, record: dict[str, Any] | None, why: str) -> list[
     ]
 
 
-def _market(snapshot: Snapshot, interval: str, record: dict[str, Any], colours: Palette) -> Children:
+def _market(snapshot: Snapshot, name: str, record: dict[str, Any], colours: Palette) -> Children:
     rows = snapshot.metrics.filter(pl.col("model_version") == record["model_version"])
     return [
-        html.H2(f"The model of {interval} bars", className="section"),
-        html.Div(card(snapshot, interval), className="stack"),
+        html.H2(f"The model of {market_in_words(name)}", className="section"),
+        html.Div(card(snapshot, name), className="stack"),
         *_by_symbol(rows),
         *_by_fold(rows, colours),
         *_importance(record, colours),
@@ -255,22 +260,22 @@ def parse_weights(text: str | None, most: int = 12) -> list[tuple[str, float]]:
 def _champions(snapshot: Snapshot) -> Children:
     """Which version was the champion of its market at which time."""
     rows = snapshot.models.filter(pl.col("promoted_at").is_not_null()).sort("promoted_at", descending=True)
-    ends = rows.with_columns(until=pl.col("promoted_at").shift(1).over("interval"))
+    ends = rows.with_columns(market=NAME).with_columns(until=pl.col("promoted_at").shift(1).over("market"))
     earlier = champion.of_earlier_release(snapshot)
     body: list[list[Any]] = [
         [
             row["model_version"],
-            row["interval"],
+            row["market"],
             wording.moment(row["promoted_at"], _MINUTES),
             "in use" if row["until"] is None else wording.moment(row["until"], _MINUTES),
             verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
         ]
         for row in ends.to_dicts()
     ]
-    names = ["Champion", "Interval", f"From ({wording.zone()})", f"Until ({wording.zone()})", "Verdict"]
+    names = ["Champion", "Market", f"From ({wording.zone()})", f"Until ({wording.zone()})", "Verdict"]
     return [
         html.H2("Champions", className="section"),
-        plain_table("Which version gave the signals", names, body, ("Verdict",)),
+        plain_table("Which version made the predictions", names, body, ("Verdict",)),
     ]
 
 
@@ -278,7 +283,7 @@ def _versions(snapshot: Snapshot) -> Children:
     earlier = champion.of_earlier_release(snapshot)
     names = [
         "Version",
-        "Interval",
+        "Market",
         f"Trained ({wording.zone()})",
         "Status",
         "Verdict",
@@ -289,7 +294,7 @@ def _versions(snapshot: Snapshot) -> Children:
     body = [
         [
             row["model_version"],
-            row["interval"],
+            row["market"],
             wording.moment(row["trained_at"], _MINUTES),
             row["status"] or wording.UNKNOWN,
             verdict(row["verdict"], earlier=row["model_version"] in earlier)[1],
@@ -297,7 +302,7 @@ def _versions(snapshot: Snapshot) -> Children:
             wording.count(row["silver_version"]),
             html.Span(row["status_reason"] or "", className="long"),
         ]
-        for row in snapshot.models.sort("trained_at", descending=True).head(20).to_dicts()
+        for row in snapshot.models.with_columns(market=NAME).sort("trained_at", descending=True).head(20).to_dicts()
     ]
     return [
         html.H2("Versions", className="section"),

@@ -40,11 +40,23 @@ def verdict(word: str | None, *, earlier: bool = False) -> tuple[str, str]:
     return _VERDICTS.get(word or "", ("same", word or "No verdict"))
 
 
-def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Children:
-    """The figures of a market's champion over all symbols or one; a notice if it has no champion."""
-    record = champion.champions(snapshot).get(interval)
+def market_in_words(name: str) -> str:
+    """A market for people: ``1d bars``, or ``1d bars, 5 ahead`` of a further horizon."""
+    interval, _, further = name.partition("+")
+    return f"{interval} bars, {further} ahead" if further else f"{interval} bars"
+
+
+def card(snapshot: Snapshot, market: str, symbol: str = champion.ALL) -> Children:
+    """The figures of a market's champion over all symbols or one; a notice if it has no champion.
+
+    Args:
+        snapshot: the lake.
+        market: its name, which is the interval where its predictions become signals.
+        symbol: over which.
+    """
+    record = champion.champions(snapshot).get(market)
     if record is None:
-        return [waiting(snapshot, interval)]
+        return [waiting(snapshot, market)]
     row = champion.metrics(snapshot, record["model_version"], symbol)
     scope = "all symbols" if symbol == champion.ALL else symbol
     if row is None:
@@ -57,7 +69,7 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
         if record["trained_at"]
         else ""
     )
-    halted = snapshot.halted.get(interval)
+    halted = snapshot.halted.get(market)
     return [
         *([] if halted is None else [notice("A plug-in halts it", f"It {halted}")]),
         html.P(html.Strong(words, className=f"verdict {kind}")),
@@ -65,7 +77,7 @@ def card(snapshot: Snapshot, interval: str, symbol: str = champion.ALL) -> Child
         html.Dl([_figure(one) for one in champion.figures(row)], className="facts figures"),
         *_beside(champion.learner(record), row, champion.beside(snapshot, record["model_version"], symbol)),
         html.P(
-            f"{champion.learner(record)} {record['model_version']} of {interval} bars, {trained} on "
+            f"{champion.learner(record)} {record['model_version']} of {market_in_words(market)}, {trained} on "
             f"{wording.count(record['silver_rows'])} bars (silver version {record['silver_version']}); evaluated on "
             f"{wording.count(row['rows'])} later bars of {scope} that it had not seen.",
             className="fine",
@@ -121,13 +133,13 @@ def _figure(one: champion.Figure) -> html.Div:
     )
 
 
-def waiting(snapshot: Snapshot, interval: str | None = None) -> html.Div:
-    """Why a market has no champion, and how far it is; without an interval, why the lake has none at all."""
+def waiting(snapshot: Snapshot, market: str | None = None) -> html.Div:
+    """Why a market has no champion, and how far it is; without a market, why the lake has none at all."""
     if snapshot.bars.state != "ready":
         return notice("No model yet", "The lake trains a model when there are enough bars.")
-    if interval is not None:
-        why = snapshot.halted.get(interval) or champion.without_model(snapshot).get(interval, "no bars have come")
-        return notice(f"No model of {interval} bars", f"{why[0].upper()}{why[1:]}.")
+    if market is not None:
+        why = snapshot.halted.get(market) or champion.without_model(snapshot).get(market, "no bars have come")
+        return notice(f"No model of {market_in_words(market)}", f"{why[0].upper()}{why[1:]}.")
     rows = wording.count(snapshot.bars.rows)
     if snapshot.models.height:
         return notice("No champion", "There are trained models, but none is in use: no predictions, no signals.")

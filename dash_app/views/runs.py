@@ -11,7 +11,9 @@ from dash import html
 from dash_app import wording
 from dash_app.data import champion
 from dash_app.data.lake_reader import Snapshot
+from dash_app.views.model_card import market_in_words
 from dash_app.views.parts import Children, plain_table
+from financelake_assets.model.markets import NAME
 
 _BESIDE = 4
 _FIGURES: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
@@ -43,13 +45,14 @@ def compared(snapshot: Snapshot) -> Children:
     figures = pooled.drop("interval", "status", strict=False).unique("model_version", keep="last")
     judged = snapshot.models.unique("model_version", keep="last").join(figures, on="model_version", suffix="_judged")
     found: Children = []
-    for interval in judged["interval"].unique().sort().to_list():
-        rows = (
-            judged.filter(pl.col("interval") == interval).sort("trained_at", descending=True).head(_BESIDE).to_dicts()
-        )
+    named = judged.with_columns(market=NAME)
+    for market in named["market"].unique().sort().to_list():
+        rows = named.filter(pl.col("market") == market).sort("trained_at", descending=True).head(_BESIDE).to_dicts()
         if len(rows) < 2:
             continue
         body: list[list[Any]] = [[name, *(tell(row) for row in rows)] for name, tell in _FIGURES]
-        caption = f"The newest {len(rows)} versions of {interval} bars, each on the holdout of its own training"
+        caption = (
+            f"The newest {len(rows)} versions of {market_in_words(market)}, each on the holdout of its own training"
+        )
         found.append(plain_table(caption, ["Figure", *(row["model_version"] for row in rows)], body))
     return [html.H2("Versions side by side", className="section"), *found] if found else []

@@ -204,7 +204,10 @@ def doctor(as_json: Json = False) -> None:
 def train(
     interval: Annotated[
         str | None,
-        typer.Option(help="Learn from these bars, such as 5m; else from those of FINANCELAKE_MODEL__INTERVAL."),
+        typer.Option(
+            help="Learn from these bars, such as 5m; else from those of FINANCELAKE_MODEL__INTERVAL. 5m+20 is the "
+            "model that looks 20 bars ahead, one of the further horizons."
+        ),
     ] = None,
     refits: Annotated[
         int | None,
@@ -216,12 +219,12 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model of one interval now, as a Dagster run of this lake, and show its quality."""
+    """Train the model of one market now, as a Dagster run of this lake, and show its quality."""
     from financelake_assets.model import markets
     from financelake_assets.operations.train_now import train_now
 
     settings = get_settings()
-    market = markets.named(settings.model.interval if interval is None else interval)
+    market = markets.asked(settings.model.interval if interval is None else interval, settings.model)
     with err.status("training") as spinner:
         record = train_now(settings, market, spinner.update, refits)
     if as_json:

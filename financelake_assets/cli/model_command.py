@@ -33,7 +33,7 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json", help="Print JS
         print_json(found)
         return
     table = Table("version", "market", "status", "verdict", "baselines", "silver", "trained", "why")
-    shown = ("model_version", "interval", "status", "verdict")
+    shown = ("model_version", "market", "status", "verdict")
     for row in found:
         table.add_row(*(str(row[name]) for name in shown), _beside(row), str(row["silver_version"]), *_rest(row))
     out.print(table)
@@ -122,8 +122,8 @@ def trials(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     out.print(table)
     count = ledger.tried(settings).count
     err.print(f"{count} in all: {len(ledger.BEFORE)} before this release's settings were chosen, and those above.")
-    for interval, found in (ledger.overfitting(settings) or {"All intervals": NOTHING_KNOWN}).items():
-        err.print(f"{interval}: {found.sentence}")
+    for market, found in (ledger.overfitting(settings) or {"All markets": NOTHING_KNOWN}).items():
+        err.print(f"{market}: {found.sentence}")
 
 
 @app.command()

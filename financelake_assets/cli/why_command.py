@@ -28,6 +28,10 @@ def why(
         str | None,
         typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
     ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(help="So many bars ahead, one of the further horizons; by default that of the signals."),
+    ] = None,
     most: Annotated[int, typer.Option(min=1, help="So many inputs are shown; --json has all.")] = 12,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +48,7 @@ def why(
         from financelake_assets import lake
 
         bars = lake.table("silver.bars", as_of=as_of, settings=settings)
-    found = explain(settings, symbol, interval, moment, bars)
+    found = explain(settings, symbol, interval, moment, bars, horizon)
     if as_json:
         print_json(asdict(found))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -68,7 +68,7 @@ class FeedSettings(Group):
 
 _NOT_OF_THE_FOREST = (
     "learners",
-    *("intervals", "skipped_intervals"),
+    *("intervals", "skipped_intervals", "further_horizons"),
     *("folds", "refits", "refit_rows", "holdout_fraction", "holdout_since", "coverage", "boosted_trees"),
     *("min_rows", "retrain_rows", "retrain_days", "max_age_days"),
 )
@@ -89,6 +89,10 @@ class ModelSettings(Group):
     )
     interval: str = Field("1d", description="the bars that `financelake train` learns from unless it names others")
     horizon: int = Field(1, ge=1, description="how many bars ahead a prediction looks")
+    further_horizons: tuple[Annotated[int, Field(ge=1, le=250)], ...] = Field(
+        (),
+        description="predict so many bars ahead too, each with a model of its own; signals come from `horizon` alone",
+    )
     trees: int = Field(40, ge=1)
     depth: int = Field(6, ge=1, le=20)
     min_instances_per_node: int = Field(50, ge=1)
@@ -134,6 +138,11 @@ class ModelSettings(Group):
     def _are_of_bars(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_of_bars(one) for one in value)
 
+    @field_validator("further_horizons")
+    @classmethod
+    def _are_sorted(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(value)))
+
     @field_validator("learners")
     @classmethod
     def _learn_bars(cls, value: dict[str, str]) -> dict[str, str]:
@@ -148,6 +157,12 @@ class ModelSettings(Group):
     def _trains_before_the_champion_expires(self) -> Self:
         if self.trains_after_days >= self.max_age_days:
             raise ValueError(f"retrain_days must be below max_age_days, {self.max_age_days:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _further_is_not_first(self) -> Self:
+        if self.horizon in self.further_horizons:
+            raise ValueError(f"further_horizons has {self.horizon}, which is the horizon")
         return self
 
     @property

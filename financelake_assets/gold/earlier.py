@@ -102,5 +102,6 @@ def _shortened(kept: _Kept) -> _Kept:
     if kept.rows.height <= 2 * _KEPT:
         return kept
     longest: int = kept.rows["horizon"].max()  # type: ignore[assignment]
-    rows = kept.rows.tail(_KEPT + longest)
-    return kept if rows.height == kept.rows.height else _Kept(rows["event_time"][0], rows)
+    bars = kept.rows["event_time"].unique(maintain_order=True).tail(_KEPT + longest)
+    rows = kept.rows.filter(pl.col("event_time") >= bars[0])  # whole bars: each may have several horizons
+    return kept if rows.height == kept.rows.height else _Kept(bars[0], rows)

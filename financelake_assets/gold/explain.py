@@ -23,6 +23,7 @@ from financelake_assets.gold.schema import PREDICTIONS
 from financelake_assets.model import artifacts, forest, registry
 from financelake_assets.model.contributions import Paths, contributions, paths_of
 from financelake_assets.model.forest import Forest
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.model.metrics import Floats
 from financelake_assets.model.outputs import RETURNS
 from financelake_assets.model.record import ModelRecord
@@ -86,6 +87,7 @@ def explain(
     interval: str | None = None,
     at: datetime | None = None,
     bars: pl.LazyFrame | None = None,
+    further: int | None = None,
 ) -> Explained:
     """Explain the prediction of a bar.
 
@@ -95,13 +97,14 @@ def explain(
         interval: of the series; unset means that of the newest prediction.
         at: the start of the bar; unset means the newest bar with a prediction.
         bars: silver.bars at an earlier version, of whose bars one is explained; unset means as they are now.
+        further: the horizon, in bars, of a prediction of a further one; unset means the prediction of the signal.
 
     Raises:
         NoPredictionError: there is none, or it was not made by a forest.
         ArtifactError: the files of the version that made it are not as they were saved, or not of this release.
         PluginError: a plug-in that the version was trained with is not installed as it was.
     """
-    prediction = _prediction(settings, symbol, interval, at, bars)
+    prediction = _prediction(settings, symbol, interval, at, bars, further)
     version = load(settings, registry.get(settings, prediction["model_version"][0]))
     found = explained(settings, version, prediction, bars)
     if found:
@@ -179,10 +182,16 @@ def _one(version: Version, row: dict[str, Any], values: Floats, said: Floats) ->
 
 
 def _prediction(
-    settings: Settings, symbol: str, interval: str | None, at: datetime | None, bars: pl.LazyFrame | None
+    settings: Settings,
+    symbol: str,
+    interval: str | None,
+    at: datetime | None,
+    bars: pl.LazyFrame | None,
+    further: int | None,
 ) -> pl.DataFrame:
     """The row of gold.predictions."""
-    rows = PREDICTIONS.scan(settings).filter(pl.col("symbol") == symbol)
+    ahead = ~FURTHER if further is None else FURTHER & (pl.col("horizon") == further)
+    rows = PREDICTIONS.scan(settings).filter((pl.col("symbol") == symbol) & ahead)
     rows = rows if interval is None else rows.filter(pl.col("interval") == interval)
     rows = rows if at is None else rows.filter(pl.col("event_time") == at)
     if bars is not None:
@@ -192,6 +201,7 @@ def _prediction(
     if not newest.is_empty():
         return newest
     bar = f"{symbol}{'' if interval is None else f' {interval}'}{'' if at is None else f' at {at:%Y-%m-%d %H:%M}'}"
+    bar += "" if further is None else f", {further} bars ahead"
     known = PREDICTIONS.scan(settings).select(pl.col("symbol").unique().sort()).collect()["symbol"].to_list()
     if symbol in known and bars is not None:
         raise NoPredictionError(f"There is no prediction of {bar} among the bars that silver had then.")

@@ -25,7 +25,7 @@ from financelake_assets.gold.schema import PREDICTIONS, SCORECARD, SIGNALS
 from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.verdicts import HoldReason
 from financelake_assets.intervals import SERIES
-from financelake_assets.model import other_reading, other_series, registry, standstill
+from financelake_assets.model import markets, other_reading, other_series, registry, standstill
 from financelake_assets.model.features import time_before
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.plugins import PluginError, installed
@@ -94,7 +94,9 @@ def score_newest(settings: Settings, record: ModelRecord) -> Repaired:
         record.learnt_until, default=None, return_dtype=pl.Datetime("us", "UTC")
     )
     open_bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to)).select(BAR_KEY)
-    decided = tables.scan(SIGNALS).filter(own).select(BAR_KEY)
+    made_by = pl.col("model_version") == record.model_version
+    done = tables.scan(SIGNALS) if record.market.further is None else tables.scan(PREDICTIONS).filter(made_by)
+    decided = done.filter(own).select(BAR_KEY)
     wanted = open_bars.join(decided, on=BAR_KEY, how="anti").collect()
     before = time_before(record.interval, scoring.bars_before(settings) + record.plugin_bars + record.horizon)
     bars = tables.scan(BARS).filter(own & (pl.col("event_time") >= learnt_to - before)).collect().sort(BAR_KEY)
@@ -115,7 +117,7 @@ def _scored(
     wanted: pl.DataFrame,
     known: Mapping[str, TradingCalendar],
 ) -> tuple[int, int]:
-    """Insert predictions and signals of bars; how many of each were new."""
+    """Insert predictions and signals of bars, of a further horizon predictions alone; how many of each were new."""
     plugins = installed.recorded(record.plugins, tables.settings.skipped_plugins)
     others = other_reading.beside(tables.settings, tables.scan(BARS), plugins, bars)
     wanted = other_series.settled(plugins, wanted, others)
@@ -123,6 +125,9 @@ def _scored(
         return 0, 0
     model, now = registry.load_predictor(tables.settings, record), datetime.now(UTC)
     earlier = EarlierPredictions(tables).before(wanted, record)
+    if record.market.further is not None:
+        featured = scoring.features_for(tables.settings, bars, record, others)
+        return tables.insert(PREDICTIONS, scoring.forecasts(featured, wanted, model, record, now, earlier)), 0
     rows = scoring.score_bars(tables.settings, bars, wanted, model, record, known, now, earlier, others)
     predictions = tables.insert(PREDICTIONS, rows.filter(pl.col("predicted_return").is_not_null()))
     return predictions, tables.insert(SIGNALS, rows)
@@ -132,12 +137,22 @@ def _by_version(
     tables: OpenTables, start: datetime, end: datetime
 ) -> Iterator[tuple[ModelRecord, pl.DataFrame, pl.DataFrame]]:
     """Yield each promoted version with the bars that its features need, and the keys of the bars to score."""
+    promoted = _promoted(registry.versions(tables.settings))
+    for further in sorted({record.market.further for record in promoted}, key=lambda horizon: horizon or 0):
+        own = [record for record in promoted if record.market.further == further]
+        yield from _of_horizon(tables, start, end, own)
+
+
+def _of_horizon(
+    tables: OpenTables, start: datetime, end: datetime, promoted: Sequence[ModelRecord]
+) -> Iterator[tuple[ModelRecord, pl.DataFrame, pl.DataFrame]]:
+    """The same of the versions of one horizon, in their order: each bar is scored by one of them."""
     inside = pl.col("event_time").is_between(start, end, closed="left")
-    state = _state(tables, inside)
+    state = _state(tables, inside, promoted[0].market.further)
     left = tables.scan(BARS).filter(inside).select(*BAR_KEY, "processed_at").collect()
     left = left.join(state.filter("complete"), on=BAR_KEY, how="anti")
     left = left.join(state.select(*BAR_KEY, "model_version"), on=BAR_KEY, how="left")
-    for record in _promoted(registry.versions(tables.settings)):
+    for record in promoted:
         made_by = pl.col("model_version")
         unseen = pl.col("processed_at") > pl.lit(knew_until(tables, record))
         due = pl.when(made_by.is_null()).then(unseen).otherwise(made_by == record.model_version)
@@ -148,11 +163,21 @@ def _by_version(
             yield record, bars, scoring.finished(bars, own.select(BAR_KEY))
 
 
-def _state(tables: OpenTables, inside: pl.Expr) -> pl.DataFrame:
-    """Which version scored each bar, and whether the bar has both a prediction and a signal."""
+def _state(tables: OpenTables, inside: pl.Expr, further: int | None) -> pl.DataFrame:
+    """Which version scored each bar, and whether the bar has all that it can have: a prediction and a signal.
+
+    Args:
+        tables: of the lake.
+        inside: the bars.
+        further: a further horizon, which has no signals.
+    """
     by = [*BAR_KEY, "model_version"]
+    if further is not None:
+        own = markets.FURTHER & (pl.col("horizon") == further)
+        alone = tables.scan(PREDICTIONS).filter(inside & own).select(by).with_columns(complete=pl.lit(True))
+        return alone.collect().unique(BAR_KEY)
     signals = tables.scan(SIGNALS).filter(inside).select(*by, "reason", signal_there=pl.lit(True))
-    made = tables.scan(PREDICTIONS).filter(inside).select(*by, prediction_there=pl.lit(True))
+    made = tables.scan(PREDICTIONS).filter(inside & ~markets.FURTHER).select(*by, prediction_there=pl.lit(True))
     unscorable = (pl.col("reason") == HoldReason.INSUFFICIENT_HISTORY.value).fill_null(False)
     there = pl.col("signal_there").fill_null(False) & (pl.col("prediction_there").fill_null(False) | unscorable)
     both = signals.join(made, on=by, how="full", coalesce=True).with_columns(complete=there).collect()

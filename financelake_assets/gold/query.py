@@ -2,14 +2,15 @@
 
 Input: silver's commits. Output: one prediction and one signal for each bar and model version, written when the bar is
 finished and never rewritten, and the outcomes of predictions whose horizon has passed. Every write is idempotent, so a
-repeated micro-batch changes nothing. Each market has a champion of its own. No model scores a bar that it was trained
-on: every prediction is out of sample. A new champion takes over at the first batch after its training data. Spark
-follows silver, stores the position and restarts failed batches. The rest runs outside Spark, because one Spark job
-takes longer than all other steps together.
+repeated micro-batch changes nothing. Each market has a champion of its own; those of further horizons give predictions
+and no signals. No model scores a bar that it was trained on: every prediction is out of sample. A new champion takes
+over at the first batch after its training data. Spark follows silver, stores the position and restarts failed batches.
+The rest runs outside Spark, because one Spark job takes longer than all other steps together.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ from financelake_assets.gold.scoring import BAR_KEY
 from financelake_assets.gold.source import SilverVersions
 from financelake_assets.gold.waiting import Waiting
 from financelake_assets.intervals import BAR_LENGTHS, SERIES
-from financelake_assets.model import other_series, registry, standstill
+from financelake_assets.model import markets, other_series, registry, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.other_series import OtherBars, Plugins
 from financelake_assets.model.outputs import Predictor
@@ -52,6 +53,10 @@ TABLES = (
     MODELS,
     MODEL_METRICS,
 )
+
+
+Features = dict[tuple[str, str], pl.DataFrame]
+"""By interval and the plug-ins of a version, the bars of one batch with their features: no horizon changes them."""
 
 
 class NoChampionError(FinanceLakeError, LookupError):
@@ -165,11 +170,18 @@ class Scorer:
         longest = max((version.horizon for version in versions), default=1)
         bars = self._bars_around(longest, versions).with_changes(last)
         keys = scoring.finished(bars, last)
-        # a champion that has to be loaded first holds up no other market
-        loaded = [record for record in models if self._is_loaded(record)]
-        for together in (loaded, *([record] for record in models if record not in loaded)):
-            self._write([self._scored_if_it_can(record, bars, keys) for record in together])
+        features: Features = {}
+        for together in self._in_turn(models):
+            self._write([self._scored_if_it_can(record, bars, keys, features) for record in together])
         recording.record(self._tables, recording.Outcomes(bars, last.select(BAR_KEY), longest))
+
+    def _in_turn(self, models: Sequence[ModelRecord]) -> list[list[ModelRecord]]:
+        """The versions whose rows are written together: no signal waits for a further horizon or a load from disk."""
+        signals, further = (
+            [record for record in models if self._is_loaded(record) and (record.market.further is not None) is later]
+            for later in (False, True)
+        )
+        return [signals, further, *([record] for record in models if not self._is_loaded(record))]
 
     def _registered(self) -> list[ModelRecord]:
         registered = self._tables.newest(MODELS).version()
@@ -184,13 +196,15 @@ class Scorer:
             self._recent = (extra, RecentBars(self._tables, extra))
         return self._recent[1]
 
-    def _scored_if_it_can(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
+    def _scored_if_it_can(
+        self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame, features: Features
+    ) -> pl.DataFrame | None:
         """The rows of one market; ``None`` also where a plug-in fails: its market stands still, and all others go on.
 
         Its bars stay without a row, so gold/history scores them when the plug-in is mended.
         """
         try:
-            rows = self._scored(record, bars, keys)
+            rows = self._scored(record, bars, keys, features)
         except PluginError as error:
             standstill.note(self._settings, record.market, "scoring", str(error))
             return None
@@ -198,8 +212,17 @@ class Scorer:
             standstill.note(self._settings, record.market, "scoring", None)
         return rows
 
-    def _scored(self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame | None:
-        """The rows of one market; ``None`` where none of its bars is finished."""
+    def _scored(
+        self, record: ModelRecord, bars: pl.DataFrame, keys: pl.DataFrame, features: Features
+    ) -> pl.DataFrame | None:
+        """The rows of one market; ``None`` where none of its bars is finished.
+
+        Args:
+            record: the version.
+            bars: of all markets.
+            keys: of the bars to score, of all markets.
+            features: those that were made for these bars; those of the version are added.
+        """
         own = pl.col("interval") == record.interval
         wanted = keys.filter(own)
         if wanted.is_empty():
@@ -210,9 +233,15 @@ class Scorer:
         wanted = self._without_waiting(record, plugins, series, wanted, others)
         if wanted.is_empty():
             return None
-        model, known = self._loaded(record), self._calendars(wanted["symbol"].unique().to_list())
-        earlier, now = self._earlier.before(wanted, record), datetime.now(UTC)
-        return scoring.score_bars(self._settings, series, wanted, model, record, known, now, earlier, others)
+        made_with = record.interval, json.dumps(record.plugins, sort_keys=True)
+        if made_with not in features:
+            features[made_with] = scoring.features_for(self._settings, series, record, others)
+        known, model, now = features[made_with], self._loaded(record), datetime.now(UTC)
+        earlier = self._earlier.before(wanted, record)
+        if record.market.further is not None:
+            return scoring.forecasts(known, wanted, model, record, now, earlier)
+        told = self._calendars(wanted["symbol"].unique().to_list())
+        return scoring.score_bars(self._settings, series, wanted, model, record, told, now, earlier, known=known)
 
     def _without_waiting(
         self, record: ModelRecord, plugins: Plugins, series: pl.DataFrame, wanted: pl.DataFrame, others: OtherBars
@@ -229,10 +258,12 @@ class Scorer:
         """Insert the rows of several markets in one commit of each table: a commit costs more than its rows."""
         rows = [some for some in scored if some is not None]
         if rows:
-            whole = pl.concat(rows)
-            predictions = whole.filter(pl.col("predicted_return").is_not_null())
+            predictions = pl.concat([some.select(schema.PREDICTIONS.schema.names) for some in rows])
+            predictions = predictions.filter(pl.col("predicted_return").is_not_null())
             self._earlier.written(predictions, self._tables.insert(schema.PREDICTIONS, predictions))
-            self._tables.insert(schema.SIGNALS, whole)
+            signals = [some for some in rows if "signal" in some.columns]
+            if signals:
+                self._tables.insert(schema.SIGNALS, pl.concat(signals))
 
     def _calendars(self, symbols: list[str]) -> dict[str, TradingCalendar]:
         return calendars(self._tables.scan(UNIVERSE).filter(pl.col("symbol").is_in(symbols)).collect())
@@ -270,8 +301,9 @@ def models_for(versions: Sequence[ModelRecord], changed: pl.DataFrame, settings:
         raise NoChampionError("the champion model is missing; train a model or roll back to an earlier version")
     firsts = changed.group_by("interval").agg(pl.col(feed.COMMIT).min())
     found = (
-        _model_for([version for version in versions if version.interval == interval], int(first))
+        _model_for([version for version in versions if version.market == market], int(first))
         for interval, first in firsts.sort("interval").iter_rows()
+        for market in markets.of_interval(interval, settings)
         if settings.has_model(interval)
     )
     return [record for record in found if record is not None and not record.outdated]

@@ -38,10 +38,10 @@ PREDICTIONS = TableSpec(
     layer="gold",
     name="predictions",
     key=_KEY,
-    description="The champion model's predictions for the next bars, made when each bar was first seen. widening is "
-    "the factor by which the calibrated interval was widened after those before it. dissimilarity is how far the bar's "
-    "features are from those that the model learnt: above 1 the signal is HOLD, null where an earlier release trained "
-    "the model.",
+    description="The champion models' predictions for the next bars, made when each bar was first seen: one for each "
+    "horizon. widening is the factor by which the calibrated interval was widened after those before it. "
+    "dissimilarity is how far the bar's features are from those that the model learnt: above 1 the signal is HOLD, "
+    "null where an earlier release trained the model.",
     schema=columns(
         {
             **_BAR,
@@ -76,8 +76,8 @@ SIGNALS = TableSpec(
     layer="gold",
     name="signals",
     key=_KEY,
-    description="BUY, SELL or HOLD for every prediction, with the reason for a HOLD, or the rule of the user that gave "
-    "the signal, and the assumed costs.",
+    description="BUY, SELL or HOLD for every prediction of the first horizon, with the reason for a HOLD, or the rule "
+    "of the user that gave the signal, and the assumed costs.",
     schema=columns(
         {
             **_BAR,
@@ -331,7 +331,8 @@ DAILY = TableSpec(
     layer="gold",
     name="scorecard_daily",
     key=("date", "asset_class", "interval"),
-    description="Outcomes by day of the target bars, beside the naive forecast, by asset class and interval.",
+    description="Outcomes by day of the target bars, beside the naive forecast, by asset class and interval; those of "
+    "further horizons are left out.",
     schema=columns(
         {
             "date": TIMESTAMP,

@@ -86,6 +86,7 @@ def score_bars(
     now: datetime,
     earlier: pl.DataFrame = EARLIER,
     others: OtherBars = NONE,
+    known: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Compute predictions and signals of bars.
 
@@ -99,6 +100,7 @@ def score_bars(
         now: the time of the decision, ``as_of`` of the rows.
         earlier: the predictions before, see ``EarlierPredictions``; without them each series' intervals begin anew.
         others: bars of the other series that the version's features ask for; wanted are only bars that wait for none.
+        known: what ``features_for`` makes of the bars, where that is known already.
 
     Returns:
         One row for each wanted bar, with the columns of gold.predictions and gold.signals.
@@ -109,15 +111,11 @@ def score_bars(
     expired = now - record.trained_at > timedelta(days=settings.model.max_age_days)
     near = pl.col("_wanted").reverse().rolling_max(_scored_before(settings) + 1, min_samples=1).reverse()
     # by series and time
-    known = features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins), others)
-    featured = with_costs(known, cost_checks.in_use(settings))
+    featured = with_costs(
+        features_for(settings, bars, record, others) if known is None else known, cost_checks.in_use(settings)
+    )
     stamped = (
-        featured.with_columns(
-            surprise=surprise(),
-            horizon=pl.lit(record.horizon, pl.Int32),
-            model_version=pl.lit(record.model_version),
-            as_of=pl.lit(now, pl.Datetime("us", "UTC")),
-        )
+        featured.with_columns(surprise=surprise(), **_stamp(record, now))
         .join(
             wanted.select(BAR_KEY).with_columns(_wanted=pl.lit(1, pl.Int8)),
             on=BAR_KEY,
@@ -133,6 +131,56 @@ def score_bars(
     rows = signals_of(seen, forecast, settings, calendars, model_expired=expired).filter(pl.col("_wanted") == 1)
     made = adapted(rows.drop_nulls("predicted_return"), featured, earlier, record)
     return rows.update(made.select(*BAR_KEY, "lower", "upper", WIDENING), on=BAR_KEY).select(_NAMES)
+
+
+def features_for(settings: Settings, bars: pl.DataFrame, record: ModelRecord, others: OtherBars = NONE) -> pl.DataFrame:
+    """Bars with the features that a version needs: the same for all versions that record the same plug-ins.
+
+    Args:
+        settings: which plug-ins are left out.
+        bars: of the version's interval.
+        record: the version.
+        others: bars of the other series that its features ask for.
+
+    Raises:
+        PluginError: one of its plug-ins fails, or is not installed as it was.
+    """
+    return features_with(bars, installed.recorded(record.plugins, settings.skipped_plugins), others)
+
+
+def forecasts(
+    featured: pl.DataFrame,
+    wanted: pl.DataFrame,
+    model: Predictor,
+    record: ModelRecord,
+    now: datetime,
+    earlier: pl.DataFrame = EARLIER,
+) -> pl.DataFrame:
+    """Compute predictions of bars without signals, for a version of a further horizon; see ``score_bars``.
+
+    Args:
+        featured: the result of ``features_for``.
+        wanted: symbol, interval and event_time.
+        model: of ``record``.
+        record: the version.
+        now: ``as_of`` of the rows.
+        earlier: the predictions before.
+
+    Returns:
+        The rows of gold.predictions of the wanted bars that can be scored.
+    """
+    stamped = featured.with_columns(**_stamp(record, now))
+    own = stamped.join(wanted.select(BAR_KEY), on=BAR_KEY, how="semi", maintain_order="left")
+    return adapted(score(own, model, record), featured, earlier, record).select(schema.PREDICTIONS.schema.names)
+
+
+def _stamp(record: ModelRecord, now: datetime) -> dict[str, pl.Expr]:
+    """What identifies a version's prediction of a bar, and when it was made."""
+    return {
+        "horizon": pl.lit(record.horizon, pl.Int32),
+        "model_version": pl.lit(record.model_version),
+        "as_of": pl.lit(now, pl.Datetime("us", "UTC")),
+    }
 
 
 def signals_of(

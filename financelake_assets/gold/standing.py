@@ -20,6 +20,7 @@ from financelake_assets.gold.paper.book_store import PaperPortfolio
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, SUMMARY
 from financelake_assets.model import registry, trials
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.seldom import Seldom
 from financelake_assets.storage.delta import TableSpec
 from financelake_assets.storage.open_tables import OpenTables
@@ -75,7 +76,9 @@ class Standing:
     def _performance(self) -> list[TableSpec]:
         equity = self._tables.scan(EQUITY).drop("book").collect()
         trades = self._tables.scan(TRADES).collect()
-        for record in registry.champions(self._settings).values():
+        for market, record in registry.champions(self._settings).items():
+            if market.further is not None:  # the account does not trade it
+                continue
             # rules for signals and positions that were changed after the training are another strategy
             trained = ModelSettings.model_validate(record.parameters)
             trials.note(self._settings, trials.strategy_trial(trained, self._settings, made_with=record.made_with))
@@ -97,8 +100,9 @@ class Standing:
     def _scorecard(self) -> list[TableSpec]:
         scorecard = self._tables.scan(schema.SCORECARD).collect()
         self._replace(SUMMARY, summaries.summary(scorecard))
-        self._replace(DAILY, summaries.daily(scorecard))
-        self._replace(CALIBRATION, summaries.calibration(scorecard))
+        of_signals = scorecard.filter(~FURTHER)
+        self._replace(DAILY, summaries.daily(of_signals))
+        self._replace(CALIBRATION, summaries.calibration(of_signals))
         return [SUMMARY, DAILY, CALIBRATION]
 
     def _replace(self, table: TableSpec, rows: pl.DataFrame) -> None:

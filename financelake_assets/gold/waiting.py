@@ -58,9 +58,13 @@ class Waiting:
         waited, self._rows = self._rows, []
         self._batch = changed
         if waited:
-            seen = {market.interval: champion.silver_version for market, champion in champions.items()}
+            seen: dict[str, int] = {}
+            for market, champion in champions.items():
+                seen[market.interval] = min(champion.silver_version, seen.get(market.interval, champion.silver_version))
             learnt = pl.col("interval").replace_strict(seen, default=None, return_dtype=pl.Int64)
-            rows = pl.concat(waited).filter(pl.col(COMMIT) > learnt).sort(*SERIES, "event_time")
+            # bars of an interval wait for each of its horizons
+            rows = pl.concat(waited).filter(pl.col(COMMIT) > learnt).sort(*SERIES, "event_time", COMMIT)
+            rows = rows.unique(_KEY, keep="last", maintain_order=True)
             newest = rows.group_by(SERIES, maintain_order=True).tail(MOST)
             self._batch = pl.concat([newest.select(changed.columns).cast(changed.schema), changed])
         return self._batch

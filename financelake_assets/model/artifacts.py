@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PIPELINE = "pipeline"
 _MANIFEST = "manifest.json"
-_VERSION = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+_VERSION = re.compile(r"[a-z0-9][a-z0-9+-]{0,99}")
 
 
 class ArtifactError(FinanceLakeError, ValueError):

@@ -28,8 +28,11 @@ def serving(records: Iterable[ModelRecord], settings: ModelSettings) -> dict[Mar
 
 
 def leading(records: Iterable[ModelRecord], settings: ModelSettings) -> ModelRecord | None:
-    """The champion to tell of where one is asked for: that of the settings' interval, or the one promoted last."""
-    found = serving(records, settings)
+    """The champion to tell of where one is asked for: that of the settings' interval, or the one promoted last.
+
+    One of a further horizon gives no signals, so it is none of them.
+    """
+    found = {market: record for market, record in serving(records, settings).items() if market.further is None}
     last = max(found.values(), key=lambda record: record.promoted_at or record.trained_at, default=None)
     return found.get(Market(settings.interval), last)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
 
 from financelake_assets.config import ModelSettings
 from financelake_assets.errors import FinanceLakeError
@@ -17,47 +20,124 @@ from financelake_assets.model.features import LOOKBACK
 _STILL_COMES = timedelta(days=5)  # a closed market is not a series that has ended
 _STILL_COMES_BARS = 3
 _MOST_STEPS = 1_000_000
+_MARK = "+"
+"""Is in the name of a market with a further horizon, and in those of its versions; no other name can have it."""
+
+FURTHER = pl.col("model_version").str.contains(_MARK, literal=True).fill_null(False)
+"""Of rows that name their version: whether it is of a further horizon, so that no signal comes from the row."""
+
+NAME = pl.when(FURTHER).then(pl.format("{}" + _MARK + "{}", "interval", "horizon")).otherwise("interval")
+"""Of rows that name their version, its interval and its horizon: the name of the market."""
 
 
 @dataclass(frozen=True)
 class Market:
-    """What one champion is for: the bars of one interval.
+    """What one champion is for: the bars of one interval, and how many bars ahead it looks.
 
-    Everything that belongs to a model (training, promotion, drift, roll-back) is by this key.
+    Everything that belongs to a model (training, promotion, drift, roll-back) is by this key. ``further`` is ``None``
+    for the market whose predictions become signals: it looks as far ahead as ``ModelSettings.horizon`` says.
     """
 
     interval: str
+    further: int | None = None
 
     @property
     def name(self) -> str:
-        """Its name for people, and its partition in Dagster."""
-        return self.interval
+        """Its name for people, and its partition in Dagster: ``1d``, or ``1d+5`` with a further horizon."""
+        return self.interval if self.further is None else f"{self.interval}{_MARK}{self.further}"
 
     @property
-    def order(self) -> int:
+    def order(self) -> tuple[int, int]:
         """Its place in a list: markets of short bars come first; an interval of an older release comes last."""
-        return [*BAR_LENGTHS, self.interval].index(self.interval)
+        return [*BAR_LENGTHS, self.interval].index(self.interval), self.further or 0
+
+    def settings(self, lake: ModelSettings, **more: Any) -> ModelSettings:
+        """A lake's settings as they are for this market's model.
+
+        Args:
+            lake: the settings of all markets.
+            more: settings of one training alone.
+
+        Raises:
+            ValidationError: a value is out of its range.
+        """
+        own = {} if self.further is None else {"horizon": self.further, "further_horizons": ()}
+        return ModelSettings.model_validate({**lake.model_dump(), **more, **own, "interval": self.interval})
 
 
-ALL = tuple(Market(interval) for interval in BAR_LENGTHS)
-"""Every market there can be, that of the shortest bars first."""
+def every(settings: ModelSettings) -> tuple[Market, ...]:
+    """Every market that there can be in a lake, that of the shortest bars first."""
+    return tuple(market for interval in BAR_LENGTHS for market in of_interval(interval, settings))
+
+
+def of_interval(interval: str, settings: ModelSettings) -> tuple[Market, ...]:
+    """The markets of an interval, that of the signals first."""
+    return Market(interval), *(Market(interval, further) for further in settings.further_horizons)
+
+
+def of_version(version: str, interval: str, horizon: int) -> Market:
+    """The market of a registered version; one of an earlier release is of the market of the signals."""
+    return Market(interval, horizon if _MARK in version else None)
+
+
+def of_training(used: ModelSettings, lake: ModelSettings) -> Market:
+    """The market of a training.
+
+    Args:
+        used: the settings that it was made with.
+        lake: the settings of all markets.
+    """
+    return Market(used.interval, used.horizon if used.horizon in lake.further_horizons else None)
+
+
+def version_prefix(learner: str, market: Market) -> str:
+    """What the name of a version of a market begins with, which ``FURTHER`` and ``of_version`` read: ``rf+5``.
+
+    Args:
+        learner: what learnt it, in small letters, digits and hyphens.
+        market: of the version.
+    """
+    return learner if market.further is None else f"{learner}{_MARK}{market.further}"
+
+
+def has_model(settings: ModelSettings, market: Market) -> bool:
+    """Whether the settings want a model for a market."""
+    return settings.has_model(market.interval) and market in of_interval(market.interval, settings)
 
 
 def wanted(settings: ModelSettings, markets: Iterable[Market]) -> list[Market]:
     """Those of the markets that the settings want a model for, in their order."""
-    return sorted((one for one in markets if settings.has_model(one.interval)), key=lambda one: one.order)
+    return sorted((one for one in markets if has_model(settings, one)), key=lambda one: one.order)
 
 
 def named(text: str) -> Market:
-    """The market that a user names by its interval, in any accepted spelling.
+    """The market that a user names by its interval, in any accepted spelling, and by a further horizon: ``1d+5``.
 
     Raises:
-        FinanceLakeError: there is no such interval of bars.
+        FinanceLakeError: there is no such interval of bars, or what follows is no number of bars.
     """
-    found = canonical(text)
+    interval, mark, further = text.partition(_MARK)
+    found = canonical(interval)
     if found is None or found not in BAR_LENGTHS:
         raise FinanceLakeError(f"{text!r} is no interval of bars.", remedy=f"There are {', '.join(BAR_LENGTHS)}.")
-    return Market(found)
+    if mark and not (further.isdecimal() and int(further)):
+        raise FinanceLakeError(f"{further!r} is no number of bars.", remedy="Name a further horizon so: 1d+5.")
+    return Market(found, int(further) if mark else None)
+
+
+def asked(text: str, settings: ModelSettings) -> Market:
+    """The market that a user wants to train; see ``named``.
+
+    Raises:
+        FinanceLakeError: there is no such market, or the settings have not its horizon.
+    """
+    market = named(text)
+    if market not in of_interval(market.interval, settings):
+        raise FinanceLakeError(
+            f"{market.further} is none of the further horizons.",
+            remedy=f"Add it: FINANCELAKE_MODEL__FURTHER_HORIZONS='[{market.further}]', and start the lake again.",
+        )
+    return market
 
 
 @dataclass(frozen=True)
@@ -106,22 +186,23 @@ def time_to_go(
     return high * min(max(one.spacing, length) for one in live)
 
 
-def progress(series: Sequence[Series], labelled: int, settings: ModelSettings, interval: str, now: datetime) -> str:
+def progress(series: Sequence[Series], labelled: int, settings: ModelSettings, market: Market, now: datetime) -> str:
     """How far a market is from its first training, in words: ``312 of 500 labelled bars; about 16 hours to go``.
 
     Args:
         series: of the market.
         labelled: how many labelled bars it has.
         settings: how many it needs, and the horizon.
-        interval: of the market.
+        market: which one.
         now: the time of the question.
     """
     count = f"{min(labelled, settings.min_rows):,} of {settings.min_rows:,} labelled bars"
     if labelled >= settings.min_rows:
         return count
     if not series:
-        return f"{count}; there are no bars of {interval}"
-    left = time_to_go(series, labelled, settings.min_rows, settings.horizon, bar_length(interval), now)
+        return f"{count}; there are no bars of {market.interval}"
+    horizon = settings.horizon if market.further is None else market.further
+    left = time_to_go(series, labelled, settings.min_rows, horizon, bar_length(market.interval), now)
     if left is None:
         newest = max(one.newest for one in series)
         return f"{count}; no bar came since {newest:%Y-%m-%d %H:%M} UTC"

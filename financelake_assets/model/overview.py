@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from financelake_assets.config import ModelSettings, Settings
-from financelake_assets.model import readiness, standstill
+from financelake_assets.model import markets, readiness, standstill
 from financelake_assets.model.champions import champions_of, newest_of
 from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
@@ -28,7 +28,7 @@ def of_lake(settings: Settings, versions: Sequence[ModelRecord], now: datetime) 
     trained_at = {market: record.trained_at for market, record in newest_of(versions).items()}
     found = readiness.of_lake(settings, trained_at)
     champions = champions_of(versions)
-    halted = {Market(name): why for name, why in standstill.reasons(settings).items()}
+    halted = {markets.named(name): why for name, why in standstill.reasons(settings).items()}
     for market, champion in champions.items():
         problem = champion.plugin_problem(settings.skipped_plugins)
         if problem is not None:
@@ -53,9 +53,10 @@ def overview(
         halted: why a plug-in halts a market, of those that one halts.
 
     Returns:
-        By name: ``interval``, ``model_version``, ``verdict`` and ``trained_at`` (ISO 8601) of the champion, null
-        without one; ``series`` and ``bars`` in silver; ``labelled`` bars of those ``needed``, null with a model;
-        ``new_bars`` since the last training; ``note``, the state in words.
+        By name: ``interval``; ``horizon``, how many bars ahead the champion looks, or the next one; ``model_version``,
+        ``verdict`` and ``trained_at`` (ISO 8601) of the champion, null without one; ``series`` and ``bars`` in silver;
+        ``labelled`` bars of those ``needed``, null with a model; ``new_bars`` since the last training; ``note``, the
+        state in words.
     """
     champions = champions_of(versions)
     both = sorted({*found, *champions}, key=lambda market: market.order)
@@ -76,6 +77,7 @@ def _row(
 ) -> dict[str, Any]:
     return {
         "interval": market.interval,
+        "horizon": (market.further or settings.horizon) if champion is None else champion.horizon,
         "model_version": None if champion is None else champion.model_version,
         "verdict": None if champion is None else champion.verdict.value,
         "trained_at": None if champion is None else champion.trained_at.isoformat(),
@@ -96,7 +98,7 @@ def _note(
     now: datetime,
     halted: str | None,
 ) -> str:
-    if not settings.has_model(market.interval):
+    if not markets.has_model(settings, market):
         return "no model: the settings switch it off"
     if halted is not None:
         return halted
@@ -107,7 +109,8 @@ def _note(
     age = now - champion.trained_at
     if age > timedelta(days=settings.max_age_days):
         most = settings.max_age_days
-        return f"the champion is {age.days} days old, more than {most:g}: every signal is HOLD (model_expired)"
+        then = "every signal is HOLD (model_expired)" if market.further is None else "its predictions go on"
+        return f"the champion is {age.days} days old, more than {most:g}: {then}"
     new = 0 if bars is None else bars.new
     return f"{new:,} new bars since the last training; the next at {settings.retrain_rows:,}"
 

@@ -69,7 +69,7 @@ class MarketBars:
 
     def progress(self, settings: ModelSettings, now: datetime) -> str:
         """How far it is from its first training, in words."""
-        return markets.progress(self.series, self.labelled or 0, settings, self.market.interval, now)
+        return markets.progress(self.series, self.labelled or 0, settings, self.market, now)
 
 
 def survey(
@@ -86,18 +86,20 @@ def survey(
     own = bars.filter(pl.col("interval").is_in(list(BAR_LENGTHS)))
     if settings.symbols:
         own = own.filter(pl.col("symbol").is_in(settings.symbols))
-    known = _counted(own, trained_at)
+    known = _counted(own, trained_at, settings)
     found = {}
     for (interval,), rows in known.group_by("interval"):
-        market = Market(str(interval))
-        found[market] = MarketBars(
-            market=market,
-            series=tuple(Series(row["bars"], row["newest"], _spacing(row)) for row in rows.to_dicts()),
-            new=int(rows["new"].sum()),
-            arriving=int(rows["arriving"].sum()),
-            written_at=rows["written_at"].max(),  # type: ignore[arg-type]
-            labelled=None if market in trained_at else _labelled(own, bars, rows, settings, plugins),
-        )
+        series = tuple(Series(row["bars"], row["newest"], _spacing(row)) for row in rows.to_dicts())
+        for market in markets.of_interval(str(interval), settings):
+            own_settings = market.settings(settings)
+            found[market] = MarketBars(
+                market=market,
+                series=series,
+                new=int(rows[_new(market.further)].sum()),
+                arriving=int(rows["arriving"].sum()),
+                written_at=rows["written_at"].max(),  # type: ignore[arg-type]
+                labelled=None if market in trained_at else _labelled(own, bars, rows, own_settings, plugins),
+            )
     return found
 
 
@@ -120,30 +122,38 @@ class Followed:
         return self._found.of(trained, silver_version, lambda: of_lake(self._settings, trained_at))
 
 
-def _counted(bars: pl.LazyFrame, trained_at: Mapping[Market, datetime]) -> pl.DataFrame:
-    """One row a series: its bars, the newest, the time of the hundredth newest, and what silver wrote lately."""
-    since = {market.interval: moment for market, moment in trained_at.items()}
-    learnt_to = pl.col("interval").replace_strict(since, default=None, return_dtype=pl.Datetime("us", "UTC"))
+def _counted(bars: pl.LazyFrame, trained_at: Mapping[Market, datetime], settings: ModelSettings) -> pl.DataFrame:
+    """One row a series: its bars, the newest, the time of the hundredth newest, and what silver wrote lately.
+
+    What is new depends on the horizon, because each has trainings of its own; see ``_new`` for the columns.
+    """
     written = pl.col("processed_at")
     latest = written.max().over("interval")
+    new = {}
+    for further in (None, *settings.further_horizons):
+        since = {market.interval: moment for market, moment in trained_at.items() if market.further == further}
+        learnt_to = pl.col("interval").replace_strict(since, default=None, return_dtype=pl.Datetime("us", "UTC"))
+        new[_new(further)] = (written > learnt_to).fill_null(learnt_to.is_null())
     return (
         bars.select(*SERIES, "event_time", "processed_at")
-        .with_columns(
-            _new=(written > learnt_to).fill_null(learnt_to.is_null()),
-            _arriving=(written > latest - _ARRIVING).fill_null(False),
-        )
+        .with_columns(_arriving=(written > latest - _ARRIVING).fill_null(False), **new)
         .group_by(SERIES)
         .agg(
+            pl.col(*new).sum(),
             bars=pl.len(),
             newest=pl.col("event_time").max(),
             recent=pl.col("event_time").top_k(_RECENT_BARS).min(),
-            new=pl.col("_new").sum(),
             arriving=pl.col("_arriving").sum(),
             written_at=written.max().fill_null(datetime.fromtimestamp(0, UTC)),
         )
         .sort("bars", descending=True)
         .collect()
     )
+
+
+def _new(further: int | None) -> str:
+    """The column that counts the bars since the last training of a horizon."""
+    return f"new_{further or ''}"
 
 
 def _spacing(row: dict[str, Any]) -> timedelta:

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from financelake_assets.model import held_back, overfitting
+from financelake_assets.model import held_back, markets, overfitting
 from financelake_assets.model.cadence import Refits
 from financelake_assets.model.calibration import Calibration
 from financelake_assets.model.drift import Reference
@@ -88,7 +88,7 @@ class ModelRecord:
     @property
     def market(self) -> Market:
         """The market that it predicts; a version of an earlier release has one too."""
-        return Market(self.interval)
+        return markets.of_version(self.model_version, self.interval, self.horizon)
 
     def learnt_of(self, symbol: str) -> datetime | None:
         """Until when it learnt of a symbol; ``None`` for one that it did not learn of.

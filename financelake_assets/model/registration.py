@@ -30,6 +30,7 @@ from financelake_assets.model import (
     forest,
     held_back,
     judgement,
+    markets,
     metrics,
     other_reading,
     plugged_features,
@@ -120,14 +121,16 @@ def reproduce(spark: SparkSession, settings: Settings, record: ModelRecord) -> R
 def save(settings: Settings, trained: Trained) -> ModelRecord:
     """Register a trained version: files, then metrics, then the version as champion or challenger of its market."""
     now = datetime.now(UTC)
-    version = f"{_prefix(trained)}-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
+    market = markets.of_training(trained.settings, settings.model)
+    prefix = markets.version_prefix(_learner(trained), market)
+    version = f"{prefix}-{now:%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:4]}"
     digest = artifacts.write(lambda folder: _save_files(trained, folder), settings.models_dir, version)
     moved = mean_contributions(trained, artifacts.pipeline_of(settings.models_dir, version))
     with registry.writing(settings):
-        current = registry.champion(settings, Market(trained.settings.interval))
+        current = registry.champion(settings, market)
         decision = decide(current, trained, lambda record: load(trained.session, settings, record), now)
-        _note_trial(settings, trained)
-        record = _record(settings, version, now, digest, trained, decision, moved)
+        _note_trial(settings, trained, market)
+        record = _record(settings, version, now, digest, trained, decision, moved, market)
         _append(settings, MODEL_METRICS, [{"model_version": version, **row} for row in trained.metrics])
         _append(
             settings,
@@ -145,8 +148,8 @@ def save(settings: Settings, trained: Trained) -> ModelRecord:
     return record
 
 
-def _prefix(trained: Trained) -> str:
-    """What the names of versions begin with: ``rf``, or the name of the model of a user's own."""
+def _learner(trained: Trained) -> str:
+    """What learnt a version, for its name: ``rf``, or the name of the model of a user's own."""
     if trained.learner is None:
         return "rf"
     return re.sub("[^a-z0-9]+", "-", trained.learner.name.lower()).strip("-")[:40] or "model"
@@ -162,13 +165,13 @@ def _save_files(trained: Trained, folder: Path) -> None:
         trained.model.write().save(str(folder / artifacts.PIPELINE))
 
 
-def _note_trial(settings: Settings, trained: Trained) -> None:
+def _note_trial(settings: Settings, trained: Trained, market: Market) -> None:
     """Tell the ledger of the strategy that was trained, promoted or not: it was looked at."""
     judged = trained.judged
     sharpe, steps = trials.sharpe_of(judged.rows)
     trial = trials.strategy_trial(trained.settings, settings, sharpe, steps, trained.made_with)
     trials.note(settings, trial)
-    trials.keep_returns(settings, trial, trained.settings.interval, trials.daily(judged.rows))
+    trials.keep_returns(settings, trial, market.name, trials.daily(judged.rows))
 
 
 def _record(
@@ -179,6 +182,7 @@ def _record(
     trained: Trained,
     decision: PromotionDecision,
     moved: dict[str, float],
+    market: Market,
 ) -> ModelRecord:
     # of symbols whose bars all lie before their cut-offs nothing is held out
     judged = next((row for row in trained.metrics if row["fold"] == HOLDOUT and row["symbol"] == ALL), None)
@@ -212,7 +216,7 @@ def _record(
         labels=trained.made_with.labels,
         learner=trained.made_with.learner,
         costs=facts_by_name(trained.costs),
-        overfitting=trials.overfitting(settings).get(trained.settings.interval, NOTHING_KNOWN),
+        overfitting=trials.overfitting(settings).get(market.name, NOTHING_KNOWN),
         held_back=held_back.judge(trained.judged.rows, trained.settings.horizon, trained.landmarks.threshold),
     )
 

@@ -173,7 +173,9 @@ def metadata(record: ModelRecord) -> dict[str, Any]:
     """The facts of a version to show, as plain values."""
     return {
         "model_version": record.model_version,
+        "market": record.market.name,
         "interval": record.interval,
+        "horizon": record.horizon,
         "status": f"{record.status}: {record.status_reason}",
         "verdict": record.verdict.value,
         "silver_version": record.silver_version,

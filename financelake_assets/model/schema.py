@@ -110,7 +110,8 @@ TRIAL_RETURNS = TableSpec(
     key=("trial", "day"),
     description=(
         "What each strategy of gold.trials that was trained earned out of sample, day by day: the sum of its trades' "
-        "net returns in expected moves, of its newest training. The probability of back-test overfitting is made of it."
+        "net returns in expected moves, of its newest training. The probability of back-test overfitting is made of "
+        "it. interval is the name of the market: 1d, or 1d+5 of a further horizon."
     ),
     schema=columns(
         {"trial": pa.string(), "interval": pa.string(), "day": TIMESTAMP, "net_move": pa.float64()},

@@ -164,13 +164,13 @@ def note(settings: Settings, trial: Trial) -> bool:
     return True
 
 
-def keep_returns(settings: Settings, trial: Trial, interval: str, earned: pl.DataFrame) -> None:
+def keep_returns(settings: Settings, trial: Trial, market: str, earned: pl.DataFrame) -> None:
     """Replace a trial's rows of gold.trial_returns by those of its newest training.
 
     Args:
         settings: the lake.
         trial: whose returns.
-        interval: of its bars.
+        market: its name; strategies of one market are compared with each other.
         earned: see ``daily``; without rows nothing is written.
 
     Raises:
@@ -180,7 +180,7 @@ def keep_returns(settings: Settings, trial: Trial, interval: str, earned: pl.Dat
         return
     rows = earned.select(
         trial=pl.lit(trial.key),
-        interval=pl.lit(interval),
+        interval=pl.lit(market),
         day=pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
         net_move="net_move",
     )
@@ -195,7 +195,7 @@ def has_returns(settings: Settings, trial: Trial) -> bool:
 
 
 def overfitting(settings: Settings) -> dict[str, Overfitting]:
-    """By interval, the probability of back-test overfitting of the trials whose daily returns are kept.
+    """By the name of the market, the probability of back-test overfitting of the trials whose daily returns are kept.
 
     Strategies that differ only in the rules of the paper portfolio have the same trades here, and count once. The days
     are those on which all of them were judged.

@@ -137,7 +137,7 @@ def model(settings: Settings) -> Iterator[GaugeMetricFamily]:
         labels=["interval", "model_version"],
     )
     for market, champion in registry.champions(settings).items():
-        trained.add_metric([market.interval, champion.model_version], champion.trained_at.timestamp())
+        trained.add_metric([market.name, champion.model_version], champion.trained_at.timestamp())
     yield trained
 
 

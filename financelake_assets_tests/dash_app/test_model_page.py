@@ -11,13 +11,17 @@ from dash import html
 
 from dash_app import wording
 from dash_app.charts.theme import LIGHT
-from dash_app.data import champion
+from dash_app.data import champion, signal_feed
+from dash_app.data import market as market_data
+from dash_app.data.history import History
 from dash_app.data.lake_reader import LakeReader, Snapshot
+from dash_app.data.replay import as_of
 from dash_app.views import market as market_view
 from dash_app.views import model as view
 from dash_app.views import model_card
 from dash_app.views.parts import Children
 from financelake_assets.config import Settings
+from financelake_assets.gold.schema import PREDICTIONS, SCORECARD
 from financelake_assets.model import search_state, standstill
 from financelake_assets.model.markets import Market
 from financelake_assets.model.overfitting import Overfitting
@@ -124,6 +128,76 @@ def test_the_search_of_a_market_says_how_far_it_is(offline_lake: Settings):
     assert f"Search of settings for 1d bars: {state.sentence}." in text(view.page(reader.snapshot, LIGHT))
     search_state.tell(offline_lake, replace(state, fold=3))
     assert not reader.refresh(), "it is told of trials, not of folds"
+
+
+def with_further(lake: Settings, symbols: tuple[str, ...] = ("AAPL", "BTC-USD")) -> Settings:
+    """A lake with predictions five bars ahead beside those of the signals."""
+    rows = written.bars(symbols, count=60)
+    written.write_bars(lake, rows)
+    written.write_gold(lake, rows)
+    further = written.gold_of(rows).with_columns(
+        horizon=pl.lit(5), model_version=pl.lit("rf+5-1"), predicted_close=pl.lit(123.45), lower=pl.lit(111.0)
+    )
+    written.write(lake, PREDICTIONS, further)
+    written.write_model(lake)
+    written.write_model(lake, model_version="rf+5-1", horizon=5, promoted_at=LATER, trained_at=LATER)
+    return lake.model_copy(update={"model": lake.model.model_copy(update={"further_horizons": (5, 20)})})
+
+
+def test_a_further_horizon_is_a_market_of_its_own_on_the_page(offline_lake: Settings):
+    snapshot = read(with_further(offline_lake))
+    assert {name: row["model_version"] for name, row in champion.champions(snapshot).items()} == {
+        "1d": written.VERSION,
+        "1d+5": "rf+5-1",
+    }
+    assert (champion.leading(snapshot) or {})["model_version"] == written.VERSION, "though the other is newer"
+    assert [market.name for market in champion.markets(snapshot)] == ["1d", "1d+5", "1d+20"]
+    assert list(champion.without_model(snapshot)) == ["1d+20"]
+    page = text(view.page(snapshot, LIGHT))
+    for said in ("The model of 1d bars", "The model of 1d bars, 5 ahead", "no model yet: 0 of 500 labelled bars"):
+        assert said in page
+    assert page.count('"in use"') == 2, "a promotion of one horizon ends no other's"
+    assert "side by side" not in page, "each market has one version"
+
+
+def test_a_further_horizon_doubles_no_row_of_the_page(offline_lake: Settings):
+    lake = with_further(offline_lake)
+    snapshot, without = read(lake), read(offline_lake)
+    assert without.further.groups == {}
+    for one in (snapshot, without):  # also where the settings ask for no further horizon any more
+        for key, rows in one.bars.groups.items():
+            made = one.predictions.group(*key)
+            assert made["horizon"].unique().to_list() == [1]
+            assert made["event_time"].is_unique().all()
+            shown = market_data.series(one, *key, 50)
+            assert shown is not None
+            assert shown.horizon == 1
+            assert shown.bars["event_time"].to_list() == rows["event_time"].tail(50).to_list()
+        assert market_data.watch_rows(one) == market_data.watch_rows(without)
+        assert signal_feed.signals(one).height == sum(rows.height for rows in one.signals.groups.values())
+    further = written.gold_of(written.bars(("AAPL",), count=60)).with_columns(
+        horizon=pl.lit(5), model_version=pl.lit("rf+5-1"), target_time=pl.col("event_time") + timedelta(days=5)
+    )
+    written.write(lake, SCORECARD, further)
+    assert read(lake).scorecard.groups == {}
+    assert History(lake).outcomes("AAPL", "1d").is_empty()
+    old = History(lake)._rows(PREDICTIONS, "AAPL", "1d")
+    assert (old["horizon"].unique().to_list(), old.height) == ([1], snapshot.predictions.group("AAPL", "1d").height)
+
+
+def test_the_market_view_tells_the_newest_prediction_of_each_further_horizon(offline_lake: Settings):
+    snapshot = read(with_further(offline_lake))
+    found = market_data.series(snapshot, "AAPL", "1d", 50)
+    assert found is not None
+    (made,) = found.further
+    assert (made["horizon"], made["event_time"]) == (5, found.last["event_time"])
+    said = text(market_view.facts(found, ""))
+    assert "In 5 bars, 80" in said
+    assert "111.00 to" in said
+    assert "no signal is made of it" in said
+    assert found.target_of(made["event_time"], 5) > found.target_time
+    then = as_of(snapshot, found.last["event_time"])
+    assert (market_data.series(then, "AAPL", "1d", 50) or found).further == (), "a replay does not tell it"
 
 
 def test_a_signal_that_a_rule_gave_names_the_rule():

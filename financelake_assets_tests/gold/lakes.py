@@ -85,8 +85,7 @@ def trained(spark: SparkSession, settings: Settings, market: Market = DAILY) -> 
     """Train a market on silver as it is, register, and make it the champion whatever it is worth."""
     version = BARS.ensure(settings).version()
     frame = read_bars(spark, settings, version, market)
-    chosen = settings.model.model_copy(update={"interval": market.interval})
-    record = registration.save(settings, train(spark, frame, chosen, version, lambda _: None))
+    record = registration.save(settings, train(spark, frame, market.settings(settings.model), version, lambda _: None))
     return record if record.promoted_at is not None else registry.promote(settings, record.model_version, "a test")
 
 

@@ -10,9 +10,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from financelake_assets.config import Settings
+from financelake_assets.gold.adapting import EARLIER
 from financelake_assets.gold.earlier import EarlierPredictions
 from financelake_assets.gold.schema import PREDICTIONS
-from financelake_assets.gold.scoring import score_bars
+from financelake_assets.gold.scoring import features_for, forecasts, score_bars
 from financelake_assets.model.adaptive import WIDENING
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.storage.open_tables import OpenTables
@@ -78,6 +79,31 @@ def test_bar_by_bar_and_after_restarts_the_intervals_are_those_of_all_bars_at_on
             assert live.score(day(number), day(number + step)) == 0
         number += step
     assert_frame_equal(live.rows, whole, check_exact=True)
+
+
+def test_horizons_beside_each_other_have_the_intervals_that_each_has_alone(offline_lake: Settings) -> None:
+    """They share a table and its memory, which holds so few bars of a series that it is shortened on the way."""
+    records = [RECORD, *(replace(RECORD, model_version=f"rf+{ahead}-1", horizon=ahead) for ahead in (3, 40))]
+    live, number = Live(offline_lake, RECORD), 0
+    for step in (60, 90, 1, 1, 30, 2, 1, 1, 1, DAYS):
+        until = min(DAYS, number + step)
+        for record in records:
+            live.record = record
+            live.score(day(number), day(until))
+        number = until
+    for record in records:
+        own = live.rows.filter(model_version=record.model_version)
+        assert_frame_equal(own, at_once(offline_lake, record), check_exact=True)
+
+
+def test_a_forecast_without_a_signal_is_that_of_the_signal(offline_lake: Settings) -> None:
+    wanted = BARS_OF_ALL.filter(pl.col("event_time") >= day(100))
+    before = at_once(offline_lake, RECORD).filter(pl.col("event_time") < day(100)).select(EARLIER.columns)
+    given = wanted, FOREST, RECORD
+    rows = score_bars(offline_lake, BARS_OF_ALL, *given, {}, LAST, before).drop_nulls("predicted_return")
+    alone = forecasts(features_for(offline_lake, BARS_OF_ALL, RECORD), *given, LAST, before)
+    assert alone.columns == PREDICTIONS.schema.names
+    assert_frame_equal(alone.sort(KEY), rows.select(PREDICTIONS.schema.names).sort(KEY), check_exact=True)
 
 
 def test_rows_that_were_lost_come_back_with_the_same_intervals(offline_lake: Settings) -> None:

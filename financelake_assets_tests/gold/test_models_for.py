@@ -23,7 +23,7 @@ def changed(**commits: list[int]) -> pl.DataFrame:
 
 
 def chosen(versions: list[ModelRecord], bars: pl.DataFrame, settings: ModelSettings = SETTINGS) -> dict[str, str]:
-    return {one.interval: one.model_version for one in models_for(versions, bars, settings)}
+    return {one.market.name: one.model_version for one in models_for(versions, bars, settings)}
 
 
 def test_each_market_is_scored_by_its_own_champion():
@@ -50,6 +50,22 @@ def test_after_a_roll_back_the_markets_earlier_version_scores():
 def test_a_market_that_is_switched_off_is_not_scored():
     versions = [record("d", "1d", 1), record("f", "5m", 2)]
     assert chosen(versions, changed(i1d=[30], i5m=[30]), ModelSettings(skipped_intervals=("5m",))) == {"1d": "d"}
+
+
+def test_each_horizon_is_scored_by_its_own_champion():
+    versions = [
+        record("d", "1d", 1, silver_version=10),
+        record("rf+5-a", "1d", 2, silver_version=10, horizon=5),
+        record("rf+5-b", "1d", 3, silver_version=20, horizon=5),
+        record("rf+20-c", "1d", 4, silver_version=10, horizon=20),
+    ]
+    several = ModelSettings(further_horizons=(5, 20))
+    assert chosen(versions, changed(i1d=[30]), several) == {"1d": "d", "1d+5": "rf+5-b", "1d+20": "rf+20-c"}
+    assert chosen(versions, changed(i1d=[15]), several)["1d+5"] == "rf+5-a", "it learnt that commit"
+    assert chosen(versions, changed(i1d=[30]), ModelSettings(further_horizons=(20,))) == {"1d": "d", "1d+20": "rf+20-c"}
+    assert chosen(versions, changed(i1d=[30])) == {"1d": "d"}
+    off = ModelSettings(further_horizons=(5,), skipped_intervals=("1d",))
+    assert chosen(versions, changed(i1d=[30]), off) == {}
 
 
 def test_a_champion_of_an_earlier_release_keeps_no_other_market_from_its_signals():

@@ -10,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from financelake_assets.config import Settings
+from financelake_assets.defs.gold.checks import _signal_for_each
 from financelake_assets.gold.paper.schema import EQUITY, PORTFOLIO, POSITIONS, TRADES
 from financelake_assets.gold.recording import Outcomes, record
 from financelake_assets.gold.schema import CALIBRATION, DAILY, LATEST, PREDICTIONS, SCORECARD, SIGNALS, SUMMARY
@@ -63,6 +64,36 @@ def test_bit_by_bit_gives_what_all_at_once_gives(stood: Settings, tmp_path):
     for table in (*SUMS, EQUITY, TRADES):
         assert_frame_equal(content(table, stood), content(table, other), rel_tol=1e-9)
         assert not content(table, stood).is_empty()
+
+
+def test_a_further_horizon_is_judged_beside_the_signals_and_changes_nothing_of_theirs(offline_lake: Settings):
+    standing = Standing(offline_lake)
+    fill(offline_lake, 0, DAYS)
+    standing.refresh()
+    sums = (SIGNALS, LATEST, DAILY, CALIBRATION, PORTFOLIO, POSITIONS, EQUITY, TRADES)
+    before = {table.name: content(table, offline_lake) for table in sums}
+    summary, scored = (content(table, offline_lake) for table in (SUMMARY, SCORECARD))
+    again = pl.col("predicted_return") * 2
+    further = content(PREDICTIONS, offline_lake).with_columns(
+        predicted_return=again, horizon=pl.lit(5, pl.Int32), model_version=pl.lit("rf+5-1")
+    )
+    add(PREDICTIONS, offline_lake, further)
+    bars_of_all = content(BARS, offline_lake)
+    record(OpenTables(offline_lake), Outcomes(bars_of_all, bars_of_all, longest_horizon=5))
+    standing.refresh()
+    for table in sums:
+        assert_frame_equal(content(table, offline_lake), before[table.name])
+    later = content(SCORECARD, offline_lake)
+    assert later.filter(horizon=5).height == (DAYS - 5) * len(CLASSES)
+    assert later.filter(horizon=5)["signal"].null_count() == (DAYS - 5) * len(CLASSES)
+    assert_frame_equal(later.filter(horizon=1), scored)
+    sums_of_all = content(SUMMARY, offline_lake)
+    assert_frame_equal(sums_of_all.filter(horizon=1), summary)
+    assert set(sums_of_all.filter(horizon=5)["predictions"]) == {DAYS - 5, 2 * (DAYS - 5), 3 * (DAYS - 5)}
+    assert sums_of_all.filter(horizon=5)["signals"].unique().to_list() == [0]
+    assert _signal_for_each(offline_lake).passed
+    add(PREDICTIONS, offline_lake, further.with_columns(model_version=pl.lit("rf-1")))
+    assert not _signal_for_each(offline_lake).passed, "a prediction of a version with signals lacks its own"
 
 
 def test_the_scorecard_and_its_summaries_agree_with_pandas(stood: Settings):

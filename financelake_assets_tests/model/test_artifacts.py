@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from financelake_assets.model.artifacts import ArtifactError, folder_of, verify
+from financelake_assets.model.markets import Market, version_prefix
 
 _VERSION = "rf-20260101t000000-0001"
 
@@ -61,3 +62,9 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 def test_a_version_cannot_lead_elsewhere(tmp_path: Path, version: str) -> None:
     with pytest.raises(ArtifactError, match="not a model version"):
         folder_of(tmp_path, version)
+
+
+@pytest.mark.parametrize("further", [None, 20])
+def test_the_versions_of_every_market_have_a_folder(tmp_path: Path, further: int | None) -> None:
+    version = f"{version_prefix('my-model', Market('1d', further))}-20260101t000000-0001"
+    assert folder_of(tmp_path, version) == tmp_path / version

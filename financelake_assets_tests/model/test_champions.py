@@ -39,6 +39,25 @@ def test_the_leading_champion_is_that_of_the_settings_or_the_last_one():
     assert leading([], ModelSettings()) is None
 
 
+def test_each_horizon_has_its_own_champion_and_only_one_of_signals_leads():
+    several = ModelSettings(further_horizons=(5,))
+    first, further = record("a", promoted=1), record("rf+5-b", promoted=2, horizon=5)
+    versions = [first, further, record("rf+5-c", promoted=3, horizon=5), record("d", promoted=None, trained=9)]
+    found = {market.name: one.model_version for market, one in champions_of(versions).items()}
+    assert found == {"1d": "a", "1d+5": "rf+5-c"}
+    assert [one.status for one in with_status(versions[:3])] == [Status.CHAMPION, Status.RETIRED, Status.CHAMPION]
+    assert list(serving(versions, several)) == [DAILY, Market("1d", 5)]
+    assert list(serving(versions, ModelSettings())) == [DAILY], "the settings ask for no further horizon any more"
+    assert (leading(versions, several) or further).model_version == "a"
+    assert leading([further], several) is None, "no signal comes from it"
+
+
+def test_a_version_of_an_earlier_release_is_of_the_market_of_the_signals_whatever_its_horizon():
+    versions = [record("rf-20260101t000000-ab12", promoted=1, horizon=5)]
+    assert list(champions_of(versions)) == [DAILY]
+    assert list(serving(versions, ModelSettings(further_horizons=(5,)))) == [DAILY]
+
+
 def test_a_registry_of_an_earlier_release_gets_a_champion_for_each_interval():
     """It had one champion for all intervals, and retired the daily one for that of hours."""
     daily = record("a", promoted=1, status=Status.RETIRED, status_reason="replaced by b")

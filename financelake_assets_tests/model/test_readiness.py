@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -58,6 +59,20 @@ def test_bars_are_new_since_the_markets_own_last_training():
     found = survey(pl.concat([before, after, daily]).lazy(), ModelSettings(), {FIVE: NOW + timedelta(hours=1)})
     assert (found[FIVE].new, found[FIVE].labelled) == (20, None)
     assert (found[DAILY].new, found[DAILY].labelled) == (100, 100 - LOOKBACK - 1)
+
+
+def test_each_horizon_of_an_interval_is_counted_by_its_own_trainings_and_labels():
+    before, after = silver(five(300)), silver(five(320)[300:], at=NOW + timedelta(hours=2))
+    further, rows = Market("5m", 7), pl.concat([before, after]).lazy()
+    settings = ModelSettings(further_horizons=(7,))
+    found = survey(rows, settings, {FIVE: NOW + timedelta(hours=1)})
+    assert {one.name: (row.new, row.labelled) for one, row in found.items()} == {
+        "5m": (20, None),
+        "5m+7": (320, 320 - LOOKBACK - 7),
+    }
+    trained = survey(rows, settings, {FIVE: NOW + timedelta(hours=3), further: NOW + timedelta(hours=1)})
+    assert (trained[FIVE].new, trained[further].new) == (0, 20)
+    assert survey(rows, ModelSettings(), {})[FIVE] == replace(found[FIVE], new=320, labelled=320 - LOOKBACK - 1)
 
 
 def test_symbols_that_the_model_does_not_learn_from_do_not_count():

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from financelake_assets.catalogue import BACKTEST, PAPER, SCORED, SUMMARIES
-from financelake_assets.defs.model.assets import FOREST, MARKETS
+from financelake_assets.defs.model.assets import FOREST, WITH_SIGNALS
 from financelake_assets.defs.resources import RETRIES, ContinuousStreamsResource, LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, markdown_table, table_key, table_spec
 from financelake_assets.gold import silver_changes as feed
@@ -151,7 +151,7 @@ def gold_report(lake: LakeResource) -> dg.MaterializeResult[None]:
         for table in BACKTEST
     ],
     name="gold_backtest",
-    partitions_def=MARKETS,
+    partitions_def=WITH_SIGNALS,
     retry_policy=RETRIES,
 )
 def gold_backtest(

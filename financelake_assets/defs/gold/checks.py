@@ -15,6 +15,7 @@ from financelake_assets.gold import silver_changes as feed
 from financelake_assets.gold.paper.schema import EQUITY
 from financelake_assets.gold.query import QUERY
 from financelake_assets.gold.schema import CONTRIBUTIONS, PREDICTIONS, SCORECARD, SIGNALS
+from financelake_assets.model.markets import FURTHER
 from financelake_assets.model.schema import BASELINE_METRICS, MODEL_METRICS, WALK_FORWARD
 
 _ROUNDING = 1e-6
@@ -29,7 +30,8 @@ def _signal_for_each(settings: Settings) -> CheckOutcome:
     # read in this order: a signal is written after its prediction
     signals = SIGNALS.scan(settings).select(*key, "as_of").collect()
     newest = signals["as_of"].max()
-    made = PREDICTIONS.scan(settings).filter(pl.col("as_of") <= pl.lit(newest)).select(key).collect()
+    of_signals = ~FURTHER & (pl.col("as_of") <= pl.lit(newest))
+    made = PREDICTIONS.scan(settings).filter(of_signals).select(key).collect()
     return CheckOutcome.none_of("without_signal", made.join(signals, on=key, how="anti").height)
 
 
@@ -61,7 +63,7 @@ CHECKS = [
         for table in (*SCORED, MODEL_METRICS, BASELINE_METRICS, WALK_FORWARD, *PAPER, *BACKTEST, *SUMMARIES)
         for check in every_table_has(table)
     ),
-    Check(PREDICTIONS, "signal_for_each", "every prediction has its signal", _signal_for_each),
+    Check(PREDICTIONS, "signal_for_each", "every prediction of the first horizon has its signal", _signal_for_each),
     Check(SCORECARD, "all_matured", "every prediction whose horizon has passed has an outcome", _all_matured),
     Check(CONTRIBUTIONS, "adds_up", "contributions add up to their prediction", _adds_up),
     Check(EQUITY, "sums_up", "cash plus positions equals the equity", _sums_up),

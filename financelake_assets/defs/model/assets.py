@@ -1,6 +1,7 @@
 """The model in Dagster: one run trains, evaluates out of sample and registers a version of one market's random forest.
 
-Each market is a partition. The list is closed, as that of intervals is: no run can name another one.
+Each market is a partition. The list is closed, as that of intervals is: no run can name another one. The settings'
+further horizons lengthen it when the code location is loaded.
 """
 
 from collections.abc import Iterator
@@ -8,12 +9,14 @@ from datetime import timedelta
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from financelake_assets.config import ModelSettings
+from financelake_assets.config import ModelSettings, get_settings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
+from financelake_assets.errors import FinanceLakeError
 from financelake_assets.gold import history
+from financelake_assets.intervals import BAR_LENGTHS
 from financelake_assets.model import (
     markets,
     other_reading,
@@ -34,8 +37,11 @@ from financelake_assets.spark_sessions import await_server
 
 FOREST, SEARCH = dg.AssetKey(["model", "random_forest"]), dg.AssetKey(["model", "search"])
 
-MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.ALL])
+MARKETS = dg.StaticPartitionsDefinition([market.name for market in markets.every(get_settings().model)])
 """One partition for each market that can have a model."""
+
+WITH_SIGNALS = dg.StaticPartitionsDefinition(list(BAR_LENGTHS))
+"""Those of them whose predictions become signals: all but those of further horizons."""
 
 
 class TrainingConfig(dg.Config):
@@ -60,13 +66,15 @@ class TrainingConfig(dg.Config):
             awaited: whether the market has no signals until it ends: then no refits are made unless they are asked for.
 
         Raises:
-            ValidationError: a value is out of its range.
+            ValueError: a value is out of its range, or another horizon than that of the partition.
         """
         asked = self.model_dump(exclude={"searched"})
         given = {name: value for name, value in asked.items() if value not in (None, [])}
         if awaited:
             given.setdefault("refits", 0)
-        return ModelSettings.model_validate({**settings.model_dump(), **given, "interval": market.interval})
+        if market.further is not None and self.horizon not in (None, market.further):
+            raise ValueError(f"{market.name} looks {market.further} bars ahead, and not {self.horizon}")
+        return market.settings(settings, **given)
 
 
 @dg.multi_asset(
@@ -78,7 +86,7 @@ class TrainingConfig(dg.Config):
             kinds={"spark"},
             owners=OWNERS,
             description="Random forests on scale-free features, one for each market: predict the volatility-scaled "
-            "return of the next bar.",
+            "return of the next bar, or of so many bars as the horizon.",
             # one training a week, and more when one is due earlier
             freshness_policy=dg.FreshnessPolicy.time_window(
                 fail_window=timedelta(days=15), warn_window=timedelta(days=8)
@@ -101,17 +109,17 @@ def random_forest(
     spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Train on the market's bars in silver, evaluate on the latest part as holdout, and register the version."""
-    settings, market = lake.settings, Market(context.partition_key)
+    settings = lake.settings
     await_server(settings)
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
-    champion = registry.champion(settings, market)
-    first = champion is None
     try:
+        market = markets.asked(context.partition_key, settings.model)
+        champion = registry.champion(settings, market)
         chosen = config.applied(settings.model, market, awaited=champion is None or champion.outdated)
         chosen = search_state.chosen(settings, market, chosen) if config.searched else chosen
-    except ValidationError as error:
+    except (ValueError, FinanceLakeError) as error:
         raise dg.Failure(f"the training's configuration is wrong: {error}", allow_retries=False) from error
     session = spark.spark_session
     bars = read_bars(session, settings, silver.version, market)
@@ -128,10 +136,11 @@ def random_forest(
         raise dg.Failure(f"no training of {market.name}: {error}. {error.remedy}", allow_retries=False) from error
     standstill.note(settings, market, "training", None)
     record = registration.save(settings, trained)
-    if first:
+    if champion is None:
         try:
             scored = history.score_newest(settings, record)
-            context.log.info(f"the first model of {market.name}: {scored.signals} signals of its newest bars")
+            made = f"{scored.predictions} predictions and {scored.signals} signals of its newest bars"
+            context.log.info(f"the first model of {market.name}: {made}")
         except PluginError as error:  # the version is registered; its market stands still until the plug-in is mended
             standstill.note(settings, market, "scoring", str(error))
             context.log.warning(f"no signals of {market.name}: {error}")

@@ -24,7 +24,6 @@ from financelake_assets.gold import monitoring
 from financelake_assets.gold import query as gold
 from financelake_assets.model import markets, readiness, registry
 from financelake_assets.model.champions import champions_of, newest_of
-from financelake_assets.model.markets import Market
 from financelake_assets.model.readiness import MarketBars
 from financelake_assets.model.record import ModelRecord
 from financelake_assets.operations import decisions
@@ -93,7 +92,7 @@ def _next_training(
     market, why = decisions.next_training(states, settings.model)
     if market is None:
         return None, why
-    newest = newest_of(versions).get(Market(market))
+    newest = newest_of(versions).get(markets.named(market))
     after = "none" if newest is None else newest.model_version
     # a run key never runs twice, so it contains everything that distinguishes one attempt from another
     key = f"{market}/{after}/{states[market].new_rows}/{states[market].failures}"
@@ -103,13 +102,13 @@ def _next_training(
 def _markets(
     instance: dg.DagsterInstance, settings: Settings, silver_version: int, versions: list[ModelRecord], behind: int
 ) -> dict[str, decisions.MarketState]:
-    """The state of each market that has bars and that the settings want a model for."""
+    """The state of each market that has bars and that the settings want a model for; those with signals come first."""
     now, newest, champions = datetime.now(UTC), newest_of(versions), champions_of(versions)
     followed = _FOLLOWED.setdefault(str(settings.tables), readiness.Followed(settings))
     found = followed.of(silver_version, {market: record.trained_at for market, record in newest.items()})
     return {
         market.name: _state(instance, settings, found[market], newest.get(market), champions.get(market), behind, now)
-        for market in markets.wanted(settings.model, found)
+        for market in sorted(markets.wanted(settings.model, found), key=lambda one: one.further is not None)
     }
 
 
