@@ -51,7 +51,7 @@ def tune_now(settings: Settings, market: Market, trials: int, *, fresh: bool, vo
         FinanceLakeError: Dagster does not answer, or the run failed, or the market has no forest.
         KeyboardInterrupt: the user ended it; the run has ended too, and nothing that was judged is lost.
     """
-    search_space.refuse_plugged(settings.model.model_copy(update={"interval": market.interval}))
+    search_space.refuse_plugged(market.settings(settings.model))
     before = search_state.read(settings, market)
     if before is not None and not fresh and _has_all(settings, market, before, trials):
         voice.say(f"the search of {market.name} has its {before.done} trials; `--trials` more continues it")

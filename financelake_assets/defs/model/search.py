@@ -14,8 +14,7 @@ from financelake_assets.defs.model.assets import MARKETS, SEARCH, TrainingConfig
 from financelake_assets.defs.resources import LakeResource
 from financelake_assets.defs.table_assets import OWNERS, table_key
 from financelake_assets.errors import FinanceLakeError
-from financelake_assets.model import search_state
-from financelake_assets.model.markets import Market
+from financelake_assets.model import markets, search_state
 from financelake_assets.model.search_state import SearchState
 from financelake_assets.model.training import NotEnoughHistoryError
 from financelake_assets.silver.schema import BARS
@@ -50,11 +49,17 @@ def search(
     """Try settings of the market's forest on bars before its holdout, until there are as many trials as wanted."""
     from financelake_assets.model.tuning import Order, tune  # the code location loads faster without optuna
 
-    settings, market = lake.settings, Market(context.partition_key)
+    settings = lake.settings
     await_server(settings)
     silver = BARS.facts(settings)
     if silver is None:
         raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    try:
+        market = markets.asked(context.partition_key, settings.model)
+    except FinanceLakeError as error:
+        raise dg.Failure(
+            f"no search of {context.partition_key}: {error} {error.remedy}", allow_retries=False
+        ) from error
     own = TrainingConfig().applied(settings.model, market, awaited=False)
     told = 0
 
