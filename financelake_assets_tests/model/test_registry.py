@@ -202,7 +202,7 @@ def test_a_new_symbol_is_predicted_from_what_is_known_of_all(
     bars = market.bars("NEW", market.moves(70, 9), "crypto").with_columns(
         topic=pl.lit("t"), partition=pl.lit(0, pl.Int32), offset=pl.lit(1, pl.Int64)
     )
-    found = score(stamp(bars, "v"), registry.load_forest(spark_lake, registered), registered)
+    found = score(stamp(bars, "v"), registry.load_predictor(spark_lake, registered), registered)
     assert len(found) == 10
     assert found.null_count().sum_horizontal().item() == 0
 
