@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +56,6 @@ class OtherBars:
 NONE = OtherBars()
 
 _TIME = pl.Datetime("us", "UTC")
-EMPTY = BARS.empty.select(HANDED).with_columns(
-    *(pl.lit(None, pl.Float64).alias(name) for name in ("price", "log_return")), pl.lit(None, _TIME).alias(KNOWN_AT)
-)
-"""What a feature gets of a series that there is not."""
 
 
 def asking(plugins: Plugins) -> list[Plugin]:
@@ -88,7 +85,7 @@ def complete(bars: pl.DataFrame, calendars: Mapping[str, TradingCalendar]) -> Ot
         bars: rows with ``COLUMNS``, without gaps in each series up to silver's newest.
         calendars: by symbol; other symbols have that of their class.
     """
-    if bars.is_empty():
+    if bars.isno_bars():
         return NONE
     series, until = {}, {}
     returned = returns_of(without_growing(bars)).select(*HANDED, "price", "log_return")
@@ -173,7 +170,7 @@ def settled(plugins: Plugins, keys: pl.DataFrame, others: OtherBars) -> pl.DataF
     Returns:
         The rows of ``keys`` that can be scored now; all where no feature asks for another series.
     """
-    if keys.is_empty() or not asking(plugins):
+    if keys.isno_bars() or not asking(plugins):
         return keys
     interval = str(keys["interval"][0])
 
@@ -229,7 +226,7 @@ def _bars_of(plugin: Plugin, other: Other, symbol: str, interval: str, others: O
         return found
     if other.symbol is not None:
         raise _missing(plugin, " ".join(other.of(symbol, interval)))
-    return EMPTY
+    return no_bars()
 
 
 def _missing(plugin: Plugin, what: str) -> PluginError:
@@ -243,3 +240,10 @@ def _known(rows: pl.DataFrame, ended: pl.DataFrame) -> npt.NDArray[np.int64]:
     """The place of the newest bar of another series that was known at each bar; -1 where there was none."""
     known, ends = (frame[KNOWN_AT].dt.epoch("us").to_numpy() for frame in (rows, ended))
     return np.searchsorted(known, ends, side="right").astype(np.int64) - 1
+
+
+@cache
+def no_bars() -> pl.DataFrame:
+    """What a feature gets of a series that there is not."""
+    numbers = [pl.lit(None, pl.Float64).alias(name) for name in ("price", "log_return")]
+    return BARS.empty.select(HANDED).with_columns(*numbers, pl.lit(None, _TIME).alias(KNOWN_AT))

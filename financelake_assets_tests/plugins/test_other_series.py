@@ -152,7 +152,7 @@ def test_a_symbol_that_the_lake_has_not_is_told() -> None:
         with pytest.raises(PluginError, match="own 1 needs bars of BTC-USD 1h, and silver has no finished one"):
             features_with(HOURS, (plugin(clean),), others)
     with pytest.raises(PluginError, match="own 1 needs bars of its symbols 1d, and silver has no finished one"):
-        other_series.refuse_missing((plugin(clean),), "1h", OtherBars({("BTC-USD", "1h"): other_series.EMPTY}))
+        other_series.refuse_missing((plugin(clean),), "1h", OtherBars({("BTC-USD", "1h"): other_series.no_bars()}))
     other_series.refuse_missing((plugin(clean),), "1h", WHOLE)
 
 
