@@ -85,7 +85,7 @@ def complete(bars: pl.DataFrame, calendars: Mapping[str, TradingCalendar]) -> Ot
         bars: rows with ``COLUMNS``, without gaps in each series up to silver's newest.
         calendars: by symbol; other symbols have that of their class.
     """
-    if bars.isno_bars():
+    if bars.is_empty():
         return NONE
     series, until = {}, {}
     returned = returns_of(without_growing(bars)).select(*HANDED, "price", "log_return")
@@ -170,7 +170,7 @@ def settled(plugins: Plugins, keys: pl.DataFrame, others: OtherBars) -> pl.DataF
     Returns:
         The rows of ``keys`` that can be scored now; all where no feature asks for another series.
     """
-    if keys.isno_bars() or not asking(plugins):
+    if keys.is_empty() or not asking(plugins):
         return keys
     interval = str(keys["interval"][0])
 
