@@ -1,7 +1,6 @@
-"""Alerters that die: ``python -m financelake_assets_tests.alerting.mortal DATA_DIR``.
+"""An alerter that dies: ``python -m financelake_assets_tests.alerting.mortal DATA_DIR STEP``.
 
-Input: a line with a step for each alerter. Output: its exit code. It makes one round and serves each address, and ends
-before or after that step, as if it was killed. This process imports everything once and forks before any thread.
+It makes one round and serves each address, and ends before or after that step, as if it was killed.
 """
 
 from __future__ import annotations
@@ -48,17 +47,5 @@ def serve(settings: Settings, step: str) -> None:
                 pass
 
 
-def main(data_dir: str) -> None:
-    settings = Settings.model_validate({"data_dir": data_dir})
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os.dup2(2, 1)  # what it says is no exit code
-            serve(settings, line.strip())
-            os._exit(0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve(Settings.model_validate({"data_dir": sys.argv[1]}), sys.argv[2])
