@@ -50,7 +50,7 @@ for _name in (*PROCESSES, "supervisor"):
 
 @fault("kill everything at once, as a loss of power")
 def _power(scene: Scene) -> None:
-    for name in ("supervisor", "watchdog", *PROCESSES, *scene.lake.brokers):
+    for name in dict.fromkeys(("supervisor", "watchdog", *PROCESSES, *scene.lake.brokers)):  # each once
         scene.lake.send_signal(name, signal.SIGKILL)
     scene.lake.up()
 

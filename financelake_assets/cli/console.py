@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,12 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+BarsAsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
+]
+FromBar = Annotated[datetime | None, typer.Option(help="The first bar begins then or later, in UTC.")]
+UntilBar = Annotated[datetime | None, typer.Option(help="The last bar begins before, in UTC.")]
 
 
 def say(step: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from financelake_assets.cli.console import BarsAsOf, FromBar, UntilBar
 from financelake_assets.cli.output_format import Format, refuse_bytes_on_terminal, refuse_table_in_file
 from financelake_assets.config import Settings, get_settings
 from financelake_assets.errors import FinanceLakeError
@@ -21,12 +21,9 @@ class NoBarsError(FinanceLakeError, ValueError):
 def features(
     symbol: Annotated[str, typer.Argument(help="The symbol, such as AAPL.")],
     interval: Annotated[str, typer.Option(help="The interval of its bars.")] = "1d",
-    start: Annotated[datetime | None, typer.Option(help="The first bar begins then or later, in UTC.")] = None,
-    end: Annotated[datetime | None, typer.Option(help="The last bar begins before, in UTC.")] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
-    ] = None,
+    start: FromBar = None,
+    end: UntilBar = None,
+    as_of: BarsAsOf = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="The output format.")] = Format.TABLE,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the rows to this file, not to standard output.")

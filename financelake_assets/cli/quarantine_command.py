@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from financelake_assets.cli.console import Json
 from financelake_assets.config import get_settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 err = Console(stderr=True, highlight=False)
 quarantine = typer.Typer(no_args_is_help=True, help="Show bad messages, and send them again when repaired.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _SHOWN_BYTES = 100
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from financelake_assets.cli.console import err
+from financelake_assets.cli.console import BarsAsOf, FromBar, UntilBar, err
 from financelake_assets.cli.output_format import Format, refuse_table_in_file
 from financelake_assets.config import get_settings
 from financelake_assets.errors import FinanceLakeError
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 def rebuild(
     version: Annotated[str, typer.Argument(help="A version from `financelake model list`.")],
     symbol: Annotated[list[str] | None, typer.Option(help="Only of this symbol; may be repeated.")] = None,
-    start: Annotated[datetime | None, typer.Option(help="The first bar begins then or later, in UTC.")] = None,
-    end: Annotated[datetime | None, typer.Option(help="The last bar begins before, in UTC.")] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
-    ] = None,
+    start: FromBar = None,
+    end: UntilBar = None,
+    as_of: BarsAsOf = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="The format of the rows.")] = Format.CSV,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the rebuilt rows to this file.")] = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from financelake_assets.cli.console import Json, err, out, print_json
+from financelake_assets.cli.console import BarsAsOf, Json, err, out, print_json
 from financelake_assets.config import get_settings
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ def why(
     at: Annotated[
         datetime | None, typer.Option(help="Start of the bar in UTC; by default the newest bar with a prediction.")
     ] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", metavar="VERSION|TIME", help="With silver.bars as it was at this version or UTC time."),
-    ] = None,
+    as_of: BarsAsOf = None,
     horizon: Annotated[
         int | None,
         typer.Option(help="So many bars ahead, one of the further horizons; by default that of the signals."),

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
-from financelake_assets.config import ModelSettings, get_settings
+from financelake_assets.config import ModelSettings, Settings, get_settings
 from financelake_assets.defs.resources import LakeResource, TablesResource
 from financelake_assets.defs.table_assets import OWNERS, table_key, table_spec
 from financelake_assets.errors import FinanceLakeError
@@ -34,6 +34,7 @@ from financelake_assets.model.training_rows import read_bars
 from financelake_assets.plugins import PluginError, installed
 from financelake_assets.silver.schema import BARS
 from financelake_assets.spark_sessions import await_server
+from financelake_assets.storage.delta import TableFacts
 
 FOREST, SEARCH = dg.AssetKey(["model", "random_forest"]), dg.AssetKey(["model", "search"])
 
@@ -77,6 +78,19 @@ class TrainingConfig(dg.Config):
         return market.settings(settings, **given)
 
 
+def newest_silver(settings: Settings) -> TableFacts:
+    """The newest version of silver.bars, when the Spark server answers.
+
+    Raises:
+        dg.Failure: it does not exist yet.
+    """
+    await_server(settings)
+    silver = BARS.facts(settings)
+    if silver is None:
+        raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    return silver
+
+
 @dg.multi_asset(
     specs=[
         dg.AssetSpec(
@@ -109,11 +123,7 @@ def random_forest(
     spark: LazyPySparkResource,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Train on the market's bars in silver, evaluate on the latest part as holdout, and register the version."""
-    settings = lake.settings
-    await_server(settings)
-    silver = BARS.facts(settings)
-    if silver is None:
-        raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    settings, silver = lake.settings, newest_silver(lake.settings)
     try:
         market = markets.asked(context.partition_key, settings.model)
         champion = registry.champion(settings, market)

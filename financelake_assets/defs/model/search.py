@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
-from financelake_assets.defs.model.assets import MARKETS, SEARCH, TrainingConfig
+from financelake_assets.defs.model.assets import MARKETS, SEARCH, TrainingConfig, newest_silver
 from financelake_assets.defs.resources import LakeResource
 from financelake_assets.defs.table_assets import OWNERS, table_key
 from financelake_assets.errors import FinanceLakeError
@@ -18,7 +18,6 @@ from financelake_assets.model import markets, search_state
 from financelake_assets.model.search_state import SearchState
 from financelake_assets.model.training import NotEnoughHistoryError
 from financelake_assets.silver.schema import BARS
-from financelake_assets.spark_sessions import await_server
 
 
 class SearchConfig(dg.Config):
@@ -49,11 +48,7 @@ def search(
     """Try settings of the market's forest on bars before its holdout, until there are as many trials as wanted."""
     from financelake_assets.model.tuning import Order, tune  # the code location loads faster without optuna
 
-    settings = lake.settings
-    await_server(settings)
-    silver = BARS.facts(settings)
-    if silver is None:
-        raise dg.Failure("silver/bars does not exist yet: start the silver query first", allow_retries=False)
+    settings, silver = lake.settings, newest_silver(lake.settings)
     try:
         market = markets.asked(context.partition_key, settings.model)
     except FinanceLakeError as error:
